@@ -1,0 +1,92 @@
+"""The raw cells of one column as canonical values: numbers, ids, categories of codes."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.columns import MISSING_TEXTS, Code, Codes
+from data.ids import canonical_id
+
+
+def to_numbers(series: pd.Series) -> tuple[pd.Series, np.ndarray]:
+    """Return float64 values, missing ones NaN, and which cells are no number: text, a boolean, a date."""
+    plain = series.reset_index(drop=True)
+    if plain.dtype.kind in "iuf":
+        return plain.astype("float64"), np.zeros(len(plain), dtype=bool)
+    if isinstance(plain.dtype, pd.CategoricalDtype):
+        table = [*map(_number, plain.cat.categories), np.nan]
+        cells = np.array(table, dtype=object)[plain.cat.codes.to_numpy()]
+    else:
+        cells = np.array([_number(value) for value in plain], dtype=object)
+    wrong = np.array([value is None for value in cells], dtype=bool)
+    return pd.Series(np.where(wrong, np.nan, cells).astype("float64"), name=series.name), wrong
+
+
+def to_ids(series: pd.Series, *, whole: bool) -> pd.Series:
+    """Return ids as text, None where there is none; 1001, 1001.0 and "1001" are one student."""
+    missing = series.isna().to_numpy()
+    texts = [
+        None if gone else canonical_id(v, whole=whole) or None
+        for v, gone in zip(series, missing, strict=True)
+    ]
+    return pd.Series(texts, name=series.name, dtype=object)
+
+
+def to_categories(
+    series: pd.Series, codes: Codes, meaning: Callable[[Any], Code | None]
+) -> "pd.Categorical[Any]":
+    """Return the codes that raw values mean; what means none stays as unknown text, after the codes."""
+    raw = _as_category(series)
+    known = list(codes)
+    meant = [_cell(value, meaning) for value in raw.categories]
+    unknown = sorted({text for code, text in meant if code is None and text})
+    place: dict[tuple[Code | None, str], int] = {(None, ""): -1}
+    place |= {(code, ""): position for position, code in enumerate(known)}
+    place |= {(None, text): len(known) + position for position, text in enumerate(unknown)}
+    positions = np.asarray([*(place[cell] for cell in meant), -1], dtype=np.int64)[raw.codes.to_numpy()]
+    return pd.Categorical.from_codes(positions.tolist(), dtype=pd.CategoricalDtype([*known, *unknown]))
+
+
+def _as_category(series: pd.Series) -> Any:
+    try:
+        return series.astype("category").cat
+    except TypeError:  # lists and the like, which Parquet can hold
+        return series.map(str, na_action="ignore").astype("category").cat
+
+
+def _cell(value: Any, meaning: Callable[[Any], Code | None]) -> tuple[Code | None, str]:
+    """Return a cell's code, or its text where it means none, or neither where it is missing."""
+    text = str(value).strip()
+    if text in MISSING_TEXTS:
+        return None, ""
+    code = meaning(value)
+    return (None, text) if code is None else (code, "")
+
+
+def _number(value: Any) -> float | None:
+    """Return the number that a cell holds, NaN where it is missing, None where it holds something else."""
+    if isinstance(value, str):
+        return _number_of_text(value.strip())
+    if isinstance(value, bool | np.bool_):
+        return None
+    if isinstance(value, Real | Decimal):
+        try:
+            return float(value)
+        except OverflowError:
+            return -np.inf if str(value).startswith("-") else np.inf
+    return np.nan if value is None or value is pd.NA or value is pd.NaT else None
+
+
+def _number_of_text(text: str) -> float | None:
+    if text in MISSING_TEXTS:
+        return np.nan
+    if "_" in text or not text.isascii():  # Python's way to write digits is not a spreadsheet's
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None

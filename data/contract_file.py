@@ -1,0 +1,145 @@
+"""Read a contract from YAML; say which line is wrong and what is allowed there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from data.columns import Column, Misfit
+from data.errors import BadInput
+from data.target import Target
+
+FOLDER = Path(__file__).parent / "contracts"
+Model = TypeVar("Model", bound=BaseModel)
+MESSAGES = {
+    "missing": "this key is missing",
+    "string_type": "write a text; quote it where it looks like a number, or is yes, no or empty",
+    "string_too_short": "this may not be empty",
+    "string_pattern_mismatch": "use lower-case letters, digits and _, beginning with a letter",
+    "float_type": "write a number",
+    "float_parsing": "write a number",
+    "finite_number": "write a finite number",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "dict_type": "write keys with values here, {{key: value}}",
+    "model_type": "write keys with values here, {{key: value}}",
+    "tuple_type": "write a list here, [one, another]",
+    "enum": "give one of {expected}",
+    "literal_error": "give one of {expected}",
+}
+
+
+def find_contract(name_or_path: str | Path) -> Path:
+    """Return the YAML file of a contract given by name or by path; raises BadInput."""
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = FOLDER / f"{str(name_or_path).replace('-', '_')}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+        raise BadInput(
+            f"there is no contract {str(name_or_path)!r}.",
+            remedy=f"Name one of: {known}; or give the path of a YAML file.",
+        )
+    return path
+
+
+def read_contract(name_or_path: str | Path, model: type[Model]) -> Model:
+    """Read and check a contract; raises BadInput with file and line."""
+    path = find_contract(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput("not UTF-8 text.", file=path, remedy="Save it as UTF-8.") from error
+    return parse_contract(text, model, file=path)
+
+
+def parse_contract(text: str, model: type[Model], *, file: str | Path) -> Model:
+    """Check a contract's YAML text against the model; raises BadInput with file and line."""
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_bad_keys(tree)
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or f"not YAML: {getattr(error, 'reason', error)}"
+        raise BadInput(f"{where}{problem}.", file=file, remedy="Mend the YAML there.") from error
+    if tree is None or not isinstance(raw, dict):
+        raise BadInput("the file holds no contract.", file=file, remedy="Start from an existing one.")
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        found = [_problem(tree, item, model) for item in error.errors(include_url=False)]
+        raise BadInput(f"{'; '.join(dict.fromkeys(found))}.", file=file) from error
+
+
+def _refuse_bad_keys(tree: yaml.Node | None) -> None:
+    """Refuse a key written twice, which YAML would let the last one win, and a key that is no text."""
+    for node in _mappings(tree, set()):
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _at(key, "a key must be a text or a number")
+            if key.value in seen:
+                raise _at(key, f"{key.value!r} is there twice")
+            seen.add(key.value)
+
+
+def _at(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
+def _mappings(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.MappingNode]:
+    """Walk a tree's mappings, each of them once however often it is referred to."""
+    if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    inner = node.value
+    if isinstance(node, yaml.MappingNode):
+        yield node
+        inner = [value for _, value in node.value]
+    for child in inner:
+        yield from _mappings(child, seen)
+
+
+def _problem(tree: yaml.Node, item: Any, model: type[BaseModel]) -> str:
+    """Return one validation problem as `line N: key: what`."""
+    context = item.get("ctx", {})
+    misfit = context.get("error")
+    keys = [key for key in item["loc"] if key != "[key]"]
+    line, path = _locate(tree, [*keys, *misfit.keys] if isinstance(misfit, Misfit) else keys)
+    message = MESSAGES.get(item["type"], item["msg"].removeprefix("Value error, ")).format_map(context)
+    if item["type"] == "extra_forbidden":
+        message = f"this key is not known here; there are {_known(model, len(keys))}"
+    return f"line {line}: {'.'.join(path)}: {message}"
+
+
+def _known(model: type[BaseModel], depth: int) -> str:
+    """List the keys of the whole contract (depth 1), its target (2) or one of its columns (3)."""
+    levels: tuple[type[BaseModel], ...] = (model, Target, Column)
+    level = levels[depth - 1]
+    return ", ".join(name for name in level.model_fields if (level, name) != (Column, "name"))
+
+
+def _locate(node: yaml.Node, keys: list[Any]) -> tuple[int, list[str]]:
+    """Return the line of the deepest key of the path that the YAML has, and the path to what is wrong."""
+    line = node.start_mark.line + 1
+    path: list[str] = []
+    for key in keys:
+        if isinstance(node, yaml.SequenceNode):
+            node = node.value[key]
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((k, v) for k, v in pairs if _same(k, key)), None)
+        if found is None:
+            return line, [*path, str(key)]
+        line, node = found[0].start_mark.line + 1, found[1]
+        path.append(found[0].value)
+    return line, path
+
+
+def _same(node: yaml.ScalarNode, key: Any) -> bool:
+    """Whether a key of the YAML is that key of the model, which calls true 1."""
+    return bool(yaml.constructor.SafeConstructor().construct_object(node) == key)

@@ -1,0 +1,162 @@
+"""A contract as a pandas frame: raw columns parsed to its kinds, and the float32 feature matrix."""
+
+import functools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.cells import to_categories, to_ids, to_numbers
+from data.columns import Codes, Column, Kind, Role
+from data.contract import Contract
+from data.errors import BadInput
+from data.features import code_of, to_code
+
+FIRST_ROW = 2
+"""Rows are counted as a spreadsheet counts them: the header is row 1."""
+
+
+def needed_columns(contract: Contract, *, labelled: bool) -> list[str]:
+    """List the columns that a file must have, to train on (labelled) or to score."""
+    if not labelled:
+        return [column.name for column in contract.features]
+    roles = (Role.ID, Role.FEATURE, Role.AUDIT, Role.SCORE)
+    needed = [column.name for column in contract.columns.values() if column.role in roles]
+    return needed if contract.target.derived else [*needed, contract.target.column]
+
+
+def parse(
+    raw: pd.DataFrame,
+    contract: Contract,
+    *,
+    labelled: bool = True,
+    partial: bool = False,
+    file: str | Path | None = None,
+) -> pd.DataFrame:
+    """Return the declared columns in canonical types: what was written, not yet judged.
+
+    Numbers become float64 (missing NaN), ids text, coded columns categories whose first ones are
+    the contract's codes and whose last ones are what the contract does not know. Leaks and
+    undeclared columns are left out; score and target too when the frame is only to be scored.
+    Raises BadInput for a missing column, unless the frame may be partial, for one that is there twice,
+    and for text in a number.
+    """
+    names = [str(name) for name in raw.columns]
+    if not partial:
+        refuse_missing(names, contract, labelled=labelled, file=file)
+    refuse_twice(names, file)
+    barred = (Role.LEAK,) if labelled else (Role.LEAK, Role.SCORE)
+    kept = [c for c in contract.columns.values() if c.role not in barred and c.name in raw.columns]
+    parsed = {column.name: _parse_column(raw[column.name], column, file) for column in kept}
+    frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)))
+    return with_target(frame, raw, contract) if labelled else frame
+
+
+def refuse_missing(
+    names: list[str], contract: Contract, *, labelled: bool = True, file: str | Path | None = None
+) -> None:
+    """Raise BadInput where a column that must be there is not among the names."""
+    missing = [name for name in needed_columns(contract, labelled=labelled) if name not in names]
+    if missing:
+        noun, pronoun = ("column", "it") if len(missing) == 1 else ("columns", "them")
+        raise BadInput(
+            f"missing {noun} {', '.join(missing)}.",
+            file=file,
+            remedy=f"The contract {contract.name} asks for {pronoun}; found: {', '.join(names)}.",
+        )
+
+
+def refuse_twice(names: list[str], file: str | Path | None = None) -> None:
+    """Raise BadInput where a column's name is there twice."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise BadInput(f"the column {twice!r} is there twice.", file=file, row=1, remedy="Keep one of them.")
+
+
+def with_target(frame: pd.DataFrame, raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Return the frame with the target column, read or derived from the score, where it can be had."""
+    target = contract.target
+    if target.derived:
+        if contract.score is None or contract.score.name not in frame:
+            return frame
+        return frame.assign(**{target.column: class_of_score(frame[contract.score.name], contract)})
+    if target.column not in raw:
+        return frame
+    return frame.assign(**{target.column: _classes(raw[target.column], target.classes)})
+
+
+def _classes(series: pd.Series, classes: Codes) -> pd.Categorical:
+    return to_categories(series, classes, functools.partial(to_code, classes))
+
+
+def class_of_score(score: pd.Series, contract: Contract) -> pd.Categorical:
+    """Return the class that the contract's rule gives each score; a missing score has none."""
+    values = score.to_numpy(dtype=float)
+    below = values[:, None] < np.asarray(contract.target.bounds)[None, :]
+    codes = np.where(np.isnan(values), -1, below.sum(axis=1))
+    return pd.Categorical.from_codes(codes.astype(np.int8), dtype=_dtype(contract.target.classes))
+
+
+def matrix(frame: pd.DataFrame, contract: Contract) -> np.ndarray:
+    """Return the float32 feature matrix (rows, float columns); a missing value is NaN."""
+    parts = [_floats(frame[column.name], column) for column in contract.features]
+    return np.concatenate(parts, axis=1)
+
+
+def target_index(frame: pd.DataFrame, contract: Contract) -> np.ndarray:
+    """Return the class index of each row, int64: 0 is the first (best) class, -1 none or unknown."""
+    codes = frame[contract.target.column].cat.codes.to_numpy(dtype=np.int64)
+    return np.where(codes < len(contract.target.classes), codes, -1)
+
+
+def to_records(frame: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:
+    """Return clean rows as the JSON records that ask for their forecast: features and audit columns."""
+    columns = {}
+    for column in contract.asked:
+        values = frame[column.name].astype(object)
+        if column.kind is Kind.INTEGER:
+            values = values.map(lambda value: int(value) if value == value else value)
+        columns[column.name] = [None if value != value else value for value in values]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _floats(series: pd.Series, column: Column) -> np.ndarray:
+    if not column.coded:
+        return series.to_numpy(dtype=np.float32)[:, None]
+    positions = series.cat.codes.to_numpy(dtype=np.float32)
+    positions[(positions < 0) | (positions >= len(column.codes))] = np.nan
+    if column.kind is not Kind.NOMINAL:
+        return positions[:, None]
+    one_hot = (positions[:, None] == np.arange(len(column.codes))).astype(np.float32)
+    one_hot[np.isnan(positions)] = np.nan
+    return one_hot
+
+
+def _parse_column(series: pd.Series, column: Column, file: str | Path | None) -> pd.Series:
+    if column.role is Role.ID:
+        return to_ids(series, whole=column.kind is Kind.INTEGER)
+    if column.coded:
+        return pd.Series(
+            to_categories(series, column.codes, functools.partial(code_of, column)), name=column.name
+        )
+    return _numbers(series, column.name, file)
+
+
+def _numbers(series: pd.Series, name: str, file: str | Path | None) -> pd.Series:
+    values, wrong = to_numbers(series)
+    if not wrong.any():
+        return values
+    position = int(wrong.argmax())
+    text = str(series.iloc[position])
+    remedy = "Put a number there, or leave the cell empty."
+    if "," in text:
+        remedy = "Write decimals with a point, and thousands without a comma."
+    raise BadInput(
+        f"{text!r} is not a number.", file=file, row=position + FIRST_ROW, column=name, remedy=remedy
+    )
+
+
+def _dtype(codes: Codes) -> pd.CategoricalDtype:
+    return pd.CategoricalDtype(list(codes))

@@ -1,0 +1,131 @@
+"""A contract as a pydantic record: what one student's JSON must be, and its row of features."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, NotRequired
+
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from data.columns import Column, Kind, Role
+from data.contract import Contract
+from data.features import WHOLE, code_of, feature_space, float_names
+from data.ids import canonical_id
+
+Record = dict[str, Any]
+
+
+def record_adapter(contract: Contract) -> TypeAdapter[Record]:
+    """Derive the validator of one record: a dict of canonical codes and numbers.
+
+    Features are required; id and audit columns optional; anything else is refused. A missing
+    value is null, and only where the contract says nullable.
+    """
+    fields: dict[str, Any] = {}
+    for column in contract.columns.values():
+        if column.role is Role.FEATURE:
+            fields[column.name] = _field(column)
+        elif column.role in (Role.ID, Role.AUDIT):
+            fields[column.name] = NotRequired[_field(column)]
+    make_type: Any = TypedDict  # from a contract's name, which mypy would have be a literal
+    record = make_type(f"{contract.name}_record", fields)
+    record.__pydantic_config__ = ConfigDict(extra="forbid")
+    return TypeAdapter(record)
+
+
+def row_maker(contract: Contract) -> Callable[[Record], list[float]]:
+    """Return the function that turns a validated record into its float columns."""
+    makers = [(column.name, _floats(column)) for column in contract.features]
+
+    def to_row(record: Record) -> list[float]:
+        return [value for name, floats in makers for value in floats[record[name]]]
+
+    return to_row
+
+
+def matrix_of(records: Iterable[Record], contract: Contract) -> np.ndarray:
+    """Return validated records as the float32 feature matrix (rows, float columns)."""
+    to_row = row_maker(contract)
+    width = len(feature_space(contract).names)
+    return np.array([to_row(record) for record in records], dtype=np.float32).reshape(-1, width)
+
+
+class _Number(dict[Any, tuple[float, ...]]):
+    """Looks like the table of a coded column: a number stands for itself."""
+
+    def __missing__(self, value: float | None) -> tuple[float, ...]:
+        return (float("nan") if value is None else float(value),)
+
+
+def _floats(column: Column) -> Mapping[Any, tuple[float, ...]]:
+    """Return the table from a column's value to its float columns."""
+    if not column.coded:
+        return _Number()
+    count = len(column.codes)
+    table: dict[Any, tuple[float, ...]]
+    if column.kind is Kind.NOMINAL:
+        table = {code: tuple(float(i == j) for j in range(count)) for i, code in enumerate(column.codes)}
+    else:
+        table = {code: (float(i),) for i, code in enumerate(column.codes)}
+    return {**table, None: (float("nan"),) * len(float_names(column))}
+
+
+def _field(column: Column) -> Any:
+    if column.role is Role.ID:
+        kind: Any = Annotated[int | str, BeforeValidator(_id_reader(column)), Field(title=column.title)]
+    elif column.coded:
+        kind = Annotated[Any, BeforeValidator(_code_reader(column)), WithJsonSchema(_code_schema(column))]
+    else:
+        base: Any = int if column.kind is Kind.INTEGER else float
+        low, high = column.limits
+        about = Field(title=column.title, description=column.help)
+        kind = Annotated[base, Field(strict=True, allow_inf_nan=False, ge=low, le=high), about]
+    return kind | None if column.nullable else kind
+
+
+def _id_reader(column: Column) -> Callable[[Any], str]:
+    whole = column.kind is Kind.INTEGER
+    wanted = "give the id as a whole number" if whole else "give the id as text or as a whole number"
+    low, high = column.limits
+
+    def read(value: Any) -> str:
+        text = (
+            ""
+            if isinstance(value, bool) or not isinstance(value, int | str)
+            else canonical_id(value, whole=whole)
+        )
+        if not text or (whole and not WHOLE.fullmatch(text)):
+            raise PydanticCustomError("id_type", wanted)
+        if whole and not low <= int(text) <= high:
+            raise PydanticCustomError("id_range", "this id is out of range")
+        return text
+
+    return read
+
+
+def _code_reader(column: Column) -> Callable[[Any], Any]:
+    allowed = ", ".join(f"{code} ({label})" for code, label in column.codes.items())
+    exact: dict[Any, Any] = {label: code for code, label in column.codes.items()}
+    exact |= {code: code for code in column.codes}
+    whole = tuple(code for code in column.codes if isinstance(code, int))
+
+    def read(value: Any) -> Any:
+        if isinstance(value, str) or (isinstance(value, bool) and column.kind is Kind.BOOLEAN):
+            code = exact[value] if isinstance(value, str) and value in exact else code_of(column, value)
+        else:
+            code = value if type(value) is int and value in whole else None
+        if code is None:
+            raise PydanticCustomError("unknown_code", "give one of {allowed}", {"allowed": allowed})
+        return code
+
+    return read
+
+
+def _code_schema(column: Column) -> dict[str, Any]:
+    choices: list[Any] = [*column.codes, *column.codes.values()]
+    if column.kind is Kind.BOOLEAN:
+        choices += [False, True]
+    unique = list({json.dumps(choice): choice for choice in choices}.values())
+    return {"title": column.title, "description": column.help, "enum": unique}
