@@ -1,0 +1,116 @@
+"""Drift: compare new records with what the champion was trained on, before anything is trained on them."""
+
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from pydantic import BaseModel, ConfigDict
+
+from data.contract import Contract, load_contract
+from data.errors import Stopped
+from flows.gates.findings import DRIFT, LEAST_ROWS, NO_REFERENCE, TOO_FEW_ROWS
+from flows.gates.samples import Reference
+from flows.gates.verdict import Verdict, gate, save_html, table
+from flows.process import FAULTS, Processed
+from flows.registry.champion import Champion, load_champion
+from flows.registry.store import open_registry
+from flows.reports import artifacts
+from flows.reports.progress import stage
+from flows.settings import Settings
+from flows.support.workspace import finished_file
+
+OnDrift = Literal["stop", "retrain", "warn"]
+
+
+class Drift(BaseModel):
+    """The gate's verdict on a batch of records, and where its report is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    verdict: str
+    reasons: tuple[str, ...]
+    champion: str | None
+    report: Path
+
+    @property
+    def alarmed(self) -> bool:
+        """Return whether the records differ from what the champion learned."""
+        return self.verdict == DRIFT
+
+
+def compare(processed: Processed, contract: Contract, champion: Champion | None) -> Verdict:
+    """Return the gate's verdict on processed records.
+
+    Without a champion the test split is compared with the train split, which decides nothing: the
+    verdict is "no reference", and the columns are there to look at.
+    """
+    parsed = processed.parsed(contract)
+    faults = pd.read_parquet(processed.folder / FAULTS)
+    if champion is not None:
+        trained = int(champion.bundle.manifest.training["rows"])
+        reference = Reference(champion.reference(), trained, trained)
+        unseen = ~champion.has_seen(parsed["pseudonym"])
+        return gate(parsed, faults, reference, champion.bundle.probabilities, unseen, contract)
+    train, test = (parsed[parsed["split"] == name] for name in ("train", "test"))
+    reference = Reference(train.sample(min(len(train), 5_000), random_state=0), len(train), len(parsed))
+    verdict = gate(test, faults, reference, None, None, contract)
+    if len(parsed) < LEAST_ROWS:
+        return verdict.model_copy(update={"overall": TOO_FEW_ROWS})
+    why = "There is no champion to compare with yet; the test split was compared with the train split."
+    return verdict.model_copy(update={"overall": NO_REFERENCE, "reasons": (why,)})
+
+
+def report_place(processed: Processed, champion: Champion | None, settings: Settings) -> Path:
+    """Return where the HTML report of a comparison goes."""
+    against = f"version-{champion.version}" if champion else "train-split"
+    return settings.home / "reports" / f"drift-{processed.folder.name}-{against}.html"
+
+
+def check_drift(processed: Processed, contract_name: str, settings: Settings) -> tuple[Drift, Verdict]:
+    """Compare processed records with the champion, and write the report.
+
+    Raises Stopped when the champion cannot be read.
+    """
+    contract = load_contract(contract_name)
+    champion = load_champion(open_registry(settings), contract.model_name)
+    verdict = compare(processed, contract, champion)
+    report = report_place(processed, champion, settings)
+    finished_file(report, lambda draft: save_html(verdict, draft))
+    found = Drift(
+        verdict=verdict.overall,
+        reasons=verdict.reasons,
+        champion=champion.version if champion else None,
+        report=report,
+    )
+    return found, verdict
+
+
+def stop_on_drift(drift_: Drift, on_drift: OnDrift) -> None:
+    """Raise Stopped where the verdict forbids to go on."""
+    if drift_.verdict == TOO_FEW_ROWS:
+        raise Stopped(f"{' '.join(drift_.reasons)} Nothing was trained.")
+    if drift_.alarmed and on_drift == "stop":
+        remedy = f"See {drift_.report}. Mend the records, or go on with --on-drift retrain or warn."
+        reasons = " ".join(drift_.reasons)
+        raise Stopped(f"drift against champion {drift_.champion}: {reasons} Nothing was trained. {remedy}")
+
+
+@task
+@stage("drift gate")
+def check_records(processed: Processed, contract_name: str) -> Drift:
+    """Run the drift gate and publish what it found."""
+    found, verdict = check_drift(processed, contract_name, Settings())
+    rows = table(verdict)
+    create_markdown_artifact(artifacts.drift_markdown(found.verdict, found.reasons, rows), key="drift")
+    create_table_artifact(rows, key="drift-columns")
+    return found
+
+
+@flow(name="drift")
+def drift(processed: Processed, contract: str, on_drift: OnDrift = "stop") -> Drift:
+    """Stop what drifted, unless told to go on; a gate that cannot decide stops too."""
+    found = check_records(processed, contract)
+    stop_on_drift(found, on_drift)
+    return found

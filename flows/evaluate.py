@@ -1,0 +1,120 @@
+"""Score the test split once, and gather the evidence that the card, the plots and the verdict rest on."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import xgboost
+
+from data import cohort
+from data.bundle import BOOSTER, MODEL
+from data.contract import Contract
+from data.features import feature_space
+from data.frames import matrix, target_index
+from flows.process import Processed
+from flows.reports.evidence import Evidence
+from flows.settings import Settings
+from flows.support.fingerprint import git_commit
+from flows.train import Trained
+from flows.training.bootstrap import intervals
+from flows.training.conformal import Thresholds, grade_sets
+from flows.training.metrics import calibration_error, evaluate, evaluate_classes
+
+LABEL_FAULT = "label contradicts score"
+
+
+def gather_evidence(trained: Trained, processed: Processed, contract: Contract, settings: Settings) -> Evidence:
+    """Score the test split and return everything that is known of a trained model.
+
+    Raises RuntimeError when the ONNX model and the booster disagree by more than 1e-5.
+    """
+    frame = processed.split(contract, "test")
+    features, y = matrix(frame, contract), target_index(frame, contract)
+    session = onnxruntime.InferenceSession(str(trained.folder / MODEL), providers=["CPUExecutionProvider"])
+    booster = xgboost.Booster({"nthread": 1}, model_file=str(trained.folder / BOOSTER))
+    probabilities = session.run(["probabilities"], {"features": features})[0].astype(np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return Evidence(
+        contract=contract,
+        y=y,
+        probabilities=probabilities,
+        metrics=all_metrics(trained, processed, contract, session, probabilities, y),
+        intervals=intervals(probabilities, y, settings.seed, "test_"),
+        leaderboard=trained.compared(),
+        candidates=trained.candidates(),
+        effects=column_effects(booster, features, contract),
+        frame=frame,
+        sets=_label_sets(probabilities, trained, contract),
+        bayes=bayes_limit(frame, y, processed),
+        params={**trained.params, "rounds": trained.rounds, **trained.head},
+        notes=trained.notes,
+        data=_about_data(processed),
+    )
+
+
+def all_metrics(
+    trained: Trained,
+    processed: Processed,
+    contract: Contract,
+    session: onnxruntime.InferenceSession,
+    probabilities: np.ndarray,
+    y: np.ndarray,
+) -> dict[str, float | None]:
+    """Return every metric under its fixed name; None where there are too few rows for one."""
+    found: dict[str, float | None] = {**evaluate(probabilities, y, "test_")}
+    for label, figures in evaluate_classes(probabilities, y, contract.target.labels).items():
+        found |= {f"test_{name}_{label}": value for name, value in figures.items() if name != "n"}
+    pooled, classes = trained.out_of_fold()
+    best = trained.candidates().iloc[0]
+    found["cv_log_loss"] = float(best["cv_log_loss"])
+    found["cv_accuracy"] = float(best["cv_accuracy"])
+    found["cv_ece"] = calibration_error(pooled, classes)
+    found["test_accuracy_published"] = published_accuracy(processed, contract, session)
+    return {name: None if value is None or value != value else value for name, value in found.items()}
+
+
+def published_accuracy(
+    processed: Processed, contract: Contract, session: onnxruntime.InferenceSession
+) -> float | None:
+    """Return the accuracy on the test students with their labels as published, contradictions included."""
+    frame = processed.parsed(contract)
+    only_label = frame["quarantine"].isin(["", f"{contract.target.column}: {LABEL_FAULT}"])
+    rows = frame[(frame["split"] == "test") & only_label]
+    if rows.empty:
+        return None
+    answered = session.run(["probabilities"], {"features": matrix(rows, contract)})[0].argmax(axis=1)
+    return float((answered == target_index(rows, contract)).mean())
+
+
+def column_effects(booster: xgboost.Booster, features: np.ndarray, contract: Contract) -> np.ndarray:
+    """Return each contract feature's effect on the latent score (rows, features), by TreeSHAP."""
+    effects = booster.predict(xgboost.DMatrix(features[:20_000]), pred_contribs=True)
+    effects = effects[:, 0, :] if effects.ndim == 3 else effects
+    groups = feature_space(contract).groups
+    return np.stack([effects[:, list(group)].sum(axis=1) for group in groups], axis=1)
+
+
+def bayes_limit(frame: pd.DataFrame, y: np.ndarray, processed: Processed) -> dict[str, float] | None:
+    """Return what the generating rule itself reaches on these rows; None for real data."""
+    plan = processed.generated
+    if plan is None or plan.scenario == "label-tail":
+        return None
+    truth = cohort.true_probabilities(_as_generated(frame), plan.scenario, plan.strength)
+    return {name: value for name, value in evaluate(truth, y).items() if name in ("accuracy", "f1_macro", "log_loss")}
+
+
+def _as_generated(frame: pd.DataFrame) -> pd.DataFrame:
+    numeric = frame.drop(columns=["pseudonym", "quarantine", "split"], errors="ignore")
+    return numeric.astype({name: float for name in numeric.columns if numeric[name].dtype == "category"})
+
+
+def _label_sets(probabilities: np.ndarray, trained: Trained, contract: Contract) -> list[list[str]]:
+    inside = grade_sets(probabilities, Thresholds(trained.set_thresholds, trained.set_rows))
+    labels = np.array(contract.target.labels)
+    return [labels[row].tolist() for row in inside]
+
+
+def _about_data(processed: Processed) -> dict[str, object]:
+    about = processed.model_dump(mode="json", exclude={"folder", "reused", "undeclared"})
+    return {**about, "date": datetime.now(UTC).date().isoformat(), "git_commit": git_commit()}

@@ -1,0 +1,116 @@
+"""The two samples that the gate compares, as columns that Evidently can be given without raising."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from data.columns import Codes, Column
+from data.contract import Contract
+from data.frames import FIRST_ROW
+from data.quarantine import REASONS, reasons_by_row
+from flows.gates.stattests import YES
+
+QUARANTINE = "quarantine"
+REFERENCE_ROWS, BATCH_ROWS = 5_000, 20_000
+HUGE = 1e100
+"""A number beyond this counts as infinite: the sums of a histogram would overflow."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the champion was trained on.
+
+    `sample` holds rows as parsed, and in `quarantine` the text of what was wrong with each, "" for nothing;
+    `trained_rows` is the number of rows of the fit, `rows` of the whole file.
+    """
+
+    sample: pd.DataFrame
+    trained_rows: int
+    rows: int
+
+
+def reference_of(parsed: pd.DataFrame, faults: pd.DataFrame, trained_rows: int, seed: int = 0) -> Reference:
+    """Draw the reference from a parsed frame and its quarantine table: at most 5,000 rows, seeded."""
+    sample = draw(parsed, REFERENCE_ROWS, seed)
+    marked = sample.assign(**{QUARANTINE: faults_text(sample, faults)}).reset_index(drop=True)
+    return Reference(marked, trained_rows, len(parsed))
+
+
+def draw(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
+    """Draw rows without replacement, in their order; all of them if there are no more."""
+    if len(frame) <= rows:
+        return frame
+    chosen = np.random.default_rng(seed).choice(len(frame), rows, replace=False)
+    return frame.iloc[np.sort(chosen)]
+
+
+def faults_text(parsed: pd.DataFrame, faults: pd.DataFrame) -> pd.Series:
+    """Say of each parsed row what is wrong with it, "" for nothing: "Ethnicity: unknown code"."""
+    ours = faults[faults["row"].isin(parsed.index + FIRST_ROW)]
+    if ours.empty:
+        return pd.Series("", index=parsed.index, dtype=object)
+    texts = reasons_by_row(ours)
+    return pd.Series(parsed.index + FIRST_ROW, index=parsed.index).map(texts).fillna("").astype(object)
+
+
+def sound_rows(reference: Reference) -> pd.DataFrame:
+    """Give the rows of the reference that were not quarantined."""
+    return reference.sample[reference.sample[QUARANTINE] == ""]
+
+
+def tested(frame: pd.DataFrame, faults: pd.Series, contract: Contract) -> pd.DataFrame:
+    """Give the columns to test: numbers as finite floats or NaN, codes as labels, indicators as yes or no.
+
+    They are the features and audit columns, the target, one indicator for each reason of quarantine and one
+    for what is missing of each nullable feature; a column that the frame lacks is lacking here too.
+    """
+    columns = {c.name: _values(frame[c.name], c) for c in contract.asked if c.name in frame}
+    target = contract.target
+    if target.column in frame:
+        columns[target.column] = _labels(frame[target.column], target.classes)
+    for reason in REASONS:
+        columns[indicator(reason)] = _yes(has_reason(faults, reason, contract))
+    for column in contract.features:
+        if column.nullable and column.name in frame:
+            columns[missing_indicator(column.name)] = _yes(frame[column.name].isna())
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def indicator(reason: str) -> str:
+    """Name the column that says whether a row is quarantined for a reason."""
+    return f"quarantined: {reason}"
+
+
+def missing_indicator(name: str) -> str:
+    """Name the column that says whether a nullable feature is missing."""
+    return f"missing: {name}"
+
+
+def has_reason(faults: pd.Series, reason: str, contract: Contract) -> pd.Series:
+    """Say which rows have a reason; a label that has not come is no fault of the row here."""
+    waiting = f"{contract.target.column}: missing"
+    distinct = {
+        text: any(part.endswith(f": {reason}") and part != waiting for part in text.split("; "))
+        for text in faults.unique()
+    }
+    return faults.map(distinct).astype(bool)
+
+
+def _values(series: pd.Series, column: Column) -> pd.Series:
+    if column.coded:
+        return _labels(series, column.codes)
+    values = series.astype(float)
+    return values.where(values.abs() < HUGE)
+
+
+def _labels(series: pd.Series, codes: Codes) -> pd.Series:
+    """Give the labels of parsed codes; what the contract does not know is named so."""
+    known = list(codes.values())
+    unknown = [f"unknown {text}" for text in series.cat.categories[len(known) :]]
+    names = np.array([*known, *unknown, None], dtype=object)
+    return pd.Series(names[series.cat.codes.to_numpy()], index=series.index, dtype=object)
+
+
+def _yes(flags: pd.Series) -> pd.Series:
+    return pd.Series(np.where(flags.to_numpy(dtype=bool), YES, "no"), index=flags.index, dtype=object)

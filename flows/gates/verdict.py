@@ -1,0 +1,156 @@
+"""The drift gate: a parsed batch and the champion's reference in, a verdict out. It never raises for data."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.contract import Contract
+from data.frames import matrix, target_index
+from flows.gates.columns import column_findings
+from flows.gates.findings import (
+    DRIFT,
+    LEAST_ROWS,
+    NO_LABELS,
+    NO_REFERENCE,
+    NOT_TESTED,
+    PASS,
+    TOO_FEW_ROWS,
+    Finding,
+)
+from flows.gates.relation import loss_finding, residual_finding, undecided
+from flows.gates.samples import (
+    BATCH_ROWS,
+    QUARANTINE,
+    Reference,
+    draw,
+    faults_text,
+    indicator,
+    sound_rows,
+    tested,
+)
+from flows.gates.subgroups import subgroups
+
+COLUMNS_ALPHA, LOSS_ALPHA, RESIDUAL_ALPHA = 0.02, 0.005, 0.01
+"""False alarms allowed: 3.5 % in all, measured by `python -m bench.drift_gate`."""
+RELATION_ROWS = 100_000
+
+Champion = Callable[[np.ndarray], np.ndarray]
+
+
+class Verdict(BaseModel):
+    """What the gate says of a batch: for the whole, for each column, and for the relation to the class."""
+
+    model_config = ConfigDict(frozen=True)
+
+    overall: str
+    rows: int
+    reference_rows: int
+    columns: tuple[Finding, ...] = ()
+    relation: tuple[Finding, ...] = ()
+    reasons: tuple[str, ...] = ()
+    snapshot: Any = Field(default=None, exclude=True, repr=False)
+
+
+def gate(
+    batch: pd.DataFrame,
+    bad: pd.DataFrame,
+    reference: Reference | None,
+    champion: Champion | None,
+    untrained: np.ndarray | None,
+    contract: Contract,
+    seed: int = 0,
+) -> Verdict:
+    """Judge a parsed batch, with its quarantine table, against what the champion was trained on.
+
+    `champion` maps a feature matrix to class probabilities (n, K). `untrained` (n,) says which rows it was
+    not trained on; None means that it was trained on none of them.
+    """
+    sizes = {"rows": len(batch), "reference_rows": 0 if reference is None else len(reference.sample)}
+    if len(batch) < LEAST_ROWS:
+        return _undecided(TOO_FEW_ROWS, f"The batch has {len(batch)} rows; {LEAST_ROWS} are needed.", sizes)
+    if reference is None:
+        return _undecided(NO_REFERENCE, "There is no champion to compare with yet.", sizes)
+    if len(reference.sample) < LEAST_ROWS:
+        few = f"The champion's reference has {len(reference.sample)} rows; {LEAST_ROWS} are needed."
+        return _undecided(TOO_FEW_ROWS, few, sizes)
+    columns, snapshot = _columns(batch, bad, reference, contract, seed)
+    usable = draw(_usable(batch, bad, untrained, contract), RELATION_ROWS, seed)
+    relation = _relation(usable, reference, champion, contract)
+    reasons = tuple(found.sentence for found in (*columns, *relation) if found.verdict == DRIFT)
+    return Verdict(
+        overall=DRIFT if reasons else PASS,
+        columns=tuple(columns),
+        relation=tuple(relation),
+        reasons=reasons,
+        snapshot=snapshot,
+        **sizes,
+    )
+
+
+def table(verdict: Verdict) -> list[dict[str, Any]]:
+    """Give the findings as rows for a Prefect table artifact, those that drifted first."""
+    found = sorted((*verdict.columns, *verdict.relation), key=lambda finding: finding.verdict != DRIFT)
+    return [finding.cells() for finding in found]
+
+
+def save_html(verdict: Verdict, path: Path) -> None:
+    """Write Evidently's report, or the bare verdict where Evidently had nothing to test."""
+    if verdict.snapshot is not None:
+        verdict.snapshot.save_html(str(path))
+        return
+    lines = "".join(f"<p>{reason}</p>" for reason in verdict.reasons)
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Drift</title>'
+    rows = pd.DataFrame(table(verdict)).to_html(index=False)
+    path.write_text(f"{head}<h1>Drift: {verdict.overall}</h1>{lines}{rows}</html>", encoding="utf-8")
+
+
+def _undecided(overall: str, reason: str, sizes: dict[str, int]) -> Verdict:
+    return Verdict(overall=overall, reasons=(reason,), **sizes)
+
+
+def _columns(
+    batch: pd.DataFrame, bad: pd.DataFrame, reference: Reference, contract: Contract, seed: int
+) -> tuple[list[Finding], Any]:
+    sample = draw(batch, BATCH_ROWS, seed)
+    before = tested(reference.sample, reference.sample[QUARANTINE], contract)
+    now = tested(sample, faults_text(sample, bad), contract)
+    causes = {indicator(str(reason)): sorted(set(rows["column"])) for reason, rows in bad.groupby("reason")}
+    return column_findings(before, now, contract, causes, COLUMNS_ALPHA)
+
+
+def _relation(
+    usable: pd.DataFrame, reference: Reference, champion: Champion | None, contract: Contract
+) -> list[Finding]:
+    if champion is None:
+        return undecided("there is no champion", NOT_TESTED)
+    if usable.empty:
+        return undecided("no labels, or none new to the champion", NO_LABELS)
+    if len(usable) < LEAST_ROWS:
+        return undecided(f"{len(usable)} labelled rows are new to the champion", TOO_FEW_ROWS)
+    probabilities = np.asarray(champion(matrix(usable, contract)), dtype=float)
+    if (
+        probabilities.shape != (len(usable), len(contract.target.classes))
+        or not np.isfinite(probabilities).all()
+    ):
+        return undecided("the champion gave no probabilities", DRIFT)
+    y, target = target_index(usable, contract), contract.target
+    groups = subgroups(usable, sound_rows(reference), contract)
+    trained = reference.trained_rows
+    return [
+        loss_finding(probabilities, y, trained, LOSS_ALPHA),
+        residual_finding(probabilities, y, groups, trained, target.labels, target.ordered, RESIDUAL_ALPHA),
+    ]
+
+
+def _usable(
+    batch: pd.DataFrame, bad: pd.DataFrame, untrained: np.ndarray | None, contract: Contract
+) -> pd.DataFrame:
+    """Give the rows that are sound, labelled and new to the champion."""
+    if contract.target.column not in batch:
+        return batch.iloc[:0]
+    keep = (faults_text(batch, bad) == "").to_numpy() & (target_index(batch, contract) >= 0)
+    return batch[keep if untrained is None else keep & np.asarray(untrained, dtype=bool)]

@@ -1,0 +1,113 @@
+"""The pipeline: records in; a registered model, judged against the champion, out."""
+
+import argparse
+import sys
+
+from prefect import flow
+from prefect.states import Failed
+from pydantic import BaseModel, ConfigDict
+
+from rich.console import Console
+
+from data.contract import load_contract
+from data.errors import Stopped
+from data.sources import DEFAULT, check_source
+from flows.drift import Drift, OnDrift, drift
+from flows.process import REPORT, Processed, process
+from flows.register import Registered, register
+from flows.reports.screen import Summary, show_summary
+from flows.settings import Settings
+from flows.support.command import run_flow
+from flows.train import Trained, train
+from flows.training.grid import load_grid
+
+class PipelineResult(BaseModel):
+    """What each stage gave."""
+
+    model_config = ConfigDict(frozen=True)
+
+    processed: Processed
+    drift: Drift
+    trained: Trained
+    registered: Registered
+
+
+@flow(name="grade-pipeline")
+def grade_pipeline(
+    data: str = DEFAULT, contract: str = "grade_class", grid: str = "default", on_drift: OnDrift = "stop"
+) -> PipelineResult:
+    """Process, check for drift, train, register. A gate's stop is a failed state named Stopped."""
+    try:
+        processed = process(data, contract)
+        checked = drift(processed, contract, on_drift)
+        trained = train(processed, contract, grid)
+        registered = register(trained, processed, contract, must_win=checked.alarmed)
+    except Stopped as stop:
+        return Failed(name="Stopped", message=str(stop))  # type: ignore[return-value]
+    return PipelineResult(processed=processed, drift=checked, trained=trained, registered=registered)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the pipeline from the command line and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
+    parser.add_argument("--data", default=DEFAULT, help="CSV or Parquet file, or cohort://ROWS (default: %(default)s)")
+    parser.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
+    parser.add_argument("--grid", default="default", help="default, wide or a YAML file")
+    parser.add_argument("--on-drift", default="stop", choices=("stop", "retrain", "warn"), help="what drift leads to")
+    options = parser.parse_args(arguments)
+    return run_flow(grade_pipeline, vars(options), lambda: check_input(options), show)
+
+
+def check_input(options: argparse.Namespace) -> None:
+    """Raise BadInput for what can be told before anything is started."""
+    load_contract(options.contract)
+    load_grid(options.grid)
+    check_source(options.data)
+
+
+def show(console: Console, result: PipelineResult, settings: Settings) -> None:
+    """Print the end screen."""
+    show_summary(console, summarise(result, settings))
+
+
+def summarise(result: PipelineResult, settings: Settings) -> Summary:
+    """Gather the end screen from what each stage gave."""
+    processed, registered = result.processed, result.registered
+    return Summary(
+        title="Pipeline",
+        model=registered.name,
+        version=registered.version,
+        source=processed.source,
+        generated=processed.generated is not None,
+        rows=processed.rows,
+        clean=processed.clean,
+        train_rows=processed.train_rows,
+        test_rows=processed.test_rows,
+        quarantined=processed.quarantined,
+        drift=result.drift.verdict,
+        drift_reasons=result.drift.reasons,
+        leaderboard=result.trained.compared(),
+        metrics=registered.metrics,
+        intervals=registered.intervals,
+        bayes=registered.bayes,
+        promoted=registered.promoted,
+        outcome="champion" if registered.promoted else "kept as challenger",
+        reason=registered.reason,
+        notes=reused_notes(result) + result.trained.notes,
+        next_steps=(
+            ("Serve it", "make serve"),
+            ("See runs and plots", f".venv/bin/mlflow ui --backend-store-uri {settings.mlflow_uri}"),
+            ("See the reports", f"{processed.folder / REPORT} and {result.drift.report}"),
+        ),
+    )
+
+
+def reused_notes(result: PipelineResult) -> tuple[str, ...]:
+    """Say which stages found their work done by an equal run."""
+    stages = {"process": result.processed, "train": result.trained, "register": result.registered}
+    reused = [name for name, stage in stages.items() if stage.reused]
+    return (f"Reused from an equal run: {', '.join(reused)}.",) if reused else ()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

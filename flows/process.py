@@ -1,0 +1,149 @@
+"""Process: records in, a clean train and test split out, and what was wrong with the rest set aside."""
+
+from pathlib import Path
+
+import pandas as pd
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from pydantic import BaseModel, ConfigDict
+
+from data.contract import Contract, load_contract
+from data.errors import Stopped
+from data.quarantine import count_reasons, quarantine, reasons_by_row
+from data.frames import FIRST_ROW, parse
+from data.sources import CohortPlan, Records, read_records
+from data.storage import as_stored, read_frame, write_frame
+from data.students import pseudonyms, splits
+from flows.reports import artifacts
+from flows.reports.data_report import write_data_report
+from flows.reports.progress import stage
+from flows.settings import Settings
+from flows.support.fingerprint import code_digest, fingerprint
+from flows.support.workspace import finished_folder
+
+PARSED, FAULTS, QUARANTINE, REPORT, SUMMARY = (
+    "parsed.parquet",
+    "faults.parquet",
+    "quarantine.csv",
+    "report.html",
+    "summary.json",
+)
+
+
+class Processed(BaseModel):
+    """Where the processed records are, and what became of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Path
+    contract: str
+    source: str
+    sha256: str
+    generated: CohortPlan | None
+    undeclared: tuple[str, ...]
+    fingerprint: str
+    rows: int
+    clean: int
+    train_rows: int
+    test_rows: int
+    quarantined: dict[str, int]
+    reused: bool = False
+
+    @property
+    def bad_share(self) -> float:
+        """Return the share of rows in quarantine."""
+        return 1 - self.clean / self.rows
+
+    def parsed(self, contract: Contract) -> pd.DataFrame:
+        """Read all rows as parsed, with their pseudonym, split and reasons of quarantine."""
+        return read_frame(self.folder / PARSED, contract)
+
+    def split(self, contract: Contract, name: str) -> pd.DataFrame:
+        """Read the clean rows of the train or test split."""
+        kept = [("split", "==", name), ("quarantine", "==", "")]
+        return read_frame(self.folder / PARSED, contract, kept)
+
+
+def examine(records: Records, contract: Contract, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return all rows as parsed, with pseudonym, split and reasons of quarantine; and the table of faults."""
+    frame = parse(records.frame, contract, file=records.uri)
+    _, faults = quarantine(frame, contract)
+    reasons = reasons_by_row(faults).reindex(frame.index + FIRST_ROW, fill_value="").to_numpy()
+    names = pseudonyms(frame, contract, settings.id_key)
+    marked = frame.assign(pseudonym=names, split=splits(names, settings.test_share), quarantine=reasons)
+    return marked, faults
+
+
+def write_processed(folder: Path, records: Records, contract: Contract, settings: Settings, digest: str) -> None:
+    """Write a draft of the processed folder: rows, quarantine, data report, summary."""
+    frame, faults = examine(records, contract, settings)
+    write_frame(frame, folder / PARSED)
+    faults.assign(value=faults["value"].astype(str)).to_parquet(folder / FAULTS, index=False)
+    bad = frame[frame["quarantine"] != ""]
+    as_stored(bad).assign(row=bad.index + FIRST_ROW).to_csv(folder / QUARANTINE, index=False)
+    write_data_report(frame, faults, contract, folder / REPORT)
+    clean = frame[frame["quarantine"] == ""]
+    summary = Processed(
+        folder=folder,
+        contract=str(contract.name),
+        source=records.uri,
+        sha256=records.sha256,
+        generated=records.generated,
+        undeclared=records.undeclared,
+        fingerprint=digest,
+        rows=len(frame),
+        clean=len(clean),
+        train_rows=int((clean["split"] == "train").sum()),
+        test_rows=int((clean["split"] == "test").sum()),
+        quarantined=count_reasons(faults),
+    )
+    (folder / SUMMARY).write_text(summary.model_dump_json(indent=2), encoding="utf-8")
+
+
+def process_records(source: str, contract: Contract, settings: Settings) -> Processed:
+    """Process a source into `processed/`, or return what an equal run left there.
+
+    Raises BadInput, and Stopped when more than the set share of rows is bad; the quarantine and the
+    report are there to look at then.
+    """
+    records = read_records(source, contract)
+    digest = fingerprint(
+        records=records.sha256,
+        contract=contract.model_dump(mode="json"),
+        key=settings.id_key,
+        test_share=settings.test_share,
+        code=code_digest("data"),
+    )
+    folder = settings.home / "processed" / f"{contract.name}-{digest}"
+    fresh = finished_folder(folder, lambda draft: write_processed(draft, records, contract, settings, digest))
+    summary = Processed.model_validate_json((folder / SUMMARY).read_bytes())
+    return summary.model_copy(update={"folder": folder, "source": source, "reused": not fresh})
+
+
+def check_bad_share(processed: Processed, limit: float) -> None:
+    """Raise Stopped when more than the set share of rows is in quarantine."""
+    if processed.bad_share <= limit:
+        return
+    faults = pd.read_parquet(processed.folder / FAULTS).value_counts(["column", "reason"])
+    reasons = ", ".join(f"{column} {reason} ({count} rows)" for (column, reason), count in faults.items())
+    raise Stopped(
+        f"{processed.bad_share:.1%} of the rows are bad, more than the {limit:.0%} allowed: {reasons}. "
+        f"See {processed.folder / QUARANTINE}, mend the source, or raise GRADECAST_BAD_ROW_LIMIT."
+    )
+
+
+@task
+@stage("process")
+def process_source(source: str, contract_name: str) -> Processed:
+    """Validate, quarantine and split a source."""
+    settings = Settings()
+    processed = process_records(source, load_contract(contract_name), settings)
+    create_markdown_artifact(artifacts.process_markdown(processed.model_dump(mode="json")), key="process")
+    check_bad_share(processed, settings.bad_row_limit)
+    return processed
+
+
+@flow(name="process")
+def process(source: str, contract: str) -> Processed:
+    """Turn a source of records into clean splits."""
+    return process_source(source, contract)

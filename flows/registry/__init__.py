@@ -1,0 +1,1 @@
+"""The MLflow registry: what is written there, what is promoted, and why."""

@@ -1,0 +1,91 @@
+"""Write a bundle: the trained model with its contract, card, reference sample and digests."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data.bundle import BOOSTER, CARD, CONTRACT, EXAMPLES, FILES, MANIFEST, MODEL, REFERENCE, Manifest, digest
+from data.contract import Contract
+from data.contract_file import find_contract
+from data.frames import to_records
+from data.storage import OWN, as_stored
+from flows.registry.submission import Submission
+from flows.registry.verification import verify_bundle
+from flows.reports.card import model_card
+from flows.reports.evidence import Evidence
+from flows.reports.plots import write_plots
+from flows.support.workspace import finished_folder
+
+REFERENCE_ROWS = 5_000
+EXAMPLE_ROWS = 20
+
+
+def make_bundle(submission: Submission) -> None:
+    """Make the folder of the verified bundle and its plots, unless an equal run did.
+
+    Raises BundleError when the bundle does not hold what it promises; nothing is left then.
+    """
+
+    def build(draft: Path) -> None:
+        (draft / "bundle").mkdir()
+        write_bundle(draft / "bundle", submission)
+        verify_bundle(draft / "bundle")
+        (draft / "plots").mkdir()
+        write_plots(submission.evidence, draft / "plots")
+
+    finished_folder(submission.place, build)
+
+
+def write_bundle(folder: Path, submission: Submission) -> None:
+    """Write a bundle into an empty folder."""
+    contract, evidence = submission.contract, submission.evidence
+    everyone = submission.processed.parsed(contract)
+    for name in (MODEL, BOOSTER):
+        shutil.copyfile(submission.trained.folder / name, folder / name)
+    shutil.copyfile(find_contract(submission.contract_name), folder / CONTRACT)
+    (folder / CARD).write_text(model_card(evidence, {}), encoding="utf-8")
+    reference = reference_sample(everyone[everyone["split"] == "train"], contract)
+    reference.to_csv(folder / REFERENCE, index=False)
+    (folder / EXAMPLES).write_text(_examples(evidence), encoding="utf-8")
+    manifest = _manifest(submission, {name: digest(folder / name) for name in FILES})
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+
+
+def reference_sample(frame: pd.DataFrame, contract: Contract, seed: int = 0) -> pd.DataFrame:
+    """Return at most 5,000 training records as parsed, without ids, with their reasons of quarantine."""
+    sample = frame.sample(REFERENCE_ROWS, random_state=seed) if len(frame) > REFERENCE_ROWS else frame
+    hidden = [name for name in OWN if name != "quarantine"] + ([contract.id.name] if contract.id else [])
+    return as_stored(sample.drop(columns=hidden, errors="ignore"))
+
+
+def _manifest(submission: Submission, files: dict[str, str]) -> Manifest:
+    trained, evidence, target = submission.trained, submission.evidence, submission.contract.target
+    return Manifest(
+        contract=submission.contract.name,
+        fingerprint=trained.fingerprint,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        git_commit=str(evidence.data["git_commit"]),
+        labels=target.labels,
+        head=trained.head,
+        set_thresholds=trained.set_thresholds,
+        unit=target.unit,
+        metrics=evidence.metrics,
+        training=_training(submission),
+        files=files,
+    )
+
+
+def _training(submission: Submission) -> dict[str, Any]:
+    trained, processed = submission.trained, submission.processed
+    how = trained.model_dump(include={"kind", "params", "rounds", "set_rows", "notes"})
+    return {**how, "rows": processed.train_rows, "source": processed.source, "source_sha256": processed.sha256}
+
+
+def _examples(evidence: Evidence) -> str:
+    records = to_records(evidence.frame.head(EXAMPLE_ROWS), evidence.contract)
+    pairs = zip(records, evidence.probabilities.tolist(), strict=False)
+    return json.dumps([{"record": record, "probabilities": values} for record, values in pairs], indent=1)

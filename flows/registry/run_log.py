@@ -1,0 +1,130 @@
+"""Log one pipeline run to MLflow and register its bundle as a model version."""
+
+import math
+import time
+import warnings
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.entities.model_registry import ModelVersion
+
+from data.bundle import CARD, CONTRACT, MANIFEST, digest
+from data.columns import Kind
+from data.contract import Contract
+from data.pyfunc import ARTIFACT
+from data.storage import as_stored
+from flows.registry.champion import TRAINED
+from flows.registry.signature import model_signature
+from flows.registry.submission import Submission
+from flows.support.fingerprint import ROOT
+
+BEST_FEW = 3
+BATCH = 1_000  # metrics that MLflow takes at once
+REQUIREMENTS = ["mlflow", "numpy", "onnxruntime", "pandas", "pandera", "pydantic", "pyyaml", "xgboost-cpu"]
+
+
+def log_and_register(client: MlflowClient, experiment: str, submission: Submission) -> ModelVersion:
+    """Log the one MLflow run of a pipeline run and register its bundle; a failure marks the run failed."""
+    trained, evidence, settings = submission.trained, submission.evidence, submission.settings
+    name = f"{submission.contract.model_name}-{trained.fingerprint[:8]}"
+    tags = version_tags(submission)
+    with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
+        mlflow.log_params({**evidence.params, "folds": settings.folds, "seed": settings.seed})
+        mlflow.log_metrics({key: value for key, value in evidence.metrics.items() if value is not None})
+        log_candidates(client, run.info.run_id, experiment, trained.leaderboard())
+        log_training_data(submission)
+        mlflow.log_artifacts(str(submission.place / "plots"), "plots")
+        mlflow.log_artifact(str(submission.bundle / CARD))
+        mlflow.log_artifact(str(submission.processed.folder / "report.html"), "reports")
+        return register_bundle(client, submission, tags)
+
+
+def version_tags(submission: Submission) -> dict[str, str]:
+    """Return what a version says of its origin."""
+    return {
+        "fingerprint": submission.trained.fingerprint,
+        "git_commit": str(submission.evidence.data["git_commit"]),
+        "source": submission.processed.source,
+        "source_sha256": submission.processed.sha256,
+        "contract_sha256": digest(submission.bundle / CONTRACT),
+        "manifest_sha256": digest(submission.bundle / MANIFEST),
+    }
+
+
+def log_candidates(client: MlflowClient, run_id: str, experiment: str, leaderboard: pd.DataFrame) -> None:
+    """Log every candidate and baseline as a table and as steps, and the best few as child runs.
+
+    One batch takes a fraction of a second where a nested run for each candidate takes many.
+    """
+    mlflow.log_table(leaderboard.astype(object).where(leaderboard.notna(), None), "leaderboard.json")
+    now = int(time.time() * 1000)
+    losses = enumerate(leaderboard["cv_log_loss"].tolist())
+    steps = [Metric("leaderboard_cv_log_loss", loss, now, step) for step, loss in losses]
+    for start in range(0, len(steps), BATCH):
+        client.log_batch(run_id, metrics=steps[start : start + BATCH])
+    for rank, row in enumerate(leaderboard.head(BEST_FEW).to_dict("records"), start=1):
+        tags = {"mlflow.parentRunId": run_id}
+        child = client.create_run(experiment, run_name=f"{rank}-{row['model']}", tags=tags).info.run_id
+        numbers = [Metric(k, v, now, 0) for k, v in row.items() if _is_metric(k, v)]
+        params = [Param(k, str(v)) for k, v in row.items() if not k.startswith("cv_") and v == v]
+        client.log_batch(child, metrics=numbers, params=params)
+        client.set_terminated(child)
+
+
+def _is_metric(name: str, value: object) -> bool:
+    return name.startswith("cv_") and isinstance(value, float) and math.isfinite(value)
+
+
+def log_training_data(submission: Submission) -> None:
+    """Log the training records as the run's data set, and who they are as pseudonyms.
+
+    A later run can tell from the latter which students this model has not seen.
+    """
+    contract, processed = submission.contract, submission.processed
+    train = submission.split("train")
+    file = None if processed.generated else processed.source
+    target = contract.target.column
+    with warnings.catch_warnings():  # two equal ways to see a path as a source
+        warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")
+        dataset = mlflow.data.from_pandas(as_stored(train), source=file, name=contract.model_name, targets=target)
+    mlflow.log_input(dataset, context="training", tags={"source": processed.source})
+    path = submission.place / Path(TRAINED).name
+    train[["pseudonym"]].to_parquet(path, index=False)
+    mlflow.log_artifact(str(path), str(Path(TRAINED).parent))
+
+
+def register_bundle(client: MlflowClient, submission: Submission, tags: dict[str, str]) -> ModelVersion:
+    """Log the bundle as a pyfunc model ("models from code") and register it as a new version.
+
+    Raises RuntimeError if MLflow lost the signature on the way.
+    """
+    contract = submission.contract
+    info = mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(ROOT / "data" / "pyfunc.py"),
+        artifacts={ARTIFACT: str(submission.bundle)},
+        code_paths=[str(ROOT / "data")],
+        signature=model_signature(contract),
+        input_example=example_input(submission.evidence.frame, contract),
+        pip_requirements=REQUIREMENTS,
+        metadata={"contract": contract.name, **tags},
+    )
+    if info.signature is None:
+        raise RuntimeError("MLflow dropped the model's signature; nothing was registered")
+    name = contract.model_name
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name, description=contract.title)
+    return client.create_model_version(
+        name, info.model_uri, run_id=info.run_id, tags=tags, model_id=info.model_id
+    )
+
+
+def example_input(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Return three raw records as a caller would send them: codes, whole numbers, numbers."""
+    asked = frame[[column.name for column in contract.asked]].head(3)
+    coded = {c.name: asked[c.name].cat.categories.dtype for c in contract.asked if c.coded and not c.nullable}
+    whole = {c.name: "int64" for c in contract.asked if c.kind is Kind.INTEGER and not c.nullable}
+    return asked.astype({**coded, **whole})

@@ -1,0 +1,77 @@
+"""Open the registry: MLflow on SQLite in the state folder, or wherever MLFLOW_TRACKING_URI points."""
+
+import logging
+import sqlite3
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import RunStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException, RestException
+
+from data.contract import Contract
+from flows.settings import Settings
+from flows.support.locks import file_lock
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+
+def open_registry(settings: Settings) -> MlflowClient:
+    """Return a client of the registry, its tables made if need be.
+
+    Two processes that start at once would race the first migration, so it is done under a lock; WAL
+    persists in the file and lets a reader and a writer meet.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(settings.mlflow_uri)
+    mlflow.set_registry_uri(settings.mlflow_uri)
+    with file_lock(settings.home / "mlflow.lock"):
+        client = MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
+        client.search_registered_models(max_results=1)
+        if settings.local_registry:
+            with sqlite3.connect(settings.home / "mlflow.db", timeout=60) as database:
+                database.execute("PRAGMA journal_mode=WAL")
+    return client
+
+
+def experiment_id(client: MlflowClient, contract: Contract, settings: Settings) -> str:
+    """Return the contract's experiment, made if need be, its artifacts in the state folder."""
+    found = client.get_experiment_by_name(contract.model_name)
+    if found is not None:
+        return str(found.experiment_id)
+    place = (settings.home / "mlartifacts").resolve().as_uri() if settings.local_registry else None
+    return client.create_experiment(contract.model_name, artifact_location=place)
+
+
+def version_of_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    """Return the version that an alias points at, or None."""
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except (RestException, MlflowException) as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def version_of_fingerprint(client: MlflowClient, name: str, fingerprint: str) -> ModelVersion | None:
+    """Return the version that equal data, contract, grid and code registered before, or None."""
+    query = f"name = '{name}' and tags.fingerprint = '{fingerprint}'"
+    return next(iter(client.search_model_versions(query)), None)
+
+
+def close_dead_runs(client: MlflowClient, experiment: str) -> int:
+    """Mark runs left "running" by a killed pipeline as killed; call with the registry's lock held."""
+    dead = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    for run in dead:
+        client.set_terminated(run.info.run_id, status=RunStatus.to_string(RunStatus.KILLED))
+    return len(dead)
+
+
+def move_alias(client: MlflowClient, name: str, alias: str, version: str | None) -> None:
+    """Point an alias at a version, or take it away."""
+    if version is not None:
+        client.set_registered_model_alias(name, alias, version)
+    elif version_of_alias(client, name, alias) is not None:
+        client.delete_registered_model_alias(name, alias)

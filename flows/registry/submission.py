@@ -1,0 +1,44 @@
+"""What a pipeline run submits to the registry."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from data.contract import Contract
+from flows.process import Processed
+from flows.reports.evidence import Evidence
+from flows.settings import Settings
+from flows.train import Trained
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A trained candidate with the records and the evidence behind it."""
+
+    trained: Trained
+    processed: Processed
+    contract_name: str
+    evidence: Evidence
+    settings: Settings
+    must_win: bool = False
+    """After a drift alarm: not worse is not enough, for records that may be corrupt."""
+
+    @property
+    def contract(self) -> Contract:
+        """Return the contract that the candidate was trained under."""
+        return self.evidence.contract
+
+    @property
+    def place(self) -> Path:
+        """Return the folder of the bundle and its plots."""
+        return self.settings.home / "bundles" / self.trained.folder.name
+
+    @property
+    def bundle(self) -> Path:
+        """Return the bundle's folder."""
+        return self.place / "bundle"
+
+    def split(self, name: str) -> pd.DataFrame:
+        """Read the clean rows of a split."""
+        return self.processed.split(self.contract, name)

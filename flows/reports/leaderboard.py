@@ -1,0 +1,70 @@
+"""The leaderboard as people read it: the chosen model among its baselines, on the same folds."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from flows.reports.wording import listed
+
+CHOSEN = "gradecast"
+"""What the search calls its own model."""
+SHOWN = "Gradecast"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One model of the leaderboard; `as_good` says so of a baseline, by a paired bootstrap."""
+
+    name: str
+    log_loss: float
+    accuracy: float
+    f1_macro: float
+    chosen: bool
+    as_good: bool
+
+    @property
+    def mark(self) -> str:
+        """What the model is beside the chosen one."""
+        return "chosen" if self.chosen else "as good" if self.as_good else ""
+
+
+def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
+    """Return the search's best candidate and the baselines, lowest log loss first.
+
+    From the columns model, cv_log_loss, cv_accuracy, cv_f1_macro and as_good to name, log_loss,
+    accuracy, f1_macro and as_good.
+    """
+    ours = board["model"] == CHOSEN
+    rows = pd.concat([board[ours].nsmallest(1, "cv_log_loss"), board[~ours]]).sort_values("cv_log_loss")
+    names = {"model": "name", "cv_log_loss": "log_loss", "cv_accuracy": "accuracy", "cv_f1_macro": "f1_macro"}
+    kept = rows.rename(columns=names)[[*names.values(), "as_good"]]
+    return kept.assign(as_good=kept["as_good"].eq(True)).reset_index(drop=True)
+
+
+def lines_of(leaderboard: pd.DataFrame) -> list[Line]:
+    """Return the lines of a leaderboard with name, log_loss, accuracy, f1_macro, as_good."""
+    return [
+        Line(
+            name=SHOWN if row["name"] == CHOSEN else str(row["name"]),
+            log_loss=float(row["log_loss"]),
+            accuracy=float(row["accuracy"]),
+            f1_macro=float(row["f1_macro"]),
+            chosen=row["name"] == CHOSEN,
+            as_good=row["name"] != CHOSEN and bool(row["as_good"]),
+        )
+        for row in leaderboard.to_dict("records")
+    ]
+
+
+def as_good_sentence(leaderboard: pd.DataFrame) -> str:
+    """Say plainly whether a baseline is as good as the chosen model."""
+    names = [line.name for line in lines_of(leaderboard) if line.as_good]
+    if len(leaderboard) < 2:
+        return "No baseline was trained beside it."
+    if not names:
+        return "No baseline is as good: the log loss of each is surely higher (paired bootstrap, same folds)."
+    return (
+        f"**{listed(names)} {'is' if len(names) == 1 else 'are'} as good** on the same folds: by a paired "
+        "bootstrap its log loss is not surely higher. Where a simpler model is as good, nothing in these "
+        "figures speaks against using it."
+    )

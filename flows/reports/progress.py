@@ -1,0 +1,91 @@
+"""Progress while a run works: live on a terminal, a few plain lines anywhere else."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+PLAIN_WIDTH = 100
+QUARTERS = 4  # plain lines of a search
+
+
+class OnDone(Protocol):
+    """To be told of work done, of how much in all, and the best log loss where it is known."""
+
+    def __call__(self, done: int, total: int, best_log_loss: float | None = None) -> None:
+        """Show it."""
+
+
+def open_console() -> Console:
+    """Open stdout for people; a character that it cannot show becomes a question mark, not an error."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+
+
+@contextmanager
+def stage(name: str, console: Console | None = None) -> Iterator[None]:
+    """Show that a stage is at work, and how long it took or that it stopped; a decorator as well."""
+    started = time.perf_counter()
+    console = console or open_console()
+    if not console.is_terminal:
+        console.print(f"{name} …")
+    try:
+        yield
+    except BaseException:
+        console.print(_line(name, "stopped", "red", started))
+        raise
+    console.print(_line(name, "done", "green", started))
+
+
+def _line(name: str, word: str, style: str, started: float) -> Text:
+    return Text.assemble(f"{name}: ", (word, style), (f" in {time.perf_counter() - started:.1f} s", "dim"))
+
+
+@contextmanager
+def search_progress(console: Console | None = None, name: str = "grid search") -> Iterator[OnDone]:
+    """Give a callable to be told (done, total, best log loss so far) as pieces of work end."""
+    console = console or open_console()
+    if console.is_terminal:
+        with _bar(console) as progress:
+            yield _on_bar(progress, name)
+    else:
+        yield _in_lines(console, name)
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, TextColumn("[dim]{task.fields[best]}"), console=console)
+
+
+def _on_bar(progress: Progress, name: str) -> OnDone:
+    task = progress.add_task(name, total=None, best="")
+
+    def on_done(done: int, total: int, best_log_loss: float | None = None) -> None:
+        progress.update(task, completed=done, total=total, best=_best(best_log_loss))
+
+    return on_done
+
+
+def _in_lines(console: Console, name: str) -> OnDone:
+    said = 0
+
+    def on_done(done: int, total: int, best_log_loss: float | None = None) -> None:
+        nonlocal said
+        quarter = QUARTERS * done // max(total, 1)
+        if quarter > said:
+            said = quarter
+            console.print(f"{name}: {done} of {total}  {_best(best_log_loss)}".rstrip(), highlight=False)
+
+    return on_done
+
+
+def _best(log_loss: float | None) -> str:
+    return "" if log_loss is None else f"best log loss {log_loss:.4f}"

@@ -1,0 +1,150 @@
+"""The one screen at the end of a run: what came in, what came out, and what to do next."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+from rich.console import Console, Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from flows.reports.leaderboard import lines_of
+from flows.reports.progress import open_console, search_progress, stage
+from flows.reports.wording import FIGURES, NOTHING, count, figure, plural, reasons_of, span
+
+__all__ = ["Summary", "open_console", "search_progress", "show_summary", "stage"]
+
+WIDTH = 100
+SHOWN_REASONS, SHOWN_NOTES, SHOWN_MODELS, LONGEST_SOURCE = 3, 2, 7, 70  # so that all fits 40 lines
+DRIFT_STYLES = {"pass": "green", "drift": "bold red"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the last screen says. A run stopped by a gate has no leaderboard and no metrics."""
+
+    title: str
+    model: str
+    source: str
+    rows: int
+    clean: int
+    train_rows: int
+    test_rows: int
+    quarantined: Mapping[str, int]
+    drift: str
+    outcome: str
+    """What became of the model, in a word or two: `promoted to champion`, `kept as challenger` …"""
+    reason: str
+    promoted: bool = False
+    version: str | None = None
+    generated: bool = False
+    drift_reasons: tuple[str, ...] = ()
+    leaderboard: pd.DataFrame | None = None
+    """As in Evidence, as are metrics, intervals and bayes."""
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    bayes: Mapping[str, float] | None = None
+    next_steps: tuple[tuple[str, str], ...] = ()
+    """What to do next and the command for it."""
+    notes: tuple[str, ...] = ()
+
+
+def show_summary(console: Console, summary: Summary) -> None:
+    """Print the summary: within 100 by 40 characters, plain text where stdout is no terminal."""
+    console.print(Group(*_parts(summary)), width=min(console.width, WIDTH), highlight=False)
+
+
+def _parts(summary: Summary) -> Iterator[RenderableType]:
+    yield _rule(summary.title)
+    yield _facts(_data_facts(summary))
+    for table in (_leaderboard(summary), _metrics(summary)):
+        if table is not None:
+            yield Group(Text(), table)
+    yield Group(Text(), _facts(_outcome_facts(summary)))
+    if summary.next_steps:
+        yield _rule("What next")
+        yield _facts([(what, Text(command, style="cyan")) for what, command in summary.next_steps])
+
+
+def _rule(title: str) -> Rule:
+    return Rule(Text(title, style="bold"), align="left", style="dim")
+
+
+def _facts(lines: list[tuple[str, Text]]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True, min_width=11)
+    grid.add_column(overflow="fold")
+    for name, text in lines:
+        grid.add_row(name, text)
+    return grid
+
+
+def _data_facts(summary: Summary) -> list[tuple[str, Text]]:
+    source = _shortened(summary.source)
+    if summary.generated:
+        source += "  (generated students, not real ones)"
+    bad = summary.rows - summary.clean
+    splits = f"{count(summary.train_rows)} to train, {count(summary.test_rows)} to test"
+    set_aside = f"{plural(bad, 'row')}: {reasons_of(summary.quarantined)}" if bad else "none"
+    return [
+        ("Records", Text(source)),
+        ("Rows in", Text(f"{count(summary.rows)}; {count(summary.clean)} clean: {splits}")),
+        ("Quarantined", Text(set_aside, style="yellow" if bad else "")),
+        ("Drift", _drift(summary)),
+    ]
+
+
+def _shortened(source: str) -> str:
+    """Keep a long path's end, where the file's name is."""
+    return source if len(source) <= LONGEST_SOURCE else f"…{source[1 - LONGEST_SOURCE :]}"
+
+
+def _drift(summary: Summary) -> Text:
+    text = Text(summary.drift, style=DRIFT_STYLES.get(summary.drift, "yellow"))
+    for reason in summary.drift_reasons[:SHOWN_REASONS]:
+        text.append(f"\n{reason}", style="default")
+    left = len(summary.drift_reasons) - SHOWN_REASONS
+    return text.append(f"\nand {left} more", style="default") if left > 0 else text
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column(title, header_style="bold", min_width=34)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True, header_style="dim")
+    return table
+
+
+def _leaderboard(summary: Summary) -> Table | None:
+    if summary.leaderboard is None or summary.leaderboard.empty:
+        return None
+    table = _table("Cross-validated, same folds", "log loss", "accuracy", "macro F1", "")
+    for line in lines_of(summary.leaderboard)[:SHOWN_MODELS]:
+        style = "bold" if line.chosen else "yellow" if line.as_good else ""
+        figures = map(figure, (line.log_loss, line.accuracy, line.f1_macro))
+        table.add_row(line.name, *figures, line.mark, style=style)
+    return table
+
+
+def _metrics(summary: Summary) -> Table | None:
+    known = {key: title for key, title in FIGURES.items() if figure(summary.metrics.get(key)) != NOTHING}
+    if not known:
+        return None
+    limit = summary.bayes or {}
+    table = _table("On the test split", "", "95 % interval", *(["best possible"] if limit else []))
+    for key, title in known.items():
+        cells = [title, figure(summary.metrics[key]), span(summary.intervals.get(key))]
+        table.add_row(*cells, *([figure(limit.get(key.removeprefix("test_")))] if limit else []))
+    return table
+
+
+def _outcome_facts(summary: Summary) -> list[tuple[str, Text]]:
+    version = f"version {summary.version}" if summary.version else "no new version"
+    style = "bold green" if summary.promoted else "bold yellow"
+    notes = [("Note", Text(note)) for note in summary.notes[:SHOWN_NOTES]]
+    return [
+        ("Model", Text(f"{summary.model}, {version}: ").append(summary.outcome, style=style)),
+        *([("Because", Text(summary.reason))] if summary.reason else []),
+        *notes,
+    ]

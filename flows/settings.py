@@ -1,0 +1,38 @@
+"""Every setting of the pipeline, from the environment, in one place."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from data.ids import PUBLIC_KEY
+
+
+class Settings(BaseSettings):
+    """Settings of flows/; each is GRADECAST_ and the field's name, unless a standard name is given."""
+
+    model_config = SettingsConfigDict(env_prefix="GRADECAST_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path("var"), description="Folder of all state")
+    id_key: str = Field(PUBLIC_KEY, min_length=8, description="Key of the hash that ids are split and logged by")
+    tracking_uri: str = Field(
+        "", validation_alias=AliasChoices("MLFLOW_TRACKING_URI"), description="Registry; SQLite in home if empty"
+    )
+    bad_row_limit: float = Field(0.15, ge=0, le=1, description="Share of bad rows above which processing stops")
+    test_share: float = Field(0.2, gt=0, lt=1, description="Share of students held out for the test split")
+    folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation")
+    seed: int = Field(7, ge=0, description="Seed of folds, boosters and bootstraps")
+    jobs: int = Field(os.cpu_count() or 1, ge=1, description="Processes that train candidates")
+    promotion_margin: float = Field(0.01, ge=0, description="Log loss by which a challenger may look worse")
+
+    @cached_property
+    def mlflow_uri(self) -> str:
+        """Return the tracking URI of the registry."""
+        return self.tracking_uri or f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
+
+    @property
+    def local_registry(self) -> bool:
+        """Whether the registry is the SQLite file in home."""
+        return not self.tracking_uri

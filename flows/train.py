@@ -1,0 +1,132 @@
+"""Train: search the grid by cross-validation on the train split, refit the best on all of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from pydantic import BaseModel, ConfigDict
+
+from data.bundle import BOOSTER, MODEL
+from data.contract import Contract, load_contract
+from flows.process import Processed
+from flows.reports import artifacts
+from flows.reports.leaderboard import chosen_and_baselines
+from flows.reports.progress import search_progress, stage
+from flows.settings import Settings
+from flows.support.fingerprint import code_digest, fingerprint
+from flows.support.workspace import finished_folder
+from flows.training.fit import Fitted, fit
+from flows.training.grid import Grid, load_grid
+from flows.training.inputs import training_data
+from flows.training.onnx_export import export
+from flows.training.search import OURS
+
+LEADERBOARD, OUT_OF_FOLD, SUMMARY = "leaderboard.parquet", "out_of_fold.parquet", "trained.json"
+
+
+class Trained(BaseModel):
+    """Where a trained model is, and how it came to be."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Path
+    fingerprint: str
+    kind: str
+    params: dict[str, Any]
+    rounds: int
+    head: dict[str, Any]
+    set_thresholds: tuple[float, ...]
+    set_rows: tuple[int, ...]
+    notes: tuple[str, ...]
+    reused: bool = False
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Read every candidate and baseline, lowest cross-validated log loss first."""
+        return pd.read_parquet(self.folder / LEADERBOARD)
+
+    def compared(self) -> pd.DataFrame:
+        """Return the chosen candidate, then the baselines: name, log_loss, accuracy, f1_macro, as_good."""
+        return chosen_and_baselines(self.leaderboard())
+
+    def candidates(self) -> pd.DataFrame:
+        """Return every candidate of the grid, lowest cross-validated log loss first."""
+        board = self.leaderboard()
+        return board[board["model"] == OURS].reset_index(drop=True)
+
+    def out_of_fold(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the pooled out-of-fold probabilities (rows, classes) and classes (rows,)."""
+        frame = pd.read_parquet(self.folder / OUT_OF_FOLD)
+        return frame.drop(columns="y").to_numpy(), frame["y"].to_numpy()
+
+
+def train_model(processed: Processed, contract: Contract, grid: Grid, settings: Settings) -> Trained:
+    """Train on the train split into `candidates/`, or return what an equal run left there.
+
+    Raises BadInput where a class has too few rows.
+    """
+    digest = fingerprint(
+        processed=processed.fingerprint,
+        grid=grid.model_dump(mode="json"),
+        folds=settings.folds,
+        seed=settings.seed,
+        code=code_digest("data", "flows/training"),
+    )
+    folder = settings.home / "candidates" / f"{contract.name}-{digest}"
+    fresh = finished_folder(folder, lambda draft: _train(draft, processed, contract, grid, settings, digest))
+    summary = Trained.model_validate_json((folder / SUMMARY).read_bytes())
+    return summary.model_copy(update={"folder": folder, "reused": not fresh})
+
+
+def _train(
+    draft: Path, processed: Processed, contract: Contract, grid: Grid, settings: Settings, digest: str
+) -> None:
+    data = training_data(processed.split(contract, "train"), contract)
+    with search_progress() as on_progress:
+        fitted = fit(
+            data, grid, seed=settings.seed, folds=settings.folds, jobs=settings.jobs, on_progress=on_progress
+        )
+    write_fitted(draft, fitted, data.y[fitted.tuned_on], contract, digest)
+
+
+def write_fitted(folder: Path, fitted: Fitted, y: np.ndarray, contract: Contract, digest: str) -> None:
+    """Write a fitted model: booster, ONNX, leaderboard, out-of-fold probabilities, summary.
+
+    `y` holds the classes of the rows that the search used.
+    """
+    (folder / BOOSTER).write_bytes(fitted.booster_bytes())
+    (folder / MODEL).write_bytes(export(fitted.booster, fitted.head).SerializeToString())
+    fitted.leaderboard.to_parquet(folder / LEADERBOARD, index=False)
+    shares = pd.DataFrame(fitted.oof_probabilities, columns=list(contract.target.labels))
+    shares.assign(y=y).to_parquet(folder / OUT_OF_FOLD, index=False)
+    head = {"kind": fitted.head.kind, "cuts": list(fitted.head.cuts), "sigma": fitted.head.sigma}
+    summary = Trained(
+        folder=folder,
+        fingerprint=digest,
+        kind=fitted.kind,
+        params=fitted.params,
+        rounds=fitted.rounds,
+        head=head,
+        set_thresholds=fitted.thresholds.least,
+        set_rows=fitted.thresholds.rows,
+        notes=fitted.notes,
+    )
+    (folder / SUMMARY).write_text(summary.model_dump_json(indent=2), encoding="utf-8")
+
+
+@task
+@stage("train")
+def train_candidate(processed: Processed, contract_name: str, grid_name: str) -> Trained:
+    """Search a grid, refit the best candidate, keep it on disk."""
+    contract = load_contract(contract_name)
+    trained = train_model(processed, contract, load_grid(grid_name), Settings())
+    create_markdown_artifact(artifacts.train_markdown(trained.leaderboard(), trained.notes), key="train")
+    return trained
+
+
+@flow(name="train")
+def train(processed: Processed, contract: str, grid: str = "default") -> Trained:
+    """Turn clean splits into a trained candidate."""
+    return train_candidate(processed, contract, grid)

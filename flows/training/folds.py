@@ -1,0 +1,64 @@
+"""Stratified folds and the stratified sample that a large set is tuned on."""
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from data.errors import BadInput
+from flows.training.data import TrainingData
+
+ROWS_A_FOLD = 2  # of each class: a fold's curve cannot be read with fewer
+TUNING_ROWS = 50_000
+
+Folds = list[tuple[np.ndarray, np.ndarray]]
+
+
+def stratified_folds(data: TrainingData, folds: int, seed: int) -> Folds:
+    """Return (training rows, held-out rows) of each fold.
+
+    Raises BadInput where a class has too few rows for that, or all rows are of one class.
+    """
+    check_rows(data, folds)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros(len(data.y)), data.y))
+
+
+def check_rows(data: TrainingData, folds: int) -> None:
+    """Raise BadInput unless every class has at least two rows for each fold."""
+    counts = np.bincount(data.y, minlength=data.classes)
+    if len(data.y) < folds:
+        raise BadInput(
+            f"{len(data.y)} usable rows are fewer than {folds} folds.",
+            remedy=f"Give at least {ROWS_A_FOLD * folds} rows of each class.",
+        )
+    if (counts > 0).sum() == 1:
+        raise BadInput(
+            f"Every row is of the class {data.labels[int(counts.argmax())]}: there is nothing to tell apart.",
+            remedy="Give rows of at least two classes.",
+        )
+    scarce = [
+        f"{label} has {count}"
+        for label, count in zip(data.labels, counts, strict=True)
+        if count < ROWS_A_FOLD * folds
+    ]
+    if scarce:
+        raise BadInput(
+            f"A class needs {ROWS_A_FOLD * folds} rows ({ROWS_A_FOLD} a fold): {', '.join(scarce)}.",
+            remedy="Give more rows of it, or merge it with its neighbour in the contract.",
+        )
+
+
+def tuning_rows(data: TrainingData, folds: int, seed: int, limit: int = TUNING_ROWS) -> np.ndarray | None:
+    """Return the rows to tune on, or None where all of them are: up to `limit`, else its size.
+
+    Each class keeps its share, and never falls below what the folds need.
+    """
+    if len(data.y) <= limit:
+        return None
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for label in range(data.classes):
+        of_class = np.flatnonzero(data.y == label)
+        share = round(limit * len(of_class) / len(data.y))
+        size = min(len(of_class), max(share, ROWS_A_FOLD * folds))
+        chosen.append(rng.choice(of_class, size, replace=False))
+    return np.sort(np.concatenate(chosen))

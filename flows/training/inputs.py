@@ -1,0 +1,34 @@
+"""From a clean frame and its contract to what the training core is given."""
+
+import pandas as pd
+
+from data.contract import Contract
+from data.features import feature_space
+from data.frames import matrix, target_index
+from flows.training.data import TrainingData
+
+
+def training_data(frame: pd.DataFrame, contract: Contract) -> TrainingData:
+    """Return a clean, labelled frame as arrays.
+
+    The score is there only if the contract lets it be trained on and no row lacks it.
+    """
+    space, target, score = feature_space(contract), contract.target, contract.score
+    usable = score is not None and target.train_on_score and frame[score.name].notna().all()
+    limits = None
+    if usable and score.min is not None and score.max is not None:
+        limits = (score.min, score.max)
+    thumb = contract.rule_of_thumb
+    return TrainingData(
+        X=matrix(frame, contract),
+        y=target_index(frame, contract),
+        score=frame[score.name].to_numpy() if usable else None,
+        names=space.names,
+        monotone=space.monotone,
+        groups=space.groups,
+        labels=target.labels,
+        ordered=target.ordered,
+        bounds=target.bounds,
+        score_range=limits,
+        rule_of_thumb=space.columns.index(thumb) if thumb else None,
+    )

@@ -1,0 +1,79 @@
+"""The grid search: every fit and every baseline in parallel processes, one leaderboard."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flows.training.baselines import Baseline, baselines_for, out_of_fold
+from flows.training.bootstrap import as_good_as
+from flows.training.curves import FitResult, OutOfFold, cross_validate
+from flows.training.data import TrainingData
+from flows.training.folds import Folds
+from flows.training.grid import Grid
+from flows.training.pool import OnDone, run
+
+OURS = "gradecast"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a search.
+
+    leaderboard: a row for each candidate and baseline, lowest cv_log_loss first, with the columns
+    model (`gradecast` or the baseline's name), XGBoost's parameters, rounds, sigma, cv_log_loss,
+    cv_log_loss_std, cv_accuracy, cv_f1_macro, seconds, as_good (baselines: not surely worse than
+    the best candidate). params and best are the chosen candidate's; baselines hold out-of-fold
+    probabilities (n, K) by name.
+    """
+
+    leaderboard: pd.DataFrame
+    params: dict[str, Any]
+    best: OutOfFold
+    baselines: dict[str, np.ndarray]
+
+
+def search(
+    data: TrainingData,
+    grid: Grid,
+    folds: Folds,
+    *,
+    seed: int,
+    jobs: int,
+    on_done: OnDone | None = None,
+    baselines: bool = True,
+) -> Found:
+    """Cross-validate every candidate and baseline; choose the candidate of the lowest log loss.
+
+    One fit with all its checkpoints and folds is a unit of work; `on_done` is called after each.
+    The same seed gives the same choice, whatever the number of processes.
+    """
+    fits = grid.fits()
+    named = baselines_for(data, seed) if baselines else {}
+    work: list[partial[Any]] = [partial(out_of_fold, data, folds, baseline) for baseline in named.values()]
+    work += [partial(cross_validate, data, folds, fit, seed) for fit in fits]
+    answers = run(work, jobs, on_done)
+    pooled: dict[str, Baseline] = dict(zip(named, answers, strict=False))
+    results: list[FitResult] = answers[len(named) :]
+    chosen = min(range(len(fits)), key=lambda number: results[number].best.log_loss)
+    best = results[chosen].best
+    board = leaderboard(data, results, pooled, best)
+    return Found(board, fits[chosen].params, best, {name: b.probabilities for name, b in pooled.items()})
+
+
+def leaderboard(
+    data: TrainingData, results: Sequence[FitResult], baselines: dict[str, Baseline], best: OutOfFold
+) -> pd.DataFrame:
+    """Return candidates and baselines in one frame, lowest cross-validated log loss first."""
+    rows = [{"model": OURS, **row} for result in results for row in result.rows]
+    chosen = best.probabilities()
+    for name, baseline in baselines.items():
+        good = as_good_as(baseline.probabilities, chosen, data.y)
+        rows.append({"model": name, **baseline.figures, "seconds": baseline.seconds, "as_good": good})
+    frame = pd.DataFrame(rows)
+    if "as_good" not in frame:
+        frame["as_good"] = None
+    return frame.sort_values("cv_log_loss", kind="stable", ignore_index=True)
