@@ -84,6 +84,14 @@ def _agreed_contract(folder: Path, manifest: Manifest) -> Contract:
     return contract
 
 
+def open_session(model: Path) -> onnxruntime.InferenceSession:
+    """Open an ONNX model on one thread: input "features", output "probabilities"."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
 class Bundle:
     """A verified bundle, open for forecasts."""
 
@@ -91,12 +99,7 @@ class Bundle:
         self.folder, self.manifest, self.contract = folder, manifest, contract
         self.record = record_adapter(contract)
         self.space: FeatureSpace = feature_space(contract)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            str(folder / MODEL), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(folder / MODEL)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from data.columns import MISSING_TEXTS, Code, Codes
-from data.ids import canonical_id
+from data.ids import WRITTEN_AS_FLOAT, canonical_id
 
 
 def to_numbers(series: pd.Series) -> tuple[pd.Series, np.ndarray]:
@@ -64,7 +64,10 @@ def _cell(value: Any, meaning: Callable[[Any], Code | None]) -> tuple[Code | Non
     if text in MISSING_TEXTS:
         return None, ""
     code = meaning(value)
-    return (None, text) if code is None else (code, "")
+    if code is not None:
+        return code, ""
+    number = WRITTEN_AS_FLOAT.fullmatch(text)
+    return None, number[1] if number else text
 
 
 def _number(value: Any) -> float | None:

@@ -5,8 +5,9 @@ import io
 import os
 import sys
 import zipfile
+import zlib
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from data.errors import BadInput
@@ -15,6 +16,8 @@ NAME = "rabieelkharoua/students-performance-dataset"
 URL = f"https://www.kaggle.com/api/v1/datasets/download/{NAME}"
 SHA256 = "211b5cc8fb656bcaf96f6badefd2bd0f2700f8c329f7666a8c93cacd68ce8ce9"
 TIMEOUT = 60  # seconds
+BROKEN = (OSError, HTTPException, zipfile.BadZipFile, zlib.error, RuntimeError)
+"""What an address that does not answer, stops halfway or sends something else ends in."""
 REMEDY = "Check the connection, or download it in a browser and give its path: make pipeline DATA=…"
 
 
@@ -27,15 +30,19 @@ def download(target: Path, url: str = URL, sha256: str = SHA256) -> Path:
     if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
         return target
     try:
-        with urlopen(url, timeout=TIMEOUT) as answer:
-            archive = zipfile.ZipFile(io.BytesIO(answer.read()))
-    except (URLError, OSError, zipfile.BadZipFile) as error:
+        files = _fetch(url)
+    except BROKEN as error:
         raise BadInput(f"{url} gave no archive: {error}.", remedy=REMEDY) from error
-    for name in archive.namelist():
-        content = archive.read(name)
+    for content in files:
         if hashlib.sha256(content).hexdigest() == sha256:
             return _write(target, content)
     raise BadInput(f"{url}: no file has the SHA-256 {sha256}; nothing was kept.", remedy=REMEDY)
+
+
+def _fetch(url: str) -> list[bytes]:
+    """Return the content of each file in the archive at an address."""
+    with urlopen(url, timeout=TIMEOUT) as answer, zipfile.ZipFile(io.BytesIO(answer.read())) as archive:
+        return [archive.read(name) for name in archive.namelist()]
 
 
 def _write(target: Path, content: bytes) -> Path:

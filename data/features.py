@@ -51,6 +51,8 @@ def to_code(column_codes: dict[Code, str], value: Any) -> Code | None:
 
     `2`, `2.0`, `"2"`, `"2.0"` and `"Moderate"` all mean code 2; labels match in any case.
     """
+    if value is None:  # whose text may be a label
+        return None
     text = str(value).strip()
     label_text = text.casefold()
     for code, label in column_codes.items():

@@ -113,13 +113,14 @@ def target_index(frame: pd.DataFrame, contract: Contract) -> np.ndarray:
 
 def to_records(frame: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:
     """Return clean rows as the JSON records that ask for their forecast: features and audit columns."""
-    columns = {}
-    for column in contract.asked:
-        values = frame[column.name].astype(object)
-        if column.kind is Kind.INTEGER:
-            values = values.map(lambda value: int(value) if value == value else value)
-        columns[column.name] = [None if value != value else value for value in values]
+    columns = {column.name: _json_values(frame[column.name], column) for column in contract.asked}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _json_values(series: pd.Series, column: Column) -> list[Any]:
+    whole = column.kind is Kind.INTEGER
+    values = series.astype(object).tolist()
+    return [None if value != value else int(value) if whole else value for value in values]
 
 
 def _floats(series: pd.Series, column: Column) -> np.ndarray:

@@ -9,6 +9,7 @@ from data.columns import MISSING_TEXTS
 
 SPLIT_SPACE = 2**64
 PUBLIC_KEY = "gradecast-public-default"
+WHOLE_ID = re.compile(r"-?[0-9]+")
 WRITTEN_AS_FLOAT = re.compile(r"(-?[0-9]+)\.0+")
 LEADING_ZEROS = re.compile(r"(-?)0+(?=[0-9])")
 
@@ -29,11 +30,13 @@ def canonical_id(value: object, *, whole: bool) -> str:
     1001, 1001.0 and " 1001 " are one student; 007 and 7 too where ids are whole numbers.
     """
     text = str(value).strip()
+    if text.isdecimal() and text.isascii() and text[0] != "0":  # as most are
+        return text
     if text in MISSING_TEXTS:
         return ""
     number = WRITTEN_AS_FLOAT.fullmatch(text)
     text = number[1] if number else text
-    return LEADING_ZEROS.sub(r"\1", text, count=1) if whole and LEADING_ZEROS.match(text) else text
+    return LEADING_ZEROS.sub(r"\1", text, count=1) if whole and text.lstrip("-").isdecimal() else text
 
 
 def record_id(values: list[str]) -> str:

@@ -11,6 +11,7 @@ from pandera.errors import SchemaErrors
 from data.columns import Codes, Column, Kind, Role
 from data.contract import Contract
 from data.frames import FIRST_ROW, class_of_score
+from data.ids import WHOLE_ID
 
 REASONS = (
     "missing",
@@ -114,7 +115,7 @@ def _known_code(codes: Codes) -> pa.Check:
 
 
 def _whole_text(ids: pd.Series) -> pd.Series:
-    return ids.isna() | ids.astype("string").str.fullmatch("-?[0-9]+").fillna(True).astype(bool)
+    return ids.isna() | ids.astype("string").str.fullmatch(WHOLE_ID.pattern).fillna(True).astype(bool)
 
 
 def schema_faults(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFrame:

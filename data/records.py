@@ -1,6 +1,7 @@
 """A contract as a pydantic record: what one student's JSON must be, and its row of features."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, NotRequired
 
@@ -11,8 +12,8 @@ from typing_extensions import TypedDict
 
 from data.columns import Column, Kind, Role
 from data.contract import Contract
-from data.features import WHOLE, code_of, feature_space, float_names
-from data.ids import canonical_id
+from data.features import code_of, feature_space, float_names
+from data.ids import WHOLE_ID, canonical_id
 
 Record = dict[str, Any]
 
@@ -78,11 +79,16 @@ def _field(column: Column) -> Any:
     elif column.coded:
         kind = Annotated[Any, BeforeValidator(_code_reader(column)), WithJsonSchema(_code_schema(column))]
     else:
-        base: Any = int if column.kind is Kind.INTEGER else float
-        low, high = column.limits
-        about = Field(title=column.title, description=column.help)
-        kind = Annotated[base, Field(strict=True, allow_inf_nan=False, ge=low, le=high), about]
+        kind = _number(column)
     return kind | None if column.nullable else kind
+
+
+def _number(column: Column) -> Any:
+    low, high = column.limits
+    about = Field(title=column.title, description=column.help)
+    if column.kind is Kind.INTEGER:
+        return Annotated[int, Field(strict=True, ge=math.ceil(low), le=math.floor(high)), about]
+    return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=low, le=high), about]
 
 
 def _id_reader(column: Column) -> Callable[[Any], str]:
@@ -91,14 +97,11 @@ def _id_reader(column: Column) -> Callable[[Any], str]:
     low, high = column.limits
 
     def read(value: Any) -> str:
-        text = (
-            ""
-            if isinstance(value, bool) or not isinstance(value, int | str)
-            else canonical_id(value, whole=whole)
-        )
-        if not text or (whole and not WHOLE.fullmatch(text)):
+        given = isinstance(value, int | str) and not isinstance(value, bool)
+        text = canonical_id(value, whole=whole) if given else ""
+        if not text or (whole and not WHOLE_ID.fullmatch(text)):
             raise PydanticCustomError("id_type", wanted)
-        if whole and not low <= int(text) <= high:
+        if whole and not low <= float(text) <= high:
             raise PydanticCustomError("id_range", "this id is out of range")
         return text
 

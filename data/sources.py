@@ -39,7 +39,8 @@ class CohortPlan(BaseModel):
         """Read an address; raises ValueError, of which pydantic's ValidationError is one."""
         parts = urlsplit(uri)
         asked = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        if parts.path or parts.fragment or len(dict(asked)) < len(asked):
+        keys = {"rows", *dict(asked)}
+        if parts.path or parts.fragment or len(keys) <= len(asked):
             raise ValueError("there is something in it that is not understood")
         return cls.model_validate({"rows": parts.netloc, **dict(asked)})
 

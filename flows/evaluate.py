@@ -1,14 +1,14 @@
 """Score the test split once, and gather the evidence that the card, the plots and the verdict rest on."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import xgboost
 
 from data import cohort
-from data.bundle import BOOSTER, MODEL
+from data.bundle import BOOSTER, MODEL, open_session
 from data.contract import Contract
 from data.features import feature_space
 from data.frames import matrix, target_index
@@ -21,17 +21,22 @@ from flows.training.bootstrap import intervals
 from flows.training.conformal import Thresholds, grade_sets
 from flows.training.metrics import calibration_error, evaluate, evaluate_classes
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 LABEL_FAULT = "label contradicts score"
 
 
-def gather_evidence(trained: Trained, processed: Processed, contract: Contract, settings: Settings) -> Evidence:
+def gather_evidence(
+    trained: Trained, processed: Processed, contract: Contract, settings: Settings
+) -> Evidence:
     """Score the test split and return everything that is known of a trained model.
 
     Raises RuntimeError when the ONNX model and the booster disagree by more than 1e-5.
     """
     frame = processed.split(contract, "test")
     features, y = matrix(frame, contract), target_index(frame, contract)
-    session = onnxruntime.InferenceSession(str(trained.folder / MODEL), providers=["CPUExecutionProvider"])
+    session = open_session(trained.folder / MODEL)
     booster = xgboost.Booster({"nthread": 1}, model_file=str(trained.folder / BOOSTER))
     probabilities = session.run(["probabilities"], {"features": features})[0].astype(np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
@@ -57,7 +62,7 @@ def all_metrics(
     trained: Trained,
     processed: Processed,
     contract: Contract,
-    session: onnxruntime.InferenceSession,
+    session: "InferenceSession",
     probabilities: np.ndarray,
     y: np.ndarray,
 ) -> dict[str, float | None]:
@@ -74,9 +79,7 @@ def all_metrics(
     return {name: None if value is None or value != value else value for name, value in found.items()}
 
 
-def published_accuracy(
-    processed: Processed, contract: Contract, session: onnxruntime.InferenceSession
-) -> float | None:
+def published_accuracy(processed: Processed, contract: Contract, session: "InferenceSession") -> float | None:
     """Return the accuracy on the test students with their labels as published, contradictions included."""
     frame = processed.parsed(contract)
     only_label = frame["quarantine"].isin(["", f"{contract.target.column}: {LABEL_FAULT}"])
@@ -101,7 +104,11 @@ def bayes_limit(frame: pd.DataFrame, y: np.ndarray, processed: Processed) -> dic
     if plan is None or plan.scenario == "label-tail":
         return None
     truth = cohort.true_probabilities(_as_generated(frame), plan.scenario, plan.strength)
-    return {name: value for name, value in evaluate(truth, y).items() if name in ("accuracy", "f1_macro", "log_loss")}
+    return {
+        name: value
+        for name, value in evaluate(truth, y).items()
+        if name in ("accuracy", "f1_macro", "log_loss")
+    }
 
 
 def _as_generated(frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,6 @@ import sys
 from prefect import flow
 from prefect.states import Failed
 from pydantic import BaseModel, ConfigDict
-
 from rich.console import Console
 
 from data.contract import load_contract
@@ -20,6 +19,7 @@ from flows.settings import Settings
 from flows.support.command import run_flow
 from flows.train import Trained, train
 from flows.training.grid import load_grid
+
 
 class PipelineResult(BaseModel):
     """What each stage gave."""
@@ -50,10 +50,14 @@ def grade_pipeline(
 def main(arguments: list[str] | None = None) -> int:
     """Run the pipeline from the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
-    parser.add_argument("--data", default=DEFAULT, help="CSV or Parquet file, or cohort://ROWS (default: %(default)s)")
+    parser.add_argument(
+        "--data", default=DEFAULT, help="CSV or Parquet file, or cohort://ROWS (default: %(default)s)"
+    )
     parser.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
     parser.add_argument("--grid", default="default", help="default, wide or a YAML file")
-    parser.add_argument("--on-drift", default="stop", choices=("stop", "retrain", "warn"), help="what drift leads to")
+    parser.add_argument(
+        "--on-drift", default="stop", choices=("stop", "retrain", "warn"), help="what drift leads to"
+    )
     options = parser.parse_args(arguments)
     return run_flow(grade_pipeline, vars(options), lambda: check_input(options), show)
 
@@ -104,8 +108,12 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
 
 def reused_notes(result: PipelineResult) -> tuple[str, ...]:
     """Say which stages found their work done by an equal run."""
-    stages = {"process": result.processed, "train": result.trained, "register": result.registered}
-    reused = [name for name, stage in stages.items() if stage.reused]
+    stages = {
+        "process": result.processed.reused,
+        "train": result.trained.reused,
+        "register": result.registered.reused,
+    }
+    reused = [name for name, again in stages.items() if again]
     return (f"Reused from an equal run: {', '.join(reused)}.",) if reused else ()
 
 

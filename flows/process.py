@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from data.contract import Contract, load_contract
 from data.errors import Stopped
-from data.quarantine import count_reasons, quarantine, reasons_by_row
 from data.frames import FIRST_ROW, parse
+from data.quarantine import count_reasons, quarantine, reasons_by_row
 from data.sources import CohortPlan, Records, read_records
 from data.storage import as_stored, read_frame, write_frame
 from data.students import pseudonyms, splits
@@ -52,7 +52,7 @@ class Processed(BaseModel):
     @property
     def bad_share(self) -> float:
         """Return the share of rows in quarantine."""
-        return 1 - self.clean / self.rows
+        return (self.rows - self.clean) / self.rows
 
     def parsed(self, contract: Contract) -> pd.DataFrame:
         """Read all rows as parsed, with their pseudonym, split and reasons of quarantine."""
@@ -74,7 +74,9 @@ def examine(records: Records, contract: Contract, settings: Settings) -> tuple[p
     return marked, faults
 
 
-def write_processed(folder: Path, records: Records, contract: Contract, settings: Settings, digest: str) -> None:
+def write_processed(
+    folder: Path, records: Records, contract: Contract, settings: Settings, digest: str
+) -> None:
     """Write a draft of the processed folder: rows, quarantine, data report, summary."""
     frame, faults = examine(records, contract, settings)
     write_frame(frame, folder / PARSED)
@@ -124,8 +126,9 @@ def check_bad_share(processed: Processed, limit: float) -> None:
     """Raise Stopped when more than the set share of rows is in quarantine."""
     if processed.bad_share <= limit:
         return
-    faults = pd.read_parquet(processed.folder / FAULTS).value_counts(["column", "reason"])
-    reasons = ", ".join(f"{column} {reason} ({count} rows)" for (column, reason), count in faults.items())
+    faults = pd.read_parquet(processed.folder / FAULTS)
+    counts = (faults["column"] + " " + faults["reason"]).value_counts()
+    reasons = ", ".join(f"{fault} ({count} rows)" for fault, count in counts.items())
     raise Stopped(
         f"{processed.bad_share:.1%} of the rows are bad, more than the {limit:.0%} allowed: {reasons}. "
         f"See {processed.folder / QUARANTINE}, mend the source, or raise GRADECAST_BAD_ROW_LIMIT."

@@ -11,7 +11,7 @@ from flows.registry.bundling import make_bundle
 from flows.registry.run_log import log_and_register
 from flows.registry.store import close_dead_runs, experiment_id, open_registry, version_of_fingerprint
 from flows.registry.submission import Submission
-from flows.registry.versions import judge, recorded_verdict, settle
+from flows.registry.versions import as_of_now, judge, recorded_verdict, settle
 from flows.reports import artifacts
 from flows.reports.progress import stage
 from flows.settings import Settings
@@ -52,8 +52,9 @@ def register_submission(submission: Submission) -> Registered:
         version = known or log_and_register(client, experiment, submission)
         verdict = recorded_verdict(version)
         if verdict is None:
-            verdict = judge(client, submission)
+            verdict = judge(client, submission, version)
             settle(client, contract.model_name, str(version.version), verdict)
+        verdict = as_of_now(client, contract.model_name, str(version.version), verdict)
     return Registered(
         name=contract.model_name,
         version=str(version.version),
@@ -76,7 +77,9 @@ def register_candidate(
     """Bundle, verify, register and judge a candidate."""
     settings = Settings()
     evidence = gather_evidence(trained, processed, load_contract(contract_name), settings)
-    registered = register_submission(Submission(trained, processed, contract_name, evidence, settings, must_win))
+    registered = register_submission(
+        Submission(trained, processed, contract_name, evidence, settings, must_win)
+    )
     create_markdown_artifact(artifacts.register_markdown(registered.model_dump(), evidence), key="register")
     return registered
 

@@ -16,11 +16,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GRADECAST_", frozen=True, extra="ignore")
 
     home: Path = Field(Path("var"), description="Folder of all state")
-    id_key: str = Field(PUBLIC_KEY, min_length=8, description="Key of the hash that ids are split and logged by")
+    id_key: str = Field(PUBLIC_KEY, min_length=8, description="Key of the hash that ids are split by")
     tracking_uri: str = Field(
-        "", validation_alias=AliasChoices("MLFLOW_TRACKING_URI"), description="Registry; SQLite in home if empty"
+        "",
+        validation_alias=AliasChoices("MLFLOW_TRACKING_URI"),
+        description="Registry; SQLite in home if empty",
     )
-    bad_row_limit: float = Field(0.15, ge=0, le=1, description="Share of bad rows above which processing stops")
+    bad_row_limit: float = Field(0.15, ge=0, le=1, description="Share of bad rows that stops processing")
     test_share: float = Field(0.2, gt=0, lt=1, description="Share of students held out for the test split")
     folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation")
     seed: int = Field(7, ge=0, description="Seed of folds, boosters and bootstraps")

@@ -78,9 +78,9 @@ def submission(settings: Settings, grade_class: Contract, processed: Processed) 
 
 
 @pytest.fixture(scope="session")
-def registered(submission: Submission) -> Iterator[Registered]:
+def registered(submission: Submission) -> Registered:
     """The same model as the session registry's first champion."""
-    yield register_submission(submission)
+    return register_submission(submission)
 
 
 @pytest.fixture(scope="session")

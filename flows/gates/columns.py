@@ -1,7 +1,5 @@
 """The column tests: Evidently with tests chosen by kind and sample size, corrected for their number."""
 
-import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -9,6 +7,7 @@ import pandas as pd
 from data.contract import Contract
 from data.quarantine import REASONS
 from flows.gates import stattests
+from flows.gates.evidently_report import CODE, NUMBER, SHARE, Plan, results_by_column, run_evidently
 from flows.gates.findings import (
     DRIFT,
     LEAST_ROWS,
@@ -23,22 +22,11 @@ from flows.gates.samples import indicator, missing_indicator
 from flows.gates.stattests import DISTANCE, LARGE, SHARE_RISE, YES, effective_rows
 from flows.gates.words import code_words, number_words, share_words
 
-NUMBER, CODE, SHARE = "number", "code", "share"
 TESTS = {  # kind: test by p-value, test by distance and its limit
     NUMBER: (stattests.NUMBERS, stattests.WASSERSTEIN, DISTANCE),
     CODE: (stattests.CODES, stattests.JENSEN_SHANNON, DISTANCE),
     SHARE: (stattests.MORE_OFTEN, stattests.RISE, SHARE_RISE),
 }
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A column that Evidently is to test: the test's name and its limit, a p-value or a distance."""
-
-    column: str
-    kind: str
-    test: str
-    threshold: float
 
 
 def kinds(contract: Contract) -> dict[str, str]:
@@ -92,47 +80,6 @@ def finding(plan: Plan, result: tuple[float, bool] | None, words: str) -> Findin
         verdict=verdict_of(drifted),
         words=words,
     )
-
-
-def run_evidently(reference: pd.DataFrame, batch: pd.DataFrame, plans: list[Plan]) -> Any:
-    """Run Evidently's drift tests as planned; give its snapshot. Its own warnings are not for our users."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return _snapshot(reference, batch, plans)
-
-
-def _snapshot(reference: pd.DataFrame, batch: pd.DataFrame, plans: list[Plan]) -> Any:
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import ValueDrift
-
-    stattests.register()
-    names = [plan.column for plan in plans]
-    numbers = [plan.column for plan in plans if plan.kind == NUMBER]
-    definition = DataDefinition(
-        numerical_columns=numbers, categorical_columns=[name for name in names if name not in numbers]
-    )
-    metrics = [ValueDrift(column=plan.column, method=plan.test, threshold=plan.threshold) for plan in plans]
-    current, before = (
-        Dataset.from_pandas(frame[names].reset_index(drop=True), data_definition=definition)
-        for frame in (batch, reference)
-    )
-    return Report(metrics, include_tests=True).run(current, before)
-
-
-def results_by_column(snapshot: Any) -> dict[str, tuple[float, bool]]:
-    """Give (score, drifted) by column name; a column without a score, or without a test, is left out."""
-    if snapshot is None:
-        return {}
-    report = snapshot.dict()
-    scores = {metric["config"].get("column"): metric["value"] for metric in report["metrics"]}
-    failed = {test["metric_config"]["params"].get("column"): _failed(test) for test in report["tests"]}
-    return {name: (float(score), failed[name]) for name, score in scores.items() if name in failed}
-
-
-def _failed(test: dict[str, Any]) -> bool:
-    """Anything but a plain success is a failure."""
-    status = test["status"]
-    return getattr(status, "value", status) != "SUCCESS"
 
 
 def _plan(name: str, kind: str, reference: pd.DataFrame, batch: pd.DataFrame, level: float) -> Plan:

@@ -5,9 +5,13 @@ and the class of each row have a known mean and variance, whatever the mix of st
 alone does not trip these gates.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import stats
 
+from data.target import Target
 from flows.gates.findings import Finding, verdict_of
 from flows.gates.subgroups import Subgroup
 
@@ -19,6 +23,16 @@ MOST_EXACT = 5_000
 CONTINUITY = 0.25
 """Half a class, squared: in subgroups where hardly anything is uncertain the normal tail is too thin."""
 LEAST_IN_SUBGROUP = 10
+
+
+@dataclass(frozen=True)
+class Residual:
+    """How far one subgroup is from the forecast: |z|, and the mean residual of a row."""
+
+    group: Subgroup
+    place: int
+    size: float
+    mean: float
 
 
 def loss_finding(probabilities: np.ndarray, y: np.ndarray, trained_rows: int, alpha: float) -> Finding:
@@ -50,8 +64,7 @@ def residual_finding(
     y: np.ndarray,
     groups: list[Subgroup],
     trained_rows: int,
-    labels: tuple[str, ...],
-    ordered: bool,
+    target: Target,
     alpha: float,
 ) -> Finding:
     """Judge the largest |Σ(y − E y)| / √ΣVar over subgroups, Bonferroni-corrected for their number.
@@ -60,28 +73,22 @@ def residual_finding(
     subgroup of m rows is widened by (1 + m / M), M the subgroup's rows in the champion's training: its
     estimate of a group's level is as uncertain as the mean of those.
     """
-    scales = [np.arange(len(labels), dtype=float)] if ordered else list(np.eye(len(labels)))
+    exactness = min(trained_rows, MOST_EXACT)
     tested = [group for group in groups if group.rows.sum() >= LEAST_IN_SUBGROUP]
-    results = []
-    for place, scale in enumerate(scales):
-        expected = probabilities @ scale
-        variance = probabilities @ scale**2 - expected**2
-        residual = scale[y] - expected
-        for group in tested:
-            z = _group_z(
-                residual[group.rows], variance[group.rows], group.share * min(trained_rows, MOST_EXACT)
-            )
-            results.append((abs(z), group, residual[group.rows].mean(), place))
-    size, group, mean, place = max(results, key=lambda result: result[0])
-    p_value = float(min(1.0, 2 * stats.norm.sf(size) * len(results)))
-    what = _ordered_words(mean) if ordered else f"{labels[place]} {100 * mean:+.1f} points from the forecast"
+    found = [
+        _residual(group, place, residual, variance, exactness)
+        for place, residual, variance in _residuals(probabilities, y, target)
+        for group in tested
+    ]
+    largest = max(found, key=lambda residual: residual.size)
+    p_value = float(min(1.0, 2 * stats.norm.sf(largest.size) * len(found)))
     return Finding(
         name=RESIDUAL,
-        test=f"largest of {len(results)} residuals",
+        test=f"largest of {len(found)} residuals",
         score=p_value,
         threshold=alpha,
         verdict=verdict_of(p_value < alpha),
-        words=f"{group.name}: {what} ({int(group.rows.sum())} rows)",
+        words=_words(largest, target),
     )
 
 
@@ -90,11 +97,28 @@ def undecided(words: str, verdict: str) -> list[Finding]:
     return [Finding(name=name, verdict=verdict, words=words) for name in (LOSS, RESIDUAL)]
 
 
-def _group_z(residual: np.ndarray, variance: np.ndarray, trained_rows: float) -> float:
-    m = len(residual)
-    widened = variance.sum() * (1 + m / max(trained_rows, 1.0))
-    return float(residual.sum() / np.sqrt(widened + CONTINUITY))
+def _residuals(
+    probabilities: np.ndarray, y: np.ndarray, target: Target
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Give each row's residual and its variance, of the class index or of one class after the other."""
+    count = len(target.labels)
+    for place, scale in enumerate([np.arange(count, dtype=float)] if target.ordered else np.eye(count)):
+        expected = probabilities @ scale
+        yield place, scale[y] - expected, probabilities @ scale**2 - expected**2
 
 
-def _ordered_words(mean: float) -> str:
-    return f"{abs(mean):.2f} classes {'worse' if mean > 0 else 'better'} than forecast"
+def _residual(
+    group: Subgroup, place: int, residual: np.ndarray, variance: np.ndarray, exactness: int
+) -> Residual:
+    own, m = residual[group.rows], group.rows.sum()
+    widened = variance[group.rows].sum() * (1 + m / max(group.share * exactness, 1.0))
+    return Residual(group, place, float(abs(own.sum()) / np.sqrt(widened + CONTINUITY)), float(own.mean()))
+
+
+def _words(residual: Residual, target: Target) -> str:
+    count = f"({int(residual.group.rows.sum())} rows)"
+    if not target.ordered:
+        points = f"{100 * residual.mean:+.1f} points from the forecast"
+        return f"{residual.group.name}: {target.labels[residual.place]} {points} {count}"
+    way = "worse" if residual.mean > 0 else "better"
+    return f"{residual.group.name}: {abs(residual.mean):.2f} classes {way} than forecast {count}"

@@ -137,12 +137,12 @@ def _relation(
         or not np.isfinite(probabilities).all()
     ):
         return undecided("the champion gave no probabilities", DRIFT)
-    y, target = target_index(usable, contract), contract.target
+    y = target_index(usable, contract)
     groups = subgroups(usable, sound_rows(reference), contract)
     trained = reference.trained_rows
     return [
         loss_finding(probabilities, y, trained, LOSS_ALPHA),
-        residual_finding(probabilities, y, groups, trained, target.labels, target.ordered, RESIDUAL_ALPHA),
+        residual_finding(probabilities, y, groups, trained, contract.target, RESIDUAL_ALPHA),
     ]
 
 

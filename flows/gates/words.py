@@ -26,7 +26,8 @@ def code_words(reference: pd.Series, current: pd.Series) -> str:
     change = now.sub(before, fill_value=0)
     if change.empty:
         return "no values"
-    code = change.sort_index().abs().sort_values(kind="stable").index[-1]  # of equals, the last label: Yes
+    size = change.sort_index().abs().round(9)
+    code = size[size == size.max()].index[-1]  # of two codes the last, which is Yes
     return f"{code} {_percent(before.get(code, 0.0))} → {_percent(now.get(code, 0.0))}"
 
 

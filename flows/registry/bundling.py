@@ -11,14 +11,16 @@ import pandas as pd
 from data.bundle import BOOSTER, CARD, CONTRACT, EXAMPLES, FILES, MANIFEST, MODEL, REFERENCE, Manifest, digest
 from data.contract import Contract
 from data.contract_file import find_contract
-from data.frames import to_records
+from data.features import feature_space
+from data.frames import matrix, to_records
 from data.storage import OWN, as_stored
 from flows.registry.submission import Submission
-from flows.registry.verification import verify_bundle
+from flows.registry.verification import check_parity, verify_bundle
 from flows.reports.card import model_card
 from flows.reports.evidence import Evidence
 from flows.reports.plots import write_plots
 from flows.support.workspace import finished_folder
+from flows.training.heads import Head
 
 REFERENCE_ROWS = 5_000
 EXAMPLE_ROWS = 20
@@ -33,6 +35,7 @@ def make_bundle(submission: Submission) -> None:
     def build(draft: Path) -> None:
         (draft / "bundle").mkdir()
         write_bundle(draft / "bundle", submission)
+        _check_parity(draft / "bundle", submission)
         verify_bundle(draft / "bundle")
         (draft / "plots").mkdir()
         write_plots(submission.evidence, draft / "plots")
@@ -53,6 +56,13 @@ def write_bundle(folder: Path, submission: Submission) -> None:
     (folder / EXAMPLES).write_text(_examples(evidence), encoding="utf-8")
     manifest = _manifest(submission, {name: digest(folder / name) for name in FILES})
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+
+
+def _check_parity(folder: Path, submission: Submission) -> None:
+    contract, head = submission.contract, Head(**submission.trained.head)
+    groups = zip(contract.features, feature_space(contract).groups, strict=True)
+    nullable = [group for column, group in groups if column.nullable]
+    check_parity(folder, head, matrix(submission.evidence.frame, contract), nullable)
 
 
 def reference_sample(frame: pd.DataFrame, contract: Contract, seed: int = 0) -> pd.DataFrame:
@@ -82,7 +92,12 @@ def _manifest(submission: Submission, files: dict[str, str]) -> Manifest:
 def _training(submission: Submission) -> dict[str, Any]:
     trained, processed = submission.trained, submission.processed
     how = trained.model_dump(include={"kind", "params", "rounds", "set_rows", "notes"})
-    return {**how, "rows": processed.train_rows, "source": processed.source, "source_sha256": processed.sha256}
+    return {
+        **how,
+        "rows": processed.train_rows,
+        "source": processed.source,
+        "source_sha256": processed.sha256,
+    }
 
 
 def _examples(evidence: Evidence) -> str:

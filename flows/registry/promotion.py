@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.training.bootstrap import paired_bootstrap
+from flows.training.bootstrap import Difference, paired_bootstrap
 
 ENOUGH_ROWS = 30
 
@@ -26,7 +26,12 @@ def first_champion(losses: np.ndarray, majority: np.ndarray, seed: int) -> Verdi
     if len(losses) < ENOUGH_ROWS:
         return _too_few(len(losses))
     difference = paired_bootstrap(losses, majority, seed=seed)
-    figures = {"difference": difference.mean, "low": difference.low, "high": difference.high, "rows": len(losses)}
+    figures = {
+        "difference": difference.mean,
+        "low": difference.low,
+        "high": difference.high,
+        "rows": len(losses),
+    }
     gain = f"log loss {losses.mean():.3f} against {majority.mean():.3f} of the class shares alone"
     if difference.high < 0:
         return Verdict(True, f"the first champion: {gain}, on {len(losses)} held-out students", figures)
@@ -44,9 +49,10 @@ def against_champion(
     if len(challenger) < ENOUGH_ROWS:
         return _too_few(len(challenger))
     gap = paired_bootstrap(challenger, champion, seed=seed)
-    figures = {"difference": gap.mean, "low": gap.low, "high": gap.high, "rows": len(challenger)}
-    figures |= {"margin": margin, "new_students": new_students}
-    compared = f"log loss {gap.mean:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] against the champion on {len(challenger)} rows"
+    rows = len(challenger)
+    figures = _figures(gap, rows) | {"margin": margin, "new_students": new_students}
+    span = f"{gap.mean:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
+    compared = f"log loss {span} against the champion on {rows} held-out students"
     if gap.high > margin:
         return Verdict(False, f"may be worse by more than {margin:g}: {compared}", figures)
     if gap.high < 0:
@@ -54,6 +60,10 @@ def against_champion(
     if new_students:
         return Verdict(True, f"not worse, and learned from {new_students} students more: {compared}", figures)
     return Verdict(False, f"not better, and learned from no new student: {compared}", figures)
+
+
+def _figures(gap: Difference, rows: int) -> dict[str, float]:
+    return {"difference": gap.mean, "low": gap.low, "high": gap.high, "rows": rows}
 
 
 def _too_few(rows: int) -> Verdict:

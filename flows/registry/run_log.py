@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
 
@@ -65,7 +66,8 @@ def log_candidates(client: MlflowClient, run_id: str, experiment: str, leaderboa
     steps = [Metric("leaderboard_cv_log_loss", loss, now, step) for step, loss in losses]
     for start in range(0, len(steps), BATCH):
         client.log_batch(run_id, metrics=steps[start : start + BATCH])
-    for rank, row in enumerate(leaderboard.head(BEST_FEW).to_dict("records"), start=1):
+    for rank, record in enumerate(leaderboard.head(BEST_FEW).to_dict("records"), start=1):
+        row = {str(name): value for name, value in record.items()}
         tags = {"mlflow.parentRunId": run_id}
         child = client.create_run(experiment, run_name=f"{rank}-{row['model']}", tags=tags).info.run_id
         numbers = [Metric(k, v, now, 0) for k, v in row.items() if _is_metric(k, v)]
@@ -89,7 +91,7 @@ def log_training_data(submission: Submission) -> None:
     target = contract.target.column
     with warnings.catch_warnings():  # two equal ways to see a path as a source
         warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")
-        dataset = mlflow.data.from_pandas(as_stored(train), source=file, name=contract.model_name, targets=target)
+        dataset = from_pandas(as_stored(train), source=file, name=contract.model_name, targets=target)
     mlflow.log_input(dataset, context="training", tags={"source": processed.source})
     path = submission.place / Path(TRAINED).name
     train[["pseudonym"]].to_parquet(path, index=False)

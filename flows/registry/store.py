@@ -1,6 +1,7 @@
 """Open the registry: MLflow on SQLite in the state folder, or wherever MLFLOW_TRACKING_URI points."""
 
 import logging
+import os
 import sqlite3
 
 import mlflow
@@ -25,8 +26,7 @@ def open_registry(settings: Settings) -> MlflowClient:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     settings.home.mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(settings.mlflow_uri)
-    mlflow.set_registry_uri(settings.mlflow_uri)
+    point_mlflow_at(settings.mlflow_uri)
     with file_lock(settings.home / "mlflow.lock"):
         client = MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
         client.search_registered_models(max_results=1)
@@ -34,6 +34,19 @@ def open_registry(settings: Settings) -> MlflowClient:
             with sqlite3.connect(settings.home / "mlflow.db", timeout=60) as database:
                 database.execute("PRAGMA journal_mode=WAL")
     return client
+
+
+def point_mlflow_at(uri: str) -> None:
+    """Set MLflow's addresses for this process, and leave the environment as the person set it.
+
+    MLflow writes them there too, where our settings would take them for a registry of the person's own.
+    """
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        os.environ.update({} if value is None else {name: value})
 
 
 def experiment_id(client: MlflowClient, contract: Contract, settings: Settings) -> str:

@@ -5,12 +5,29 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data.bundle import BundleError
-from flows.support.fingerprint import ROOT
+import numpy as np
+import xgboost
 
-BARRED = ("prefect", "evidently", "mlflow", "sklearn", "pandas", "pandera", "catboost", "matplotlib", "pyarrow", "flows")
+from data.bundle import BOOSTER, MODEL, TOLERANCE, BundleError, open_session
+from flows.support.fingerprint import ROOT
+from flows.training.heads import Head
+from flows.training.onnx_export import parity
+
+BARRED = (
+    "prefect",
+    "evidently",
+    "mlflow",
+    "sklearn",
+    "pandas",
+    "pandera",
+    "catboost",
+    "matplotlib",
+    "pyarrow",
+    "flows",
+)
 PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle")
 TIME_LIMIT = 120  # seconds
+PARITY_ROWS = 5_000
 PROGRAM = """
 import importlib.abc, json, sys
 barred, root, folder = json.loads(sys.argv[1])
@@ -42,6 +59,22 @@ def verify_bundle(folder: Path) -> None:
         raise BundleError(f"{folder}: refused in a clean process: {last}")
 
 
+def check_parity(folder: Path, head: Head, features: np.ndarray, nullable: list[tuple[int, ...]]) -> None:
+    """Raise BundleError unless ONNX model and booster agree to 1e-5 on a feature matrix (rows, columns).
+
+    Asked again with each nullable feature's columns missing: a NaN let through unawares would be
+    answered with certainty.
+    """
+    session = open_session(folder / MODEL)
+    booster = xgboost.Booster({"nthread": 1}, model_file=str(folder / BOOSTER))
+    for columns in ((), *nullable):
+        asked = features[:PARITY_ROWS].copy()
+        asked[:, list(columns)] = np.nan
+        gap = parity(booster, head, session, asked)
+        if not gap <= TOLERANCE:
+            raise BundleError(f"{folder}: ONNX model and booster differ by {gap:.2g}, more than {TOLERANCE}")
+
+
 def refuse_pickles(folder: Path) -> None:
     """Raise BundleError if any file is a pickle, by name or by its first bytes."""
     for path in folder.rglob("*"):
@@ -54,5 +87,3 @@ def _starts_like_pickle(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(2)
     return len(start) == 2 and start[0] == 0x80 and 2 <= start[1] <= 5
-
-

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from data.frames import matrix, target_index
-from flows.registry.champion import Champion, load_champion
+from flows.registry.champion import Champion, load_champion, load_version
 from flows.registry.promotion import Verdict, against_champion, first_champion
 from flows.registry.store import CHALLENGER, CHAMPION, PREVIOUS, move_alias, version_of_alias
 from flows.registry.submission import Submission
@@ -22,17 +22,28 @@ def recorded_verdict(version: ModelVersion) -> Verdict | None:
     return Verdict(tags["promoted"] == "true", tags["reason"], json.loads(tags["figures"]))
 
 
-def judge(client: MlflowClient, submission: Submission) -> Verdict:
-    """Compare a submission with the champion on test rows that the champion was not trained on."""
+def as_of_now(client: MlflowClient, name: str, version: str, verdict: Verdict) -> Verdict:
+    """Return a verdict as it still holds: a version that was promoted may have been replaced since."""
+    champion = version_of_alias(client, name, CHAMPION)
+    if not verdict.promoted or champion is None or str(champion.version) == version:
+        return verdict
+    reason = f"it was champion once, and version {champion.version} has replaced it"
+    return Verdict(False, reason, verdict.figures)
+
+
+def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -> Verdict:
+    """Compare a submission with the champion on test rows that the champion was not trained on.
+
+    It must beat the class shares there in any case: on random grades it would beat a sound champion.
+    """
     contract, settings = submission.contract, submission.settings
-    champion = load_champion(client, contract.model_name)
+    champion = rival(client, contract.model_name, version)
     test = submission.split("test")
     y = target_index(test, contract)
     own = row_losses(submission.evidence.probabilities, y)
-    if champion is None or not _comparable(champion, submission):
-        counts = submission.split("train")[contract.target.column].cat.codes.value_counts()
-        shares = counts.reindex(range(len(contract.target.labels)), fill_value=0).to_numpy() / counts.sum()
-        return first_champion(own, -np.log(np.maximum(shares, 1e-12))[y], settings.seed)
+    floor = first_champion(own, -np.log(np.maximum(_shares(submission), 1e-12))[y], settings.seed)
+    if champion is None or not _comparable(champion, submission) or not floor.promoted:
+        return floor
     unseen = ~champion.has_seen(test["pseudonym"])
     rows = test[unseen]
     theirs = row_losses(champion.bundle.probabilities(matrix(rows, champion.bundle.contract)), y[unseen])
@@ -41,6 +52,19 @@ def judge(client: MlflowClient, submission: Submission) -> Verdict:
     return against_champion(
         own[unseen], theirs, margin=settings.promotion_margin, new_students=new_students, seed=settings.seed
     )
+
+
+def rival(client: MlflowClient, name: str, version: ModelVersion) -> Champion | None:
+    """Load the champion that a version has to beat, or return None where there is none.
+
+    A run that was killed while it promoted may have left the version itself as champion: its rival is
+    the one that it replaced.
+    """
+    champion = version_of_alias(client, name, CHAMPION)
+    if champion is None or str(champion.version) != str(version.version):
+        return load_champion(client, name)
+    replaced = version.tags.get("replaces")
+    return load_version(client, name, replaced) if replaced else None
 
 
 def settle(client: MlflowClient, name: str, version: str, verdict: Verdict) -> None:
@@ -66,10 +90,15 @@ def settle(client: MlflowClient, name: str, version: str, verdict: Verdict) -> N
     client.update_model_version(name, version, description=verdict.reason)
 
 
+def _shares(submission: Submission) -> np.ndarray:
+    """Return the share of each class among the training rows (K,)."""
+    classes = target_index(submission.split("train"), submission.contract)
+    return np.bincount(classes, minlength=len(submission.contract.target.labels)) / len(classes)
+
+
 def _comparable(champion: Champion, submission: Submission) -> bool:
     """Whether the champion can answer the same records: same classes, no column that is gone."""
     theirs, ours = champion.bundle.contract, submission.contract
     names = {column.name: column.codes for column in ours.asked}
     known = all(names.get(column.name) == column.codes for column in theirs.features)
     return theirs.target.classes == ours.target.classes and known
-

@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 
 from flows.reports.evidence import Evidence
-from flows.reports.leaderboard import CHOSEN, as_good_sentence, chosen_and_baselines, lines_of
+from flows.reports.leaderboard import as_good_sentence, chosen_and_baselines, lines_of
 from flows.reports.markdown import bullets, cell, table
 from flows.reports.wording import FIGURES, NOTHING, count, figure, percent, span
+from flows.training.search import OURS
 
 
 def process_markdown(processed: Mapping[str, Any]) -> str:
@@ -48,7 +49,7 @@ def drift_markdown(verdict: str, reasons: Sequence[str], columns: Sequence[Mappi
 
 def train_markdown(board: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     """Give the chosen candidate beside the baselines, from the search's whole leaderboard."""
-    candidates = board[board["model"] == CHOSEN]
+    candidates = board[board["model"] == OURS]
     compared = chosen_and_baselines(board)
     best = candidates.nsmallest(1, "cv_log_loss").dropna(axis=1).drop(columns="model").to_dict("records")
     chosen = [(name, _shown(value)) for name, value in best[0].items()] if best else []

@@ -1,25 +1,26 @@
 """A parsed frame as the data report shows it: titles, labels, limits, and each column by class."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from data.columns import Column
+from data.columns import Codes, Column
 from data.contract import Contract
+from flows.reports.plot_style import OKABE_ITO
 from flows.reports.wording import labels_of, with_unit
 
 SAMPLE_ROWS = 20_000
 PARTS = 30  # bars of a number's histogram
 TENTHS = 10
 UNKNOWN, NO_CLASS = "unknown code", "no known class"
-VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+VIRIDIS = ("#fde725", "#5ec962", "#21918c", "#3b528b", "#440154")  # the best class is the lightest
 
 
 @dataclass(frozen=True)
 class ColumnView:
-    """One column as shown: `values` are numbers (finite or NaN), or categories in the contract's order.
+    """One column as shown: `series` holds numbers (finite or NaN), or categories in the contract's order.
 
     `allowed` is the contract's range, `fence` 1.5 interquartile ranges beyond the quartiles; both None
     for coded columns, and `fence` where there is no value.
@@ -27,7 +28,7 @@ class ColumnView:
 
     title: str
     about: str
-    values: pd.Series
+    series: pd.Series
     allowed: tuple[float, float] | None
     fence: tuple[float, float] | None
 
@@ -39,10 +40,10 @@ class ColumnView:
     @property
     def labels(self) -> list[str]:
         """The categories in their order."""
-        return [str(label) for label in self.values.cat.categories]
+        return [str(label) for label in self.series.cat.categories]
 
 
-def sample_of(parsed: pd.DataFrame, rows: int = SAMPLE_ROWS) -> pd.DataFrame:
+def sample_of(parsed: pd.DataFrame, rows: int) -> pd.DataFrame:
     """Return the frame, or a seeded sample of so many rows in their order."""
     return parsed if len(parsed) <= rows else parsed.sample(rows, random_state=0).sort_index()
 
@@ -50,22 +51,25 @@ def sample_of(parsed: pd.DataFrame, rows: int = SAMPLE_ROWS) -> pd.DataFrame:
 def views_of(parsed: pd.DataFrame, contract: Contract) -> list[ColumnView]:
     """Return the target, then features, audit columns and the score as shown; ids are left out."""
     target = contract.target
-    judged = [*contract.asked, *([contract.score] if contract.score else [])]
-    first = ColumnView(
-        _plain(target.title), "target", _named(parsed[target.column], target.classes, NO_CLASS), None, None
-    )
-    return [first, *(_view(parsed[column.name], column) for column in judged if column.name in parsed)]
+    classes = _named(parsed[target.column], target.classes, NO_CLASS)
+    views = [ColumnView(_plain(target.title), "target", classes, None, None)]
+    for column in (*contract.asked, *([contract.score] if contract.score else [])):
+        if column.name in parsed:
+            titled = _plain(with_unit(column.title, column.unit))
+            taken = titled in {view.title for view in views}
+            views.append(_view(parsed[column.name], column, f"{titled}, {column.name}" if taken else titled))
+    return views
 
 
-def _view(series: pd.Series, column: Column) -> ColumnView:
-    title = _plain(with_unit(column.title, column.unit))
+def _view(series: pd.Series, column: Column, title: str) -> ColumnView:
     about = f"{column.role}, {column.kind}"
     if column.coded:
         return ColumnView(title, about, _named(series, column.codes, UNKNOWN), None, None)
-    values = series.astype(float).where(np.isfinite(series.astype(float)))
+    numbers = series.astype(float)
+    finite = numbers.where(np.isfinite(numbers))
     low = -np.inf if column.min is None else column.min
     high = np.inf if column.max is None else column.max
-    return ColumnView(title, about, values, (low, high), _fence(values))
+    return ColumnView(title, about, finite, (low, high), _fence(finite))
 
 
 def _fence(values: pd.Series) -> tuple[float, float] | None:
@@ -75,12 +79,14 @@ def _fence(values: pd.Series) -> tuple[float, float] | None:
     return low - 1.5 * (high - low), high + 1.5 * (high - low)
 
 
-def _named(series: pd.Series, codes: dict, otherwise: str) -> pd.Series:
+def _named(series: pd.Series, codes: Codes, otherwise: str) -> pd.Series:
     """Return labels for codes, and one word for all that is none."""
     labels = [*map(_plain, labels_of(codes)), otherwise]
-    positions = np.minimum(series.cat.codes.to_numpy(), len(codes))
+    positions = np.minimum(series.cat.codes.to_numpy(dtype=np.int64), len(codes))
     used = labels if (positions == len(codes)).any() else labels[:-1]
-    return pd.Series(pd.Categorical.from_codes(positions, used), index=series.index)
+    return pd.Series(
+        pd.Categorical.from_codes(positions, dtype=pd.CategoricalDtype(used)), index=series.index
+    )
 
 
 def _plain(text: str) -> str:
@@ -93,8 +99,8 @@ def association(view: ColumnView, target: ColumnView) -> float:
 
     Numbers are taken in tenths. Bergsma 2013, "A bias-correction for Cramér's V and Tschuprow's T".
     """
-    values = view.values if view.coded else pd.qcut(view.values, TENTHS, duplicates="drop")
-    counts = pd.crosstab(values, target.values).to_numpy()
+    values = view.series if view.coded else pd.qcut(view.series, TENTHS, duplicates="drop")
+    counts = pd.crosstab(values, target.series).to_numpy()
     n, (rows, columns) = counts.sum(), counts.shape
     if min(rows, columns) < 2 or n < 2:
         return float("nan")
@@ -105,10 +111,10 @@ def association(view: ColumnView, target: ColumnView) -> float:
     return float(np.sqrt(corrected / (side - 1)))
 
 
-def figure_by_class(view: ColumnView, target: ColumnView, *, ordered: bool) -> dict:
+def figure_by_class(view: ColumnView, target: ColumnView, *, ordered: bool) -> dict[str, Any]:
     """Return a plotly figure as a dict: rows by value, stacked by class, as counts or as shares."""
     places, names = _places(view)
-    classes = target.values.cat.codes.to_numpy()
+    classes = target.series.cat.codes.to_numpy()
     bars = []
     for position, label in enumerate(target.labels):
         counts = np.bincount(places[(classes == position) & (places >= 0)], minlength=len(names))
@@ -119,22 +125,22 @@ def figure_by_class(view: ColumnView, target: ColumnView, *, ordered: bool) -> d
     return {"data": bars, "layout": _layout(target.title)}
 
 
-def _places(view: ColumnView) -> tuple[np.ndarray, list]:
+def _places(view: ColumnView) -> tuple[np.ndarray, list[Any]]:
     """Return each row's bar (-1 for none) and the name or middle of each bar."""
     if view.coded:
-        return view.values.cat.codes.to_numpy().astype(int), view.labels
-    known = view.values.dropna()
+        return view.series.cat.codes.to_numpy().astype(int), view.labels
+    known = view.series.dropna()
     if known.empty:
-        return np.full(len(view.values), -1), []
+        return np.full(len(view.series), -1), []
     distinct = np.unique(known)
     if len(distinct) <= PARTS:
-        found = np.searchsorted(distinct, view.values.fillna(distinct[0]).to_numpy())
-        return np.where(view.values.isna(), -1, found), distinct.tolist()
+        found = np.searchsorted(distinct, view.series.fillna(distinct[0]).to_numpy())
+        return np.where(view.series.isna(), -1, found), distinct.tolist()
     edges = np.linspace(known.min(), known.max(), PARTS + 1)
     found = np.clip(
-        np.searchsorted(edges, view.values.fillna(edges[0]).to_numpy(), side="right") - 1, 0, PARTS - 1
+        np.searchsorted(edges, view.series.fillna(edges[0]).to_numpy(), side="right") - 1, 0, PARTS - 1
     )
-    return np.where(view.values.isna(), -1, found), ((edges[1:] + edges[:-1]) / 2).tolist()
+    return np.where(view.series.isna(), -1, found), ((edges[1:] + edges[:-1]) / 2).tolist()
 
 
 def _color(position: int, classes: int, *, ordered: bool) -> str:
@@ -151,7 +157,7 @@ def _mix(first: str, second: str, share: float, channel: int) -> int:
     return round(one + share * (two - one))
 
 
-def _layout(legend: str) -> dict:
+def _layout(legend: str) -> dict[str, Any]:
     buttons = [
         {"label": label, "method": "relayout", "args": [{"barnorm": norm, "yaxis.title.text": title}]}
         for label, norm, title in (("rows", "", "Rows"), ("shares", "percent", "Share, %"))

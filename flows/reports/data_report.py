@@ -3,95 +3,114 @@
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from data.contract import Contract
-from flows.reports.column_view import ColumnView, association, figure_by_class, sample_of, views_of
-from flows.reports.wording import NOTHING, count, figure, plural
+from flows.reports.column_view import (
+    SAMPLE_ROWS,
+    ColumnView,
+    association,
+    figure_by_class,
+    sample_of,
+    views_of,
+)
+from flows.reports.wording import count, figure, plural
 
-EMPTY = "no value"
 
-
-def write_data_report(parsed: pd.DataFrame, faults: pd.DataFrame, contract: Contract, path: Path) -> None:
-    """Write the report of a parsed frame and its faults: all rows, or a seeded sample of 20,000.
+def write_data_report(
+    parsed: pd.DataFrame, faults: pd.DataFrame, contract: Contract, path: Path, limit: int = SAMPLE_ROWS
+) -> None:
+    """Write the report of a parsed frame and its faults: all rows, or a seeded sample of `limit`.
 
     Distributions, missing values, outliers and each column against the target; quarantine by reason.
     The file needs nothing but itself.
     """
-    views = views_of(sample_of(parsed), contract)
+    views = views_of(sample_of(parsed, limit), contract)
     overview = _overview(views, parsed, faults, contract)
     path.write_text(_html(views, overview, _cards(views, ordered=contract.target.ordered)), encoding="utf-8")
 
 
-def _html(views: list[ColumnView], overview: dict, cards: list[dict]) -> str:
+def _html(views: list[ColumnView], overview: dict[str, Any], cards: list[dict[str, Any]]) -> str:
     """Run Evidently, which takes seconds to import, and render its report."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "numpy.core is deprecated", DeprecationWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Evidently's own imports
         from evidently import DataDefinition, Dataset, Report
 
         from flows.reports.evidently_cards import ColumnCard, Overview
 
-        frame = pd.DataFrame({view.title: view.values.astype(object if view.coded else float) for view in views})
-        definition = DataDefinition(
-            categorical_columns=[view.title for view in views if view.coded],
-            numerical_columns=[view.title for view in views if not view.coded],
-        )
-        metrics = [Overview(**overview, include_tests=False)]
-        metrics += [ColumnCard(**card, include_tests=False) for card in cards]
+    frame = pd.DataFrame({view.title: view.series.astype(object if view.coded else float) for view in views})
+    definition = DataDefinition(
+        categorical_columns=[view.title for view in views if view.coded],
+        numerical_columns=[view.title for view in views if not view.coded],
+    )
+    metrics = [Overview(**overview, include_tests=False)]
+    metrics += [ColumnCard(**card, include_tests=False) for card in cards]
+    with np.errstate(invalid="ignore", divide="ignore"):  # Evidently divides by the values of an empty column
         snapshot = Report(metrics, include_tests=False).run(Dataset.from_pandas(frame, definition), None)
-        return snapshot.get_html_str(as_iframe=False)
+    return snapshot.get_html_str(as_iframe=False)
 
 
 def _overview(
     views: list[ColumnView], parsed: pd.DataFrame, faults: pd.DataFrame, contract: Contract
-) -> dict:
-    looked_at = len(views[0].values)
-    note = f"All {plural(looked_at, 'row')} that were read, quarantined ones included, before anything is trained."
-    if looked_at < len(parsed):
-        note = (
-            f"A random sample of {count(looked_at)} of the {count(len(parsed))} rows that were read, quarantined "
-            "ones included. Quarantine is counted over all rows."
-        )
+) -> dict[str, Any]:
+    shown = pd.DataFrame({view.title: view.series for view in views})
     return {
         "title": contract.title.replace("<", "‹"),
-        "note": note,
-        "quarantined": int(faults["row"].nunique()),
-        "tables": json.dumps([*_quarantine_table(faults), _strength_table(views)]),
+        "note": _note(len(shown), len(parsed)),
+        "columns": list(shown),
+        "counters": {
+            "rows like another": count(int(shown.duplicated().sum())),
+            "rows in quarantine": count(int(faults["row"].nunique())),
+        },
+        "tables": json.dumps([*_quarantine_table(faults, contract), _strength_table(views)]),
     }
 
 
-def _quarantine_table(faults: pd.DataFrame) -> list[list]:
+def _note(looked_at: int, read: int) -> str:
+    if looked_at == read:
+        return f"All {plural(read, 'row')} that were read, quarantined ones included; nothing is trained yet."
+    return (
+        f"A random sample of {count(looked_at)} of the {count(read)} rows that were read, quarantined ones "
+        "included; nothing is trained yet. Quarantine is counted over all rows."
+    )
+
+
+def _quarantine_table(faults: pd.DataFrame, contract: Contract) -> list[list[Any]]:
     if faults.empty:
         return []
-    counts = faults.groupby(["reason", "column"], sort=False)["row"].nunique().sort_values(ascending=False)
-    lines = [[reason, column, count(int(rows))] for (reason, column), rows in counts.items()]
+    titles = {name: column.title for name, column in contract.columns.items()}
+    titles[contract.target.column] = contract.target.title
+    counts = faults.drop_duplicates(["row", "column", "reason"]).value_counts(["reason", "column"])
+    ranked = counts.rename("rows").reset_index().to_dict("records")
+    lines = [[line["reason"], titles.get(line["column"], ""), count(int(line["rows"]))] for line in ranked]
     return [["Quarantine, by reason", ["reason", "column", "rows"], lines]]
 
 
-def _strength_table(views: list[ColumnView]) -> list:
+def _strength_table(views: list[ColumnView]) -> list[Any]:
     target, *others = views
     strengths = sorted(((view.title, association(view, target)) for view in others), key=_strongest_first)
     lines = [[title, figure(strength, 2)] for title, strength in strengths]
-    return [f"Each column against {target.title}: Cramér's V, 0 none to 1 all", ["column", "strength"], lines]
+    return [f"Each column against {target.title}: Cramér's V, from 0 to 1", ["column", "strength"], lines]
 
 
 def _strongest_first(line: tuple[str, float]) -> float:
     return -line[1] if line[1] == line[1] else 1.0
 
 
-def _cards(views: list[ColumnView], *, ordered: bool) -> list[dict]:
+def _cards(views: list[ColumnView], *, ordered: bool) -> list[dict[str, Any]]:
     target = views[0]
-    cards = []
-    for view in views:
-        strength = NOTHING if view is target else figure(association(view, target), 2)
-        cards.append({
+    return [
+        {
             "column": view.title,
             "about": view.about,
             "figure": json.dumps(figure_by_class(view, target, ordered=ordered)),
             "allowed": view.allowed,
             "fence": view.fence,
             "labels": view.labels if view.coded else [],
-            "extra": [] if view is target else [f"against {target.title}", strength],
-        })  # fmt: skip
-    return cards
+            "extra": {} if view is target else {"strength": figure(association(view, target), 2)},
+        }
+        for view in views
+    ]

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from flows.reports.wording import listed
+from flows.training.search import OURS
 
-CHOSEN = "gradecast"
-"""What the search calls its own model."""
 SHOWN = "Gradecast"
 
 
@@ -34,7 +33,7 @@ def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
     From the columns model, cv_log_loss, cv_accuracy, cv_f1_macro and as_good to name, log_loss,
     accuracy, f1_macro and as_good.
     """
-    ours = board["model"] == CHOSEN
+    ours = board["model"] == OURS
     rows = pd.concat([board[ours].nsmallest(1, "cv_log_loss"), board[~ours]]).sort_values("cv_log_loss")
     names = {"model": "name", "cv_log_loss": "log_loss", "cv_accuracy": "accuracy", "cv_f1_macro": "f1_macro"}
     kept = rows.rename(columns=names)[[*names.values(), "as_good"]]
@@ -45,12 +44,12 @@ def lines_of(leaderboard: pd.DataFrame) -> list[Line]:
     """Return the lines of a leaderboard with name, log_loss, accuracy, f1_macro, as_good."""
     return [
         Line(
-            name=SHOWN if row["name"] == CHOSEN else str(row["name"]),
+            name=SHOWN if row["name"] == OURS else str(row["name"]),
             log_loss=float(row["log_loss"]),
             accuracy=float(row["accuracy"]),
             f1_macro=float(row["f1_macro"]),
-            chosen=row["name"] == CHOSEN,
-            as_good=row["name"] != CHOSEN and bool(row["as_good"]),
+            chosen=row["name"] == OURS,
+            as_good=row["name"] != OURS and bool(row["as_good"]),
         )
         for row in leaderboard.to_dict("records")
     ]

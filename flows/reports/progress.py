@@ -35,8 +35,7 @@ def stage(name: str, console: Console | None = None) -> Iterator[None]:
     """Show that a stage is at work, and how long it took or that it stopped; a decorator as well."""
     started = time.perf_counter()
     console = console or open_console()
-    if not console.is_terminal:
-        console.print(f"{name} …")
+    console.print(f"{name} …")
     try:
         yield
     except BaseException:

@@ -10,10 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.reports.leaderboard import lines_of
-from flows.reports.progress import open_console, search_progress, stage
 from flows.reports.wording import FIGURES, NOTHING, count, figure, plural, reasons_of, span
-
-__all__ = ["Summary", "open_console", "search_progress", "show_summary", "stage"]
 
 WIDTH = 100
 SHOWN_REASONS, SHOWN_NOTES, SHOWN_MODELS, LONGEST_SOURCE = 3, 2, 7, 70  # so that all fits 40 lines

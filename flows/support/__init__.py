@@ -1,0 +1,1 @@
+"""What flows stand on: workspace, locks, fingerprints, the Prefect server, the command line."""

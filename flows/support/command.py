@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from prefect import Flow
@@ -32,7 +33,7 @@ def run_flow(
     try:
         check()
         with prefect_server(settings.home):
-            state = flow(**parameters, return_state=True)
+            state: Any = flow(**parameters, return_state=True)  # typed for flows that return nothing
             outcome = _outcome(state)
     except (BadInput, Stopped) as error:
         return _explain(console, error, settings)
@@ -57,7 +58,12 @@ def _explain(console: Console, error: Exception, settings: Settings) -> int:
         console.print(f"[bold yellow]Stopped[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
         return STOPPED
     log = settings.home / "failure.log"
-    finished_file(log, lambda draft: draft.write_text("".join(traceback.format_exception(error))))
+    trace = "".join(traceback.format_exception(error))
+    finished_file(log, lambda draft: _write(draft, trace))
     text = f"[bold red]Failed[/]: {type(error).__name__}: {escape(str(error))} The trace is in {log}."
     console.print(text, highlight=False, soft_wrap=True)
     return FAILED
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

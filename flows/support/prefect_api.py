@@ -11,6 +11,7 @@ PATIENCE = 5.0  # seconds for one answer of a busy machine
 SETTLE_LIMIT = 60.0
 STILL = 4  # looks in a row without a change
 PAUSE = 0.2
+MAJOR = 3  # an older server does not understand this client
 FINISHED = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
 _LOCAL = build_opener(ProxyHandler({}))  # a proxy cannot reach this machine's own ports
 
@@ -41,7 +42,7 @@ def is_local_prefect(port: int) -> bool:
     if _ask(port, "health") is not True:
         return False
     version = _ask(port, "admin/version")
-    return isinstance(version, str) and version[:1].isdigit()
+    return isinstance(version, str) and version.startswith(f"{MAJOR}.")
 
 
 def home_of(port: int) -> Path | None:

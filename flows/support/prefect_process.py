@@ -109,6 +109,8 @@ def _recorded(state: Path) -> tuple[int, int] | None:
 
 
 def _environment(state: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    """Return the server's environment: ours, but without what is meant for its clients."""
+    clients = ("PREFECT_API_URL", "PREFECT_LOGGING_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(clients)}
     quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "true"}
     return kept | quiet | {"PREFECT_HOME": str(state)}

@@ -39,9 +39,13 @@ def prefect_server(home: Path, *, port: int = USUAL_PORT, say: Say = to_stderr) 
     state = Path(os.environ.get("PREFECT_HOME") or home / "prefect").absolute()
     given = os.environ.get("PREFECT_API_URL")
     with ExitStack() as stack:
-        url = _checked(given) if given else local_url(stack.enter_context(_local(state, port, say)))
-        stack.enter_context(_prefect_settings(url, state))
-        yield url
+        if given:
+            wanted = {"PREFECT_API_URL": _checked(given)}
+        else:
+            url = local_url(stack.enter_context(_local(state, port, say)))
+            wanted = {"PREFECT_API_URL": url, "PREFECT_HOME": str(state)}
+        stack.enter_context(_prefect_settings(wanted))
+        yield wanted["PREFECT_API_URL"]
 
 
 def _checked(url: str) -> str:
@@ -102,7 +106,7 @@ def _find_or_start(state: Path, wanted: int, say: Say) -> int:
         running = process.running_port(state)
         if running is not None and process.wait_until_healthy(state, running):
             return running
-        say("Starting a local Prefect server, which takes about 10 seconds …")
+        say("Starting a local Prefect server, which takes 10 to 20 seconds …")
         begun = time.monotonic()
         for _ in range(2):  # the port may be taken between the look and the start
             port = process.port_to_use(wanted)
@@ -114,33 +118,32 @@ def _find_or_start(state: Path, wanted: int, say: Say) -> int:
 
 
 @contextmanager
-def _prefect_settings(url: str, state: Path) -> Iterator[None]:
-    """Point Prefect at a server: by the environment, and where it is imported already by its context."""
-    wanted = {"PREFECT_API_URL": url, "PREFECT_HOME": str(state)}
+def _prefect_settings(wanted: dict[str, str]) -> Iterator[None]:
+    """Set Prefect's settings: by the environment, and where it is imported already by its context."""
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
-        with _settings_context(url, state):
+        with _settings_context(wanted):
             yield
     finally:
+        if "prefect" in sys.modules:
+            _drain()
         os.environ.update({name: value for name, value in before.items() if value is not None})
         for name in [name for name, value in before.items() if value is None]:
             os.environ.pop(name, None)
 
 
 @contextmanager
-def _settings_context(url: str, state: Path) -> Iterator[None]:
-    try:
-        if "prefect" not in sys.modules:
-            yield  # it will read the environment when it is imported
-            return
-        from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+def _settings_context(wanted: dict[str, str]) -> Iterator[None]:
+    if "prefect" not in sys.modules:
+        yield  # it will read the environment when it is imported
+        return
+    import prefect.settings as prefect_settings
 
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: state}):
-            yield
-    finally:
-        if "prefect" in sys.modules:
-            _drain()
+    with prefect_settings.temporary_settings(
+        {getattr(prefect_settings, name): wanted[name] for name in wanted}
+    ):
+        yield
 
 
 def _drain() -> None:

@@ -80,14 +80,13 @@ def native_params(data: TrainingData, params: Mapping[str, Any], seed: int) -> d
     """
     own = {name: value for name, value in params.items() if name != "additive"}
     settings: dict[str, Any] = {"tree_method": "hist", "seed": seed, "seed_per_iteration": True, **own}
+    if params.get("additive"):
+        settings["interaction_constraints"] = str([list(group) for group in data.groups])
     if data.kind == "softmax":
         return settings | {"objective": "multi:softprob", "num_class": data.classes, "base_score": 0.0}
     base = float(np.mean(data.target)) if data.kind == "score" else 0.0
-    settings |= {"objective": "reg:squarederror", "base_score": base}
-    settings["monotone_constraints"] = str(tuple(data.monotone))
-    if params.get("additive"):
-        settings["interaction_constraints"] = str([list(group) for group in data.groups])
-    return settings
+    monotone = str(tuple(data.monotone))
+    return settings | {"objective": "reg:squarederror", "base_score": base, "monotone_constraints": monotone}
 
 
 def refit(data: TrainingData, params: Mapping[str, Any], rounds: int, seed: int, threads: int = 1) -> Growing:

@@ -13,8 +13,7 @@ from flows.training.data import Kind, TrainingData
 from flows.training.folds import TUNING_ROWS, check_rows, stratified_folds, tuning_rows
 from flows.training.grid import Grid
 from flows.training.heads import Head
-from flows.training.pool import OnDone
-from flows.training.search import search
+from flows.training.search import OnDone, search
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,16 @@ def training_data(frame: pd.DataFrame, contract: Contract) -> TrainingData:
     The score is there only if the contract lets it be trained on and no row lacks it.
     """
     space, target, score = feature_space(contract), contract.target, contract.score
-    usable = score is not None and target.train_on_score and frame[score.name].notna().all()
+    if score is not None and not (target.train_on_score and frame[score.name].notna().all()):
+        score = None
     limits = None
-    if usable and score.min is not None and score.max is not None:
+    if score is not None and score.min is not None and score.max is not None:
         limits = (score.min, score.max)
     thumb = contract.rule_of_thumb
     return TrainingData(
         X=matrix(frame, contract),
         y=target_index(frame, contract),
-        score=frame[score.name].to_numpy() if usable else None,
+        score=None if score is None else frame[score.name].to_numpy(),
         names=space.names,
         monotone=space.monotone,
         groups=space.groups,

@@ -5,22 +5,31 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-OnDone = Callable[[int, int], None]  # units of work done, and in all
+IDLE_SECONDS = 10  # after which a worker ends, also one whose parent was killed
 
 
-def run(work: Sequence[Callable[[], Any]], jobs: int, on_done: OnDone | None = None) -> list[Any]:
+def run(
+    work: Sequence[Callable[[], Any]], jobs: int, on_answer: Callable[[int, Any], None] | None = None
+) -> list[Any]:
     """Call every piece of work, `jobs` at a time, and return the answers in the work's order.
 
+    `on_answer` is called with each as it comes, and with how many there are by then.
     One job runs in this process; more run in new processes (never forked: a booster that was used
     before a fork hangs), one thread each.
     """
     numbered = (delayed(_numbered)(number, piece) for number, piece in enumerate(work))
-    pool = Parallel(n_jobs=jobs, backend="loky", batch_size=1, return_as="generator_unordered")
+    pool = Parallel(
+        n_jobs=jobs,
+        backend="loky",
+        batch_size=1,
+        return_as="generator_unordered",
+        idle_worker_timeout=IDLE_SECONDS,
+    )
     answers: dict[int, Any] = {}
     for number, answer in pool(numbered):
         answers[number] = answer
-        if on_done:
-            on_done(len(answers), len(work))
+        if on_answer:
+            on_answer(len(answers), answer)
     return [answers[number] for number in range(len(work))]
 
 

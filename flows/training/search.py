@@ -1,6 +1,6 @@
 """The grid search: every fit and every baseline in parallel processes, one leaderboard."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,9 +14,12 @@ from flows.training.curves import FitResult, OutOfFold, cross_validate
 from flows.training.data import TrainingData
 from flows.training.folds import Folds
 from flows.training.grid import Grid
-from flows.training.pool import OnDone, run
+from flows.training.pool import run
 
 OURS = "gradecast"
+
+OnDone = Callable[[int, int, float | None], None]
+"""Told the units of work done, those in all, and the lowest log loss of a candidate so far."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,24 @@ def search(
     named = baselines_for(data, seed) if baselines else {}
     work: list[partial[Any]] = [partial(out_of_fold, data, folds, baseline) for baseline in named.values()]
     work += [partial(cross_validate, data, folds, fit, seed) for fit in fits]
-    answers = run(work, jobs, on_done)
+    answers = run(work, jobs, _teller(len(work), on_done) if on_done else None)
     pooled: dict[str, Baseline] = dict(zip(named, answers, strict=False))
     results: list[FitResult] = answers[len(named) :]
     chosen = min(range(len(fits)), key=lambda number: results[number].best.log_loss)
     best = results[chosen].best
     board = leaderboard(data, results, pooled, best)
     return Found(board, fits[chosen].params, best, {name: b.probabilities for name, b in pooled.items()})
+
+
+def _teller(total: int, on_done: OnDone) -> Callable[[int, Any], None]:
+    lowest: list[float] = []
+
+    def tell(done: int, answer: Baseline | FitResult) -> None:
+        if isinstance(answer, FitResult):
+            lowest[:] = [min([*lowest, answer.best.log_loss])]
+        on_done(done, total, lowest[0] if lowest else None)
+
+    return tell
 
 
 def leaderboard(

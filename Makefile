@@ -1,0 +1,108 @@
+# Gradecast: what a person, the hooks and CI run. `make` alone lists it all.
+
+PYTHON ?= python3.11
+PIPENV := 2026.10.3
+BENCH  ?= $(basename $(notdir $(filter-out %/__init__.py,$(wildcard bench/[a-z]*.py))))
+
+DEV     := .venv/bin/python
+SERVING := .venv-serving/bin/python
+
+# A set-up is done when its stamp carries the digest of today's lock file: an interrupted one has no
+# stamp and is repeated, a finished one costs milliseconds.
+LOCKED     := $(shell { sha256sum Pipfile.lock || shasum -a 256 Pipfile.lock; } 2>/dev/null | cut -c 1-16)
+PIPENV_SET := .pipenv/set-up-$(PIPENV)
+DEV_SET     = .venv/set-up-$(LOCKED)
+SERVING_SET = .venv-serving/set-up-$(LOCKED)
+
+export PIPENV_IGNORE_VIRTUALENVS := 0
+export PIPENV_VERBOSITY := -1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export ORT_DISABLE_TELEMETRY := 1
+export MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR := false
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help setup run pipeline serve test lint data bench clean
+
+help:
+	@echo 'make TARGET [DATA=path-or-URI] [CONTRACT=name-or-path] [GRID=name-or-path] [ARGS="…"]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: pipeline serve ## Set up, train and register a model, then serve it on port 9696
+
+pipeline: setup ## Records in, champion out (DATA, CONTRACT, GRID; ARGS=--help shows the rest)
+	@$(DEV) -m flows.pipeline $${DATA:+--data "$$DATA"} $${CONTRACT:+--contract "$$CONTRACT"} \
+		$${GRID:+--grid "$$GRID"} $(ARGS)
+
+serve: $(SERVING_SET) ## Serve the champion on port 9696 (PORT)
+	@$(SERVING) -m serving.sync $${CONTRACT:+--contract "$$CONTRACT"} || true
+	@exec $(SERVING) -m gunicorn -c serving/gunicorn.conf.py
+
+test: setup ## Run the tests (ARGS="-k word" for some)
+	@$(DEV) -m pytest $(ARGS)
+
+# The commands of .pre-commit-config.yaml, on every text file that is not ignored; a test compares the two.
+TEXT = $(shell git grep -Il --untracked '' 2>/dev/null || \
+	find . -type f -not -path './.*/*' -not -path './var/*' -exec grep -Il '' {} +)
+lint: setup ## Run the checks that the commit hooks run
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	@.venv/bin/check-toml $(filter %.toml,$(TEXT))
+	@.venv/bin/check-yaml $(filter %.yaml %.yml,$(TEXT))
+	@.venv/bin/check-merge-conflict --assume-in-merge $(TEXT)
+	@.venv/bin/detect-private-key $(TEXT)
+	@.venv/bin/mixed-line-ending --fix=lf $(TEXT)
+	@.venv/bin/trailing-whitespace-fixer $(TEXT)
+	@.venv/bin/end-of-file-fixer $(TEXT)
+
+data: setup ## Download the original data set and check its digest
+	@$(DEV) -m data.download $(ARGS)
+
+bench: setup ## Measure what the README claims (BENCH=name for one section, ARGS=--quick)
+	@set -e; for section in $(BENCH); do $(DEV) -m "bench.$$section" $(ARGS); done
+
+setup: $(DEV_SET) $(SERVING_SET) ## Install what the lock file says (the others do it when needed)
+	@:
+
+clean: ## Remove all state (var/) and caches; asks nothing, says what
+	@for path in var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build; do \
+		if [ -e "$$path" ]; then echo "removing $$path"; rm -rf "$$path"; fi; done
+	@find . -name __pycache__ -type d -not -path './.*' -prune -exec rm -rf {} +
+
+# $(1): folder of the environment, $(2): what of the lock file. Pipenv installs into the environment
+# that VIRTUAL_ENV names.
+define sync
+	@test -n '$(LOCKED)' || { echo 'Pipfile.lock is missing, or there is no sha256sum.' >&2; exit 1; }
+	@$(1)/bin/python -c '' 2>/dev/null || .pipenv/bin/python -m virtualenv --quiet --clear $(1)
+	@VIRTUAL_ENV='$(CURDIR)/$(1)' .pipenv/bin/python -m pipenv sync $(2)
+	@rm -f $(1)/set-up-* && touch $@
+endef
+
+$(DEV_SET): $(PIPENV_SET)
+	@echo 'Setting up .venv from Pipfile.lock: two minutes, once.'
+	$(call sync,.venv,--dev)
+
+# Made anew when the lock changes: nothing of an older one may linger where a worker could import it.
+$(SERVING_SET): $(PIPENV_SET)
+	@echo 'Setting up .venv-serving from Pipfile.lock: half a minute, once.'
+	@rm -rf .venv-serving
+	$(call sync,.venv-serving,--categories serving)
+
+$(PIPENV_SET):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+		echo 'Gradecast needs Python 3.11, and "$(PYTHON)" is not it.' >&2; \
+		echo 'Install it (https://www.python.org/downloads/, or your package manager), or say where it is:' >&2; \
+		echo '  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)' >&2; exit 1; }
+	@echo 'Setting up Pipenv $(PIPENV) in .pipenv'
+	@rm -rf .pipenv
+	@$(PYTHON) -m venv .pipenv >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip .pipenv
+	@$(PYTHON) -m pip --python .pipenv/bin/python install -qq pipenv==$(PIPENV)
+	@touch $@

@@ -1,0 +1,118 @@
+"""How good is the training stage, honestly: `python -m bench.quality [--data PATH] [--seeds N]`.
+
+Nested cross-validation of the whole stage: in each outer fold the search, its early stopping, sigma
+and refit see the other folds alone, and the held-out rows are scored once. Then a generated
+cohort, whose true probabilities are known, against the best that any model could do on it.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedKFold
+
+from data import cohort
+from data.contract import Contract, load_contract
+from data.frames import FIRST_ROW, parse
+from data.quarantine import quarantine
+from data.sources import read_records
+from flows.training.data import TrainingData
+from flows.training.fit import fit
+from flows.training.folds import TUNING_ROWS
+from flows.training.grid import Grid, load_grid
+from flows.training.inputs import training_data
+from flows.training.metrics import evaluate
+
+REAL_SET = {  # what the published A-F set must reach
+    "accuracy": (">=", 0.82),
+    "f1_macro": (">=", 0.72),
+    "qwk": (">=", 0.93),
+    "log_loss": ("<=", 0.395),
+    "ece": ("<=", 0.02),
+    "accuracy_published": (">=", 0.765),
+}
+BAYES_SHARE = 0.995
+LABEL_FAULT = "label contradicts score"
+
+
+def main() -> None:
+    """Run both parts and print them."""
+    asked = _arguments()
+    contract, grid = load_contract(asked.contract), load_grid(asked.grid)
+    if asked.data:
+        data, consistent = labelled_rows(asked.data, contract)
+        runs = [nested(data, consistent, grid, seed, asked.jobs) for seed in range(asked.seeds)]
+        targets = REAL_SET if contract.name == "grade_class" else {}
+        print_nested(pd.DataFrame(runs), targets, f"{asked.data}: {consistent.sum():,} consistent rows")
+    if asked.cohort:
+        print_bayes(asked.cohort, grid, asked.jobs)
+
+
+def labelled_rows(path: str, contract: Contract) -> tuple[TrainingData, np.ndarray]:
+    """Return all rows that are sound but for their label, and which of them (n,) have a sound label."""
+    frame = parse(read_records(path, contract).frame, contract, file=path)
+    _, faults = quarantine(frame, contract)
+    broken = faults.loc[faults["reason"] != LABEL_FAULT, "row"] - FIRST_ROW
+    contradicted = faults.loc[faults["reason"] == LABEL_FAULT, "row"] - FIRST_ROW
+    sound = ~frame.index.isin(broken)
+    return training_data(frame[sound], contract), ~frame.index.isin(contradicted)[sound]
+
+
+def nested(data: TrainingData, consistent: np.ndarray, grid: Grid, seed: int, jobs: int) -> dict[str, float]:
+    """Return the pooled figures of five outer folds; models see consistent rows only."""
+    pooled = np.empty((len(data.y), data.classes))
+    outer = StratifiedKFold(5, shuffle=True, random_state=seed)
+    for rows, held in outer.split(data.X, np.where(consistent, data.y, data.classes)):
+        train = data.rows(rows[consistent[rows]])
+        pooled[held] = fit(train, grid, seed=seed, jobs=jobs, baselines=False).probabilities(data.X[held])
+    figures = evaluate(pooled[consistent], data.y[consistent])
+    return {**figures, "accuracy_published": float((pooled.argmax(axis=1) == data.y).mean())}
+
+
+def print_nested(runs: pd.DataFrame, targets: dict[str, tuple[str, float]], title: str) -> None:
+    """Print each figure's mean and spread over the seeds beside what is wanted."""
+    print(f"\nNested 5-fold cross-validation, {title}, {len(runs)} seeds")
+    print(f"{'figure':20} {'mean':>8} {'sd':>8} {'lowest':>8} {'highest':>8}  wanted")
+    for name, values in runs.items():
+        sign, limit = targets.get(str(name), ("", float("nan")))
+        mean, spread = values.mean(), values.std(ddof=0)
+        met = mean >= limit if sign == ">=" else mean <= limit
+        verdict = f"{sign} {limit} {'met' if met else 'MISSED'}" if sign else ""
+        print(f"{name:20} {mean:8.4f} {spread:8.4f} {values.min():8.4f} {values.max():8.4f}  {verdict}")
+
+
+def print_bayes(rows: int, grid: Grid, jobs: int) -> None:
+    """Train on four fifths of a generated cohort; print what it reaches on the rest of what is possible.
+
+    Accuracies are expected ones under the true probabilities, so that luck with labels is left out.
+    """
+    contract = load_contract("grade_class")
+    raw = cohort.generate(rows, seed=1)
+    data = training_data(parse(raw, contract), contract)
+    held = np.arange(rows) % 5 == 0
+    started = time.perf_counter()
+    fitted = fit(data.rows(np.flatnonzero(~held)), grid, seed=1, jobs=jobs, baselines=False)
+    seconds = time.perf_counter() - started
+    truth = cohort.true_probabilities(raw[held])
+    top = fitted.probabilities(data.X[held]).argmax(axis=1)
+    reached, best = truth[np.arange(len(truth)), top].mean(), truth.max(axis=1).mean()
+    met = "met" if reached / best >= BAYES_SHARE else "MISSED"
+    print(f"\nGenerated cohort of {rows:,} students, {held.sum():,} held out, {seconds:.0f} s")
+    share = f"{reached / best:.3%}, wanted {BAYES_SHARE:.1%} {met}"
+    print(f"accuracy {reached:.4f} of the {best:.4f} that is possible: {share}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m bench.quality", description="Quality of the training stage.")
+    parser.add_argument("--data", help="labelled records; without it only the generated cohort is run")
+    parser.add_argument("--contract", default="grade_class")
+    parser.add_argument("--grid", default="default")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--cohort", type=int, default=2 * TUNING_ROWS, help="generated rows; 0 for none")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

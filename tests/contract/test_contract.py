@@ -1,0 +1,104 @@
+"""The two contracts load, and what is derived from a contract fits it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from data.columns import Role
+from data.contract import Contract, load_contract
+from data.contract_file import FOLDER
+from data.features import feature_space
+from tests.contract.tiny import YAML, contract_of
+
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_contract_loads_under_its_own_name(name: str) -> None:
+    assert load_contract(name).name == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_contract_can_be_named_with_dashes_or_by_its_path(name: str) -> None:
+    expected = load_contract(name)
+    assert load_contract(name.replace("_", "-")) == expected
+    assert load_contract(FOLDER / f"{name}.yaml") == expected
+    assert load_contract(str(FOLDER / f"{name}.yaml")) == expected
+
+
+def test_the_default_contract_lists_its_classes_best_first(grade_class: Contract) -> None:
+    target = grade_class.target
+    assert target.labels == ("A", "B", "C", "D", "F")
+    assert target.bounds == (3.5, 3.0, 2.5, 2.0)
+    assert target.at_risk == ("D", "F")
+    assert not target.derived
+    assert grade_class.model_name == "grade-class"
+
+
+def test_the_second_contract_derives_its_target_and_bars_its_score_from_training(pass_fail: Contract) -> None:
+    assert pass_fail.target.derived
+    assert pass_fail.target.bounds == (10.0,)
+    assert not pass_fail.target.train_on_score
+    assert pass_fail.id is None
+    assert [column.name for column in pass_fail.leaks] == ["G1", "G2"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_published_files_have_every_column_of_their_contract(
+    name: str, real_grades: Path, real_courses: Path
+) -> None:
+    contract = load_contract(name)
+    path = {"grade_class": real_grades, "pass_fail": real_courses}[name]
+    header = set(re.split("[,;]", path.read_text(encoding="utf-8").splitlines()[0]))
+    assert header - {contract.target.column} == set(contract.columns)
+
+
+def test_a_boolean_without_codes_says_no_and_yes(tiny: Contract) -> None:
+    assert tiny.columns["Club"].codes == {0: "No", 1: "Yes"}
+
+
+def test_a_quoted_code_stays_text_and_a_number_a_number() -> None:
+    contract = contract_of(YAML.replace("{0: North, 1: South}", '{"0": North, 1: South}'))
+    assert list(contract.columns["Group"].codes) == ["0", 1]
+
+
+def test_the_order_of_columns_is_that_of_the_file(tiny: Contract) -> None:
+    assert list(tiny.columns)[:4] == ["Student", "Group", "Hours", "Days"]
+    assert [column.name for column in tiny.asked][-1] == "Group"
+    assert feature_space(tiny).columns[:2] == ("Hours", "Days")
+
+
+def test_each_column_has_one_role(tiny: Contract) -> None:
+    assert tiny.id is not None
+    assert tiny.score is not None
+    parts = [*tiny.features, *tiny.audit, *tiny.leaks, tiny.id, tiny.score]
+    assert sorted(c.name for c in parts) == sorted(tiny.columns)
+    assert all(column.role is Role.FEATURE for column in tiny.features)
+
+
+def test_a_contract_cannot_be_changed(tiny: Contract) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        tiny.title = "Another"  # type: ignore[misc]
+
+
+def test_a_merged_anchor_may_be_used_by_many_columns_and_inside_another() -> None:
+    merged = """
+  Base: &base {title: Base, kind: ordinal, codes: &codes {0: Low, 1: High}}
+  Next: &next {<<: *base, title: Next}
+  Last: {<<: *next, title: Last, codes: *codes}
+"""
+    contract = contract_of(YAML.rstrip() + merged)
+    assert contract.columns["Last"].codes == {0: "Low", 1: "High"}
+
+
+def test_an_id_may_be_any_text() -> None:
+    contract = contract_of(YAML.replace("role: id, kind: integer, min: 1", "role: id, kind: nominal"))
+    assert contract.id is not None
+    assert not contract.id.coded
+
+
+def test_a_class_can_be_derived_from_a_rule_of_many_bounds() -> None:
+    target = contract_of(YAML.replace("  at_least", "  derive: at_least\n  at_least")).target
+    assert target.derived
+    assert target.bounds == (3.0, 2.0)

@@ -1,0 +1,189 @@
+"""A mistake in a contract is named with its file, its line, and what is allowed there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from data.contract import load_contract
+from data.errors import BadInput
+from tests.contract.tiny import YAML, contract_of
+
+KINDS = "'number', 'integer', 'boolean', 'ordinal' or 'nominal'"
+TEXT = "write a text; quote it where it looks like a number, or is yes, no or empty"
+CODE = "a code is a whole number or a text; quote yes, no and the like"
+MAPPING = "write keys with values here, {key: value}"
+
+# what is replaced, by what; a piece of the line that is then wrong; what is said of it
+MISTAKES = {
+    "unknown key": ("name: tiny", "name: tiny\ncolour: red", "colour", "there are name, title, description"),
+    "unknown key of the target": ("  at_risk: [C]", "  at_risk: [C]\n  risky: [C]", "risky",
+        "there are column,"),
+    "unknown key of a column": ("Days: {", "Days: {\n    least: 0, ", "    least: 0",
+        "there are title, kind, role,"),
+    "missing key": ("title: Days, ", "", "  Days:", "columns.Days.title: this key is missing"),
+    "missing key of the target": ("  at_risk: [C]\n", "", "target:", "target.at_risk: this key is missing"),
+    "missing target": (YAML[YAML.index("target:") : YAML.index("rule_")], "", "name:", "target: this key is"),
+    "missing columns": (YAML[YAML.index("columns:") :], "", "name:", "columns: this key is missing"),
+    "wrong kind": ("kind: ordinal, codes", "kind: ordinary, codes", "Help:",
+        f"Help.kind: give one of {KINDS}"),
+    "wrong role": ("role: audit", "role: auditor", "Group:", "'feature', 'audit', 'id', 'leak' or 'score'"),
+    "wrong effect": ("effect: lowers", "effect: down", "Days:", "give one of 'raises' or 'lowers'"),
+    "codes on a number": ("Hours, kind: number, min: 0, max: 20", "H, kind: number, codes: {0: a, 1: b}",
+        "Hours:", "a column of kind number has min and max, not codes"),
+    "min on a nominal": ("kind: nominal, codes: {farm", "kind: nominal, min: 0, codes: {farm", "Job:",
+        "a column of kind nominal has codes, not min and max"),
+    "one code": ("{0: North, 1: South}", "{0: North}", "Group:", "needs at least two codes"),
+    "no codes": (", codes: {0: North, 1: South}", "", "Group:", "needs at least two codes"),
+    "three codes of a boolean": ("kind: boolean}", "kind: boolean, codes: {0: a, 1: b, 2: c}}", "Club:",
+        "a boolean has exactly two codes: no first, then yes"),
+    "codes in a list": ("{0: North, 1: South}", "[North, South]", "Group:", f"Group.codes: {MAPPING}"),
+    "yes and no as codes": ("{0: North, 1: South}", "{no: North,\n      yes: South}",
+        "yes: South", f"columns.Group.codes.yes: {CODE}"),
+    "yes and no as classes": ("{0: A, 1: B, 2: C}", "{yes: A, no: B, 2: C}", "classes:",
+        f"classes.no: {CODE}"),
+    "no as a label": ("{0: North, 1: South}", "{0: no, 1: South}", "Group:", f"Group.codes.0: {TEXT}"),
+    "nothing as a label": ("{0: North, 1: South}", "{0: , 1: South}", "Group:", f"Group.codes.0: {TEXT}"),
+    "an empty label": ("{0: North, 1: South}", "{0: '', 1: South}", "Group:",
+        "codes.0: this may not be empty"),
+    "a fraction as a code": ("{0: North, 1: South}", "{0.5: North, 1: South}", "Group:", CODE),
+    "two codes with one label": ("{0: North, 1: South}", "{0: North, 1: north}", "Group:",
+        "'north' could mean 0 or 1"),
+    "a label that is another code": ("{0: North, 1: South}", "{0: '1', 1: South}", "Group:",
+        "'1' could mean 0 or 1"),
+    "a code that stands for nothing": ("{0: North, 1: South}", "{NA: North, 1: South}", "Group:",
+        "'na' stands for a missing value"),
+    "the same code twice": ("{0: North, 1: South}", "{0: North, 0: South}", "Group:", "'0' is there twice"),
+    "the same column twice": ("  Early:", "  Days: {title: Days, kind: integer}\n  Early:",
+        "Days, kind: integer}", "'Days' is there twice"),
+    "the same key twice": ("Days: {title: Days,", "Days: {title: Days, title: Day,", "Days:",
+        "'title' is there twice"),
+    "another name than the key": ("Days: {title", "Days: {name: Day, title", "Days:",
+        "a column's name is the key that it stands under"),
+    "a column of ours": ("  Early:", "  split: {title: Split, kind: number}\n  Early:", "split:",
+        "Gradecast keeps a column of its own under this name"),
+    "a number as a column": ("  Early:", "  7: {title: Seven, kind: number}\n  Early:", "7:",
+        f"columns.7: {TEXT}"),
+    "a column without anything": ("  Early: {title: Early grade, role: leak, kind: number}", "  Early:",
+        "Early:",
+        f"columns.Early: {MAPPING}"),
+    "min above max": ("min: 0, max: 30", "min: 30, max: 0", "Days:", "min 30 is not below max 0"),
+    "min that is no number": ("min: 0, max: 30", "min: none, max: 30", "Days:", "Days.min: write a number"),
+    "max without end": ("min: 0, max: 30", "min: 0, max: .inf", "Days:", "Days.max: write a finite number"),
+    "neither true nor false": ("kind: boolean}", "kind: boolean, actionable: perhaps}", "Club:",
+        "Club.actionable: write true or false"),
+    "a nullable audit column": ("role: audit,", "role: audit, nullable: true,", "Group:",
+        "only a feature can be nullable"),
+    "an effect without an order": ("Job: {", "Job: {effect: raises, ", "Job:",
+        "a nominal column has no order"),
+    "an id of another kind": ("role: id, kind: integer", "role: id, kind: number", "Student:",
+        "an id is of kind integer, or of kind nominal for any text"),
+    "an id with codes": ("role: id, kind: integer, min: 1", "role: id, kind: nominal, codes: {a: A, b: B}",
+        "Student:", "it has no codes"),
+    "two ids": ("Days: {", "Days: {role: id, ", "Days:", "Student has the role id already, at most one may"),
+    "two scores": ("role: leak", "role: score", "Points:",
+        "Early has the role score already, at most one may"),
+    "a score with codes": ("role: score, kind: number, min: 0, max: 4", "role: score, kind: boolean",
+        "Points:",
+        "a score is of kind number or integer"),
+    "a score without a rule": ("  at_least: {A: 3.0, B: 2.0}\n", "", "Points:",
+        "a score needs a rule in the target"),
+    "a rule without a score": ("role: score", "role: leak", "at_least:",
+        "the rule needs a column with the role"),
+    "the target among the columns": ("  Early:", "  Grade: {title: Grade, kind: number}\n  Early:",
+        "  Grade: {",
+        "columns.Grade: this is the target and cannot be a column as well"),
+    "at_risk with an unknown class": ("at_risk: [C]", "at_risk: [D]", "at_risk",
+        "'D' is not one of the classes A, B,"),
+    "at_risk with every class": ("at_risk: [C]", "at_risk: [A, B, C]", "at_risk",
+        "name some of the classes, but not all"),
+    "at_risk with no class": ("at_risk: [C]", "at_risk: []", "at_risk",
+        "name some of the classes, but not all"),
+    "at_risk with a class twice": ("at_risk: [C]", "at_risk: [C, C]", "at_risk", "name each class once"),
+    "at_risk that is no list": ("at_risk: [C]", "at_risk: C", "at_risk", "write a list here, [one, another]"),
+    "at_risk with a code": ("at_risk: [C]", "at_risk: [2]", "at_risk", TEXT),
+    "at_least out of order": ("{A: 3.0, B: 2.0}", "{A: 2.0, B: 3.0}", "at_least", "the bounds must fall"),
+    "at_least twice the same": ("{A: 3.0, B: 2.0}", "{A: 2.0, B: 2.0}", "at_least", "the bounds must fall"),
+    "at_least of the last class": ("{A: 3.0, B: 2.0}", "{A: 3.0, C: 2.0}", "at_least",
+        "give a lower bound for each of A, B, in this order"),
+    "at_least of an unknown class": ("{A: 3.0, B: 2.0}", "{A: 3.0, Z: 2.0}", "at_least", "'Z' is not one of"),
+    "at_least that is no number": ("{A: 3.0, B: 2.0}", "{A: 3.0, B: two}", "at_least",
+        "at_least.B: write a number"),
+    "derive of another column": ("{0: A, 1: B, 2: C}\n  at_risk: [C]\n  at_least: {A: 3.0, B: 2.0}",
+        "{0: A, 1: C}\n  at_risk: [C]\n  derive: Hours >= 3", "derive",
+        "'Hours' must be the column with the role score"),
+    "derive that is no rule": ("at_least: {A: 3.0, B: 2.0}", "derive: Points > 3", "derive",
+        "write COLUMN >= NUMBER, or at_least"),
+    "derive of three classes": ("at_least: {A: 3.0, B: 2.0}", "derive: Points >= 3", "derive",
+        "makes two classes"),
+    "derive from an absent rule": ("at_least: {A: 3.0, B: 2.0}", "derive: at_least", "derive",
+        "this needs at_least"),
+    "two rules": ("  at_risk:", "  derive: Points >= 3\n  at_risk:", "derive", "give the rule once"),
+    "a rule of an unordered target": ("  at_risk:", "  ordered: false\n  at_risk:", "at_least",
+        "no rule on a score"),
+    "one class": ("{0: A, 1: B, 2: C}", "{0: A}", "classes", "there must be at least two"),
+    "two classes of one name": ("{0: A, 1: B, 2: C}", "{0: A, 1: B, 2: A}", "classes",
+        "'a' could mean 0 or 2"),
+    "a rule of thumb that is no feature": ("rule_of_thumb: Days", "rule_of_thumb: Group", "rule_of_thumb",
+        "'Group' is not a feature"),
+    "a name with a space": ("name: tiny", "name: Tiny One", "name:", "use lower-case letters, digits and _"),
+    "not YAML": ("columns:", "columns: [", "  Group:", "expected ',' or ']'"),
+    "a tab": ("  title: Grade", "\ttitle: Grade", "title: Grade", "found character '\\t'"),
+    "a list as a key": ("name: tiny", "name: tiny\n? [a, b]\n: 1", "? [", "a key must be a text or a number"),
+    "a Python object": ("name: tiny", "name: !!python/name:os.system", "name",
+        "could not determine a constructor"),
+    "an anchor that is not there": ("name: tiny", "name: *tiny", "name", "found undefined alias"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "place", "words"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_named_with_its_line_and_what_is_allowed(
+    old: str, new: str, place: str, words: str
+) -> None:
+    assert old in YAML
+    text = YAML.replace(old, new, 1)
+    line = next(n for n, content in enumerate(text.splitlines(), start=1) if place in content)
+    with pytest.raises(BadInput) as refusal:
+        contract_of(text)
+    message = str(refusal.value)
+    assert message.startswith("tiny.yaml: ")
+    assert words in message
+    assert f"line {line}: " in message
+    assert "Input should" not in message
+    assert "union" not in message
+
+
+def test_every_mistake_is_named_at_once_and_only_once() -> None:
+    text = YAML.replace("kind: ordinal, codes", "kind: odd, codes").replace("role: audit", "role: it")
+    with pytest.raises(BadInput) as refusal:
+        contract_of(text.replace("{farm: Farm", "{no: Farm"))
+    problems = str(refusal.value).split("; line ")
+    assert [re.findall(r"columns[.\w]+", problem) for problem in problems] == [
+        ["columns.Group.role"],
+        ["columns.Help.kind"],
+        ["columns.Job.codes.no"],
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nothing yet\n", "gradecast", "- a\n- b\n", "---\n"])
+def test_a_file_without_a_contract_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match=r"the file holds no contract\. Start from an existing one."):
+        contract_of(text)
+
+
+def test_a_control_character_is_refused_as_not_yaml() -> None:
+    with pytest.raises(BadInput, match="not YAML: special characters are not allowed"):
+        contract_of(YAML.replace("tiny", "ti\x07ny"))
+
+
+def test_a_contract_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(YAML.replace("Much", "Möglich").encode("latin-1"))
+    with pytest.raises(BadInput, match=r"latin.yaml: not UTF-8 text. Save it as UTF-8."):
+        load_contract(path)
+
+
+@pytest.mark.parametrize("name", ["grades", "nowhere/tiny.yaml", ""])
+def test_an_unknown_contract_is_answered_with_those_that_there_are(name: str) -> None:
+    with pytest.raises(BadInput, match="Name one of: grade_class, pass_fail; or give the path"):
+        load_contract(name)

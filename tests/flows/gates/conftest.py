@@ -1,0 +1,50 @@
+"""The rule itself as champion, its reference, and a short way to ask the gate."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.cohort import generate, true_probabilities
+from data.contract import Contract, load_contract
+from data.features import feature_space
+from data.frames import parse
+from data.quarantine import quarantine
+from flows.gates.samples import Reference, reference_of
+from flows.gates.verdict import Champion, Verdict, gate
+
+Ask = Callable[..., Verdict]
+
+
+@pytest.fixture(scope="session")
+def contract() -> Contract:
+    return load_contract("grade_class")
+
+
+@pytest.fixture(scope="session")
+def rule(contract: Contract) -> Champion:
+    """A champion that knows the generator's rule: as good as one can be."""
+    names = list(feature_space(contract).names)
+    return lambda matrix: true_probabilities(pd.DataFrame(matrix, columns=names))
+
+
+@pytest.fixture(scope="session")
+def reference(contract: Contract) -> Reference:
+    parsed = parse(generate(2_392, seed=1), contract)
+    _, bad = quarantine(parsed, contract)
+    return reference_of(parsed, bad, trained_rows=2_392)
+
+
+@pytest.fixture(scope="session")
+def ask(contract: Contract, rule: Champion, reference: Reference) -> Ask:
+    """Parse and quarantine raw rows, and ask the gate of them."""
+
+    def ask(
+        raw: pd.DataFrame, champion: Champion | None = rule, untrained: np.ndarray | None = None
+    ) -> Verdict:
+        parsed = parse(raw, contract)
+        _, bad = quarantine(parsed, contract)
+        return gate(parsed, bad, reference, champion, untrained, contract)
+
+    return ask

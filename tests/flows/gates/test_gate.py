@@ -1,0 +1,232 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.cohort import generate
+from data.contract import Contract
+from data.frames import parse
+from data.quarantine import quarantine
+from flows.gates.findings import Finding
+from flows.gates.samples import Reference, reference_of
+from flows.gates.verdict import Champion, Verdict, gate, save_html, table
+
+Ask = Callable[..., Verdict]
+NO_FAULTS = pd.DataFrame({"row": [], "column": [], "value": [], "reason": []})
+
+
+def batch(rows: int = 300, seed: int = 70, scenario: str | None = None) -> pd.DataFrame:
+    return generate(rows, seed, scenario, first_id=50_000)
+
+
+def finding(verdict: Verdict, name: str) -> Finding:
+    return next(found for found in (*verdict.columns, *verdict.relation) if found.name == name)
+
+
+def test_a_batch_like_the_training_data_passes(ask: Ask) -> None:
+    verdict = ask(batch())
+    assert verdict.overall == "pass"
+    assert verdict.reasons == ()
+    assert {found.verdict for found in (*verdict.columns, *verdict.relation)} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "named", "told"),
+    [
+        ("absences", "Absences", "mean 14.6 → 17"),
+        ("new-category", "quarantined: unknown code", "(Ethnicity)"),
+        ("missing-at-random", "quarantined: missing", "(ParentalSupport, StudyTimeWeekly)"),
+        ("label-tail", "quarantined: label contradicts score", "(GradeClass)"),
+        ("tutoring-void", "relation: residual", "Tutoring = Yes"),
+        ("grading-inflation", "relation: residual", "better than forecast"),
+        ("prior-shift", "GradeClass", "F 53.9 % → 3"),
+    ],
+)
+def test_each_drift_is_caught_and_told_in_words(
+    ask: Ask, scenario: str | None, named: str, told: str
+) -> None:
+    verdict = ask(batch(scenario=scenario, seed=71))
+    assert verdict.overall == "drift"
+    assert finding(verdict, named).verdict == "drift"
+    assert any(reason.startswith(named) and told in reason for reason in verdict.reasons)
+
+
+def test_random_labels_are_caught_where_there_is_no_score_to_contradict(ask: Ask) -> None:
+    verdict = ask(batch(scenario="label-tail").assign(GPA=np.nan))
+    assert finding(verdict, "relation: loss").verdict == "drift"
+
+
+@pytest.mark.parametrize("rows", [0, 1, 29])
+def test_fewer_than_thirty_rows_are_too_few(ask: Ask, rows: int) -> None:
+    verdict = ask(batch().head(rows))
+    assert verdict.overall == "too few rows"
+    assert verdict.reasons == (f"The batch has {rows} rows; 30 are needed.",)
+
+
+def test_thirty_rows_are_judged(ask: Ask) -> None:
+    assert ask(batch(30)).overall == "pass"
+
+
+def test_without_a_reference_the_gate_says_so(contract: Contract, rule: Champion) -> None:
+    verdict = gate(parse(batch(), contract), NO_FAULTS, None, rule, None, contract)
+    assert verdict.overall == "no reference"
+
+
+def test_a_reference_of_few_rows_decides_nothing(
+    contract: Contract, rule: Champion, reference: Reference
+) -> None:
+    few = Reference(reference.sample.head(12), 12, 12)
+    assert gate(parse(batch(), contract), NO_FAULTS, few, rule, None, contract).overall == "too few rows"
+
+
+@pytest.mark.parametrize("column", ["StudyTimeWeekly", "Age", "Tutoring", "Gender"])
+def test_a_column_without_values_has_drifted(ask: Ask, column: str) -> None:
+    verdict = ask(batch().assign(**{column: np.nan}))
+    assert finding(verdict, column).verdict == "drift"
+    assert finding(verdict, column).words == "no values"
+
+
+def test_a_constant_number_has_drifted(ask: Ask) -> None:
+    verdict = ask(batch().assign(StudyTimeWeekly=10.0))
+    assert finding(verdict, "StudyTimeWeekly").verdict == "drift"
+    assert finding(verdict, "StudyTimeWeekly").words.startswith("always 10")
+
+
+def test_a_constant_code_has_drifted(ask: Ask) -> None:
+    verdict = ask(batch().assign(Tutoring=1))
+    assert finding(verdict, "Tutoring").verdict == "drift"
+    assert "→ 100.0 %" in finding(verdict, "Tutoring").words
+
+
+def test_infinite_numbers_are_counted_and_not_lost(ask: Ask) -> None:
+    raw = batch()
+    raw.loc[raw.index[:30], "StudyTimeWeekly"] = np.inf
+    verdict = ask(raw)
+    assert finding(verdict, "quarantined: not finite").verdict == "drift"
+    assert "10.0 %" in finding(verdict, "quarantined: not finite").words
+    assert finding(verdict, "StudyTimeWeekly").verdict == "pass"
+
+
+def test_a_column_of_infinities_has_no_values(ask: Ask) -> None:
+    assert finding(ask(batch().assign(StudyTimeWeekly=-np.inf)), "StudyTimeWeekly").words == "no values"
+
+
+def test_numbers_near_the_limits_of_floats_are_survived(ask: Ask) -> None:
+    raw = batch()
+    raw.loc[raw.index[:30], "StudyTimeWeekly"] = 1e308
+    assert finding(ask(raw), "quarantined: out of range").verdict == "drift"
+
+
+def test_a_code_never_seen_has_a_verdict_of_its_own(ask: Ask) -> None:
+    verdict = ask(batch().assign(Ethnicity="Martian"))
+    assert "unknown Martian" in finding(verdict, "Ethnicity").words
+    assert finding(verdict, "Ethnicity").verdict == "drift"
+
+
+def test_a_feature_that_the_batch_lacks_has_drifted(contract: Contract, reference: Reference) -> None:
+    parsed = parse(batch(), contract).drop(columns="Absences")
+    verdict = gate(parsed, NO_FAULTS, reference, None, None, contract)
+    assert finding(verdict, "Absences").verdict == "drift"
+
+
+def test_an_audit_column_that_the_batch_lacks_is_not_tested(contract: Contract, reference: Reference) -> None:
+    parsed = parse(batch(), contract).drop(columns="Gender")
+    verdict = gate(parsed, NO_FAULTS, reference, None, None, contract)
+    assert finding(verdict, "Gender").verdict == "not tested"
+    assert verdict.overall == "pass"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_a_column_holds_there_is_a_verdict(ask: Ask, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    odd = [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300, 1e-300, 7.5]
+    raw = batch(60, seed).astype(object)
+    for column in ("Age", "Gender", "StudyTimeWeekly", "Absences", "ParentalSupport", "GPA", "GradeClass"):
+        touched = rng.random(60) < rng.choice([0.1, 0.5, 1.0])
+        few = rng.choice(odd, rng.integers(1, 4))
+        raw.loc[touched, column] = rng.choice(few, touched.sum())
+    assert ask(raw).overall in {"pass", "drift"}
+
+
+def test_without_labels_the_relation_gates_say_so_and_the_columns_decide(
+    contract: Contract, rule: Champion, reference: Reference
+) -> None:
+    parsed = parse(batch().drop(columns="GradeClass"), contract, labelled=False)
+    verdict = gate(parsed, NO_FAULTS, reference, rule, None, contract)
+    assert verdict.overall == "pass"
+    assert [found.verdict for found in verdict.relation] == ["no labels", "no labels"]
+    assert finding(verdict, "GradeClass").verdict == "no labels"
+
+
+def test_rows_whose_label_is_still_to_come_are_left_out_of_the_relation_alone(ask: Ask) -> None:
+    raw = batch()
+    raw.loc[raw.index[:100], "GradeClass"] = np.nan
+    verdict = ask(raw)
+    assert verdict.overall == "pass"
+    assert "(200 rows)" in finding(verdict, "relation: loss").words
+
+
+def test_rows_that_the_champion_was_trained_on_are_left_out_of_the_relation(ask: Ask) -> None:
+    untrained = np.arange(300) >= 250
+    assert "(50 rows)" in finding(ask(batch(), untrained=untrained), "relation: loss").words
+    assert finding(ask(batch(), untrained=untrained & False), "relation: loss").verdict == "no labels"
+    few = np.arange(300) >= 280
+    assert finding(ask(batch(), untrained=few), "relation: loss").verdict == "too few rows"
+
+
+def test_a_champion_that_gives_no_probabilities_fails_the_gate(ask: Ask) -> None:
+    verdict = ask(batch(), champion=lambda matrix: np.full((len(matrix), 5), np.nan))
+    assert verdict.overall == "drift"
+    assert "relation: loss: the champion gave no probabilities." in verdict.reasons
+
+
+def test_rows_that_were_bad_before_too_are_no_drift(contract: Contract, rule: Champion) -> None:
+    parsed = parse(generate(2_392, 1, "label-tail"), contract)
+    _, bad = quarantine(parsed, contract)
+    reference = reference_of(parsed, bad, 2_200)
+    again = parse(batch(scenario="label-tail"), contract)
+    _, worse = quarantine(again, contract)
+    verdict = gate(again, worse, reference, rule, None, contract)
+    assert finding(verdict, "quarantined: label contradicts score").verdict == "pass"
+    assert finding(verdict, "relation: loss").verdict == "pass"
+
+
+def test_many_rows_are_judged_on_a_sample_and_always_the_same_one(
+    contract: Contract, rule: Champion, reference: Reference
+) -> None:
+    parsed = parse(batch(25_000), contract)
+    first, second = (gate(parsed, NO_FAULTS, reference, rule, None, contract) for _ in range(2))
+    assert first.columns == second.columns
+    assert first.relation == second.relation
+    assert first.overall == "pass"
+    assert first.rows == 25_000
+
+
+def test_the_report_and_the_table_can_be_had(ask: Ask, tmp_path: Path) -> None:
+    verdict = ask(batch(scenario="absences"))
+    save_html(verdict, tmp_path / "drift.html")
+    assert "Absences" in (tmp_path / "drift.html").read_text(encoding="utf-8")
+    rows = table(verdict)
+    assert rows[0]["what"] == "Absences"
+    assert rows[0]["verdict"] == "drift"
+    assert len(rows) == len(verdict.columns) + 2
+
+
+def test_a_verdict_without_tests_has_a_report_too(ask: Ask, tmp_path: Path) -> None:
+    save_html(ask(batch(3)), tmp_path / "drift.html")
+    assert "The batch has 3 rows" in (tmp_path / "drift.html").read_text(encoding="utf-8")
+
+
+def test_a_verdict_is_json_without_evidently_in_it(ask: Ask) -> None:
+    text = ask(batch()).model_dump_json()
+    assert "Absences" in text
+    assert "snapshot" not in text
+
+
+def test_the_batch_is_not_changed(ask: Ask, contract: Contract, rule: Champion, reference: Reference) -> None:
+    parsed = parse(batch(scenario="new-category"), contract)
+    before = parsed.copy(deep=True)
+    gate(parsed, quarantine(parsed, contract)[1], reference, rule, None, contract)
+    pd.testing.assert_frame_equal(parsed, before)

@@ -1,0 +1,88 @@
+"""A registry of one's own, and submissions good and bad to put into it."""
+
+from collections.abc import Iterator
+
+import pytest
+from mlflow import MlflowClient
+
+from data import cohort
+from data.contract import Contract
+from flows.evaluate import gather_evidence
+from flows.process import process_records
+from flows.registry.store import open_registry, point_mlflow_at
+from flows.registry.submission import Submission
+from flows.settings import Settings
+from flows.train import train_model
+from flows.training.grid import Grid
+from tests.flows.registry.desk import Desk
+
+
+def prepare(source: str, grid: Grid, contract: Contract, settings: Settings) -> Submission:
+    """Do all that comes before registration."""
+    processed = process_records(source, contract, settings)
+    trained = train_model(processed, contract, grid, settings)
+    evidence = gather_evidence(trained, processed, contract, settings)
+    return Submission(trained, processed, contract.name, evidence, settings)
+
+
+@pytest.fixture(scope="session")
+def weak(settings: Settings, grade_class: Contract) -> Submission:
+    """The same students as the session's model, learned from in eight rounds alone."""
+    grid = Grid.model_validate({"families": [{"max_depth": 1, "learning_rate": 0.1, "n_estimators": 8}]})
+    return prepare("cohort://600", grid, grade_class, settings)
+
+
+@pytest.fixture(scope="session")
+def of_more_students(settings: Settings, grade_class: Contract, small_grid: Grid) -> Submission:
+    """As many students as the session's model learned from, and nine hundred more."""
+    return prepare("cohort://1500", small_grid, grade_class, settings)
+
+
+@pytest.fixture(scope="session")
+def of_random_grades(
+    settings: Settings, grade_class: Contract, small_grid: Grid, tmp_path_factory: pytest.TempPathFactory
+) -> Submission:
+    """Six hundred students with one another's grades."""
+    frame = cohort.generate(600, seed=9)
+    graded = frame[["GPA", "GradeClass"]].sample(frac=1, random_state=9).to_numpy()
+    path = tmp_path_factory.mktemp("random") / "random.csv"
+    frame.assign(GPA=graded[:, 0], GradeClass=graded[:, 1]).to_csv(path, index=False)
+    return prepare(str(path), small_grid, grade_class, settings)
+
+
+def desk_at(place: str, tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Desk:
+    plain = settings.model_dump(exclude={"tracking_uri"})
+    return Desk(Settings(**{**plain, "home": tmp_path_factory.mktemp(place)}))
+
+
+@pytest.fixture(scope="session")
+def shared_desk(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Desk:
+    """One registry for all tests that leave its artifacts as they are: its tables take seconds to make."""
+    return desk_at("desk", tmp_path_factory, settings)
+
+
+@pytest.fixture
+def desk(shared_desk: Desk) -> Desk:
+    """A registry without any version."""
+    shared_desk.clear()
+    return shared_desk
+
+
+@pytest.fixture
+def desk_to_spoil(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Desk:
+    """A registry whose artifacts a test may spoil."""
+    return desk_at("desk-to-spoil", tmp_path_factory, settings)
+
+
+@pytest.fixture(autouse=True)
+def registry_of_the_session_again(settings: Settings) -> Iterator[None]:
+    """Point MLflow back at the session's registry after a test had another."""
+    yield
+    point_mlflow_at(settings.mlflow_uri)
+
+
+@pytest.fixture
+def session_registry(registered: object, settings: Settings) -> MlflowClient:
+    """The session's registry, whose champion is the session's model: for looking only."""
+    assert registered
+    return open_registry(settings)

@@ -1,0 +1,95 @@
+"""A registry that tests register at: emptied for each of them, and logged to only once for each model."""
+
+import shutil
+from dataclasses import dataclass, field, replace
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from flows.register import Registered, register_submission
+from flows.registry.bundling import write_bundle
+from flows.registry.promotion import Verdict
+from flows.registry.run_log import log_and_register
+from flows.registry.store import experiment_id, open_registry, version_of_alias
+from flows.registry.submission import Submission
+from flows.registry.versions import settle
+from flows.settings import Settings
+
+NAME = "grade-class"
+SEATED = Verdict(True, "the first champion: seated by a test", {})
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A state folder with a real MLflow on SQLite."""
+
+    settings: Settings
+    logged: dict[str, ModelVersion] = field(default_factory=dict)
+
+    @property
+    def client(self) -> MlflowClient:
+        return open_registry(self.settings)
+
+    def experiment(self, submission: Submission) -> str:
+        return experiment_id(self.client, submission.contract, self.settings)
+
+    def register(self, submission: Submission, **changed: object) -> Registered:
+        """Register and judge, as the pipeline does."""
+        settings = self.settings.model_copy(update=changed)
+        return register_submission(self._with_bundle(replace(submission, settings=settings)))
+
+    def add(self, submission: Submission) -> str:
+        """Register without judging, as a run does that is killed in between; return the version."""
+        client = self.client
+        known = self.logged.get(submission.trained.fingerprint)
+        if known is None:
+            own = self._with_bundle(replace(submission, settings=self.settings))
+            version = log_and_register(client, self.experiment(own), own)
+            self.logged[submission.trained.fingerprint] = version
+            return str(version.version)
+        client.create_registered_model(NAME) if not client.search_registered_models() else None
+        again = client.create_model_version(
+            NAME, known.source, run_id=known.run_id, tags=known.tags, model_id=known.model_id
+        )
+        return str(again.version)
+
+    def seat(self, submission: Submission) -> str:
+        """Make a model the champion whatever it is worth; return its version."""
+        version = self.add(submission)
+        settle(self.client, NAME, version, SEATED)
+        return version
+
+    def clear(self) -> None:
+        """Forget every version; what was logged stays."""
+        if self.client.search_registered_models():
+            self.client.delete_registered_model(NAME)
+
+    def aliases(self) -> dict[str, str]:
+        """Return alias → version, of those that are set."""
+        names = ("champion", "challenger", "previous")
+        found = {alias: version_of_alias(self.client, NAME, alias) for alias in names}
+        return {alias: str(version.version) for alias, version in found.items() if version}
+
+    def versions(self) -> list[str]:
+        return sorted(str(v.version) for v in self.client.search_model_versions(f"name = '{NAME}'"))
+
+    def tags(self, version: str) -> dict[str, str]:
+        return dict(self.client.get_model_version(NAME, version).tags)
+
+    def _with_bundle(self, submission: Submission) -> Submission:
+        """Put a bundle in place without its plots, which take seconds to draw."""
+        if not submission.place.exists():
+            submission.bundle.mkdir(parents=True)
+            write_bundle(submission.bundle, submission)
+            (submission.place / "plots").mkdir()
+        return submission
+
+    def spoil(self, path_in_bundle: str) -> None:
+        """Flip a bit of a file of every bundle that was logged."""
+        for path in (self.settings.home / "mlartifacts").rglob(f"bundle/{path_in_bundle}"):
+            spoilt = bytearray(path.read_bytes())
+            spoilt[len(spoilt) // 2] ^= 1
+            path.write_bytes(spoilt)
+
+    def lose_artifacts(self) -> None:
+        shutil.rmtree(self.settings.home / "mlartifacts")

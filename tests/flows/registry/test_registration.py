@@ -1,0 +1,173 @@
+"""Registration against a real MLflow: what is registered, who becomes champion, what a kill leaves."""
+
+import os
+
+import pytest
+from mlflow import MlflowClient
+
+from data.bundle import MODEL
+from data.errors import Stopped
+from flows.register import Registered
+from flows.registry.champion import load_champion
+from flows.registry.store import version_of_alias
+from flows.registry.submission import Submission
+from flows.settings import Settings
+from tests.flows.registry.desk import NAME, Desk
+
+
+def test_the_first_sound_model_is_champion(registered: Registered, session_registry: MlflowClient) -> None:
+    assert (registered.version, registered.promoted, registered.reused) == ("1", True, False)
+    version = version_of_alias(session_registry, NAME, "champion")
+    assert version is not None
+    assert str(version.version) == "1"
+    assert version.tags["reason"] == version.description == registered.reason
+    assert version.tags["promoted"] == "true"
+    assert registered.reason.startswith("the first champion: log loss")
+
+
+def test_an_equal_run_registers_no_new_version(submission: Submission, desk: Desk) -> None:
+    desk.add(submission)
+    first, second = desk.register(submission), desk.register(submission)
+    assert second.reused
+    assert second == first
+    assert desk.versions() == ["1"]
+
+
+def test_a_worse_model_stays_challenger_with_the_reason_on_its_version(
+    submission: Submission, weak: Submission, desk: Desk
+) -> None:
+    desk.seat(submission)
+    kept = desk.register(weak)
+    assert not kept.promoted
+    assert desk.aliases() == {"champion": "1", "challenger": "2"}
+    assert kept.reason.startswith("may be worse by more than 0.01")
+    assert desk.tags("2")["reason"] == kept.reason
+
+
+def test_a_better_model_replaces_the_champion_which_becomes_previous(
+    weak: Submission, submission: Submission, desk: Desk
+) -> None:
+    desk.seat(weak)
+    better = desk.register(submission)
+    assert better.promoted
+    assert better.reason.startswith("better: log loss -")
+    assert desk.aliases() == {"champion": "2", "previous": "1"}
+    assert desk.tags("2")["replaces"] == "1"
+
+
+def test_a_run_equal_to_a_former_champions_leaves_the_champion_and_says_who_it_is(
+    weak: Submission, submission: Submission, desk: Desk
+) -> None:
+    desk.seat(weak)
+    desk.seat(submission)
+    again = desk.register(weak)
+    assert desk.aliases() == {"champion": "2", "previous": "1"}
+    assert again.reused
+    assert not again.promoted
+    assert "version 2 has replaced it" in again.reason
+
+
+def test_a_model_that_is_not_worse_is_promoted_for_new_students_unless_it_must_win(
+    submission: Submission, of_more_students: Submission, desk: Desk
+) -> None:
+    desk.seat(submission)
+    newer = desk.register(of_more_students, promotion_margin=0.5)
+    assert newer.promoted
+    more = of_more_students.processed.train_rows - submission.processed.train_rows
+    assert newer.figures["new_students"] == more
+    assert desk.aliases() == {"champion": "2", "previous": "1"}
+
+
+def test_random_grades_never_make_a_champion(
+    submission: Submission, of_random_grades: Submission, desk: Desk
+) -> None:
+    first = desk.register(of_random_grades)
+    assert first.reason.startswith("no better than the class shares alone")
+    assert desk.aliases() == {"challenger": "1"}
+    desk.clear()
+    desk.seat(submission)
+    second = desk.register(of_random_grades, promotion_margin=0.5)
+    assert second.reason.startswith("no better than the class shares alone"), (
+        "though the champion is worse there"
+    )
+    assert desk.aliases() == {"champion": "1", "challenger": "2"}
+
+
+def test_a_version_that_was_registered_but_not_judged_is_judged_by_the_next_run(
+    submission: Submission, desk: Desk
+) -> None:
+    desk.add(submission)
+    assert desk.aliases() == {}
+    resumed = desk.register(submission)
+    assert resumed.promoted
+    assert resumed.reason.startswith("the first champion")
+    assert desk.versions() == ["1"]
+    assert desk.aliases() == {"champion": "1"}
+
+
+@pytest.mark.parametrize("last_step", ["replaces", "previous", "champion"])
+def test_a_promotion_that_was_cut_short_is_finished_by_the_next_run(
+    weak: Submission, submission: Submission, desk: Desk, last_step: str
+) -> None:
+    desk.seat(weak)
+    desk.add(submission)
+    desk.client.set_model_version_tag(NAME, "2", "replaces", "1")
+    if last_step != "replaces":
+        desk.client.set_registered_model_alias(NAME, "previous", "1")
+    if last_step == "champion":
+        desk.client.set_registered_model_alias(NAME, "champion", "2")
+    finished = desk.register(submission)
+    assert finished.promoted
+    assert finished.reason.startswith("better: log loss -")
+    assert desk.aliases() == {"champion": "2", "previous": "1"}
+
+
+def test_a_first_champion_whose_verdict_was_not_written_is_judged_as_the_first(
+    submission: Submission, desk: Desk
+) -> None:
+    desk.client.set_registered_model_alias(NAME, "champion", desk.add(submission))
+    assert desk.register(submission).reason.startswith("the first champion")
+    assert desk.aliases() == {"champion": "1"}
+
+
+def test_a_champion_that_was_tampered_with_stops_the_run_and_stays_where_it_is(
+    submission: Submission, weak: Submission, desk_to_spoil: Desk
+) -> None:
+    desk_to_spoil.seat(submission)
+    desk_to_spoil.spoil(MODEL)
+    with pytest.raises(Stopped, match=r"version 1 .* cannot be read: .* not those that were registered"):
+        desk_to_spoil.register(weak)
+    assert desk_to_spoil.aliases() == {"champion": "1"}
+    desk_to_spoil.lose_artifacts()
+    with pytest.raises(Stopped, match="version 1 of grade-class cannot be read"):
+        load_champion(desk_to_spoil.client, NAME)
+
+
+def test_runs_that_a_killed_pipeline_left_running_are_closed(submission: Submission, desk: Desk) -> None:
+    desk.seat(submission)
+    experiment = desk.experiment(submission)
+    left = desk.client.create_run(experiment).info.run_id
+    desk.register(submission)
+    assert desk.client.get_run(left).info.status == "KILLED"
+    assert not desk.client.search_runs([experiment], "attributes.status = 'RUNNING'")
+
+
+def test_opening_the_registry_leaves_the_environment_alone(desk: Desk) -> None:
+    assert load_champion(desk.client, NAME) is None
+    assert not {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} & os.environ.keys()
+    assert Settings().local_registry
+
+
+def test_a_registry_that_was_never_used_has_no_champion(desk: Desk) -> None:
+    assert load_champion(desk.client, NAME) is None
+
+
+def test_the_champion_knows_whom_it_was_trained_on(
+    submission: Submission, session_registry: MlflowClient
+) -> None:
+    champion = load_champion(session_registry, NAME)
+    assert champion is not None
+    assert champion.has_seen(submission.split("train")["pseudonym"]).all()
+    assert not champion.has_seen(submission.split("test")["pseudonym"]).any()
+    assert set(champion.reference().columns) >= {"Absences", "Gender", "GPA", "GradeClass", "quarantine"}
+    assert not {"StudentID", "pseudonym"} & set(champion.reference().columns)

@@ -1,0 +1,117 @@
+"""What one can see of a registered version in MLflow."""
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from data import cohort
+from data.bundle import MANIFEST, digest
+from data.contract import Contract
+from data.frames import matrix, parse
+from flows.register import Registered
+from flows.registry.champion import load_champion
+from flows.registry.signature import model_signature
+from flows.registry.submission import Submission
+from flows.settings import Settings
+
+URI = "models:/grade-class@champion"
+
+
+@pytest.fixture
+def run(session_registry: MlflowClient, registered: Registered) -> Run:
+    """The run that the champion comes from."""
+    return session_registry.get_run(registered.run_id)
+
+
+def test_the_run_has_the_fixed_metrics_and_the_chosen_parameters(run: Run, registered: Registered) -> None:
+    names = {"cv_log_loss", "test_accuracy", "test_f1_macro", "test_qwk", "test_log_loss", "test_ece"}
+    names |= {"test_roc_auc_ovr", "test_accuracy_published", "test_precision_F", "test_recall_F", "test_f1_F"}
+    assert names <= run.data.metrics.keys()
+    known = {name: value for name, value in registered.metrics.items() if value is not None}
+    assert {name: run.data.metrics[name] for name in known} == pytest.approx(known)
+    assert {"max_depth", "learning_rate", "rounds", "folds", "seed"} <= run.data.params.keys()
+    assert run.info.status == "FINISHED"
+
+
+def test_the_run_names_its_data_set(run: Run, submission: Submission) -> None:
+    (found,) = run.inputs.dataset_inputs
+    assert found.dataset.name == "grade-class"
+    assert {tag.key: tag.value for tag in found.tags}["mlflow.data.context"] == "training"
+    assert f'"num_rows": {submission.processed.train_rows}' in (found.dataset.profile or "")
+
+
+def test_the_run_holds_plots_card_report_and_every_candidate(
+    session_registry: MlflowClient, run: Run
+) -> None:
+    names = {file.path for file in session_registry.list_artifacts(run.info.run_id)}
+    assert {"card.md", "leaderboard.json", "plots", "reports", "lineage"} <= names
+    plots = [file.path for file in session_registry.list_artifacts(run.info.run_id, "plots")]
+    assert len(plots) >= 5
+    assert all(path.endswith(".png") for path in plots)
+
+
+def test_the_leaderboard_is_a_table_and_steps_and_the_best_few_are_child_runs(
+    session_registry: MlflowClient, run: Run, submission: Submission
+) -> None:
+    board = submission.trained.leaderboard()
+    table = session_registry.load_table(run.info.experiment_id, "leaderboard.json", [run.info.run_id])
+    assert table["model"].tolist() == board["model"].tolist()
+    steps = session_registry.get_metric_history(run.info.run_id, "leaderboard_cv_log_loss")
+    assert [step.value for step in steps] == pytest.approx(board["cv_log_loss"].tolist())
+    children = session_registry.search_runs(
+        [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    )
+    assert sorted(child.data.metrics["cv_log_loss"] for child in children) == pytest.approx(
+        board["cv_log_loss"].head(3).tolist()
+    )
+    assert {child.info.status for child in children} == {"FINISHED"}
+
+
+def test_the_version_names_its_origin(session_registry: MlflowClient, submission: Submission) -> None:
+    tags = session_registry.get_model_version_by_alias("grade-class", "champion").tags
+    assert tags["fingerprint"] == submission.trained.fingerprint
+    assert tags["source_sha256"] == submission.processed.sha256
+    assert tags["manifest_sha256"] == digest(submission.bundle / MANIFEST)
+    assert tags["git_commit"]
+    assert tags["contract_sha256"]
+
+
+@pytest.mark.usefixtures("session_registry")
+def test_the_model_has_its_signature_and_an_input_example(grade_class: Contract) -> None:
+    info = mlflow.models.get_model_info(URI)
+    assert info.signature == model_signature(grade_class)
+    assert info.saved_input_example_info is not None
+    assert info.metadata is not None
+    assert info.metadata["contract"] == "grade_class"
+
+
+def test_the_registered_model_answers_raw_records_as_the_bundle_does(
+    session_registry: MlflowClient, grade_class: Contract
+) -> None:
+    raw = cohort.generate(50, seed=77).drop(columns=["StudentID", "GPA", "GradeClass"])
+    forecasts = mlflow.pyfunc.load_model(URI).predict(raw)
+    champion = load_champion(session_registry, "grade-class")
+    assert champion is not None
+    expected = champion.bundle.probabilities(matrix(parse(raw, grade_class, labelled=False), grade_class))
+    labels = [f"probability_{label}" for label in grade_class.target.labels]
+    assert np.allclose(forecasts[labels], expected, atol=1e-6)
+    assert set(forecasts["grade_class"]) <= set(grade_class.target.labels)
+
+
+@pytest.mark.usefixtures("session_registry")
+def test_the_registered_model_refuses_a_record_that_breaks_the_contract_by_name() -> None:
+    raw = cohort.generate(3, seed=77).drop(columns=["StudentID", "GPA", "GradeClass"])
+    broken = raw.assign(Absences=pd.Series([1, 99, 2], index=raw.index))
+    with pytest.raises(ValueError, match="row 3: Absences: out of range"):
+        mlflow.pyfunc.load_model(URI).predict(broken)
+
+
+def test_nothing_that_is_registered_is_a_pickle(settings: Settings, registered: Registered) -> None:
+    files = [path for path in (settings.home / "mlartifacts").rglob("*") if path.is_file()]
+    assert registered.version
+    assert files
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".joblib")]
+    assert not [path for path in files if path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]

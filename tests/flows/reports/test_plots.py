@@ -1,0 +1,81 @@
+"""The plots are there whatever the classes, and leave nothing behind."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from data.contract import Contract
+from flows.reports.evidence import Evidence
+from flows.reports.plot_effects import effects
+from flows.reports.plot_quality import roc
+from flows.reports.plots import QUALITY, write_plots
+from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
+
+ALL = [
+    "reliability.png",
+    "confusion.png",
+    "roc.png",
+    "precision_recall.png",
+    "importance.png",
+    "effects.png",
+    "candidates.png",
+    "leaderboard.png",
+]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def drawn_effects(evidence: Evidence) -> bytes:
+    out = BytesIO()
+    effects(evidence).savefig(out, dpi=40)
+    return out.getvalue()
+
+
+def test_every_plot_is_drawn_and_matplotlib_is_left_as_it_was(grade_class: Contract, tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    paths = write_plots(grade_evidence(grade_class), tmp_path)
+    assert [path.name for path in paths] == ALL
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert all(path.read_bytes().startswith(PNG) for path in paths)
+    assert dict(mpl.rcParams) == before
+
+
+def test_every_plot_is_drawn_for_two_classes_and_many_columns(pass_fail: Contract, tmp_path: Path) -> None:
+    assert len(write_plots(any_evidence(pass_fail, 60), tmp_path)) == len(ALL)
+
+
+def test_what_there_is_no_evidence_of_is_not_drawn(grade_class: Contract, tmp_path: Path) -> None:
+    evidence = grade_evidence(grade_class)
+    bare = replace(evidence, effects=evidence.effects[:0], candidates=evidence.candidates[:0])
+    names = {path.name for path in write_plots(bare, tmp_path)}
+    assert names == set(ALL) - {"importance.png", "effects.png", "candidates.png"}
+
+
+@pytest.mark.parametrize(("there", "named"), [([1, 2, 3, 4], "A"), ([4], "A, B, C, D and F")])
+def test_a_class_that_none_or_all_students_have_is_left_out_of_the_curves(
+    grade_class: Contract, there: list[int], named: str
+) -> None:
+    evidence = grade_evidence(grade_class)
+    (axes,) = roc(replace(evidence, y=np.resize(there, len(evidence.y)))).axes
+    assert axes.get_title() == f"Not drawn, being all or none: {named}"
+
+
+def test_classes_without_an_order_are_drawn(grade_class: Contract) -> None:
+    evidence = any_evidence(changed(grade_class, ordered=False, at_least={}), 60)
+    for plot in QUALITY:
+        plot(evidence).savefig(BytesIO(), dpi=40)
+
+
+def test_missing_values_and_codes_of_no_student_are_drawn_around(grade_class: Contract) -> None:
+    evidence = grade_evidence(grade_class, rows=40)
+    frame = evidence.frame.assign(StudyTimeWeekly=np.nan, Absences=7.0)
+    frame["ParentalSupport"] = frame["ParentalSupport"].where(frame["ParentalSupport"] == 2)
+    assert drawn_effects(replace(evidence, frame=frame)).startswith(PNG)
+
+
+def test_effects_of_the_first_students_alone_are_enough(grade_class: Contract) -> None:
+    evidence = grade_evidence(grade_class)
+    assert drawn_effects(replace(evidence, effects=evidence.effects[:50])).startswith(PNG)

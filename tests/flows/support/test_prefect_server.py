@@ -1,0 +1,147 @@
+"""The local Prefect server: real ones, shared between tests because each takes 10 s to start."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import prefect
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from data.errors import BadInput
+from flows.support.prefect_api import is_local_prefect, local_url
+from flows.support.prefect_process import port_to_use, record, running_port
+from flows.support.prefect_server import prefect_server
+
+ROOT = Path(__file__).parents[3]
+COMMAND = """
+import sys
+from pathlib import Path
+from flows.support.prefect_server import prefect_server
+with prefect_server(Path(sys.argv[1]), port=int(sys.argv[2])) as url:
+    print(url, flush=True)
+    input()
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_server_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that plays the part of the usual one."""
+    return port_to_use(0)
+
+
+def command(home: Path, port: int) -> subprocess.Popen[str]:
+    """A command of ours that uses the server until it is told to end."""
+    arguments = [sys.executable, "-c", COMMAND, str(home), str(port)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(arguments, cwd=ROOT, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def end(process: subprocess.Popen[str], how: signal.Signals) -> str:
+    """End a command by a signal and return what it told the person."""
+    process.send_signal(how)
+    return process.communicate()[1]
+
+
+def test_one_server_serves_commands_started_at_once_and_the_last_to_leave_stops_it(
+    tmp_path: Path, port: int
+) -> None:
+    with command(tmp_path, port) as first, command(tmp_path, port) as second:
+        assert url_of(first) == url_of(second) == local_url(port)
+        server = int(record(tmp_path / "prefect").read_text().split()[0])
+        assert server != os.getpgid(first.pid), "Ctrl-C would reach the server too"
+        told = end(first, signal.SIGINT) + end(second, signal.SIGKILL)
+    assert told.count("Starting a local Prefect server") == 1
+    assert is_local_prefect(port), "a server outlives a killed user"
+
+    said: list[str] = []
+    with prefect_server(tmp_path, port=port, say=said.append) as url:
+        assert (url, said) == (local_url(port), [])
+    assert not is_local_prefect(port)
+    assert running_port(tmp_path / "prefect") is None
+
+
+@pytest.fixture
+def occupied() -> Iterator[int]:
+    """A port on which another program says yes to everything."""
+
+    class Yes(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"true")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Yes) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        yield other.server_port
+        other.shutdown()
+        thread.join()
+
+
+@prefect.task
+def double(number: int) -> int:
+    return 2 * number
+
+
+@prefect.flow
+def doubled(count: int) -> int:
+    return sum(double.map(range(count)).result())
+
+
+def task_states(file: Path) -> list[tuple[str, int]]:
+    with closing(sqlite3.connect(file)) as database:
+        return database.execute("SELECT state_type, count(*) FROM task_run GROUP BY 1").fetchall()
+
+
+def test_a_flow_runs_on_a_free_port_when_another_program_has_the_usual_one(
+    tmp_path: Path, occupied: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with prefect_server(tmp_path / "one", port=occupied, say=lambda _: None) as url:
+        assert url != local_url(occupied)
+        assert PREFECT_API_URL.value() == os.environ["PREFECT_API_URL"] == url
+        assert doubled(40) == 1560
+        joined_port = running_port(tmp_path / "one" / "prefect")
+        assert joined_port is not None
+        with monkeypatch.context() as elsewhere:
+            elsewhere.delenv("PREFECT_API_URL")
+            elsewhere.delenv("PREFECT_HOME")
+            with prefect_server(tmp_path / "two", port=joined_port) as joined:
+                assert joined == url, "another home's command uses the server that is there"
+        assert is_local_prefect(joined_port), "and leaves it to its users"
+    states = task_states(tmp_path / "one" / "prefect" / "prefect.db")
+    assert states == [("COMPLETED", 40)], "the server wrote everything before it was stopped"
+
+
+def test_an_address_where_nothing_answers_is_named_with_a_remedy(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", local_url(port))
+    with pytest.raises(BadInput, match=f"PREFECT_API_URL is {local_url(port)}.*unset it"):
+        prefect_server(tmp_path).__enter__()
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_program_that_says_yes_is_not_taken_for_prefect(occupied: int) -> None:
+    assert not is_local_prefect(occupied)

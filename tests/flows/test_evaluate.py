@@ -1,0 +1,92 @@
+"""What is measured on the test split."""
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from data import cohort
+from data.bundle import MODEL
+from data.contract import Contract
+from data.frames import matrix, target_index
+from data.sources import CohortPlan, read_records
+from data.storage import write_frame
+from flows.evaluate import bayes_limit, published_accuracy
+from flows.process import PARSED, Processed, examine
+from flows.registry.submission import Submission
+from flows.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def contradicted(
+    submission: Submission,
+    settings: Settings,
+    grade_class: Contract,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Processed:
+    """Students of whom the last fifth have a random grade, processed as far as evaluation reads."""
+    source = "cohort://600?scenario=label-tail&strength=0.2"
+    frame, _ = examine(read_records(source, grade_class), grade_class, settings)
+    folder = tmp_path_factory.mktemp("contradicted")
+    write_frame(frame, folder / PARSED)
+    return submission.processed.model_copy(update={"folder": folder, "generated": CohortPlan.of(source)})
+
+
+def test_accuracy_on_published_labels_counts_those_that_contradict_their_score(
+    submission: Submission, contradicted: Processed, grade_class: Contract
+) -> None:
+    session = onnxruntime.InferenceSession(str(submission.trained.folder / MODEL))
+    frame = contradicted.parsed(grade_class)
+    test = frame[frame["split"] == "test"]
+    assert (test["quarantine"] != "").any()
+    answered = session.run(["probabilities"], {"features": matrix(test, grade_class)})[0].argmax(axis=1)
+    expected = (answered == target_index(test, grade_class)).mean()
+    assert published_accuracy(contradicted, grade_class, session) == pytest.approx(expected)
+    clean = contradicted.split(grade_class, "test")
+    assert expected < (answered[test["quarantine"] == ""] == target_index(clean, grade_class)).mean()
+
+
+def test_the_limit_of_the_data_is_known_for_generated_students_alone(submission: Submission) -> None:
+    evidence, processed = submission.evidence, submission.processed
+    assert evidence.bayes is not None
+    truth = cohort.true_probabilities(
+        cohort.generate(600, seed=2392).set_index("StudentID", drop=False).loc[_ids(submission)]
+    )
+    assert evidence.bayes["accuracy"] == pytest.approx((truth.argmax(axis=1) == evidence.y).mean())
+    assert bayes_limit(evidence.frame, evidence.y, processed.model_copy(update={"generated": None})) is None
+
+
+def test_no_limit_is_claimed_where_grades_are_random(contradicted: Processed, submission: Submission) -> None:
+    assert bayes_limit(submission.evidence.frame, submission.evidence.y, contradicted) is None
+
+
+def test_the_test_split_is_scored_by_the_model_that_is_registered(
+    submission: Submission, grade_class: Contract
+) -> None:
+    evidence = submission.evidence
+    test = submission.split("test")
+    assert len(evidence.y) == len(evidence.probabilities) == len(test) == submission.processed.test_rows
+    assert np.allclose(evidence.probabilities.sum(axis=1), 1)
+    accuracy = (evidence.probabilities.argmax(axis=1) == target_index(test, grade_class)).mean()
+    assert evidence.metrics["test_accuracy"] == pytest.approx(accuracy)
+
+
+def test_each_interval_holds_its_figure(submission: Submission) -> None:
+    metrics, intervals = submission.evidence.metrics, submission.evidence.intervals
+    assert {"test_accuracy", "test_f1_macro", "test_qwk", "test_log_loss"} <= intervals.keys()
+    for name in ("test_accuracy", "test_f1_macro", "test_qwk", "test_log_loss"):
+        low, high = intervals[name]
+        assert low <= (metrics[name] or 0) <= high
+
+
+def test_a_metric_that_cannot_be_told_is_none_and_never_nan(submission: Submission) -> None:
+    assert all(value is None or np.isfinite(value) for value in submission.evidence.metrics.values())
+
+
+def test_every_student_has_a_grade_set_with_the_likeliest_grade(submission: Submission) -> None:
+    labels = submission.contract.target.labels
+    best = submission.evidence.probabilities.argmax(axis=1)
+    assert all(labels[top] in grades for top, grades in zip(best, submission.evidence.sets, strict=True))
+
+
+def _ids(submission: Submission) -> list[int]:
+    return submission.split("test")["StudentID"].astype(int).tolist()

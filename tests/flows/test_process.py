@@ -1,0 +1,111 @@
+"""Processing: what becomes of records on disk, whole or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data import cohort
+from data.contract import Contract
+from data.errors import BadInput, Stopped
+from data.sources import Records, read_records
+from flows.process import QUARANTINE, REPORT, Processed, check_bad_share, examine, process_records
+from flows.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def school(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A school's file of sixty students, three of whom break the contract."""
+    frame = cohort.generate(60, seed=3).astype({"Absences": object})
+    frame.loc[4, "Absences"] = 99
+    frame.loc[9, "Ethnicity"] = 7
+    frame.loc[9, "Sports"] = np.nan
+    frame.loc[20, "GradeClass"] = (frame.loc[20, "GradeClass"] + 1) % 5
+    path = tmp_path_factory.mktemp("school") / "students.csv"
+    frame.assign(Nickname="x").to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def of_school(school: Path, settings: Settings, grade_class: Contract) -> Processed:
+    """That file, processed."""
+    return process_records(str(school), grade_class, settings)
+
+
+def test_rows_that_break_the_contract_are_set_aside_and_counted_by_reason(of_school: Processed) -> None:
+    counts = {"out of range": 1, "unknown code": 1, "missing": 1, "label contradicts score": 1}
+    assert of_school.quarantined == counts
+    assert (of_school.rows, of_school.clean) == (60, 57)
+    assert of_school.train_rows + of_school.test_rows == 57
+    assert of_school.undeclared == ("Nickname",)
+
+
+def test_the_quarantine_names_each_row_as_a_spreadsheet_counts_with_its_reasons(of_school: Processed) -> None:
+    table = pd.read_csv(of_school.folder / QUARANTINE)
+    assert dict(zip(table["row"], table["quarantine"], strict=True)) == {
+        6: "Absences: out of range",
+        11: "Ethnicity: unknown code; Sports: missing",
+        22: "GradeClass: label contradicts score",
+    }
+    assert table.loc[table["row"] == 6, "StudentID"].item() == 1005
+
+
+def test_there_is_a_report_to_look_at_before_anything_is_trained(of_school: Processed) -> None:
+    assert "<html" in (of_school.folder / REPORT).read_text(encoding="utf-8").lower()
+
+
+def test_equal_records_are_processed_once_and_it_is_said(
+    of_school: Processed, school: Path, tmp_path: Path, settings: Settings, grade_class: Contract
+) -> None:
+    assert not of_school.reused
+    renamed = tmp_path / "renamed.csv"
+    renamed.write_bytes(school.read_bytes())
+    again = process_records(str(renamed), grade_class, settings)
+    assert again.reused
+    assert again.folder == of_school.folder
+    assert again.source == str(renamed)
+
+
+def test_a_student_stays_in_a_split_when_others_are_added(settings: Settings, grade_class: Contract) -> None:
+    full = cohort.generate(400, seed=5).sample(frac=1, random_state=1)
+    some, all_ = (
+        examine(Records(part.reset_index(drop=True), "a file", "0"), grade_class, settings)[0]
+        for part in (full.head(100), full)
+    )
+    before, after = (frame.set_index("StudentID")["split"] for frame in (some, all_))
+    assert set(before) == {"train", "test"}
+    assert before.equals(after.loc[before.index])
+
+
+def test_examining_leaves_the_records_as_they_were(settings: Settings, grade_class: Contract) -> None:
+    records = read_records("cohort://50", grade_class)
+    before = records.frame.copy()
+    examine(records, grade_class, settings)
+    pd.testing.assert_frame_equal(records.frame, before)
+
+
+def test_the_gate_on_bad_rows_names_share_reasons_and_remedy(of_school: Processed) -> None:
+    check_bad_share(of_school, 0.05)
+    with pytest.raises(Stopped, match=r"5\.0% of the rows are bad, more .* 4% allowed: .*Sports missing .*"):
+        check_bad_share(of_school, 0.04)
+
+
+def test_a_source_that_cannot_be_read_leaves_nothing_behind(
+    school: Path, tmp_path: Path, settings: Settings, grade_class: Contract
+) -> None:
+    cut = tmp_path / "cut.csv"
+    pd.read_csv(school).drop(columns="Sports").to_csv(cut, index=False)
+    empty = settings.model_copy(update={"home": tmp_path / "home"})
+    with pytest.raises(BadInput, match="missing column Sports"):
+        process_records(str(cut), grade_class, empty)
+    assert not empty.home.exists()
+
+
+def test_all_168_contradicting_labels_of_the_real_set_are_set_aside_and_no_other_row(
+    real_grades: Path, settings: Settings, grade_class: Contract
+) -> None:
+    frame, faults = examine(read_records(str(real_grades), grade_class), grade_class, settings)
+    assert set(faults["reason"]) == {"label contradicts score"}
+    assert (frame["quarantine"] != "").sum() == 168
+    assert frame.loc[frame["quarantine"] != "", "StudentID"].astype(int).min() >= 3177

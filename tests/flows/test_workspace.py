@@ -1,0 +1,101 @@
+"""Folders and files that are whole or not there, with real processes building and dying."""
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from flows.support.workspace import finished_file, finished_folder
+
+ROOT = Path(__file__).parents[2]
+BUILDER = """
+import sys
+from pathlib import Path
+from flows.support.workspace import finished_folder
+def build(draft):
+    (draft / "half").write_text("half")
+    print(draft, flush=True)
+    input()
+finished_folder(Path(sys.argv[1]), build)
+"""
+
+
+def start_to_build(final: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A process that is in the middle of building a folder, and where its draft is."""
+    pipe = subprocess.PIPE
+    arguments = [sys.executable, "-c", BUILDER, str(final)]
+    builder = subprocess.Popen(arguments, cwd=ROOT, text=True, stdin=pipe, stdout=pipe)
+    assert builder.stdout is not None
+    return builder, Path(builder.stdout.readline().strip())
+
+
+def write_one(draft: Path) -> None:
+    (draft / "file").write_text("whole")
+
+
+def drafts(final: Path) -> list[Path]:
+    return [path for path in (final.parent / ".drafts").iterdir() if path.is_dir()]
+
+
+def test_a_folder_is_built_once_and_found_the_next_time(tmp_path: Path) -> None:
+    final = tmp_path / "made" / "folder"
+    assert finished_folder(final, write_one)
+    assert not finished_folder(final, lambda draft: pytest.fail("built again"))
+    assert (final / "file").read_text() == "whole"
+    assert drafts(final) == []
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    def build(draft: Path) -> None:
+        write_one(draft)
+        raise ValueError("the disk is full")
+
+    with pytest.raises(ValueError, match="the disk is full"):
+        finished_folder(tmp_path / "folder", build)
+    assert not (tmp_path / "folder").exists()
+    assert drafts(tmp_path / "folder") == []
+
+
+def test_the_draft_of_a_killed_builder_is_swept_and_that_of_a_live_one_is_not(tmp_path: Path) -> None:
+    dead, dead_draft = start_to_build(tmp_path / "of-the-dead")
+    with start_to_build(tmp_path / "of-the-living")[0] as living:
+        dead.send_signal(signal.SIGKILL)
+        dead.communicate()
+        assert dead_draft.exists()
+        assert finished_folder(tmp_path / "another", write_one)
+        assert not dead_draft.exists()
+        assert not (tmp_path / "of-the-dead").exists()
+        living.communicate("\n")
+    assert living.returncode == 0
+    assert (tmp_path / "of-the-living" / "half").exists()
+
+
+def test_of_two_that_build_at_once_one_wins_and_the_other_takes_its_work(tmp_path: Path) -> None:
+    both_at_work = threading.Barrier(2)
+
+    def build(draft: Path) -> None:
+        write_one(draft)
+        both_at_work.wait()
+
+    builders = [threading.Thread(target=finished_folder, args=(tmp_path / "folder", build)) for _ in range(2)]
+    for builder in builders:
+        builder.start()
+    for builder in builders:
+        builder.join()
+    assert (tmp_path / "folder" / "file").read_text() == "whole"
+    assert drafts(tmp_path / "folder") == []
+
+
+def test_a_file_appears_whole_and_a_failed_one_leaves_the_former(tmp_path: Path) -> None:
+    def fail(draft: Path) -> None:
+        draft.write_text("half")
+        raise ValueError("the disk is full")
+
+    finished_file(tmp_path / "file.html", lambda draft: draft.write_text("whole") and None)
+    with pytest.raises(ValueError, match="the disk is full"):
+        finished_file(tmp_path / "file.html", fail)
+    assert (tmp_path / "file.html").read_text() == "whole"
+    assert drafts(tmp_path / "file.html") == []

@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from data.errors import BadInput
+from flows.training.folds import stratified_folds, tuning_rows
+from tests.flows.training.students import Make
+
+
+def test_folds_hold_every_row_out_once_and_each_class_in_its_share(students: Make) -> None:
+    data = students()
+    folds = stratified_folds(data, 4, seed=0)
+
+    held = np.sort(np.concatenate([rows for _, rows in folds]))
+    assert np.array_equal(held, np.arange(len(data.y)))
+    counts = np.array([np.bincount(data.y[rows], minlength=3) for _, rows in folds])
+    assert np.ptp(counts, axis=0).max() <= 1
+
+
+def test_the_seed_decides_the_folds(students: Make) -> None:
+    first, same, other = (stratified_folds(students(), 3, seed)[0][1] for seed in (1, 1, 2))
+
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
+def test_a_class_with_fewer_than_two_rows_a_fold_is_refused_by_name(students: Make) -> None:
+    data = students()
+    keep = np.concatenate([np.flatnonzero(data.y != 0), np.flatnonzero(data.y == 0)[:9]])
+
+    with pytest.raises(BadInput, match=r"needs 10 rows .2 a fold.: good has 9"):
+        stratified_folds(data.rows(keep), 5, seed=0)
+
+
+def test_a_class_without_any_row_is_refused_by_name(students: Make) -> None:
+    data = students()
+
+    with pytest.raises(BadInput, match="fair has 0"):
+        stratified_folds(data.rows(np.flatnonzero(data.y != 1)), 5, seed=0)
+
+
+def test_rows_of_one_class_only_are_refused(students: Make) -> None:
+    data = students()
+
+    with pytest.raises(BadInput, match="Every row is of the class poor"):
+        stratified_folds(data.rows(np.flatnonzero(data.y == 2)), 5, seed=0)
+
+
+def test_fewer_rows_than_folds_are_refused(students: Make) -> None:
+    with pytest.raises(BadInput, match="3 usable rows are fewer than 5 folds"):
+        stratified_folds(students(n=3), 5, seed=0)
+
+
+def test_a_small_set_is_tuned_on_whole(students: Make) -> None:
+    assert tuning_rows(students(), 5, seed=0, limit=400) is None
+
+
+def test_a_large_set_is_tuned_on_a_sample_that_keeps_shares_and_rare_classes(students: Make) -> None:
+    data = students(n=5_000)
+    rare = replace(data, y=np.where(np.arange(5_000) < 20, 0, np.maximum(data.y, 1)))
+
+    sample = tuning_rows(rare, 5, seed=0, limit=500)
+
+    assert sample is not None
+    counts, whole = np.bincount(rare.y[sample]), np.bincount(rare.y)
+    assert counts[0] == 10
+    assert counts[1:] / 500 == pytest.approx(whole[1:] / 5_000, abs=0.01)
+    assert len(np.unique(sample)) == len(sample)

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from flows.training.bootstrap import as_good_as, intervals, paired_bootstrap
+from flows.training.metrics import evaluate, evaluate_classes
+
+
+def shares_and_classes(n: int = 600, seed: int = 0, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and classes drawn from them: a perfectly calibrated model."""
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.full(classes, 0.5), n)
+    y = (shares.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1)
+    return shares, np.minimum(y, classes - 1)
+
+
+def test_the_figures_are_those_of_scikit_learn() -> None:
+    shares, y = shares_and_classes()
+    top = shares.argmax(axis=1)
+
+    figures = evaluate(shares, y, "test_")
+
+    assert figures["test_accuracy"] == pytest.approx(reference.accuracy_score(y, top))
+    assert figures["test_f1_macro"] == pytest.approx(reference.f1_score(y, top, average="macro"))
+    assert figures["test_qwk"] == pytest.approx(reference.cohen_kappa_score(y, top, weights="quadratic"))
+    assert figures["test_log_loss"] == pytest.approx(reference.log_loss(y, shares))
+    auc = reference.roc_auc_score(y, shares, multi_class="ovr")
+    assert figures["test_roc_auc_ovr"] == pytest.approx(auc)
+
+
+def test_the_calibration_error_of_a_calibrated_model_is_small_and_of_a_boaster_large() -> None:
+    shares, y = shares_and_classes(n=20_000)
+
+    assert evaluate(shares, y)["ece"] < 0.02
+    assert evaluate(np.eye(4)[shares.argmax(axis=1)], y)["ece"] > 0.2
+
+
+def test_a_class_without_a_test_row_leaves_every_figure_a_number() -> None:
+    shares, y = shares_and_classes()
+    kept = y != 2
+
+    figures = evaluate(shares[kept], y[kept])
+
+    assert np.isfinite(list(figures.values())).all()
+    assert np.isfinite(list(intervals(shares[kept], y[kept], seed=0).values())).all()
+
+
+def test_rows_of_one_class_have_no_roc_curve_but_all_else() -> None:
+    shares, y = shares_and_classes()
+    figures = evaluate(shares[y == 1], y[y == 1])
+
+    assert np.isnan(figures.pop("roc_auc_ovr"))
+    assert np.isfinite(list(figures.values())).all()
+
+
+def test_a_class_with_fewer_than_ten_rows_has_no_figure_of_its_own() -> None:
+    shares, y = shares_and_classes()
+    keep = np.concatenate([np.flatnonzero(y == 0)[:9], np.flatnonzero(y != 0)])
+
+    table = evaluate_classes(shares[keep], y[keep], ("A", "B", "C", "D"))
+
+    assert table["A"]["n"] == 9
+    assert np.isnan([table["A"][name] for name in ("precision", "recall", "f1")]).all()
+    assert table["B"]["recall"] == pytest.approx(
+        reference.recall_score(y[keep], shares[keep].argmax(axis=1), average=None)[1]
+    )
+
+
+def test_intervals_hold_their_figure_and_are_the_same_for_the_same_seed() -> None:
+    shares, y = shares_and_classes()
+    found = intervals(shares, y, seed=4, prefix="test_")
+
+    for name in ("test_accuracy", "test_f1_macro", "test_qwk", "test_log_loss"):
+        low, high = found[name]
+        assert low < evaluate(shares, y, "test_")[name] < high
+    assert intervals(shares, y, seed=4, prefix="test_") == found
+
+
+def test_a_paired_comparison_sees_a_difference_that_two_intervals_would_hide() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.exponential(2, 500)
+    better, worse = hard + rng.normal(0, 0.05, 500), hard + 0.1 + rng.normal(0, 0.05, 500)
+
+    difference = paired_bootstrap(better, worse)
+
+    assert difference.low < difference.mean < difference.high < 0
+    assert difference.above_zero == 0
+
+
+def test_a_model_is_as_good_as_itself_and_one_that_knows_nothing_is_not() -> None:
+    shares, y = shares_and_classes()
+
+    assert as_good_as(shares, shares, y)
+    assert not as_good_as(np.full_like(shares, 0.25), shares, y)

@@ -1,0 +1,60 @@
+"""A predictor on the session's small model."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from serving.app import create_app
+from serving.settings import Settings
+from serving.sync import sync
+
+Student = dict[str, Any]
+
+
+@pytest.fixture
+def student() -> Student:
+    """A record that keeps the contract."""
+    return {
+        "Age": 17,
+        "ParentalEducation": 2,
+        "StudyTimeWeekly": 9.5,
+        "Absences": 21,
+        "Tutoring": 1,
+        "ParentalSupport": 2,
+        "Extracurricular": 0,
+        "Sports": 1,
+        "Music": 0,
+        "Volunteering": 0,
+    }
+
+
+@pytest.fixture(scope="session")
+def settings_for() -> Callable[..., Settings]:
+    """Make the predictor's settings as if from these environment variables."""
+    return lambda **variables: Settings.from_environment({k: str(v) for k, v in variables.items()})
+
+
+@pytest.fixture(scope="session")
+def synced(
+    tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path, settings_for: Callable[..., Settings]
+) -> Settings:
+    """Settings of a home whose current bundle is the session's model."""
+    home = tmp_path_factory.mktemp("serving")
+    settings = settings_for(GRADECAST_HOME=home, GRADECAST_MODEL_URI=bundle_folder)
+    sync(settings)
+    return settings
+
+
+@pytest.fixture
+def client(synced: Settings) -> FlaskClient:
+    """A client of a predictor that has a model."""
+    return create_app(synced).test_client()
+
+
+@pytest.fixture
+def client_without_model(tmp_path: Path, settings_for: Callable[..., Settings]) -> FlaskClient:
+    """A client of a predictor that has none yet."""
+    return create_app(settings_for(GRADECAST_HOME=tmp_path)).test_client()

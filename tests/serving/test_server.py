@@ -1,0 +1,77 @@
+"""The predictor as `make serve` runs it: Gunicorn, in the environment that holds serving's packages alone."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from serving.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-serving" / "bin" / "python"
+HEAVY = ["pandas", "prefect", "evidently", "sklearn", "catboost", "matplotlib", "pyarrow", "pytest"]
+
+pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=".venv-serving is not set up (make setup)")
+
+
+@pytest.fixture(scope="module")
+def address(synced: Settings) -> Iterator[str]:
+    """The address of a running predictor, which must end well when it is told to."""
+    port = free_port()
+    own = {"GRADECAST_HOME": str(synced.home), "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    command = [str(PYTHON), "-m", "gunicorn", "-c", "serving/gunicorn.conf.py"]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **own}, stderr=subprocess.PIPE) as server:
+        try:
+            wait_until_ready(server, f"http://127.0.0.1:{port}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            said = server.communicate()[1].decode()
+    assert server.returncode == 0, said
+    assert "Error" not in said
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
+    while server.poll() is None:
+        try:
+            with urlopen(f"{address}/health/ready", timeout=5):
+                return
+        except URLError:
+            time.sleep(0.1)
+    pytest.fail("the predictor ended before it was ready")
+
+
+def test_it_answers_over_http_with_reasons(address: str, student: dict[str, Any]) -> None:
+    for _ in range(10):  # both workers, and again after their first
+        request = Request(f"{address}/predict?explain=true", json.dumps(student).encode())
+        request.add_header("Content-Type", "application/json")
+        with urlopen(request, timeout=30) as response:
+            answer = json.load(response)
+        assert answer["grade_class"] in answer["probabilities"]
+        assert len(answer["reasons"]) == len(student)
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_its_environment_has_no_package_that_it_does_not_need(package: str) -> None:
+    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is not None)"
+    assert subprocess.run([PYTHON, "-c", code], check=False).returncode == 0
+
+
+def test_its_workers_do_not_import_the_registry() -> None:
+    code = "import serving.app, serving.predictor, sys; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([PYTHON, "-c", code], cwd=ROOT, check=False).returncode == 0

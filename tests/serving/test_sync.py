@@ -1,0 +1,140 @@
+"""serving.sync: from a registry or a folder to a verified bundle on disk."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data.bundle import MODEL, BundleError
+from data.errors import BadInput
+from flows.register import Registered
+from flows.settings import Settings as FlowSettings
+from serving.settings import Settings
+from serving.sync import main, sync
+
+Make = Callable[..., Settings]
+
+
+@pytest.fixture
+def own_copy(tmp_path: Path, bundle_folder: Path) -> Path:
+    """A bundle that a test may spoil."""
+    return Path(shutil.copytree(bundle_folder, tmp_path / "bundle-to-spoil"))
+
+
+def current(settings: Settings) -> str:
+    """The name of the bundle that is served."""
+    return settings.current_bundle.readlink().name
+
+
+@pytest.fixture
+def home_with_registry(tmp_path: Path, settings: FlowSettings, registered: Registered) -> dict[str, object]:
+    """Variables that name an empty home and the session's registry."""
+    return {"GRADECAST_HOME": tmp_path, "MLFLOW_TRACKING_URI": settings.mlflow_uri}
+
+
+@pytest.mark.parametrize("model", ["grade-class@champion", "grade-class/1", "grade-class/latest"])
+def test_a_registered_model_is_served_under_its_version(
+    home_with_registry: dict[str, object], settings_for: Make, model: str
+) -> None:
+    wanted = settings_for(**home_with_registry, GRADECAST_MODEL_URI=f"models:/{model}")
+    folder = sync(wanted)
+    assert folder.name.startswith("1-")
+    assert current(wanted) == folder.name
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        path.name for path in wanted.current_bundle.iterdir()
+    )
+
+
+def test_a_second_sync_of_the_same_model_copies_nothing(
+    tmp_path: Path, bundle_folder: Path, settings_for: Make
+) -> None:
+    wanted = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
+    before = (sync(wanted) / MODEL).stat()
+    after = (sync(wanted) / MODEL).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_a_copy_that_was_damaged_on_disk_is_made_anew(
+    tmp_path: Path, bundle_folder: Path, settings_for: Make
+) -> None:
+    wanted = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
+    (sync(wanted) / MODEL).write_bytes(b"damaged")
+    assert (sync(wanted) / MODEL).read_bytes() == (bundle_folder / MODEL).read_bytes()
+
+
+def test_what_a_killed_sync_left_is_in_nobodys_way(
+    tmp_path: Path, bundle_folder: Path, settings_for: Make
+) -> None:
+    wanted = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
+    half = wanted.bundles / ".drafts" / "bundle"
+    half.mkdir(parents=True)
+    (half / MODEL).write_bytes(b"half of a mod")
+    folder = sync(wanted)
+    assert (folder / MODEL).read_bytes() == (bundle_folder / MODEL).read_bytes()
+    assert {path.name for path in wanted.bundles.iterdir()} == {folder.name, "current", ".lock"}
+
+
+def spoil_a_bit(folder: Path) -> None:
+    spoilt = bytearray((folder / MODEL).read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    (folder / MODEL).write_bytes(spoilt)
+
+
+def cut_it_short(folder: Path) -> None:
+    (folder / MODEL).write_bytes((folder / MODEL).read_bytes()[:-1])
+
+
+def lose_a_file(folder: Path) -> None:
+    (folder / MODEL).unlink()
+
+
+def add_a_file(folder: Path) -> None:
+    (folder / "more.pkl").write_bytes(b"")
+
+
+@pytest.mark.parametrize("spoil", [spoil_a_bit, cut_it_short, lose_a_file, add_a_file])
+def test_a_spoilt_bundle_is_refused_and_the_last_good_one_stays(
+    synced: Settings, own_copy: Path, spoil: Callable[[Path], None]
+) -> None:
+    good = current(synced)
+    spoil(own_copy)
+    manifest = own_copy / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")  # another digest, so that it counts as a new bundle
+    with pytest.raises(BundleError):
+        sync(synced.model_copy(update={"model_uri": str(own_copy)}))
+    assert current(synced) == good
+    assert {path.name for path in synced.bundles.iterdir()} == {good, "current", ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("models:/grade-class@champion", "no registry yet"),
+        ("models:/grade-class", "models:/NAME@ALIAS"),
+        ("/no/such/folder", "no such folder"),
+    ],
+)
+def test_a_model_that_is_not_there_is_said_with_a_remedy(
+    tmp_path: Path, settings_for: Make, uri: str, says: str
+) -> None:
+    with pytest.raises(BadInput, match=says):
+        sync(settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=uri))
+    assert not list(tmp_path.iterdir()), "asking changes nothing"
+
+
+@pytest.mark.parametrize("model", ["grade-class@nobody", "grade-class/99", "other@champion", "other/latest"])
+def test_a_version_that_the_registry_does_not_have_is_said(
+    home_with_registry: dict[str, object], settings_for: Make, model: str
+) -> None:
+    wanted = settings_for(**home_with_registry, GRADECAST_MODEL_URI=f"models:/{model}")
+    with pytest.raises(BadInput, match="make pipeline"):
+        sync(wanted)
+
+
+def test_the_command_says_what_went_wrong_in_one_line_and_exits_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRADECAST_HOME", str(tmp_path))
+    assert main(["--contract", "pass_fail"]) == 2
+    assert capsys.readouterr().err.startswith("sync: there is no registry yet")
