@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from data.contract import Contract, load_contract
 from data.errors import BadInput
 from data.features import FeatureSpace, feature_space
-from data.records import Record, matrix_of, record_adapter
+from data.records import Record, matrix_maker, record_adapter
 
 MANIFEST = "manifest.json"
 CONTRACT, MODEL, BOOSTER, CARD = "contract.yaml", "model.onnx", "booster.ubj", "card.md"
@@ -98,6 +98,7 @@ class Bundle:
     def __init__(self, folder: Path, manifest: Manifest, contract: Contract) -> None:
         self.folder, self.manifest, self.contract = folder, manifest, contract
         self.record = record_adapter(contract)
+        self.matrix = matrix_maker(contract)
         self.space: FeatureSpace = feature_space(contract)
         self._session = open_session(folder / MODEL)
 
@@ -178,4 +179,4 @@ class Bundle:
             expected = np.array([example["probabilities"] for example in examples], dtype=float)
         except (ValueError, TypeError, KeyError) as error:
             raise BundleError(f"{self.folder / EXAMPLES}: not records of this contract: {error}") from error
-        return matrix_of(records, self.contract), expected
+        return self.matrix(records), expected

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from data.errors import BadInput
@@ -32,6 +33,8 @@ def download(target: Path, url: str = URL, sha256: str = SHA256) -> Path:
     try:
         files = _fetch(url)
     except BROKEN as error:
+        if isinstance(error, HTTPError):  # which is the open answer as well
+            error.close()
         raise BadInput(f"{url} gave no archive: {error}.", remedy=REMEDY) from error
     for content in files:
         if hashlib.sha256(content).hexdigest() == sha256:

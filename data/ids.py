@@ -7,11 +7,11 @@ from numbers import Real
 
 from data.columns import MISSING_TEXTS
 
-SPLIT_SPACE = 2**64
+SPLIT_BITS = 53  # what a float holds exactly
 PUBLIC_KEY = "gradecast-public-default"
 WHOLE_ID = re.compile(r"-?[0-9]+")
 WRITTEN_AS_FLOAT = re.compile(r"(-?[0-9]+)\.0+")
-LEADING_ZEROS = re.compile(r"(-?)0+(?=[0-9])")
+LEADING_ZEROS = re.compile(r"^(-?)0+(?=[0-9]+$)")
 
 
 def pseudonym(student: str, key: str = PUBLIC_KEY) -> str:
@@ -21,7 +21,7 @@ def pseudonym(student: str, key: str = PUBLIC_KEY) -> str:
 
 def split_position(pseudonym_: str) -> float:
     """Return where a pseudonym falls in [0, 1), the same for ever: what decides its split."""
-    return int(pseudonym_[:16], 16) / SPLIT_SPACE
+    return (int(pseudonym_[:16], 16) >> (64 - SPLIT_BITS)) / 2**SPLIT_BITS
 
 
 def canonical_id(value: object, *, whole: bool) -> str:
@@ -36,7 +36,7 @@ def canonical_id(value: object, *, whole: bool) -> str:
         return ""
     number = WRITTEN_AS_FLOAT.fullmatch(text)
     text = number[1] if number else text
-    return LEADING_ZEROS.sub(r"\1", text, count=1) if whole and text.lstrip("-").isdecimal() else text
+    return LEADING_ZEROS.sub(r"\1", text) if whole else text
 
 
 def record_id(values: list[str]) -> str:

@@ -36,7 +36,7 @@ class GradecastModel(PythonModel):
         faults = schema_faults(frame, frame_schema(contract, labelled=False))
         if len(faults):
             raise BadInput(
-                _rows(reasons_by_row(faults)),
+                _rows(reasons_by_row(faults.sort_values(["row", "column"]))),
                 remedy="Mend or leave out these rows (the header counts as row 1).",
             )
         answers = self.bundle.answers(self.bundle.probabilities(matrix(frame, contract)))

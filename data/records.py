@@ -46,11 +46,19 @@ def row_maker(contract: Contract) -> Callable[[Record], list[float]]:
     return to_row
 
 
+def matrix_maker(contract: Contract) -> Callable[[Iterable[Record]], np.ndarray]:
+    """Return the function that turns validated records into the float32 matrix (rows, float columns)."""
+    to_row, width = row_maker(contract), len(feature_space(contract).names)
+
+    def to_matrix(records: Iterable[Record]) -> np.ndarray:
+        return np.array([to_row(record) for record in records], dtype=np.float32).reshape(-1, width)
+
+    return to_matrix
+
+
 def matrix_of(records: Iterable[Record], contract: Contract) -> np.ndarray:
     """Return validated records as the float32 feature matrix (rows, float columns)."""
-    to_row = row_maker(contract)
-    width = len(feature_space(contract).names)
-    return np.array([to_row(record) for record in records], dtype=np.float32).reshape(-1, width)
+    return matrix_maker(contract)(records)
 
 
 class _Number(dict[Any, tuple[float, ...]]):

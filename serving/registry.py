@@ -46,14 +46,17 @@ def _local(uri: str) -> Source:
 
 
 def _registered(settings: Settings, name: str, alias: str | None, version: str | None) -> Source:
-    os.environ |= {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    for quiet in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY"):  # read when MLflow is imported
+        os.environ.setdefault(quiet, "true")
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    mlflow.set_tracking_uri(settings.registry_uri)
+    registry = settings.registry_uri
     try:
-        number = _number(mlflow.MlflowClient(), name, alias, version)
-        path = mlflow.artifacts.download_artifacts(f"models:/{name}/{number}/artifacts/bundle")
+        client = mlflow.MlflowClient(registry, registry)
+        number = _number(client, name, alias, version)
+        model = client.get_model_version_download_uri(name, number)
+        path = mlflow.artifacts.download_artifacts(f"{model}/artifacts/bundle", tracking_uri=registry)
     except (MlflowException, OSError) as error:
         raise BadInput(f"{settings.model_uri} cannot be had: {error}.", remedy=TRAIN) from error
     return Source(number, Path(path))

@@ -116,9 +116,14 @@ def _residual(
 
 
 def _words(residual: Residual, target: Target) -> str:
-    count = f"({int(residual.group.rows.sum())} rows)"
-    if not target.ordered:
-        points = f"{100 * residual.mean:+.1f} points from the forecast"
-        return f"{residual.group.name}: {target.labels[residual.place]} {points} {count}"
-    way = "worse" if residual.mean > 0 else "better"
-    return f"{residual.group.name}: {abs(residual.mean):.2f} classes {way} than forecast {count}"
+    group = residual.group
+    if target.ordered and len(target.labels) > 2:
+        change = (
+            f"{abs(residual.mean):.2f} classes {'worse' if residual.mean > 0 else 'better'} than forecast"
+        )
+    else:
+        # Of two ordered classes the index is the second one's share.
+        label = target.labels[1 if target.ordered else residual.place]
+        often = "more" if residual.mean > 0 else "less"
+        change = f"{label} {100 * abs(residual.mean):.1f} points {often} often than forecast"
+    return f"{group.name}: {change} ({int(group.rows.sum())} rows)"

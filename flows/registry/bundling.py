@@ -14,6 +14,7 @@ from data.contract_file import find_contract
 from data.features import feature_space
 from data.frames import matrix, to_records
 from data.storage import OWN, as_stored
+from flows.registry.champion import TRAINED
 from flows.registry.submission import Submission
 from flows.registry.verification import check_parity, verify_bundle
 from flows.reports.card import model_card
@@ -27,7 +28,7 @@ EXAMPLE_ROWS = 20
 
 
 def make_bundle(submission: Submission) -> None:
-    """Make the folder of the verified bundle and its plots, unless an equal run did.
+    """Make the folder of the verified bundle, its plots and its students, unless an equal run did.
 
     Raises BundleError when the bundle does not hold what it promises; nothing is left then.
     """
@@ -39,6 +40,7 @@ def make_bundle(submission: Submission) -> None:
         verify_bundle(draft / "bundle")
         (draft / "plots").mkdir()
         write_plots(submission.evidence, draft / "plots")
+        submission.split("train")[["pseudonym"]].to_parquet(draft / Path(TRAINED).name, index=False)
 
     finished_folder(submission.place, build)
 

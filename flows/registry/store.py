@@ -3,16 +3,20 @@
 import logging
 import os
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import RunStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from data.contract import Contract
 from flows.settings import Settings
 from flows.support.locks import file_lock
+from flows.support.workspace import finished_file
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
@@ -20,20 +24,33 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 def open_registry(settings: Settings) -> MlflowClient:
     """Return a client of the registry, its tables made if need be.
 
-    Two processes that start at once would race the first migration, so it is done under a lock; WAL
-    persists in the file and lets a reader and a writer meet.
+    Two processes that start at once would race to make them, so that is done under a lock. WAL lets a
+    reader and a writer meet, and persists in the file.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     settings.home.mkdir(parents=True, exist_ok=True)
     point_mlflow_at(settings.mlflow_uri)
     with file_lock(settings.home / "mlflow.lock"):
+        database = settings.home / "mlflow.db"
+        if settings.local_registry and not database.exists():
+            finished_file(database, lambda draft: _make_tables(draft, settings))
         client = MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
         client.search_registered_models(max_results=1)
-        if settings.local_registry:
-            with sqlite3.connect(settings.home / "mlflow.db", timeout=60) as database:
-                database.execute("PRAGMA journal_mode=WAL")
     return client
+
+
+def _make_tables(database: Path, settings: Settings) -> None:
+    """Make an empty registry; one whose migrations were cut short can never be opened again."""
+    store = SqlAlchemyStore(f"sqlite:///{database.resolve()}", artifact_root(settings))
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    store.engine.dispose()  # the last connection takes the journal into the file
+
+
+def artifact_root(settings: Settings) -> str:
+    """Return where a local registry keeps its artifacts."""
+    return (settings.home / "mlartifacts").resolve().as_uri()
 
 
 def point_mlflow_at(uri: str) -> None:
@@ -54,7 +71,7 @@ def experiment_id(client: MlflowClient, contract: Contract, settings: Settings) 
     found = client.get_experiment_by_name(contract.model_name)
     if found is not None:
         return str(found.experiment_id)
-    place = (settings.home / "mlartifacts").resolve().as_uri() if settings.local_registry else None
+    place = artifact_root(settings) if settings.local_registry else None
     return client.create_experiment(contract.model_name, artifact_location=place)
 
 

@@ -25,7 +25,6 @@ class TrainingData:
     labels: tuple[str, ...]
     ordered: bool
     bounds: tuple[float, ...] | None
-    score_range: tuple[float, float] | None
     rule_of_thumb: int | None
 
     @property

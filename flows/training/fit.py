@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import xgboost as xgb
 
-from flows.training.boosters import predict_latent, refit
+from flows.training.boosters import Growing, predict_latent, refit
 from flows.training.conformal import Thresholds, calibrate
 from flows.training.data import Kind, TrainingData
 from flows.training.folds import TUNING_ROWS, check_rows, stratified_folds, tuning_rows
 from flows.training.grid import Grid
 from flows.training.heads import Head
-from flows.training.search import OnDone, search
+from flows.training.search import Found, OnDone, search
 
 
 @dataclass(frozen=True)
@@ -70,29 +70,31 @@ def fit(
     found = search(tuned, grid, parts, seed=seed, jobs=jobs, on_done=on_progress, baselines=baselines)
     # Threads change the order of float sums: only where one would take minutes.
     growing = refit(data, found.params, found.best.rounds, seed, threads=1 if sample is None else jobs)
+    return _fitted(data, np.arange(len(data.y)) if sample is None else sample, found, growing)
+
+
+def _fitted(data: TrainingData, tuned_on: np.ndarray, found: Found, growing: Growing) -> Fitted:
     shares = found.best.probabilities()
     return Fitted(
         kind=data.kind,
         booster=growing.booster,
         head=growing.head(found.best.sigma),
-        thresholds=calibrate(shares, tuned.y),
+        thresholds=calibrate(shares, data.y[tuned_on]),
         params=found.params,
         rounds=found.best.rounds,
         leaderboard=found.leaderboard,
-        tuned_on=np.arange(len(data.y)) if sample is None else sample,
+        tuned_on=tuned_on,
         oof_latent=found.best.latent,
         oof_probabilities=shares,
         baselines=found.baselines,
-        notes=_notes(data, tuned, found.leaderboard),
+        notes=_notes(data, len(tuned_on), found.leaderboard),
     )
 
 
-def _notes(data: TrainingData, tuned: TrainingData, leaderboard: pd.DataFrame) -> tuple[str, ...]:
+def _notes(data: TrainingData, tuned: int, leaderboard: pd.DataFrame) -> tuple[str, ...]:
     notes = [HOW[data.kind]]
-    if len(tuned.y) < len(data.y):
-        notes.append(
-            f"Tuned on a stratified sample of {len(tuned.y):,} rows, refitted on all {len(data.y):,}."
-        )
+    if tuned < len(data.y):
+        notes.append(f"Tuned on a stratified sample of {tuned:,} rows, refitted on all {len(data.y):,}.")
     good = leaderboard.loc[leaderboard["as_good"].eq(True), "model"]
     notes += [f"On these rows {name} is as good: its log loss is not surely higher." for name in good]
     return tuple(notes)

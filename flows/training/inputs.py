@@ -16,9 +16,6 @@ def training_data(frame: pd.DataFrame, contract: Contract) -> TrainingData:
     space, target, score = feature_space(contract), contract.target, contract.score
     if score is not None and not (target.train_on_score and frame[score.name].notna().all()):
         score = None
-    limits = None
-    if score is not None and score.min is not None and score.max is not None:
-        limits = (score.min, score.max)
     thumb = contract.rule_of_thumb
     return TrainingData(
         X=matrix(frame, contract),
@@ -30,6 +27,5 @@ def training_data(frame: pd.DataFrame, contract: Contract) -> TrainingData:
         labels=target.labels,
         ordered=target.ordered,
         bounds=target.bounds,
-        score_range=limits,
         rule_of_thumb=space.columns.index(thumb) if thumb else None,
     )

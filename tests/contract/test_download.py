@@ -42,7 +42,7 @@ ANSWERS = {
 class Handler(BaseHTTPRequestHandler):
     """Answers the paths above; /short promises more than it sends."""
 
-    def do_GET(self) -> None:  # noqa: N802  the name that http.server looks for
+    def do_GET(self) -> None:
         content = ANSWERS.get(self.path, RIGHT[:50])
         self.send_response(200 if self.path in ANSWERS or self.path == "/short" else 404)
         self.send_header("Content-Length", str(len(content) + (900 if self.path == "/short" else 0)))

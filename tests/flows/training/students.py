@@ -31,6 +31,5 @@ def make_students(n: int = 400, seed: int = 0, *, kind: str = "score", missing: 
         labels=("good", "fair", "poor"),
         ordered=kind != "softmax",
         bounds=BOUNDS,
-        score_range=(0.0, 4.0),
         rule_of_thumb=1,
     )

@@ -1,0 +1,98 @@
+"""The registered model answers raw records through MLflow as its bundle does."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from data import cohort
+from data.bundle import Bundle
+from data.contract import Contract
+from data.errors import BadInput
+from data.frames import matrix, parse, to_records
+from flows.register import Registered
+from flows.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def model(registered: Registered, settings: Settings) -> Iterator[Any]:
+    """The champion, loaded by its alias."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(settings.mlflow_uri)
+    yield mlflow.pyfunc.load_model(f"models:/{registered.name}@champion")
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def raw() -> pd.DataFrame:
+    """Raw records of students that the model has not seen, with their outcome withheld."""
+    return cohort.generate(50, seed=9).drop(columns=["StudentID", "GPA", "GradeClass"])
+
+
+def test_the_champion_predicts_raw_records_as_its_bundle_does(
+    model: Any, raw: pd.DataFrame, bundle: Bundle, grade_class: Contract
+) -> None:
+    found = model.predict(raw)
+    answers = bundle.answers(
+        bundle.probabilities(matrix(parse(raw, grade_class, labelled=False), grade_class))
+    )
+    assert found["grade_class"].tolist() == [answer["grade_class"] for answer in answers]
+    assert found["grade_set"].tolist() == [answer["grade_set"] for answer in answers]
+    for label in grade_class.target.labels:
+        expected = [answer["probabilities"][label] for answer in answers]
+        np.testing.assert_array_equal(found[f"probability_{label}"], expected)
+
+
+def test_forecasts_keep_the_order_and_the_index_of_the_records(model: Any, raw: pd.DataFrame) -> None:
+    mixed = raw.sample(frac=1, random_state=3)
+    pd.testing.assert_frame_equal(model.predict(mixed), model.predict(raw).loc[mixed.index])
+
+
+def test_audit_columns_may_be_left_out_and_change_nothing(
+    model: Any, raw: pd.DataFrame, grade_class: Contract
+) -> None:
+    without = raw.drop(columns=[column.name for column in grade_class.audit])
+    pd.testing.assert_frame_equal(model.predict(without), model.predict(raw))
+
+
+def test_json_records_are_answered_as_frames_are(
+    model: Any, raw: pd.DataFrame, grade_class: Contract
+) -> None:
+    records = to_records(parse(raw, grade_class, labelled=False), grade_class)
+    np.testing.assert_array_equal(
+        model.predict(pd.DataFrame(records))["probability_A"], model.predict(raw)["probability_A"]
+    )
+
+
+def test_bad_rows_are_named_with_every_reason(model: Any, raw: pd.DataFrame) -> None:
+    bad = raw.copy()
+    bad.loc[3, "Absences"] = 99
+    bad.loc[7, ["StudyTimeWeekly", "ParentalSupport"]] = [-1, 9]
+    with pytest.raises(BadInput) as refusal:
+        model.predict(bad)
+    assert str(refusal.value) == (
+        "row 5: Absences: out of range; row 9: ParentalSupport: unknown code; StudyTimeWeekly: out of range. "
+        "Mend or leave out these rows (the header counts as row 1)."
+    )
+
+
+def test_of_many_bad_rows_the_first_twenty_are_named(model: Any, raw: pd.DataFrame) -> None:
+    with pytest.raises(BadInput, match=r"row 21: Absences: out of range; and 30 more\."):
+        model.predict(raw.assign(Absences=99))
+
+
+def test_a_missing_value_is_refused_where_the_contract_does_not_allow_it(
+    model: Any, raw: pd.DataFrame
+) -> None:
+    bad = raw.copy()
+    bad.loc[0, "StudyTimeWeekly"] = np.nan
+    with pytest.raises(BadInput, match="row 2: StudyTimeWeekly: missing"):
+        model.predict(bad)
+
+
+def test_a_missing_column_is_refused(model: Any, raw: pd.DataFrame) -> None:
+    with pytest.raises(mlflow.MlflowException, match="Absences"):
+        model.predict(raw.drop(columns="Absences"))
