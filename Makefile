@@ -2,7 +2,7 @@
 
 PYTHON ?= python3.11
 PIPENV := 2026.10.3
-BENCH  ?= $(basename $(notdir $(filter-out %/__init__.py,$(wildcard bench/[a-z]*.py))))
+BENCH  ?= $(basename $(notdir $(shell grep -l __main__ bench/*.py)))
 
 DEV     := .venv/bin/python
 SERVING := .venv-serving/bin/python

@@ -80,7 +80,6 @@ def train_champion(parsed: pd.DataFrame, contract: Contract, seed: int) -> Calla
         labels=target.labels,
         ordered=True,
         bounds=bounds,
-        score_range=(0.0, 4.0),
         rule_of_thumb=None,
     )
     latent = np.empty(len(score))

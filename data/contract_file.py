@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parent / "contracts"
 Model = TypeVar("Model", bound=BaseModel)
 MESSAGES = {
     "missing": "this key is missing",
+    "invalid_key": "a key here must be a text",
     "string_type": "write a text; quote it where it looks like a number, or is yes, no or empty",
     "string_too_short": "this may not be empty",
     "string_pattern_mismatch": "use lower-case letters, digits and _, beginning with a letter",

@@ -1,6 +1,8 @@
 """Read records from where they are: a CSV or Parquet file, or a generated cohort, as a raw frame."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -99,14 +101,23 @@ def check_source(uri: str) -> Path | None:
 
 
 def _read_parquet(path: Path, contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, list[str]]:
-    try:
+    with _reading_parquet(path):
         names = pyarrow.parquet.read_schema(path).names
-        refuse_twice(names, path)
-        refuse_missing(names, contract, labelled=labelled, file=path)
+    refuse_twice(names, path)
+    refuse_missing(names, contract, labelled=labelled, file=path)
+    with _reading_parquet(path):
         table = pyarrow.parquet.read_table(path, columns=[n for n in names if n in contract.readable])
-    except (pa.ArrowException, OSError) as error:
+        frame = table.to_pandas(ignore_metadata=True)  # which would make an index of a column
+    return frame, names
+
+
+@contextmanager
+def _reading_parquet(path: Path) -> Iterator[None]:
+    """Say of whatever a damaged file ends in that it is none."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise BadInput("this is not a Parquet file.", file=path, remedy="Write it again.") from error
-    return table.to_pandas(ignore_metadata=True), names  # which would make an index of a column
 
 
 def _generate(uri: str, contract: Contract) -> Records:

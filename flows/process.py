@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
 from data.contract import Contract, load_contract
-from data.errors import Stopped
+from data.errors import BadInput, Stopped
 from data.frames import FIRST_ROW, parse
 from data.quarantine import count_reasons, quarantine, reasons_by_row
 from data.sources import CohortPlan, Records, read_records
@@ -20,6 +20,8 @@ from flows.reports.progress import stage
 from flows.settings import Settings
 from flows.support.fingerprint import code_digest, fingerprint
 from flows.support.workspace import finished_folder
+from flows.training.folds import check_rows
+from flows.training.inputs import training_data
 
 PARSED, FAULTS, QUARANTINE, REPORT, SUMMARY = (
     "parsed.parquet",
@@ -77,14 +79,19 @@ def examine(records: Records, contract: Contract, settings: Settings) -> tuple[p
 def write_processed(
     folder: Path, records: Records, contract: Contract, settings: Settings, digest: str
 ) -> None:
-    """Write a draft of the processed folder: rows, quarantine, data report, summary."""
+    """Write a draft of the processed folder: rows, quarantine, data report, summary.
+
+    Raises BadInput where there is too little to learn from, unless that is for too many bad rows.
+    """
     frame, faults = examine(records, contract, settings)
+    clean = frame[frame["quarantine"] == ""]
+    if len(clean) >= (1 - settings.bad_row_limit) * len(frame):
+        check_trainable(clean[clean["split"] == "train"], records, contract, settings)
     write_frame(frame, folder / PARSED)
     faults.assign(value=faults["value"].astype(str)).to_parquet(folder / FAULTS, index=False)
     bad = frame[frame["quarantine"] != ""]
     as_stored(bad).assign(row=bad.index + FIRST_ROW).to_csv(folder / QUARANTINE, index=False)
     write_data_report(frame, faults, contract, folder / REPORT)
-    clean = frame[frame["quarantine"] == ""]
     summary = Processed(
         folder=folder,
         contract=str(contract.name),
@@ -100,6 +107,14 @@ def write_processed(
         quarantined=count_reasons(faults),
     )
     (folder / SUMMARY).write_text(summary.model_dump_json(indent=2), encoding="utf-8")
+
+
+def check_trainable(train: pd.DataFrame, records: Records, contract: Contract, settings: Settings) -> None:
+    """Raise BadInput, naming the source, where a train split has too few rows or classes."""
+    try:
+        check_rows(training_data(train, contract), settings.folds)
+    except BadInput as error:
+        raise BadInput(str(error), file=records.uri) from error
 
 
 def process_records(source: str, contract: Contract, settings: Settings) -> Processed:

@@ -1,5 +1,6 @@
 """What many tests share: one small trained and registered model, and the real data where they are."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,14 +18,16 @@ from flows.train import train_model
 from flows.training.grid import Grid
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+STANDARD = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME", "PORT", "WEB_CONCURRENCY")
 SMALL_GRID = Grid.model_validate({"families": [{"max_depth": 1, "learning_rate": 0.1, "n_estimators": 150}]})
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""
-    for name in ("GRADECAST_HOME", "GRADECAST_ID_KEY", "GRADECAST_MODEL_URI", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.startswith("GRADECAST_") or name in STANDARD:
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

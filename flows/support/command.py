@@ -2,7 +2,6 @@
 
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from prefect import Flow
@@ -35,7 +34,7 @@ def run_flow(
         with prefect_server(settings.home):
             state: Any = flow(**parameters, return_state=True)  # typed for flows that return nothing
             outcome = _outcome(state)
-    except (BadInput, Stopped) as error:
+    except (BadInput, Stopped, RuntimeError) as error:  # the last: no Prefect server could be started
         return _explain(console, error, settings)
     if isinstance(outcome, Exception):
         return _explain(console, outcome, settings)
@@ -59,11 +58,7 @@ def _explain(console: Console, error: Exception, settings: Settings) -> int:
         return STOPPED
     log = settings.home / "failure.log"
     trace = "".join(traceback.format_exception(error))
-    finished_file(log, lambda draft: _write(draft, trace))
+    finished_file(log, lambda draft: draft.write_text(trace, encoding="utf-8"))
     text = f"[bold red]Failed[/]: {type(error).__name__}: {escape(str(error))} The trace is in {log}."
     console.print(text, highlight=False, soft_wrap=True)
     return FAILED
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -31,7 +31,7 @@ def finished_folder(final: Path, build: Callable[[Path], None]) -> bool:
     return True
 
 
-def finished_file(final: Path, write: Callable[[Path], None]) -> None:
+def finished_file(final: Path, write: Callable[[Path], object]) -> None:
     """Write a file elsewhere and rename it, so that it is never half-written; replaces what was there."""
     with _place(final) as place:
         write(place / final.name)

@@ -129,6 +129,7 @@ MISTAKES = {
     "a name with a space": ("name: tiny", "name: Tiny One", "name:", "use lower-case letters, digits and _"),
     "not YAML": ("columns:", "columns: [", "  Group:", "expected ',' or ']'"),
     "a tab": ("  title: Grade", "\ttitle: Grade", "title: Grade", "found character '\\t'"),
+    "a number as a key": ("name: tiny", "name: tiny\n7: seven", "7: seven", "a key here must be a text"),
     "a list as a key": ("name: tiny", "name: tiny\n? [a, b]\n: 1", "? [", "a key must be a text or a number"),
     "a Python object": ("name: tiny", "name: !!python/name:os.system", "name",
         "could not determine a constructor"),

@@ -54,7 +54,9 @@ def test_a_parquet_file_cut_short_or_overwritten_is_refused(tiny: Contract, tmp_
     path = tmp_path / "whole.parquet"
     ROWS.to_parquet(path)
     whole = path.read_bytes()
-    for content in (whole[:-9], whole[: len(whole) // 2], whole[:4] + bytes(200) + whole[204:]):
+    damaged = [whole[:-9], whole[: len(whole) // 2], whole[:4] + bytes(200) + whole[204:]]
+    damaged.append(whole.replace(b"Hours", b"Hour\xff"))
+    for content in damaged:
         assert "this is not a Parquet file" in refusal_of(tmp_path / "roster.parquet", content, tiny)
 
 
