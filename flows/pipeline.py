@@ -98,11 +98,19 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
         outcome="champion" if registered.promoted else "kept as challenger",
         reason=registered.reason,
         notes=reused_notes(result) + result.trained.notes,
-        next_steps=(
-            ("Serve it", "make serve"),
-            ("See runs and plots", f".venv/bin/mlflow ui --backend-store-uri {settings.mlflow_uri}"),
-            ("See the reports", f"{processed.folder / REPORT} and {result.drift.report}"),
-        ),
+        next_steps=next_steps(result, settings),
+    )
+
+
+def next_steps(result: PipelineResult, settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Say what to do next, and the command for it."""
+    prefect = f"PREFECT_HOME={settings.home.absolute() / 'prefect'} .venv/bin/prefect server start"
+    return (
+        ("Serve it", "make serve"),
+        ("Runs and plots", f".venv/bin/mlflow ui --backend-store-uri {settings.mlflow_uri}"),
+        ("Flow runs", prefect),
+        ("Data report", str(result.processed.folder / REPORT)),
+        ("Drift report", str(result.drift.report)),
     )
 
 

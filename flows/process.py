@@ -20,7 +20,7 @@ from flows.reports.progress import stage
 from flows.settings import Settings
 from flows.support.fingerprint import code_digest, fingerprint
 from flows.support.workspace import finished_folder
-from flows.training.folds import check_rows
+from flows.training.folds import check_anything_to_learn
 from flows.training.inputs import training_data
 
 PARSED, FAULTS, QUARANTINE, REPORT, SUMMARY = (
@@ -81,7 +81,7 @@ def write_processed(
 ) -> None:
     """Write a draft of the processed folder: rows, quarantine, data report, summary.
 
-    Raises BadInput where there is too little to learn from, unless that is for too many bad rows.
+    Raises BadInput where there is nothing to learn from, unless that is for too many bad rows.
     """
     frame, faults = examine(records, contract, settings)
     clean = frame[frame["quarantine"] == ""]
@@ -110,9 +110,9 @@ def write_processed(
 
 
 def check_trainable(train: pd.DataFrame, records: Records, contract: Contract, settings: Settings) -> None:
-    """Raise BadInput, naming the source, where a train split has too few rows or classes."""
+    """Raise BadInput, naming the source, where a train split has fewer rows than folds, or one class."""
     try:
-        check_rows(training_data(train, contract), settings.folds)
+        check_anything_to_learn(training_data(train, contract), settings.folds)
     except BadInput as error:
         raise BadInput(str(error), file=records.uri) from error
 

@@ -1,5 +1,6 @@
 """Evidently, asked for exactly the tests that were planned, and its results by column name."""
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -47,13 +48,14 @@ def _snapshot(reference: pd.DataFrame, batch: pd.DataFrame, plans: list[Plan]) -
 
 
 def results_by_column(snapshot: Any) -> dict[str, tuple[float, bool]]:
-    """Give (score, drifted) by column name; a column without a score, or without a test, is left out."""
+    """Give (score, drifted) by column name; without a finite score, or a test, a column is left out."""
     if snapshot is None:
         return {}
     report = snapshot.dict()
     scores = {metric["config"].get("column"): metric["value"] for metric in report["metrics"]}
     failed = {test["metric_config"]["params"].get("column"): _failed(test) for test in report["tests"]}
-    return {name: (float(score), failed[name]) for name, score in scores.items() if name in failed}
+    found = {name: (float(score), failed[name]) for name, score in scores.items() if name in failed}
+    return {name: result for name, result in found.items() if math.isfinite(result[0])}
 
 
 def _failed(test: dict[str, Any]) -> bool:

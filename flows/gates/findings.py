@@ -44,5 +44,5 @@ class Finding(BaseModel):
 
 
 def verdict_of(drifted: bool) -> str:
-    """Name the verdict of a test that could decide."""
+    """Name the verdict of a test; ask it so that what is not a number has drifted."""
     return DRIFT if drifted else PASS

@@ -54,7 +54,7 @@ def loss_finding(probabilities: np.ndarray, y: np.ndarray, trained_rows: int, al
         test="z of the log loss",
         score=p_value,
         threshold=alpha,
-        verdict=verdict_of(p_value < alpha),
+        verdict=verdict_of(not p_value >= alpha),
         words=f"log loss {seen.mean():.3g} where the champion expects {expected.mean():.3g} ({n} rows)",
     )
 
@@ -87,7 +87,7 @@ def residual_finding(
         test=f"largest of {len(found)} residuals",
         score=p_value,
         threshold=alpha,
-        verdict=verdict_of(p_value < alpha),
+        verdict=verdict_of(not p_value >= alpha),
         words=_words(largest, target),
     )
 

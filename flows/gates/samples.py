@@ -13,6 +13,7 @@ from flows.gates.stattests import YES
 
 QUARANTINE = "quarantine"
 REFERENCE_ROWS, BATCH_ROWS = 5_000, 20_000
+MOST_UNKNOWN = 20  # unknown texts told apart; with more, the column holds something else altogether
 HUGE = 1e100
 """A number beyond this counts as infinite: the sums of a histogram would overflow."""
 
@@ -105,11 +106,17 @@ def _values(series: pd.Series, column: Column) -> pd.Series:
 
 
 def _labels(series: pd.Series, codes: Codes) -> pd.Series:
-    """Give the labels of parsed codes; what the contract does not know is named so."""
+    """Give the labels of parsed codes; what the contract does not know is called unknown."""
     known = list(codes.values())
-    unknown = [f"unknown {text}" for text in series.cat.categories[len(known) :]]
+    texts = series.cat.categories[len(known) :]
+    unknown = [f"unknown {_harmless(text)}" if len(texts) <= MOST_UNKNOWN else "unknown" for text in texts]
     names = np.array([*known, *unknown, None], dtype=object)
     return pd.Series(names[series.cat.codes.to_numpy()], index=series.index, dtype=object)
+
+
+def _harmless(text: str) -> str:
+    """Shorten a text of the records and take its angle brackets: Evidently's page would run scripts in it."""
+    return str(text)[:40].translate(str.maketrans("<>", "‹›"))
 
 
 def _yes(flags: pd.Series) -> pd.Series:

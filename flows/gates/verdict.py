@@ -1,6 +1,7 @@
 """The drift gate: a parsed batch and the champion's reference in, a verdict out. It never raises for data."""
 
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.contract import Contract
-from data.frames import matrix, target_index
+from data.frames import FIRST_ROW, matrix, target_index
 from flows.gates.columns import column_findings
 from flows.gates.findings import (
     DRIFT,
@@ -35,7 +36,7 @@ from flows.gates.samples import (
 from flows.gates.subgroups import subgroups
 
 COLUMNS_ALPHA, LOSS_ALPHA, RESIDUAL_ALPHA = 0.02, 0.005, 0.01
-"""False alarms allowed: 3.5 % in all, measured by `python -m bench.drift_gate`."""
+"""False alarms allowed, 3.5 % in all; `python -m bench.drift_gate` measures them."""
 RELATION_ROWS = 100_000
 
 Champion = Callable[[np.ndarray], np.ndarray]
@@ -102,7 +103,7 @@ def save_html(verdict: Verdict, path: Path) -> None:
     if verdict.snapshot is not None:
         verdict.snapshot.save_html(str(path))
         return
-    lines = "".join(f"<p>{reason}</p>" for reason in verdict.reasons)
+    lines = "".join(f"<p>{escape(reason)}</p>" for reason in verdict.reasons)
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Drift</title>'
     rows = pd.DataFrame(table(verdict)).to_html(index=False)
     path.write_text(f"{head}<h1>Drift: {verdict.overall}</h1>{lines}{rows}</html>", encoding="utf-8")
@@ -129,8 +130,10 @@ def _relation(
         return undecided("there is no champion", NOT_TESTED)
     if usable.empty:
         return undecided("no labels, or none new to the champion", NO_LABELS)
-    if len(usable) < LEAST_ROWS:
-        return undecided(f"{len(usable)} labelled rows are new to the champion", TOO_FEW_ROWS)
+    before = sound_rows(reference)
+    if min(len(usable), len(before)) < LEAST_ROWS:
+        few = f"{len(usable)} labelled rows are new to the champion, {len(before)} of its reference are sound"
+        return undecided(few, TOO_FEW_ROWS)
     probabilities = np.asarray(champion(matrix(usable, contract)), dtype=float)
     if (
         probabilities.shape != (len(usable), len(contract.target.classes))
@@ -138,7 +141,7 @@ def _relation(
     ):
         return undecided("the champion gave no probabilities", DRIFT)
     y = target_index(usable, contract)
-    groups = subgroups(usable, sound_rows(reference), contract)
+    groups = subgroups(usable, before, contract)
     trained = reference.trained_rows
     return [
         loss_finding(probabilities, y, trained, LOSS_ALPHA),
@@ -152,5 +155,5 @@ def _usable(
     """Give the rows that are sound, labelled and new to the champion."""
     if contract.target.column not in batch:
         return batch.iloc[:0]
-    keep = (faults_text(batch, bad) == "").to_numpy() & (target_index(batch, contract) >= 0)
+    keep = ~batch.index.isin(bad["row"] - FIRST_ROW) & (target_index(batch, contract) >= 0)
     return batch[keep if untrained is None else keep & np.asarray(untrained, dtype=bool)]

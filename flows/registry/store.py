@@ -42,7 +42,8 @@ def open_registry(settings: Settings) -> MlflowClient:
 
 def _make_tables(database: Path, settings: Settings) -> None:
     """Make an empty registry; one whose migrations were cut short can never be opened again."""
-    store = SqlAlchemyStore(f"sqlite:///{database.resolve()}", artifact_root(settings))
+    address = f"sqlite:///{database.resolve()}"
+    store = SqlAlchemyStore(address, artifact_root(settings))  # type: ignore[no-untyped-call]
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     store.engine.dispose()  # the last connection takes the journal into the file

@@ -18,6 +18,8 @@ def finished_folder(final: Path, build: Callable[[Path], None]) -> bool:
     next run sweeps drafts whose owner is gone. Of two that build the same folder at once, one wins.
     """
     if final.is_dir():
+        with file_lock(final.parent / DRAFTS / LOCK):
+            _sweep(final.parent / DRAFTS)
         return False
     with _place(final) as place:
         draft = place / "draft"

@@ -22,19 +22,24 @@ def stratified_folds(data: TrainingData, folds: int, seed: int) -> Folds:
     return list(splitter.split(np.zeros(len(data.y)), data.y))
 
 
-def check_rows(data: TrainingData, folds: int) -> None:
-    """Raise BadInput unless every class has at least two rows for each fold."""
-    counts = np.bincount(data.y, minlength=data.classes)
+def check_anything_to_learn(data: TrainingData, folds: int) -> None:
+    """Raise BadInput where there are fewer rows than folds, or rows of one class alone."""
     if len(data.y) < folds:
         raise BadInput(
             f"{len(data.y)} usable rows are fewer than {folds} folds.",
             remedy=f"Give at least {ROWS_A_FOLD * folds} rows of each class.",
         )
-    if (counts > 0).sum() == 1:
+    if (data.y == data.y[0]).all():
         raise BadInput(
-            f"Every row is of the class {data.labels[int(counts.argmax())]}: there is nothing to tell apart.",
+            f"Every row is of the class {data.labels[int(data.y[0])]}: there is nothing to tell apart.",
             remedy="Give rows of at least two classes.",
         )
+
+
+def check_rows(data: TrainingData, folds: int) -> None:
+    """Raise BadInput unless every class has at least two rows for each fold."""
+    check_anything_to_learn(data, folds)
+    counts = np.bincount(data.y, minlength=data.classes)
     scarce = [
         f"{label} has {count}"
         for label, count in zip(data.labels, counts, strict=True)

@@ -1,6 +1,7 @@
 """Pipelines in processes of their own, forked from one that has imported everything already.
 
-The imports take most of the seconds of a short run; all else is as in `python -m flows.pipeline`.
+The imports take most of the seconds of a short run, and the end of Prefect's heartbeat one for each
+flow; all else is as in `python -m flows.pipeline`.
 """
 
 import multiprocessing
@@ -14,11 +15,19 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
 from flows.pipeline import main
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["tests.e2e.pipelines", "evidently", "flows.registry.run_log", "flows.reports.evidently_cards", "catboost"]
+    [
+        "tests.e2e.pipelines",
+        "evidently",
+        "flows.registry.run_log",
+        "flows.reports.evidently_cards",
+        "catboost",
+    ]
 )
 PATIENCE = 120.0  # seconds: many times what a run takes
 
@@ -80,4 +89,5 @@ def _run(arguments: list[str], variables: dict[str, str], output: str) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.environ.update(variables)
-    sys.exit(main(arguments))
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        sys.exit(main(arguments))

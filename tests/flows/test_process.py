@@ -16,8 +16,8 @@ from flows.settings import Settings
 
 @pytest.fixture(scope="module")
 def school(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A school's file of sixty students, three of whom break the contract."""
-    frame = cohort.generate(60, seed=3).astype({"Absences": object})
+    """A school's file of three hundred students, three of whom break the contract."""
+    frame = cohort.generate(300, seed=3).astype({"Absences": object})
     frame.loc[4, "Absences"] = 99
     frame.loc[9, "Ethnicity"] = 7
     frame.loc[9, "Sports"] = np.nan
@@ -36,8 +36,8 @@ def of_school(school: Path, settings: Settings, grade_class: Contract) -> Proces
 def test_rows_that_break_the_contract_are_set_aside_and_counted_by_reason(of_school: Processed) -> None:
     counts = {"out of range": 1, "unknown code": 1, "missing": 1, "label contradicts score": 1}
     assert of_school.quarantined == counts
-    assert (of_school.rows, of_school.clean) == (60, 57)
-    assert of_school.train_rows + of_school.test_rows == 57
+    assert (of_school.rows, of_school.clean) == (300, 297)
+    assert of_school.train_rows + of_school.test_rows == 297
     assert of_school.undeclared == ("Nickname",)
 
 
@@ -86,9 +86,9 @@ def test_examining_leaves_the_records_as_they_were(settings: Settings, grade_cla
 
 
 def test_the_gate_on_bad_rows_names_share_reasons_and_remedy(of_school: Processed) -> None:
-    check_bad_share(of_school, 0.05)
-    with pytest.raises(Stopped, match=r"5\.0% of the rows are bad, more .* 4% allowed: .*Sports missing .*"):
-        check_bad_share(of_school, 0.04)
+    check_bad_share(of_school, 0.01)
+    with pytest.raises(Stopped, match=r"1\.0% of the rows are bad, more .* 0% allowed: .*Sports missing .*"):
+        check_bad_share(of_school, 0.004)
 
 
 def test_a_source_that_cannot_be_read_leaves_nothing_behind(
@@ -100,6 +100,35 @@ def test_a_source_that_cannot_be_read_leaves_nothing_behind(
     with pytest.raises(BadInput, match="missing column Sports"):
         process_records(str(cut), grade_class, empty)
     assert not empty.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("index < 2", "2 usable rows are fewer than 3 folds"),
+        ("GradeClass == 4", "of the class F: there is nothing"),
+    ],
+)
+def test_records_with_nothing_to_learn_are_refused_before_anything_is_written(
+    tmp_path: Path, settings: Settings, grade_class: Contract, query: str, says: str
+) -> None:
+    path = tmp_path / "students.csv"
+    cohort.generate(60).query(query).to_csv(path, index=False)
+    empty = settings.model_copy(update={"home": tmp_path / "home"})
+    with pytest.raises(BadInput, match=f"students.csv: .*{says}"):
+        process_records(str(path), grade_class, empty)
+    assert not [path for path in empty.home.rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+def test_too_many_bad_rows_stop_with_their_quarantine_though_too_few_are_left(
+    tmp_path: Path, settings: Settings, grade_class: Contract
+) -> None:
+    path = tmp_path / "bad.csv"
+    cohort.generate(50).assign(Absences=99).to_csv(path, index=False)
+    processed = process_records(str(path), grade_class, settings)
+    assert len(pd.read_csv(processed.folder / QUARANTINE)) == 50
+    with pytest.raises(Stopped, match=r"100\.0% of the rows are bad.*Absences out of range \(50 rows\)"):
+        check_bad_share(processed, settings.bad_row_limit)
 
 
 def test_all_168_contradicting_labels_of_the_real_set_are_set_aside_and_no_other_row(

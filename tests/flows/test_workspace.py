@@ -73,6 +73,16 @@ def test_the_draft_of_a_killed_builder_is_swept_and_that_of_a_live_one_is_not(tm
     assert (tmp_path / "of-the-living" / "half").exists()
 
 
+def test_the_next_run_sweeps_though_it_has_nothing_to_build(tmp_path: Path) -> None:
+    finished_folder(tmp_path / "folder", write_one)
+    dead, draft = start_to_build(tmp_path / "of-the-dead")
+    dead.send_signal(signal.SIGKILL)
+    dead.communicate()
+    assert draft.exists()
+    assert not finished_folder(tmp_path / "folder", write_one)
+    assert drafts(tmp_path / "folder") == []
+
+
 def test_of_two_that_build_at_once_one_wins_and_the_other_takes_its_work(tmp_path: Path) -> None:
     both_at_work = threading.Barrier(2)
 

@@ -230,3 +230,22 @@ def test_the_batch_is_not_changed(ask: Ask, contract: Contract, rule: Champion, 
     before = parsed.copy(deep=True)
     gate(parsed, quarantine(parsed, contract)[1], reference, rule, None, contract)
     pd.testing.assert_frame_equal(parsed, before)
+
+
+def test_a_column_of_something_else_altogether_has_a_verdict(ask: Ask) -> None:
+    verdict = ask(batch().assign(Ethnicity=[f"name {n}" for n in range(300)]))
+    assert finding(verdict, "Ethnicity").words == "unknown 0.0 % → 100.0 %"
+
+
+def test_a_reference_without_a_sound_row_leaves_the_relation_undecided(
+    contract: Contract, rule: Champion, reference: Reference
+) -> None:
+    spoilt = Reference(reference.sample.assign(quarantine="Age: out of range"), 2_392, 2_392)
+    verdict = gate(parse(batch(), contract), NO_FAULTS, spoilt, rule, None, contract)
+    assert finding(verdict, "relation: loss").verdict == "too few rows"
+
+
+def test_text_of_the_records_does_not_become_part_of_the_report(ask: Ask, tmp_path: Path) -> None:
+    text = "</script><script>alert(1)</script>"
+    save_html(ask(batch().assign(Ethnicity=text)), tmp_path / "drift.html")
+    assert text not in (tmp_path / "drift.html").read_text(encoding="utf-8")

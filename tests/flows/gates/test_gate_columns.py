@@ -108,3 +108,12 @@ def test_with_thousands_of_rows_a_side_a_difference_must_matter_and_not_only_be_
     current["StudyTimeWeekly"] += 1.0
     worse, _ = column_findings(reference, current, contract, {}, 0.02)
     assert next(one for one in worse if one.name == "StudyTimeWeekly").verdict == "drift"
+
+
+def test_a_score_that_is_no_number_is_no_result() -> None:
+    class Odd:
+        def dict(self) -> dict[str, Any]:
+            test = {"metric_config": {"params": {"column": "Age"}}, "status": "SUCCESS"}
+            return {"metrics": [{"config": {"column": "Age"}, "value": float("nan")}], "tests": [test]}
+
+    assert results_by_column(Odd()) == {}

@@ -2,12 +2,14 @@
 
 import shutil
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from flows.register import Registered, register_submission
 from flows.registry.bundling import write_bundle
+from flows.registry.champion import TRAINED
 from flows.registry.promotion import Verdict
 from flows.registry.run_log import log_and_register
 from flows.registry.store import experiment_id, open_registry, version_of_alias
@@ -49,7 +51,7 @@ class Desk:
             return str(version.version)
         client.create_registered_model(NAME) if not client.search_registered_models() else None
         again = client.create_model_version(
-            NAME, known.source, run_id=known.run_id, tags=known.tags, model_id=known.model_id
+            NAME, str(known.source), run_id=known.run_id, tags=known.tags, model_id=known.model_id
         )
         return str(again.version)
 
@@ -82,6 +84,8 @@ class Desk:
             submission.bundle.mkdir(parents=True)
             write_bundle(submission.bundle, submission)
             (submission.place / "plots").mkdir()
+            trained = submission.split("train")[["pseudonym"]]
+            trained.to_parquet(submission.place / Path(TRAINED).name, index=False)
         return submission
 
     def spoil(self, path_in_bundle: str) -> None:

@@ -1,0 +1,53 @@
+"""Whole pipelines on small generated cohorts, all on one Prefect server."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.pipelines import Ended, Running, pipeline
+
+COHORT = "cohort://400?seed=3"
+Start = Callable[..., AbstractContextManager[Running]]
+Run = Callable[..., Ended]
+NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def one_candidate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grid that is searched in a second."""
+    path = tmp_path_factory.mktemp("grid") / "one.yaml"
+    path.write_text("families: [{max_depth: 1, learning_rate: 0.1, n_estimators: 60}]\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def variables(prefect_api: str) -> dict[str, str]:
+    """The environment of every run but for its state folder."""
+    return {"PREFECT_API_URL": prefect_api, "GRADECAST_FOLDS": "3", "GRADECAST_JOBS": "1"}
+
+
+@pytest.fixture(scope="session")
+def start(variables: dict[str, str], one_candidate: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Start a pipeline on a state folder."""
+    outputs = tmp_path_factory.mktemp("outputs")
+
+    def start(home: Path, *options: str, data: str | Path = COHORT) -> AbstractContextManager[Running]:
+        arguments = ["--data", str(data), "--grid", str(one_candidate), *options]
+        output = outputs / f"{next(NUMBERS)}.txt"
+        return pipeline(arguments, variables | {"GRADECAST_HOME": str(home)}, output)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def run(start: Start) -> Run:
+    """Run a pipeline to its end."""
+
+    def run(home: Path, *options: str, data: str | Path = COHORT) -> Ended:
+        with start(home, *options, data=data) as running:
+            return running.end()
+
+    return run

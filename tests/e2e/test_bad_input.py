@@ -1,0 +1,170 @@
+"""Bad input: one readable message, exit 2, and nothing changed."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data import cohort
+from tests.e2e import state
+from tests.e2e.conftest import Run, Start
+from tests.e2e.pipelines import Ended
+
+pytestmark = pytest.mark.e2e
+CONTRACT = Path(__file__).parents[2] / "data" / "contracts" / "grade_class.yaml"
+Make = Callable[[Path], Path]
+
+
+def students() -> pd.DataFrame:
+    return cohort.generate(60, seed=1)
+
+
+def written(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def a_directory(place: Path) -> Path:
+    return place
+
+
+def no_such_file(place: Path) -> Path:
+    return place / "nothing.csv"
+
+
+def an_empty_file(place: Path) -> Path:
+    return written(place / "empty.csv", "")
+
+
+def a_header_alone(place: Path) -> Path:
+    return written(place / "header.csv", students().head(0).to_csv(index=False))
+
+
+def not_utf_8(place: Path) -> Path:
+    lines = students().assign(Note="é").to_csv(index=False).encode("utf-8").splitlines(keepends=True)
+    return written(place / "latin.csv", b"".join([*lines[:7], lines[7].replace("é".encode(), b"\xe9")]))
+
+
+def decimal_commas_between_semicolons(place: Path) -> Path:
+    return written(place / "semicolons.csv", students().to_csv(index=False, sep=";", decimal=","))
+
+
+def without_a_column(place: Path) -> Path:
+    return written(place / "short.csv", students().drop(columns="Sports").to_csv(index=False))
+
+
+def text_in_a_number(place: Path) -> Path:
+    frame = students().astype({"Absences": object})
+    frame.loc[12, "Absences"] = "many"
+    return written(place / "text.csv", frame.to_csv(index=False))
+
+
+def one_class_only(place: Path) -> Path:
+    return written(place / "one.csv", cohort.generate(400).query("GradeClass == 4").to_csv(index=False))
+
+
+def fewer_rows_than_folds(place: Path) -> Path:
+    return written(place / "few.csv", students().head(2).to_csv(index=False))
+
+
+def a_picture(place: Path) -> Path:
+    return written(place / "picture.png", b"\x89PNG\r\n")
+
+
+FILES: dict[Make, str] = {
+    a_directory: "this is a directory. Give the file in it.",
+    no_such_file: "nothing.csv: there is no such file. Check the path",
+    an_empty_file: "empty.csv: the file is empty. Give one",
+    a_header_alone: "header.csv: the file has a header and no rows. Give one",
+    not_utf_8: "latin.csv, row 8: not UTF-8 text. Save the file as UTF-8",
+    decimal_commas_between_semicolons: "2, column StudyTimeWeekly: '{hours}' is not a number. Write decimals",
+    without_a_column: "short.csv: missing column Sports. The contract",
+    text_in_a_number: "text.csv, row 14, column Absences: 'many' is not a number. Put a number there",
+    one_class_only: "one.csv: Every row is of the class F: there is nothing to tell apart. Give rows of",
+    fewer_rows_than_folds: "few.csv: 2 usable rows are fewer than 3 folds. Give at least 6 rows",
+    a_picture: "picture.png: .png: not a kind of file that can be read. Give one of: .csv",
+}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """How a run on a bad file ended, and the state folder that it was given."""
+
+    ended: Ended
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def refused(start: Start, tmp_path_factory: pytest.TempPathFactory) -> dict[Make, Refused]:
+    """Runs on every bad file, all at once, for most of their seconds they wait."""
+    with ExitStack() as stack:
+        begun = {}
+        for make in FILES:
+            place = tmp_path_factory.mktemp(make.__name__)
+            (place / "home").mkdir()
+            running = stack.enter_context(start(place / "home", data=make(place)))
+            begun[make] = (running, place / "home")
+        return {make: Refused(running.end(), home) for make, (running, home) in begun.items()}
+
+
+@pytest.mark.parametrize("make", FILES)
+def test_a_bad_file_is_named_with_a_remedy_and_nothing_is_changed(
+    refused: dict[Make, Refused], make: Make
+) -> None:
+    run = refused[make]
+    assert_refused(run.ended.code, run.ended.told, FILES[make])
+    assert state.listing(run.home) == {}
+
+
+def assert_refused(code: int, told: str, says: str) -> None:
+    hours = str(students()["StudyTimeWeekly"][0]).replace(".", ",")
+    assert code == 2, told
+    assert "Traceback" not in told
+    (message,) = [line for line in told.splitlines() if line.startswith("Bad input")]
+    assert says.replace("{hours}", hours) in message
+
+
+def a_wrong_contract(place: Path) -> Path:
+    text = CONTRACT.read_text().replace(
+        "title: Absences\n    kind: integer", "title: Absences\n    kind: whole"
+    )
+    return written(place / "school.yaml", text)
+
+
+def a_contract_with_a_column_twice(place: Path) -> Path:
+    return written(place / "school.yaml", CONTRACT.read_text() + "\n  Music: {title: Music, kind: boolean}\n")
+
+
+def an_unknown_contract(place: Path) -> Path:
+    return Path("no_such_contract")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (an_unknown_contract, "there is no contract 'no_such_contract'. Name one of: grade_class, pass_fail"),
+        (
+            a_wrong_contract,
+            "line 42: columns.Absences.kind: give one of 'number', 'integer', 'boolean',",
+        ),
+        (a_contract_with_a_column_twice, "'Music' is there twice"),
+    ],
+)
+def test_a_bad_contract_is_named_with_its_line_and_nothing_is_changed(
+    tmp_path: Path, run: Run, make: Make, says: str
+) -> None:
+    home, place = tmp_path / "home", tmp_path / "place"
+    place.mkdir()
+    ended = run(home, "--contract", str(make(place)))
+    assert_refused(ended.code, ended.told, says)
+    assert not home.exists()
+
+
+def test_a_bad_grid_is_named_and_nothing_is_changed(tmp_path: Path, run: Run) -> None:
+    grid = written(tmp_path / "grid.yaml", "families: [{max_depth: 99, learning_rate: 0.1, n_estimators: 5}]")
+    ended = run(tmp_path / "home", "--grid", str(grid))
+    assert_refused(ended.code, ended.told, "families 1, max_depth")
+    assert not (tmp_path / "home").exists()

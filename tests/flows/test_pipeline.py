@@ -1,0 +1,89 @@
+"""The flow itself, on a real Prefect server: its stages, their artifacts, its states and exit codes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from flows.pipeline import grade_pipeline, main
+from flows.register import Registered
+from flows.settings import Settings
+from flows.support.prefect_server import prefect_server
+from flows.training.grid import Grid
+
+
+@pytest.fixture
+def grid_file(tmp_path: Path, small_grid: Grid) -> str:
+    """The session's grid as a file."""
+    path = tmp_path / "small.yaml"
+    path.write_text(small_grid.model_dump_json())
+    return str(path)
+
+
+@pytest.fixture
+def environment(
+    monkeypatch: pytest.MonkeyPatch, prefect_api: str, registered: Registered, settings: Settings
+) -> Iterator[None]:
+    """The environment of a person whose state folder holds the session's model as champion."""
+    assert registered.version == "1"
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    monkeypatch.setenv("GRADECAST_HOME", str(settings.home))
+    monkeypatch.setenv("GRADECAST_FOLDS", str(settings.folds))
+    monkeypatch.setenv("GRADECAST_JOBS", "1")
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):  # its end takes a second a flow
+        yield
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_pipeline_gives_what_each_stage_gave_and_shows_it(grid_file: str) -> None:
+    with prefect_server(Settings().home), get_client(sync_client=True) as client:
+        before = {artifact.id for artifact in client.read_artifacts()}
+        result = grade_pipeline("cohort://600", grid=grid_file)
+        artifacts = [artifact for artifact in client.read_artifacts() if artifact.id not in before]
+    assert (result.processed.rows, result.drift.verdict) == (600, "pass")
+    assert (result.registered.version, result.registered.promoted) == ("1", True)
+    assert result.trained.reused
+    shown = {artifact.key: str(artifact.data) for artifact in artifacts}
+    assert shown.keys() == {"process", "drift", "drift-columns", "train", "register"}
+    assert "600" in shown["process"]
+    assert "pass" in shown["drift"]
+    assert "logistic regression" in shown["train"]
+    assert "the first champion" in shown["register"]
+    assert "Absences" in shown["drift-columns"]
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_gates_stop_is_a_failed_state_named_stopped_with_its_reason(grid_file: str) -> None:
+    with prefect_server(Settings().home):
+        state = grade_pipeline(
+            "cohort://400?scenario=absences&strength=6",
+            grid=grid_file,
+            return_state=True,
+        )
+    assert (state.name, state.type.value) == ("Stopped", "FAILED")
+    assert "drift against champion 1" in state.message
+    assert "Absences" in state.message
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_command_ends_with_3_when_stopped(grid_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", "cohort://400?scenario=absences&strength=6", "--grid", grid_file]) == 3
+    assert "Stopped: drift against champion 1" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_command_ends_with_2_on_bad_input_found_in_a_stage(
+    tmp_path: Path, grid_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "header.csv").write_text("StudentID,Age\n1,2\n")
+    assert main(["--data", str(tmp_path / "header.csv"), "--grid", grid_file]) == 2
+    assert "Bad input: " in capsys.readouterr().out
+
+
+def test_the_command_ends_with_2_on_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--on-drift", "shrug"])
+    assert ended.value.code == 2
+    assert "choose from" in capsys.readouterr().err
