@@ -77,10 +77,12 @@ def test_a_model_that_is_not_worse_is_promoted_for_new_students_unless_it_must_w
     more = of_more_students.processed.train_rows - submission.processed.train_rows
     assert newer.figures["new_students"] == more
     assert desk.aliases() == {"champion": "2", "previous": "1"}
-    print(newer.reason)
+    assert newer.reason.startswith("not worse, and learned from")
     desk.clear()
     desk.seat(submission)
-    print(desk.register(replace(of_more_students, must_win=True), promotion_margin=0.5).reason)
+    kept = desk.register(replace(of_more_students, must_win=True), promotion_margin=0.5)
+    assert not kept.promoted
+    assert desk.aliases() == {"champion": "1", "challenger": "2"}
 
 
 def test_random_grades_never_make_a_champion(
