@@ -41,8 +41,9 @@ pipeline: setup ## Records in, champion out (DATA, CONTRACT, GRID; ARGS=--help s
 		$${GRID:+--grid "$$GRID"} $(ARGS)
 
 serve: $(SERVING_SET) ## Serve the champion on port 9696 (PORT)
-	@$(SERVING) -m serving.sync $${CONTRACT:+--contract "$$CONTRACT"} || true
-	@exec $(SERVING) -m gunicorn -c serving/gunicorn.conf.py
+	@if [ -n "$$CONTRACT" ]; then \
+		GRADECAST_MODEL_URI=$$($(SERVING) -m serving.sync --contract "$$CONTRACT" --uri) || exit 2; \
+		export GRADECAST_MODEL_URI; fi; exec $(SERVING) -m gunicorn -c serving/gunicorn.conf.py
 
 test: setup ## Run the tests (ARGS="-k word" for some)
 	@$(DEV) -m pytest $(ARGS)

@@ -8,10 +8,11 @@ import pandas as pd
 import xgboost
 
 from data import cohort
-from data.bundle import BOOSTER, MODEL, open_session
+from data.bundle import open_session
 from data.contract import Contract
 from data.features import feature_space
 from data.frames import matrix, target_index
+from data.manifest import BOOSTER, MODEL
 from flows.process import Processed
 from flows.reports.evidence import Evidence
 from flows.settings import Settings

@@ -9,8 +9,8 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
-from data.bundle import BOOSTER, MODEL
 from data.contract import Contract, load_contract
+from data.manifest import BOOSTER, MODEL
 from flows.process import Processed
 from flows.reports import artifacts
 from flows.reports.leaderboard import chosen_and_baselines

@@ -1,25 +1,49 @@
 """The application: `create_app` is what Gunicorn calls in each of its workers."""
 
-from contextlib import suppress
+import threading
 
-from flask import Flask
+from flask import Flask, request
 
-from data.bundle import BundleError
 from serving.api import api
+from serving.batch import batch
+from serving.docs import docs
+from serving.exposition import exposition
+from serving.health import health
+from serving.metrics import Metrics
+from serving.middleware import Middleware
+from serving.outcomes import outcomes
 from serving.predictor import CurrentPredictor
 from serving.problems import register_problems
+from serving.request_log import ExcInfo, RequestLog, log_error
 from serving.settings import Settings
+from serving.spool import Spool
+
+
+class Application(Flask):
+    """Flask that keeps what an unforeseen error was about, which may be a student, out of the log."""
+
+    def log_exception(self, exc_info: ExcInfo) -> None:
+        """Log the error's type and place."""
+        if exc_info[1] is not None:
+            log_error(exc_info[1], exc_info[2], request.environ.get("gradecast.request_id", ""))
 
 
 def create_app(config: Settings | None = None) -> Flask:
     """Make the application; with no model yet it starts all the same and says so."""
     settings = config or Settings.from_environment()
-    app = Flask(__name__)
+    app = Application(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.extensions["settings"] = settings
-    app.extensions["predictor"] = CurrentPredictor(settings.current_bundle)
-    app.register_blueprint(api)
+    app.extensions |= {
+        "settings": settings,
+        "predictor": CurrentPredictor(settings.current_bundle),
+        "metrics": Metrics(),
+        "spool": Spool(settings.spool),
+        "request_log": RequestLog(),
+        "batches": threading.BoundedSemaphore(settings.threads // 2),
+        "in_flight": lambda: 0,  # Gunicorn's worker puts its own count here
+    }
+    for routes in (api, batch, health, exposition, outcomes, docs):
+        app.register_blueprint(routes)
     register_problems(app)
-    with suppress(BundleError):  # said by /health/ready and by every answer
-        app.extensions["predictor"].get()
+    app.wsgi_app = Middleware(app, settings, app.extensions["metrics"])  # type: ignore[method-assign]
     return app

@@ -1,31 +1,43 @@
-"""A bundle on disk that answers validated records. Needs no registry."""
+"""A bundle on disk that answers validated records, and the one that is current. Needs no registry."""
 
+import logging
 import threading
+import time
 import uuid
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.bundle import Bundle, BundleError
-from data.records import Record, matrix_of
+from data.bundle import Bundle
+from data.manifest import MANIFEST, BundleError, digest
+from data.records import Record
+
+LOOK_SECONDS = 0.2
+RETRY_SECONDS = 5.0
 
 Answer = dict[str, Any]
+Seen = tuple[str, int, int]
+
+log = logging.getLogger("gradecast.predictor")
 
 
 class Predictor:
     """One verified bundle, and the version that its folder's name says."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a synced bundle, `VERSION-DIGEST`; raises BundleError."""
+        """Open a synced bundle, `VERSION-DIGEST` (of the manifest); raises BundleError."""
+        self.version, _, digits = folder.name.rpartition("-")
+        if (folder / MANIFEST).is_file() and not digest(folder / MANIFEST).startswith(digits):
+            raise BundleError(f"{MANIFEST}: the bytes are not those that were synced")
         self.bundle = Bundle.load(folder)
-        self.version = folder.name.rpartition("-")[0]
 
     def predict(self, records: list[Record], *, explain: bool = False) -> list[Answer]:
         """Return one answer a record, in order, with the reasons if wanted."""
         if not records:
             return []
-        matrix = matrix_of(records, self.bundle.contract)
+        matrix = self.bundle.matrix(records)
         answers = self.bundle.answers(self.bundle.probabilities(matrix))
         for answer in answers:
             answer |= {"model_version": self.version, "prediction_id": uuid.uuid4().hex}
@@ -44,20 +56,69 @@ class Predictor:
 
 
 class CurrentPredictor:
-    """The predictor of the current bundle, opened when it is first there."""
+    """The predictor of the bundle that a link points at; follows the link's switches by itself.
+
+    A thread looks at the link and opens what is new; requests go on with the last good bundle until
+    then, and see the new one by one assignment. Make it after the fork: threads do not survive one.
+    """
 
     def __init__(self, link: Path) -> None:
-        self._link, self._lock = link, threading.Lock()
+        self._link = link
+        self._seen: Seen | None = None
+        self._again = 0.0
         self._predictor: Predictor | None = None
+        self.problem: str | None = None
+        """Why the bundle that is current is not the one that answers."""
+        self.look()
+        stop = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(weakref.ref(self), stop), daemon=True)
+        weakref.finalize(self, _end, watcher, stop)
+        watcher.start()
 
     def get(self) -> Predictor:
-        """Return the predictor; raises BundleError while there is no bundle that can be used."""
-        with self._lock:
-            if self._predictor is None:
-                self._predictor = self._open()
-            return self._predictor
+        """Return the predictor; raises BundleError while there is no bundle that can be used.
 
-    def _open(self) -> Predictor:
-        if not self._link.exists():
-            raise BundleError("no model has been synced yet")
-        return Predictor(self._link.resolve())
+        Ask once a request: the next answer may come from another version.
+        """
+        predictor = self._predictor
+        if predictor is None:
+            raise BundleError(self.problem or "no model has been synced yet")
+        return predictor
+
+    def look(self) -> None:
+        """Open the current bundle if it is another one than before; on failure the last good one stays."""
+        seen = self._read_link()
+        if seen is None or (seen == self._seen and (not self.problem or time.monotonic() < self._again)):
+            return
+        self._seen = seen
+        try:
+            self._predictor = Predictor(self._link.with_name(seen[0]))
+        except Exception as error:
+            if str(error) != self.problem:
+                log.exception("bundle %s cannot be opened", seen[0])
+            self.problem, self._again = str(error), time.monotonic() + RETRY_SECONDS
+        else:
+            self.problem = None
+
+    def _read_link(self) -> Seen | None:
+        """Return what tells one current bundle from another: its name, and which folder has it."""
+        try:
+            name = self._link.readlink().name
+            folder = self._link.with_name(name).stat()
+        except OSError:  # nothing there, or between two states
+            return None
+        return name, folder.st_ino, folder.st_ctime_ns
+
+
+def _watch(reference: "weakref.ref[CurrentPredictor]", stop: threading.Event) -> None:
+    """Look until told to stop, or nobody holds the predictor any more."""
+    while not stop.wait(LOOK_SECONDS) and (current := reference()) is not None:
+        current.look()
+        del current
+
+
+def _end(watcher: threading.Thread, stop: threading.Event) -> None:
+    """Let a bundle that is being opened be opened before the interpreter goes."""
+    stop.set()
+    if watcher is not threading.current_thread():
+        watcher.join()

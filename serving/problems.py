@@ -13,29 +13,27 @@ Fault = Mapping[str, str | int]
 
 
 class Problem(Exception):
-    """A request that is refused: the status, what is wrong, and every broken field."""
+    """A request that is refused: the status, what is wrong, every broken field, and headers to add."""
 
-    def __init__(self, status: HTTPStatus, detail: str, errors: Sequence[Fault] = ()) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        errors: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.errors = status, detail, list(errors)
+        self.status, self.detail, self.errors, self.headers = status, detail, list(errors), headers or {}
 
 
 def register_problems(app: Flask) -> None:
     """Answer every error of an application as a problem."""
-    app.register_error_handler(Problem, lambda problem: _response(problem))
+    app.register_error_handler(Problem, lambda problem: problem_response(problem))
     app.register_error_handler(HTTPException, _from_http)
 
 
-def _from_http(error: HTTPException) -> Response:
-    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    response = _response(Problem(status, error.description or status.description))
-    response.headers.extend(
-        (name, value) for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")
-    )
-    return response
-
-
-def _response(problem: Problem) -> Response:
+def problem_response(problem: Problem) -> Response:
+    """Return a problem as application/problem+json."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": problem.status.phrase,
@@ -45,4 +43,15 @@ def _response(problem: Problem) -> Response:
     if problem.errors:
         body["errors"] = problem.errors
     # Not orjson: a field's name comes from the caller and may hold what UTF-8 cannot.
-    return Response(json.dumps(body), status=problem.status, mimetype="application/problem+json")
+    response = Response(json.dumps(body), status=problem.status, mimetype="application/problem+json")
+    response.headers.extend(problem.headers)
+    return response
+
+
+def _from_http(error: HTTPException) -> Response:
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    response = problem_response(Problem(status, error.description or status.description))
+    response.headers.extend(
+        (name, value) for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")
+    )
+    return response

@@ -2,72 +2,122 @@
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import BadInput
+from data.manifest import MANIFEST, BundleError
+from serving.registry_file import check_registry_file
 from serving.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+|latest))")
 TRAIN = "Train one with `make pipeline`, or name another in GRADECAST_MODEL_URI."
+QUIET = {  # read when MLflow is imported, or used; a registry that is away must not be waited for
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
 
 
 @dataclass(frozen=True)
-class Source:
-    """A bundle to serve and what its version is called: the registry's number, or `local`."""
+class Found:
+    """The model that is wanted: equal as long as it is the same one."""
 
     version: str
-    folder: Path
+    """The registry's number, or `local`."""
+    place: str
+    """A folder, or the address of the version's artifacts."""
+    made: tuple[int, ...]
+    """When the version or the folder's files were made."""
+    manifest_sha256: str | None
+    """What the registry says of the bundle's manifest; a folder has nobody to say it."""
 
 
-def find_source(settings: Settings) -> Source:
-    """Find the bundle that the settings name; raises BadInput where there is none."""
+def find(settings: Settings) -> Found:
+    """Find the model that the settings name, without fetching it; raises BadInput where there is none."""
     uri = settings.model_uri
     if not uri.startswith("models:"):
-        return _local(uri)
+        return _local(Path(uri.removeprefix("file://")))
     match = MODEL_URI.fullmatch(uri)
     if match is None:
         forms = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME/latest or a folder"
         raise BadInput(f"GRADECAST_MODEL_URI is {uri!r}.", remedy=f"Give it as {forms}.")
-    if not settings.tracking_uri and not settings.registry_file.exists():
-        raise BadInput(f"there is no registry yet at {settings.registry_file}.", remedy=TRAIN)
+    check_registry_file(settings.registry_uri)
     return _registered(settings, **match.groupdict())
 
 
-def _local(uri: str) -> Source:
-    folder = Path(uri.removeprefix("file://"))
-    if not folder.is_dir():
-        raise BadInput(f"GRADECAST_MODEL_URI is {uri!r}, and there is no such folder.", remedy=TRAIN)
-    return Source("local", folder)
-
-
-def _registered(settings: Settings, name: str, alias: str | None, version: str | None) -> Source:
-    for quiet in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY"):  # read when MLflow is imported
-        os.environ.setdefault(quiet, "true")
+def fetch(found: Found, settings: Settings, drafts: Path) -> Path:
+    """Copy a model's bundle into a folder for drafts; raises BadInput, or BundleError if it is none."""
+    if found.manifest_sha256 is None:
+        return _copy(Path(found.place), drafts / "bundle")
     import mlflow
     from mlflow.exceptions import MlflowException
 
     registry = settings.registry_uri
     try:
-        client = mlflow.MlflowClient(registry, registry)
-        number = _number(client, name, alias, version)
-        model = client.get_model_version_download_uri(name, number)
-        path = mlflow.artifacts.download_artifacts(f"{model}/artifacts/bundle", tracking_uri=registry)
+        got = mlflow.artifacts.download_artifacts(found.place, dst_path=str(drafts), tracking_uri=registry)
+    except (MlflowException, OSError) as error:
+        raise BadInput(f"version {found.version} cannot be fetched: {error}.", remedy=TRAIN) from error
+    return Path(got)
+
+
+def _local(folder: Path) -> Found:
+    try:
+        stats = [path.stat() for path in sorted(folder.iterdir())]
+    except OSError as error:
+        uri = f"GRADECAST_MODEL_URI is {str(folder)!r}"
+        raise BadInput(f"{uri}, and there is no such folder ({error.strerror}).", remedy=TRAIN) from error
+    made = tuple(part for stat in stats for part in (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return Found("local", str(folder.absolute()), made, None)
+
+
+def _copy(folder: Path, draft: Path) -> Path:
+    """Copy a bundle's files, and nothing else: a wrong address may be a folder of anything."""
+    if not (folder / MANIFEST).is_file():
+        raise BundleError(f"{folder}: no bundle there ({MANIFEST} is missing)")
+    draft.mkdir()
+    try:
+        for path in folder.iterdir():
+            if not path.is_file():
+                raise BundleError(f"{path}: a bundle holds files alone")
+            shutil.copyfile(path, draft / path.name)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be copied: {error}.") from error
+    return draft
+
+
+def _registered(settings: Settings, name: str, alias: str | None, version: str | None) -> Found:
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = mlflow.MlflowClient(settings.registry_uri, settings.registry_uri)
+        model = _version(client, name, alias, version)
+        place = client.get_model_version_download_uri(name, model.version)
     except (MlflowException, OSError) as error:
         raise BadInput(f"{settings.model_uri} cannot be had: {error}.", remedy=TRAIN) from error
-    return Source(number, Path(path))
+    sealed = model.tags.get("manifest_sha256")
+    if not sealed:
+        raise BadInput(f"version {model.version} of {name} has no manifest_sha256 tag.", remedy=TRAIN)
+    return Found(str(model.version), f"{place}/artifacts/bundle", (model.creation_timestamp,), sealed)
 
 
-def _number(client: "MlflowClient", name: str, alias: str | None, version: str | None) -> str:
+def _version(client: "MlflowClient", name: str, alias: str | None, version: str | None) -> "ModelVersion":
     if alias:
-        return str(client.get_model_version_by_alias(name, alias).version)
+        return client.get_model_version_by_alias(name, alias)
     if version != "latest":
-        return str(client.get_model_version(name, str(version)).version)
-    versions = [int(found.version) for found in client.search_model_versions(f"name = '{name}'")]
+        return client.get_model_version(name, str(version))
+    versions = client.search_model_versions(f"name = '{name}'")
     if not versions:
         raise BadInput(f"{name} has no version in the registry.", remedy=TRAIN)
-    return str(max(versions))
+    return max(versions, key=lambda found: int(found.version))

@@ -1,19 +1,15 @@
 """Every setting of the predictor, from the environment, in one place."""
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, SecretStr
+
+from data.log_settings import LogSettings
 
 
-class Settings(BaseModel):
+class Settings(LogSettings):
     """Settings of serving/; each field's alias is the environment variable it comes from."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    home: Path = Field(Path("var"), alias="GRADECAST_HOME", description="Folder of all state")
     model_uri: str = Field(
         "models:/grade-class@champion",
         alias="GRADECAST_MODEL_URI",
@@ -25,17 +21,39 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", alias="GRADECAST_HOST", description="Address that the predictor binds to")
     port: int = Field(9696, alias="PORT", ge=0, le=65535, description="Port that the predictor binds to")
     workers: int = Field(2, alias="WEB_CONCURRENCY", ge=1, description="Processes that answer requests")
+    threads: int = Field(
+        4, alias="GRADECAST_THREADS", ge=2, description="Requests that a worker runs at once"
+    )
+    api_key: SecretStr | None = Field(
+        None, alias="GRADECAST_API_KEY", description="Bearer token that requests must bring"
+    )
+    allow_no_key: bool = Field(
+        False, alias="GRADECAST_ALLOW_NO_KEY", description="Bind to other than loopback without a key"
+    )
+    sync_seconds: float = Field(
+        2, alias="GRADECAST_SYNC_SECONDS", gt=0, description="Seconds between two looks at the registry"
+    )
+    max_in_flight: int = Field(
+        100,
+        alias="GRADECAST_MAX_IN_FLIGHT",
+        ge=1,
+        description="Requests of a worker, waiting ones too; more are shed",
+    )
+    request_seconds: float = Field(
+        30,
+        alias="GRADECAST_REQUEST_SECONDS",
+        gt=0,
+        description="Seconds in which a request must have come in",
+    )
     max_records: int = Field(
         1_000, alias="GRADECAST_MAX_RECORDS", ge=1, description="Most records of one request"
     )
     max_body_bytes: int = Field(
         4_000_000, alias="GRADECAST_MAX_BODY_BYTES", ge=1, description="Largest body of one request"
     )
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings; an empty variable counts as not set. Raises pydantic's ValidationError."""
-        return cls.model_validate({name: value for name, value in environment.items() if value})
+    max_batch_bytes: int = Field(
+        1_000_000_000, alias="GRADECAST_MAX_BATCH_BYTES", ge=1, description="Largest CSV of one batch"
+    )
 
     @property
     def bundles(self) -> Path:
@@ -46,6 +64,11 @@ class Settings(BaseModel):
     def current_bundle(self) -> Path:
         """Link to the bundle that is served."""
         return self.bundles / "current"
+
+    @property
+    def metrics_folder(self) -> Path:
+        """Folder in which the workers' counters meet."""
+        return self.home / "metrics"
 
     @property
     def registry_file(self) -> Path:

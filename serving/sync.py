@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.bundle import MANIFEST, Bundle, BundleError, digest, read_manifest
 from data.contract import load_contract
 from data.errors import BadInput
-from serving.registry import Source, find_source
+from data.manifest import MANIFEST, BundleError, digest, read_manifest
+from serving.registry import Found, fetch, find
 from serving.settings import Settings
+from serving.trial import try_bundle
 
 DIGITS = 12  # of the manifest's SHA-256, which covers every other file's
 
@@ -28,14 +29,26 @@ def sync(settings: Settings) -> Path:
         BadInput: there is no such model; says what to do.
         BundleError: its bytes are not those that were registered, or it does not answer its examples.
     """
-    source = find_source(settings)
-    final = settings.bundles.absolute() / f"{source.version}-{_digest(source.folder)}"
-    with _drafts(final.parent) as drafts:
-        if not _is_whole(final):
-            _copy(source, drafts / "bundle", final)
-        link = drafts / "link"
-        link.symlink_to(final.name)
-        link.replace(settings.current_bundle)
+    return bring(find(settings), settings)
+
+
+def bring(found: Found, settings: Settings) -> Path:
+    """Fetch, verify and try the model that was found, make it current, and return its folder.
+
+    Raises as `sync` does. The bundle that was current before is kept, older ones are removed.
+    """
+    bundles = settings.bundles.absolute()
+    with _drafts(bundles) as drafts:
+        draft = fetch(found, settings, drafts)
+        try:
+            final = bundles / f"{found.version}-{_verify(draft, found.manifest_sha256)[:DIGITS]}"
+            if not _is_whole(final):
+                try_bundle(draft)
+                _put(draft, final)
+        except BundleError as error:
+            where = str(error).replace(f"{draft}/", "").replace(f"{draft}: ", "")
+            raise BundleError(f"version {found.version} was refused: {where}") from error
+        _switch(final, settings.current_bundle, drafts / "link")
     return final
 
 
@@ -43,14 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Sync once; exit 0 when the model is current, 1 when it is refused, 2 when there is none."""
     parser = argparse.ArgumentParser(prog="python -m serving.sync", description=__doc__)
     parser.add_argument("--contract", help="serve the champion of this contract (name or path)")
+    parser.add_argument("--uri", action="store_true", help="say which model it would be, and sync nothing")
     given = parser.parse_args(arguments)
     settings = Settings.from_environment()
     try:
         if given.contract:
             uri = f"models:/{load_contract(given.contract).model_name}@champion"
             settings = settings.model_copy(update={"model_uri": uri})
+        if given.uri:
+            print(settings.model_uri)
+            return 0
         folder = sync(settings)
-    except (BadInput, BundleError) as error:
+    except (BadInput, BundleError, OSError) as error:
         kept = " The last good model is served on." if settings.current_bundle.exists() else ""
         print(f"sync: {error}{kept}", file=sys.stderr)
         return 2 if isinstance(error, BadInput) else 1
@@ -58,26 +75,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _digest(folder: Path) -> str:
-    if not (folder / MANIFEST).is_file():
-        raise BundleError(f"{folder}: no bundle there ({MANIFEST} is missing)")
-    return digest(folder / MANIFEST)[:DIGITS]
+def _verify(draft: Path, sealed: str | None) -> str:
+    """Return the digest of a bundle's manifest; raises BundleError unless every byte is as registered."""
+    if not (draft / MANIFEST).is_file():
+        raise BundleError(f"no bundle there ({MANIFEST} is missing)")
+    found = digest(draft / MANIFEST)
+    if sealed is not None and found != sealed:
+        raise BundleError(f"{MANIFEST}: the bytes are not those that were registered")
+    read_manifest(draft)
+    return found
 
 
 def _is_whole(folder: Path) -> bool:
+    """Tell whether a bundle that was tried before is there, with every byte as it was then."""
     try:
-        read_manifest(folder)
+        return _verify(folder, None).startswith(folder.name.rpartition("-")[2])
     except BundleError:
-        shutil.rmtree(folder, ignore_errors=True)
         return False
-    return True
 
 
-def _copy(source: Source, draft: Path, final: Path) -> None:
-    """Copy a bundle, check the copy, and only then give it its name."""
-    shutil.copytree(source.folder, draft)
-    Bundle.load(draft).check()
+def _put(draft: Path, final: Path) -> None:
+    """Give a bundle that passed its name; one that was damaged on disk makes room for it."""
+    if final.exists():
+        final.rename(draft.with_name("damaged"))
     draft.rename(final)
+
+
+def _switch(final: Path, current: Path, link: Path) -> None:
+    """Point the link at a bundle in one step, then remove all but it and the one before."""
+    before = current.readlink().name if current.is_symlink() else None
+    link.symlink_to(final.name)
+    link.replace(current)
+    if before in (None, final.name):
+        return
+    for folder in final.parent.glob(f"*-{'[0-9a-f]' * DIGITS}"):
+        if folder.name not in (before, final.name):
+            shutil.rmtree(folder)
 
 
 @contextmanager
@@ -92,7 +125,7 @@ def _drafts(bundles: Path) -> Iterator[Path]:
         try:
             yield drafts
         finally:
-            shutil.rmtree(drafts)
+            shutil.rmtree(drafts, ignore_errors=True)
 
 
 if __name__ == "__main__":

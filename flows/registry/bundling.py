@@ -8,11 +8,22 @@ from typing import Any
 
 import pandas as pd
 
-from data.bundle import BOOSTER, CARD, CONTRACT, EXAMPLES, FILES, MANIFEST, MODEL, REFERENCE, Manifest, digest
 from data.contract import Contract
 from data.contract_file import find_contract
 from data.features import feature_space
 from data.frames import matrix, to_records
+from data.manifest import (
+    BOOSTER,
+    CARD,
+    CONTRACT,
+    EXAMPLES,
+    FILES,
+    MANIFEST,
+    MODEL,
+    REFERENCE,
+    Manifest,
+    digest,
+)
 from data.storage import OWN, as_stored
 from flows.registry.champion import TRAINED
 from flows.registry.submission import Submission

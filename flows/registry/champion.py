@@ -9,8 +9,9 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from data.bundle import REFERENCE, Bundle, BundleError
+from data.bundle import Bundle
 from data.errors import Stopped
+from data.manifest import REFERENCE, BundleError
 from data.storage import read_frame
 from flows.registry.store import CHAMPION, version_of_alias
 

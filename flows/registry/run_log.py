@@ -13,9 +13,9 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
 
-from data.bundle import CARD, CONTRACT, MANIFEST, digest
 from data.columns import Kind
 from data.contract import Contract
+from data.manifest import CARD, CONTRACT, MANIFEST, digest
 from data.pyfunc import ARTIFACT
 from data.storage import as_stored
 from flows.registry.champion import TRAINED

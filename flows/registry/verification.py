@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import xgboost
 
-from data.bundle import BOOSTER, MODEL, TOLERANCE, BundleError, open_session
+from data.bundle import TOLERANCE, open_session
+from data.manifest import BOOSTER, MODEL, BundleError
 from flows.support.fingerprint import ROOT
 from flows.training.heads import Head
 from flows.training.onnx_export import parity

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.bundle import EXAMPLES, Bundle
+from data.bundle import Bundle
 from data.contract import Contract
+from data.manifest import EXAMPLES
 from tests.contract.tiny import contract_of
 
 

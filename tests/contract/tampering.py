@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data.bundle import MANIFEST, digest
+from data.manifest import MANIFEST, digest
 
 Edit = Callable[[dict[str, Any]], object]
 

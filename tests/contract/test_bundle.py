@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data.bundle import CARD, CONTRACT, FILES, MANIFEST, MODEL, Bundle, BundleError, digest, read_manifest
+from data.bundle import Bundle
+from data.manifest import CARD, CONTRACT, FILES, MANIFEST, MODEL, BundleError, digest, read_manifest
 from tests.contract.tampering import Edit, rewrite, seal
 
 

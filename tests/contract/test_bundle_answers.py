@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.bundle import EXAMPLES, MODEL, Bundle, BundleError
+from data.bundle import Bundle
 from data.contract import Contract
+from data.manifest import EXAMPLES, MODEL, BundleError
 from tests.contract.tampering import Edit, rewrite, seal
 
 

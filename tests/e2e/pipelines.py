@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -49,7 +49,8 @@ class Running:
 
     def kill(self) -> None:
         """End it as `kill -9` or the out-of-memory killer does, with the processes that it started."""
-        os.killpg(self.process.pid or 0, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ended by itself just now
+            os.killpg(self.process.pid or 0, signal.SIGKILL)
         self.process.join()
 
     def kill_when(self, reached: Callable[[], bool]) -> bool:

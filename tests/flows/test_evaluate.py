@@ -5,9 +5,9 @@ import onnxruntime
 import pytest
 
 from data import cohort
-from data.bundle import MODEL
 from data.contract import Contract
 from data.frames import matrix, target_index
+from data.manifest import MODEL
 from data.sources import CohortPlan, read_records
 from data.storage import write_frame
 from flows.evaluate import bayes_limit, published_accuracy

@@ -1,19 +1,28 @@
 """serving.sync: from a registry or a folder to a verified bundle on disk."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from data.bundle import MODEL, BundleError
 from data.errors import BadInput
+from data.manifest import MODEL, BundleError
 from flows.register import Registered
 from flows.settings import Settings as FlowSettings
 from serving.settings import Settings
 from serving.sync import main, sync
+from tests.serving.running import PYTHON
+from tests.serving.variants import copy_registry
 
 Make = Callable[..., Settings]
+
+
+@pytest.fixture(autouse=True)
+def serving_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let bundles be tried in the environment that `make serve` runs in."""
+    monkeypatch.setattr(sys, "executable", PYTHON)
 
 
 @pytest.fixture
@@ -138,3 +147,36 @@ def test_the_command_says_what_went_wrong_in_one_line_and_exits_2(
     monkeypatch.setenv("GRADECAST_HOME", str(tmp_path))
     assert main(["--contract", "pass_fail"]) == 2
     assert capsys.readouterr().err.startswith("sync: there is no registry yet")
+
+
+@pytest.mark.parametrize(
+    ("given", "uri"),
+    [
+        ([], "models:/grade-class@champion"),
+        (["--contract", "pass_fail"], "models:/pass-fail@champion"),
+    ],
+)
+def test_the_command_says_which_model_it_would_be(
+    given: list[str], uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*given, "--uri"]) == 0
+    assert capsys.readouterr().out == f"{uri}\n"
+
+
+def test_a_folder_that_is_no_bundle_is_not_copied(tmp_path: Path, settings_for: Make) -> None:
+    (tmp_path / "anything").mkdir()
+    (tmp_path / "anything" / "large.bin").write_bytes(b"x")
+    wanted = settings_for(GRADECAST_HOME=tmp_path / "home", GRADECAST_MODEL_URI=tmp_path / "anything")
+    with pytest.raises(BundleError, match=r"no bundle there \(manifest.json is missing\)"):
+        sync(wanted)
+
+
+def test_a_version_that_nobody_sealed_is_refused(
+    tmp_path: Path, settings: FlowSettings, registered: Registered, settings_for: Make
+) -> None:
+    shelf = copy_registry(settings.home / "mlflow.db", tmp_path)
+    version = shelf.client.create_model_version("grade-class", tmp_path.as_uri()).version
+    uri = f"models:/grade-class/{version}"
+    wanted = settings_for(GRADECAST_HOME=tmp_path, MLFLOW_TRACKING_URI=shelf.uri, GRADECAST_MODEL_URI=uri)
+    with pytest.raises(BadInput, match="has no manifest_sha256 tag"):
+        sync(wanted)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from mlflow import MlflowClient
 
-from data.bundle import MODEL
 from data.errors import Stopped
+from data.manifest import MODEL
 from flows.register import Registered
 from flows.registry.champion import load_champion
 from flows.registry.store import version_of_alias

@@ -8,9 +8,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from data import cohort
-from data.bundle import MANIFEST, digest
 from data.contract import Contract
 from data.frames import matrix, parse
+from data.manifest import MANIFEST, digest
 from flows.register import Registered
 from flows.registry.champion import load_champion
 from flows.registry.signature import model_signature

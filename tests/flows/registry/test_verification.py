@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data.bundle import BOOSTER, CARD, EXAMPLES, MANIFEST, MODEL, BundleError, digest
+from data.manifest import BOOSTER, CARD, EXAMPLES, MANIFEST, MODEL, BundleError, digest
 from flows.registry import verification
 from flows.registry.bundling import make_bundle
 from flows.registry.submission import Submission

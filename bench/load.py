@@ -1,0 +1,107 @@
+"""Load on one route: wrk if it is installed, else a small client of our own, slower than the servers."""
+
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+CONNECTIONS = 16
+
+
+def say_what_loads() -> None:
+    """Tell which client makes the load."""
+    if shutil.which("wrk"):
+        print(f"load: wrk, {CONNECTIONS} connections, on the same machine")
+    else:
+        print(
+            "load: wrk is missing (apt-get install wrk); our own Python client is slower than the servers,\n"
+            "so that ratios come out nearer to 1 than they are."
+        )
+
+
+def requests_per_second(address: str, body: bytes, seconds: float) -> float:
+    """POST a JSON body again and again, and return how many answers of status 200 came in a second."""
+    if shutil.which("wrk"):
+        return _wrk(address, body, seconds)
+    return _own(address, body, seconds)
+
+
+def median_rates(
+    addresses: dict[str, str], body: dict[str, bytes], rounds: int, seconds: float
+) -> dict[str, float]:
+    """Return each address's median rate over interleaved rounds."""
+    rates: dict[str, list[float]] = {name: [] for name in addresses}
+    for number in range(rounds):
+        for name, address in addresses.items():
+            rates[name].append(requests_per_second(address, body[name], seconds))
+        told = ", ".join(f"{name} {found[-1]:,.0f}/s" for name, found in rates.items())
+        print(f"  round {number + 1}: {told}", file=sys.stderr)
+    return {name: statistics.median(found) for name, found in rates.items()}
+
+
+def _wrk(address: str, body: bytes, seconds: float) -> float:
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write('wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n')
+        script.write(f"wrk.body = [==[{body.decode()}]==]\n")
+        script.flush()
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-s", script.name, address]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    if failed:
+        raise RuntimeError(f"{address}: {failed[1]} requests were not answered with 200")
+    return float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
+
+
+def _own(address: str, body: bytes, seconds: float) -> float:
+    counts: list[int] = []
+    threads = [
+        threading.Thread(target=_ask_until, args=(address, body, time.monotonic() + seconds, counts))
+        for _ in range(CONNECTIONS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / seconds
+
+
+def _ask_until(address: str, body: bytes, end: float, counts: list[int]) -> None:
+    where = urlsplit(address)
+    request = (
+        f"POST {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    count = 0
+    with socket.create_connection((where.hostname or "", where.port or 80)) as connection:
+        while time.monotonic() < end:
+            connection.sendall(request)
+            if not connection.recv(65_536).startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(f"{address}: not answered with 200")
+            count += 1
+    counts.append(count)
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def process_tree(root: int) -> list[int]:
+    """Return the ids of a process's children, and of theirs."""
+    children = Path(f"/proc/{root}/task/{root}/children").read_text().split()
+    return [found for child in map(int, children) for found in (child, *process_tree(child))]
+
+
+def resident_megabytes(process: int) -> float:
+    """Return what a process holds in memory."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024

@@ -1,0 +1,115 @@
+"""The entries of the prediction log: what a worker writes down of each forecast and of each outcome."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field, FiniteFloat, TypeAdapter
+from typing_extensions import TypedDict
+
+from data.contract import Contract
+from data.ids import canonical_text, pseudonym, record_id
+from data.records import Record
+
+Entry = dict[str, Any]
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Prediction(TypedDict):
+    """A forecast: what was asked, what was answered, by which version, when. Reasons are left out."""
+
+    kind: Literal["prediction"]
+    at: AwareDatetime
+    contract: str
+    student: Hex | None
+    record: dict[str, Any]
+    prediction_id: Hex
+    model_version: str
+    grade_class: str
+    grade_class_index: Annotated[int, Field(ge=0, lt=1_000)]
+    probabilities: dict[str, FiniteFloat]
+    at_risk: FiniteFloat
+    grade_set: list[str]
+
+
+class Outcome(TypedDict):
+    """A grade that came later, of one forecast or of a student."""
+
+    kind: Literal["outcome"]
+    outcome_id: Hex
+    at: AwareDatetime
+    contract: str
+    prediction_id: Hex | None
+    student: Hex | None
+    outcome: str
+    outcome_index: Annotated[int, Field(ge=0, lt=1_000)]
+    score: FiniteFloat | None
+
+
+_adapter: TypeAdapter[Prediction | Outcome] = TypeAdapter(
+    Annotated[Prediction | Outcome, Field(discriminator="kind")]
+)
+
+
+def read_entry(line: bytes) -> Prediction | Outcome:
+    """Read what an entry's line must hold, and nothing else; raises pydantic's ValidationError."""
+    return _adapter.validate_json(line)
+
+
+def prediction_entries(
+    records: Sequence[Record], answers: Sequence[Entry], contract: Contract, key: str
+) -> list[Entry]:
+    """Return one entry for each answered record: the student's pseudonym, never the id."""
+    at = datetime.now(UTC)
+    return [
+        {
+            "kind": "prediction",
+            "at": at,
+            "contract": contract.name,
+            "student": student_of(record, contract, key),
+            "record": _without_id(record, contract),
+            **answer,
+        }
+        for record, answer in zip(records, answers, strict=True)
+    ]
+
+
+def outcome_entries(outcomes: Iterable[Entry], contract: Contract, key: str) -> list[Entry]:
+    """Return one entry for each outcome that `data.outcomes` has validated."""
+    at = datetime.now(UTC)
+    return [
+        {
+            "kind": "outcome",
+            "outcome_id": uuid.uuid4().hex,
+            "at": at,
+            "contract": contract.name,
+            "prediction_id": outcome["prediction_id"],
+            "student": pseudonym(outcome["student"], key) if outcome["student"] else None,
+            "outcome": outcome["outcome"],
+            "outcome_index": contract.target.labels.index(outcome["outcome"]),
+            "score": outcome["score"],
+        }
+        for outcome in outcomes
+    ]
+
+
+def _without_id(record: Record, contract: Contract) -> Record:
+    if contract.id is None or contract.id.name not in record:
+        return record
+    rest = record.copy()
+    del rest[contract.id.name]
+    return rest
+
+
+def student_of(record: Record, contract: Contract, key: str) -> str | None:
+    """Return the pseudonym of a validated record's student; None where it has no id.
+
+    Under a contract without ids it is that of the canonical row, as `data.students` has it.
+    """
+    if contract.id is None:
+        return pseudonym(
+            record_id([canonical_text(record.get(column.name)) for column in contract.asked]), key
+        )
+    student = record.get(contract.id.name)
+    return pseudonym(student, key) if student else None

@@ -1,0 +1,64 @@
+"""The bundle's format: its files, and the manifest that holds the SHA-256 of each."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+MANIFEST = "manifest.json"
+CONTRACT, MODEL, BOOSTER, CARD = "contract.yaml", "model.onnx", "booster.ubj", "card.md"
+REFERENCE, EXAMPLES = "reference.csv", "examples.json"
+FILES = (CONTRACT, MODEL, BOOSTER, CARD, REFERENCE, EXAMPLES)
+
+
+class BundleError(RuntimeError):
+    """A bundle that must not be used: says which file is wrong and how."""
+
+
+class Manifest(BaseModel):
+    """What a bundle says of itself; `files` holds the SHA-256 of every other file in the folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    contract: str
+    fingerprint: str
+    created: str
+    git_commit: str
+    labels: tuple[str, ...]
+    head: dict[str, Any]
+    set_thresholds: tuple[float, ...]
+    unit: str
+    metrics: dict[str, float | None]
+    training: dict[str, Any]
+    files: dict[str, str]
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a bundle's manifest and check every digest; raises BundleError naming the file."""
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise BundleError(f"{folder / MANIFEST}: no readable manifest: {error}") from error
+    present = {path.name for path in folder.iterdir()} - {MANIFEST}
+    if present != set(manifest.files) or not present >= set(FILES):
+        odd = ", ".join(sorted(present ^ (set(manifest.files) | set(FILES))))
+        raise BundleError(f"{folder}: files missing, or not in the manifest: {odd or 'see the manifest'}")
+    for name in manifest.files:
+        verified(folder / name, manifest)
+    return manifest
+
+
+def verified(path: Path, manifest: Manifest) -> bytes:
+    """Read a file of a bundle; raises BundleError where its bytes are not those of the manifest."""
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != manifest.files[path.name]:
+        raise BundleError(f"{path}: the bytes are not those that were registered")
+    return content

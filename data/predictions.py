@@ -1,0 +1,118 @@
+"""The log of answered predictions and of the outcomes that came later, for people and for the monitor.
+
+`python -m data.predictions list [ID]` shows what is kept, of all or of one student; `erase ID` removes a
+student from the database and the spool; `purge` removes what is older than GRADECAST_RETENTION_DAYS.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from data.columns import Kind
+from data.contract import load_contract
+from data.erasure import erase, purge
+from data.errors import BadInput
+from data.ids import PUBLIC_KEY, canonical_id, pseudonym
+from data.log_reading import count_outcomes, read_log, summary
+from data.log_settings import LogSettings
+from data.log_tables import create_tables, open_log
+from data.spool import backlog
+
+__all__ = ["create_tables", "erase", "main", "open_log", "purge", "read_log"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; exit 0 when it is done, 1 when the database is away, 2 for bad usage."""
+    given = _parser().parse_args(arguments)
+    settings = LogSettings.from_environment()
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        engine = open_log(settings.database_url)
+        with engine.connect() as connection:
+            create_tables(connection)
+        print(given.command(given, settings, engine), end="")
+    except BadInput as error:
+        print(f"predictions: {error}", file=sys.stderr)
+        return 2
+    except sa.exc.SQLAlchemyError as error:
+        where = sa.make_url(settings.database_url).render_as_string(hide_password=True)
+        print(
+            f"predictions: {where}: {getattr(error, 'orig', error)}. Nothing is lost: try again.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m data.predictions", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    show = commands.add_parser("list", help="show what is kept, in all or of one student")
+    show.add_argument("id", nargs="?", help="the student's id, as the school writes it")
+    gone = commands.add_parser("erase", help="remove a student from the database and the spool")
+    which = gone.add_mutually_exclusive_group(required=True)
+    which.add_argument("id", nargs="?", help="the student's id, as the school writes it")
+    which.add_argument("--prediction", help="or the id of a forecast, for a student without an id")
+    for command in (show, gone):
+        command.add_argument("--contract", default="grade_class", help="contract of the id (name or path)")
+    old = commands.add_parser("purge", help="remove what is older than GRADECAST_RETENTION_DAYS")
+    old.add_argument("--days", type=int, help="older than so many days instead")
+    for command, run in ((show, _list), (gone, _erase), (old, _purge)):
+        command.set_defaults(command=run)
+    return parser
+
+
+def _list(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) -> str:
+    if given.id is not None:
+        student = _student(given, settings)
+        rows = read_log(engine, load_contract(given.contract).name, student=student)
+        return "".join(f"{json.dumps(row, default=str)}\n" for row in rows)
+    lines = [_line_of(row) for row in summary(engine)] or ["no predictions yet"]
+    waiting = backlog(settings.home)
+    lines.append(f"{count_outcomes(engine)} outcomes")
+    lines.append(f"{waiting.bytes} bytes wait in the spool, the oldest for {waiting.oldest_seconds:.0f} s")
+    return "\n".join(lines) + "\n"
+
+
+def _erase(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) -> str:
+    removed = erase(engine, settings.spool, given.prediction or _student(given, settings))
+    rows = f"{removed.predictions} predictions and {removed.outcomes} outcomes from the database"
+    return f"erased: {rows}, {removed.spooled} entries from the spool\n"
+
+
+def _purge(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) -> str:
+    days = settings.retention_days if given.days is None else given.days
+    if days <= 0:
+        return "nothing is purged: GRADECAST_RETENTION_DAYS is 0\n"
+    removed = purge(engine, settings.spool, days)
+    return (
+        f"purged: {removed.predictions} predictions and {removed.outcomes} outcomes older than {days} days\n"
+    )
+
+
+def _student(given: argparse.Namespace, settings: LogSettings) -> str:
+    """Return the pseudonym of the id that was given."""
+    column = load_contract(given.contract).id
+    student = canonical_id(given.id, whole=column is not None and column.kind is Kind.INTEGER)
+    if not student:
+        raise BadInput(f"{given.id!r} is no id.", remedy="Give it as the school writes it.")
+    if settings.id_key == PUBLIC_KEY:
+        print(
+            "predictions: GRADECAST_ID_KEY is not set: ids are hashed with the public default.",
+            file=sys.stderr,
+        )
+    return pseudonym(student, settings.id_key)
+
+
+def _line_of(row: dict[str, Any]) -> str:
+    first, last = (f"{row[name]:%Y-%m-%d %H:%M}" for name in ("first", "last"))
+    name = f"{row['contract']} version {row['model_version']}"
+    return f"{name}: {row['predictions']} predictions, {first} to {last} UTC"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

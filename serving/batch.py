@@ -1,0 +1,128 @@
+"""POST /predict/batch: a CSV in, the same rows in the same order out, forecasts beside them.
+
+The file is read twice. The first pass only checks, so that a file that cannot be read is refused as a
+whole and the number of bad rows is known for the header; the second answers and streams, two
+thousand rows at a time, written down before they are sent. Memory does not grow with the file.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import ExitStack, closing
+from http import HTTPStatus
+from itertools import chain
+from typing import BinaryIO, cast
+
+import orjson
+from flask import Blueprint, Response, current_app, request
+
+from serving.api import ready_predictor, write_down
+from serving.cells import RowReader
+from serving.metrics import Metrics
+from serving.predictor import Predictor
+from serving.problems import Problem
+from serving.scoring import Scorer, added_columns
+from serving.settings import Settings
+from serving.sheet import BOM, LINE_END, Row, Sheet, check_header, quoted
+from serving.spool import Spool
+
+CSV_TYPES = ("text/csv", "application/csv")
+FORM = "multipart/form-data"
+CHUNK = 2_000  # rows
+IN_MEMORY = 1_000_000  # bytes of a file that need no disk
+ROWS, BAD_ROWS = "X-Row-Count", "X-Error-Count"
+
+batch = Blueprint("batch", __name__)
+
+
+@batch.post("/predict/batch")
+def predict_batch() -> Response:
+    """Forecast every row of a CSV, sent as the body or as the form's `file`."""
+    extensions = current_app.extensions
+    settings: Settings = extensions["settings"]
+    predictor = ready_predictor(extensions["predictor"])
+    with ExitStack() as resources:
+        if not extensions["batches"].acquire(blocking=False):
+            detail = "As many files are being answered as can be; ask again in half a minute."
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), {"Retry-After": "30"})
+        resources.callback(extensions["batches"].release)
+        sheet = Sheet(resources.enter_context(_received(settings)))
+        scoring = Scoring(sheet, predictor, settings, extensions["spool"], extensions["metrics"])
+        counts = scoring.count()
+        pieces = scoring.pieces(resources.pop_all())
+        first = next(pieces) + next(pieces, b"")  # while it can still be refused, as by a full disk
+        response = Response(chain([first], pieces), mimetype="text/csv", headers=counts)
+        response.call_on_close(pieces.close)
+        return response
+
+
+class Scoring:
+    """One file on its way through one model."""
+
+    def __init__(
+        self, sheet: Sheet, predictor: Predictor, settings: Settings, spool: Spool, metrics: Metrics
+    ) -> None:
+        """Check the header; raises Problem 422."""
+        self._contract = predictor.bundle.contract
+        self._added = added_columns(self._contract.target.labels)
+        check_header(sheet.header, self._contract, self._added)
+        self._sheet = sheet
+        self._spool, self._metrics = spool, metrics
+        self._scorer = Scorer(predictor, sheet.delimiter, settings.id_key)
+        self._reader = RowReader(sheet.header, self._contract)
+
+    def count(self) -> dict[str, str]:
+        """Read the file to its end and return the headers that say how many rows there are, and bad ones."""
+        rows = bad = 0
+        for chunk in self._sheet.chunks(CHUNK):
+            rows += len(chunk)
+            bad += sum(map(bool, self._reader.errors(chunk)))
+        return {ROWS: str(rows), BAD_ROWS: str(bad)}
+
+    def pieces(self, resources: ExitStack) -> Generator[bytes]:
+        """Yield the answer, the header and then the rows, and let the resources go at its end."""
+        start = BOM if self._sheet.bom else b""
+        with resources, closing(self._sheet.chunks(CHUNK)) as chunks:
+            yield start + self._lines([self._sheet.header], [self._sheet.delimiter.join(self._added)])
+            for chunk in chunks:
+                yield self._answer(chunk)
+
+    def _answer(self, chunk: list[Row]) -> bytes:
+        records, errors = self._reader.read(chunk)
+        scored = self._scorer.score(records)
+        if scored.lines:
+            write_down(self._spool, [orjson.Fragment(scored.lines)])
+        self._metrics.scored(len(records), len(chunk) - len(records))
+        self._metrics.predicted(scored.classes, scored.at_risk)
+        if len(records) == len(chunk):
+            return self._lines(chunk, scored.cells)
+        width, delimiter, cells = len(self._sheet.header), self._sheet.delimiter, iter(scored.cells)
+        empty = delimiter * (len(self._added) - 1)
+        added = [empty + quoted(error, delimiter) if error else next(cells) for error in errors]
+        return self._lines([[*row[:width], *[""] * (width - len(row))] for row in chunk], added)
+
+    def _lines(self, rows: list[Row], added: list[str]) -> bytes:
+        """Return rows with what is added to them."""
+        between, pairs = self._sheet.delimiter, zip(self._sheet.joined(rows), added, strict=True)
+        return "".join([f"{row}{between}{more}{LINE_END}" for row, more in pairs]).encode()
+
+
+def _received(settings: Settings) -> BinaryIO:
+    """Return the whole file, on disk where it is large; raises Problem 400 or 415."""
+    request.max_content_length = settings.max_batch_bytes
+    connection = request.environ.get("gunicorn.socket")
+    if connection is not None:  # as long as bytes go to and fro it may take its time
+        connection.settimeout(settings.request_seconds)
+    if request.mimetype == FORM:
+        upload = request.files.get("file")
+        if upload is None:
+            raise Problem(HTTPStatus.BAD_REQUEST, "The form has no `file`.")
+        return cast(BinaryIO, upload.stream)
+    if request.mimetype not in CSV_TYPES:
+        detail = "Send the file as text/csv, or as `file` of a multipart/form-data form."
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+    with ExitStack() as ours:
+        file = ours.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY))
+        shutil.copyfileobj(request.stream, file)
+        ours.pop_all()
+    return cast(BinaryIO, file)

@@ -1,0 +1,108 @@
+"""Bring the spool into the log's database: one process beside the workers, `python -m serving.drain`.
+
+It may be killed at any moment: what it had inserted and not yet removed from the spool is met again, and
+ignored by its id. While the database is away or locked, the spool keeps it all.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from data.draining import drain
+from data.erasure import purge
+from data.errors import BadInput
+from data.ids import PUBLIC_KEY
+from data.log_settings import LogSettings
+from data.log_tables import create_tables, open_log
+
+INTERVAL = 0.5  # seconds between two looks at the spool
+LONGEST_PAUSE = 5.0  # seconds between two tries while the database is away
+PATIENCE = 1.0  # seconds for a locked database, at each try
+PURGE_EVERY = 3_600.0  # seconds
+NICENESS = 5  # answers come first
+
+log = logging.getLogger("gradecast.drain")
+
+
+class Drainer:
+    """Drains and purges, and says once when it cannot and once when it can again."""
+
+    def __init__(self, settings: LogSettings) -> None:
+        """Raises BadInput where the log's URL cannot be used."""
+        self._settings, self._engine = settings, open_log(settings.database_url, patience=PATIENCE)
+        self._failures, self._purged = 0, float("-inf")
+
+    def try_once(self) -> bool:
+        """Drain what there is; return whether it worked."""
+        try:
+            drained = drain(self._engine, self._settings.spool)
+            self._purge()
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            self._failures += 1
+            if self._failures == 1:
+                log.warning("the log's database cannot be written, the spool keeps it all: %s", _why(error))
+            return False
+        if self._failures:
+            log.warning("the log's database is written again, after %d tries", self._failures)
+        if drained.refused:
+            log.error("%d entries were refused; they are in %s", drained.refused, self._settings.spool)
+        self._failures = 0
+        return True
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before the next try."""
+        return min(INTERVAL * 2 ** min(self._failures, 10), LONGEST_PAUSE)
+
+    def _purge(self) -> None:
+        now, days = time.monotonic(), self._settings.retention_days
+        if days and now - self._purged >= PURGE_EVERY:
+            with self._engine.connect() as connection:
+                create_tables(connection)
+            purge(self._engine, self._settings.spool, days)
+            self._purged = now
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Drain until told to stop, then once more; exit 1 where that did not work, 2 for a bad setting."""
+    parser = argparse.ArgumentParser(prog="python -m serving.drain", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="drain what there is, and end")
+    once = parser.parse_args(arguments).once
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    settings = LogSettings.from_environment()
+    if settings.id_key == PUBLIC_KEY:
+        log.warning("GRADECAST_ID_KEY is not set: ids are logged by a hash that anyone can repeat")
+    try:
+        drainer = Drainer(settings)
+    except BadInput as error:
+        log.error("%s", error)
+        return 2
+    return _run(drainer, once=once)
+
+
+def _run(drainer: Drainer, *, once: bool) -> int:
+    stop = threading.Event()
+    if not once:
+        os.nice(NICENESS)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as a terminal's are beside the workers
+                signal.signal(number, lambda *_: stop.set())
+        while not stop.wait(drainer.pause):
+            drainer.try_once()
+    return 0 if drainer.try_once() else 1
+
+
+def _why(error: Exception) -> str:
+    """Return what went wrong without the statement, whose values are a student's."""
+    return str(getattr(error, "orig", None) or type(error).__name__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

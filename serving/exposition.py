@@ -1,0 +1,81 @@
+"""GET /metrics: the workers' counts, and what the disk says of model, reloads and log."""
+
+import os
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flask import Blueprint, Response, current_app
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from data.manifest import BundleError
+from data.spool import backlog
+from serving.metrics import Metrics
+from serving.metrics_files import FOLDER, read_folder
+from serving.predictor import CurrentPredictor
+from serving.settings import Settings
+from serving.status import read_status
+
+exposition = Blueprint("exposition", __name__)
+
+
+class _Families(list[Metric]):
+    """What prometheus_client takes for a registry: something to collect from."""
+
+    def collect(self) -> Iterable[Metric]:
+        return self
+
+
+@exposition.get("/metrics")
+def show_metrics() -> Response:
+    """Show everything that is counted, in Prometheus' text format."""
+    settings: Settings = current_app.extensions["settings"]
+    counted = _Families(_counts(current_app.extensions["metrics"]))
+    told = [*_model(current_app.extensions["predictor"]), _reloads(settings.home), *_backlog(settings.home)]
+    families = _Families([*counted, _share(counted), *told])
+    return Response(generate_latest(families), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _counts(metrics: Metrics) -> Iterable[Metric]:
+    """Return the counts of all workers, or under another server than Gunicorn those of this process."""
+    folder = os.environ.get(FOLDER)
+    return read_folder(Path(folder)) if folder else metrics.registry.collect()
+
+
+def _share(counted: Iterable[Metric]) -> Metric:
+    sums = {"gradecast_at_risk": 0.0, "gradecast_predictions": 0.0}
+    for family in counted:
+        if family.name in sums:
+            sums[family.name] += sum(s.value for s in family.samples if s.name.endswith("_total"))
+    forecasts = sums["gradecast_predictions"]
+    share = sums["gradecast_at_risk"] / forecasts if forecasts else 0.0
+    return GaugeMetricFamily("gradecast_at_risk_share", "Mean at-risk probability since the start", share)
+
+
+def _model(current: CurrentPredictor) -> Iterator[Metric]:
+    try:
+        predictor = current.get()
+    except BundleError:
+        return
+    info = GaugeMetricFamily("gradecast_model_info", "The model that answers", labels=("model", "version"))
+    info.add_metric((predictor.bundle.contract.model_name, predictor.version), 1)
+    made = datetime.fromisoformat(predictor.bundle.manifest.created)
+    age = (datetime.now(UTC) - (made if made.tzinfo else made.replace(tzinfo=UTC))).total_seconds()
+    yield info
+    yield GaugeMetricFamily("gradecast_model_age_seconds", "Seconds since the model was made", age)
+
+
+def _reloads(home: Path) -> Metric:
+    status = read_status(home)
+    family = CounterMetricFamily("gradecast_reloads", "Switches of the model", labels=("result",))
+    family.add_metric(("ok",), status.ok)
+    family.add_metric(("refused",), status.refused)
+    return family
+
+
+def _backlog(home: Path) -> Iterator[Metric]:
+    waiting = backlog(home)
+    yield GaugeMetricFamily("gradecast_log_backlog_files", "Spool files not drained yet", waiting.files)
+    yield GaugeMetricFamily("gradecast_log_backlog_bytes", "Their bytes", waiting.bytes)
+    yield GaugeMetricFamily("gradecast_log_backlog_seconds", "Age of the oldest", waiting.oldest_seconds)

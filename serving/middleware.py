@@ -1,0 +1,88 @@
+"""What surrounds every request: key, shedding, counts, the log line, and the headers of every answer."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from flask import Flask
+
+from serving.metrics import Metrics
+from serving.problems import Problem, problem_response
+from serving.request_log import RequestIds, RequestLog
+from serving.security import HEADERS, OPEN, brings_key
+from serving.settings import Settings
+
+OTHER = "other"
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+RETRY_AFTER = {"Retry-After": "1"}
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gradecast"'}
+
+
+class Middleware:
+    """A WSGI application around Flask's, so that a refused request costs next to nothing."""
+
+    def __init__(self, app: Flask, settings: Settings, metrics: Metrics) -> None:
+        self._app: WSGIApplication = app.wsgi_app
+        self._extensions, self._metrics, self._ids = app.extensions, metrics, RequestIds()
+        self._log: RequestLog = app.extensions["request_log"]
+        self._key = settings.api_key.get_secret_value() if settings.api_key else None
+        self._most = settings.max_in_flight
+        self._routes = frozenset(rule.rule for rule in app.url_map.iter_rules() if not rule.arguments)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        begun = time.perf_counter()
+        path = environ["PATH_INFO"]
+        route = path if path in self._routes else OTHER
+        method = environ["REQUEST_METHOD"] if environ["REQUEST_METHOD"] in METHODS else OTHER
+        request_id = self._ids.of(environ.get("HTTP_X_REQUEST_ID"))
+        environ["gradecast.request_id"] = request_id
+        said: list[str] = []
+
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Callable[[bytes], object]:
+            present = {name for name, _ in headers}
+            said[:] = status[:3], "streamed" if "Content-Length" not in present else ""
+            headers += [header for header in HEADERS if header[0] not in present]
+            headers.append(("X-Request-ID", request_id))
+            return start_response(status, headers, *more)
+
+        def over() -> None:
+            seconds = time.perf_counter() - begun
+            self._metrics.answered(route, said[0], seconds)
+            self._log.add(request_id, method, route, said[0], seconds)
+
+        problem = None if route in OPEN else self._refusal(environ)
+        body = (problem_response(problem) if problem else self._app)(environ, start)
+        if said[1]:
+            return _Stream(body, over)
+        over()
+        return body
+
+    def _refusal(self, environ: WSGIEnvironment) -> Problem | None:
+        if self._key is not None and not brings_key(environ.get("HTTP_AUTHORIZATION", ""), self._key):
+            return Problem(HTTPStatus.UNAUTHORIZED, "Bring the key: Authorization: Bearer …", (), CHALLENGE)
+        if self._extensions["in_flight"]() > self._most:
+            detail = "The predictor has more to do than it can; ask again in a second."
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), RETRY_AFTER)
+        return None
+
+
+class _Stream:
+    """A body that is made while it is sent, and tells when that is over."""
+
+    def __init__(self, body: Iterable[bytes], over: Callable[[], None]) -> None:
+        self._body, self._over = body, over
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        """Close the body; the request is over."""
+        try:
+            close = getattr(self._body, "close", None)
+            if close:
+                close()
+        finally:
+            self._over()

@@ -1,0 +1,113 @@
+"""A CSV as a spreadsheet writes it and reads it: marks, header, rows in, rows out."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from http import HTTPStatus
+from itertools import islice
+from types import SimpleNamespace
+from typing import BinaryIO
+
+from data.contract import Contract
+from serving.problems import Fault, Problem
+
+BOM = codecs.BOM_UTF8
+DELIMITERS = ",;\t"
+LONGEST_HEADER = 1_000_000  # bytes
+RUN = re.compile(r"\x00\s*(?:[=@]|[+\-](?![\d.,]+(?:\x00|$)))")
+"""What a spreadsheet would run, in cells joined by NUL; plain numbers with a sign are not."""
+NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
+LINE_END = "\r\n"
+
+Row = list[str]
+
+
+class Sheet:
+    """A CSV file and how it is written: its header, its delimiter, and whether it has a BOM."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Read the header; raises Problem 400 where there is none in UTF-8."""
+        self._file = file
+        first = _first_line(file)
+        self.bom = first.startswith(BOM)
+        try:
+            line = first.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise _not_csv("it is not UTF-8 text; save it as “CSV UTF-8”") from error
+        self.delimiter: str = max(DELIMITERS, key=line.count)
+        self._needs_quotes = re.compile(f'["\\r\\n{self.delimiter}]').search
+        self.header = [name.strip() for name in next(self._rows(), [])]
+        if not any(self.header):
+            raise _not_csv("it has no header")
+
+    def chunks(self, rows: int) -> Generator[list[Row]]:
+        """Yield the rows below the header in lists, empty lines left out; raises Problem 400."""
+        with closing(self._rows()) as every:
+            next(every)
+            while chunk := list(islice(every, rows)):
+                yield chunk
+
+    def joined(self, rows: Sequence[Row]) -> list[str]:
+        """Return each row as this file has it, without its end; a cell that would be run is neutralised."""
+        cells = "\x00" + "\x00".join(map("\x00".join, rows))
+        if not RUN.search(cells) and not self._needs_quotes(cells):
+            return list(map(self.delimiter.join, rows))
+        lines: list[str] = []
+        writer = csv.writer(
+            SimpleNamespace(write=lines.append), delimiter=self.delimiter, lineterminator=LINE_END
+        )
+        writer.writerows([[f"'{cell}" if _is_run(cell) else cell for cell in row] for row in rows])
+        return [line.removesuffix(LINE_END) for line in lines]
+
+    def _rows(self) -> Generator[Row]:
+        self._file.seek(0)
+        text = io.TextIOWrapper(self._file, encoding="utf-8-sig", newline="")
+        reader = csv.reader(text, delimiter=self.delimiter, strict=True)
+        try:
+            yield from filter(None, reader)
+        except UnicodeDecodeError as error:
+            raise _not_csv(f"it is not UTF-8 text after line {reader.line_num}") from error
+        except csv.Error as error:
+            raise _not_csv(f"{error}, near line {reader.line_num}") from error
+        finally:
+            text.detach()
+
+
+def check_header(header: Sequence[str], contract: Contract, added: Iterable[str]) -> None:
+    """Raise Problem 422 naming columns that are missing, there twice, or in the way of those to add."""
+    faults: list[Fault] = [
+        {"field": column.name, "message": "the file has no such column"}
+        for column in contract.features
+        if column.name not in header
+    ]
+    for name in dict.fromkeys(filter(None, header)):
+        if header.count(name) > 1:
+            faults.append({"field": name, "message": "the file has this column twice"})
+        if name in added:
+            faults.append({"field": name, "message": "the answer adds this column; rename or remove yours"})
+    if faults:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The file's columns do not fit.", faults)
+
+
+def quoted(cell: str, delimiter: str) -> str:
+    """Return a cell as it stands between delimiters."""
+    special = any(mark in cell for mark in (delimiter, '"', "\r", "\n"))
+    return '"' + cell.replace('"', '""') + '"' if special else cell
+
+
+def _is_run(cell: str) -> bool:
+    return cell.lstrip()[:1] in ("=", "+", "-", "@") and not NUMBER.fullmatch(cell)
+
+
+def _first_line(file: BinaryIO) -> bytes:
+    """Return the first line that says something, with the BOM if there is one."""
+    file.seek(0)
+    lines = iter(lambda: file.readline(LONGEST_HEADER), b"")
+    return next((line for line in lines if line.removeprefix(BOM).strip()), b"")
+
+
+def _not_csv(reason: str) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, f"The file cannot be read as CSV: {reason}.")

@@ -1,0 +1,266 @@
+"""The follower, look by look, on a real registry."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from data.bundle import Bundle
+from data.manifest import BOOSTER, MODEL
+from serving.follow import Follower, last_status
+from serving.settings import Settings
+from serving.status import Status, read_status, told
+from tests.contract.tampering import seal
+from tests.serving.reload.conftest import settings_of
+from tests.serving.running import ROOT, wait_until
+from tests.serving.variants import Shelf, copy_registry, flip, write_crashing
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def follower(serving_first: Settings) -> Follower:
+    """A follower that has found version 1 current."""
+    follower = started(serving_first)
+    follower.look(0)
+    assert (follower.status.state, follower.status.version) == ("ok", "1")
+    return follower
+
+
+def folders(settings: Settings) -> set[str]:
+    """The versions whose bundles are on disk."""
+    found = {path.name.partition("-")[0] for path in settings.bundles.iterdir() if path.is_dir()}
+    return found - {"current"}
+
+
+def test_a_moved_alias_is_followed_and_the_previous_bundle_kept(
+    follower: Follower, wanted: Settings, shelf: Shelf, milder: Path, stricter: Path
+) -> None:
+    versions = [shelf.add(milder), shelf.add(stricter)]
+    for version in versions:
+        shelf.seat(version)
+        follower.look(0)
+    assert Bundle.load(wanted.current_bundle).manifest == Bundle.load(stricter).manifest
+    assert folders(wanted) == set(versions)
+    status = read_status(wanted.home)
+    assert (status.state, status.version, status.ok, status.refused) == ("ok", versions[1], 2, 0)
+
+
+def test_nothing_is_done_while_nothing_changes(follower: Follower, wanted: Settings) -> None:
+    before = wanted.current_bundle.lstat()
+    follower.look(1)
+    assert wanted.current_bundle.lstat() == before
+    assert follower.status.ok == 0
+
+
+def test_a_rollback_takes_the_bundle_that_is_still_there(
+    follower: Follower, wanted: Settings, shelf: Shelf, milder: Path
+) -> None:
+    first = wanted.current_bundle.resolve()
+    made = first.stat().st_ctime_ns
+    shelf.seat(shelf.add(milder))
+    follower.look(0)
+    shelf.seat("1")
+    follower.look(0)
+    assert wanted.current_bundle.resolve() == first
+    assert first.stat().st_ctime_ns == made
+
+
+def test_wrong_bytes_leave_the_last_good_bundle_and_say_so(
+    follower: Follower, wanted: Settings, shelf: Shelf, milder: Path
+) -> None:
+    version = shelf.add(milder)
+    flip(shelf.stored(version) / MODEL, 100)
+    shelf.seat(version)
+    follower.look(0)
+    status = read_status(wanted.home)
+    assert (status.state, status.version, status.refused) == ("degraded", "1", 1)
+    why = "model.onnx: the bytes are not those that were registered"
+    assert status.error == f"version {version} was refused: {why}"
+    assert status.wanted == version
+    assert folders(wanted) == {"1"}
+
+
+def test_a_refused_bundle_is_tried_again_later_and_counted_once(
+    follower: Follower, shelf: Shelf, milder: Path
+) -> None:
+    version = shelf.add(milder)
+    flip(shelf.stored(version) / MODEL, 100)
+    shelf.seat(version)
+    follower.look(0)
+    flip(shelf.stored(version) / MODEL, 100)
+    follower.look(0.01)
+    assert follower.status.refused == 1, "too early for another try"
+    assert follower.status.error
+    follower.look(DAY)
+    assert (follower.status.state, follower.status.version) == ("ok", version)
+    assert (follower.status.ok, follower.status.refused) == (1, 1)
+
+
+def test_a_bundle_that_crashes_whoever_loads_it_is_refused_by_a_process_of_its_own(
+    follower: Follower, wanted: Settings, shelf: Shelf, bundle_folder: Path, tmp_path: Path
+) -> None:
+    version = shelf.add(write_crashing(bundle_folder, tmp_path / "crashing"))
+    shelf.seat(version)
+    follower.look(0)
+    assert follower.status.error == f"version {version} was refused: trying it crashed the process (SIGSEGV)"
+    assert folders(wanted) == {"1"}
+
+
+def test_a_bundle_that_answers_its_examples_otherwise_is_refused(
+    follower: Follower, shelf: Shelf, milder: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    mixed = Path(shutil.copytree(bundle_folder, tmp_path / "mixed"))
+    shutil.copyfile(milder / MODEL, mixed / MODEL)
+    seal(mixed, MODEL)
+    shelf.seat(shelf.add(mixed))
+    follower.look(0)
+    assert follower.status.error is not None
+    assert "its examples are answered" in follower.status.error
+    assert str(tmp_path) not in follower.status.error, "no path of the machine is told"
+
+
+def test_a_registry_that_is_away_is_told_and_then_followed_again(
+    follower: Follower, shelf: Shelf, wanted: Settings
+) -> None:
+    registry = shelf.file
+    registry.rename(registry.with_name("away"))
+    follower.look(0)
+    assert read_status(wanted.home).state == "degraded"
+    assert "there is no registry yet" in str(follower.status.error)
+    assert not registry.exists(), "looking makes none"
+    registry.with_name("away").rename(registry)
+    follower.look(0)
+    assert follower.status.error is None
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database, but text" * 100])
+def test_a_registry_that_is_none_yet_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    registry = tmp_path / "mlflow.db"
+    registry.write_bytes(content)
+    follower = started(settings_of(tmp_path, ""))
+    follower.look(0)
+    assert follower.status.state == "no model"
+    assert registry.read_bytes() == content, "MLflow would have begun to migrate it"
+
+
+def test_a_server_that_is_away_is_told_without_its_password(wanted: Settings) -> None:
+    away = wanted.model_copy(update={"tracking_uri": "http://user:secret@127.0.0.1:9"})
+    follower = started(away)
+    follower.look(0)
+    assert follower.status.state == "no model"
+    assert "cannot be had" in str(follower.status.error)
+    assert "secret" not in str(follower.status.error)
+
+
+def test_a_plain_folder_is_followed_when_its_files_change(
+    wanted: Settings, bundle_folder: Path, milder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(bundle_folder, tmp_path / "mine"))
+    follower = started(wanted.model_copy(update={"model_uri": str(folder)}))
+    follower.look(0)
+    shutil.copyfile(milder / MODEL, folder / MODEL)
+    follower.look(0)
+    assert follower.status.state == "degraded", "half of the new bundle is no bundle"
+    shutil.copytree(milder, folder, dirs_exist_ok=True)
+    follower.look(0)
+    assert (follower.status.state, follower.status.version, follower.status.ok) == ("ok", "local", 2)
+
+
+def test_a_bundle_that_was_removed_from_disk_is_brought_back(follower: Follower, wanted: Settings) -> None:
+    shutil.rmtree(wanted.current_bundle.resolve())
+    follower.look(0)
+    assert (wanted.current_bundle / BOOSTER).is_file()
+
+
+def test_a_bundle_that_was_damaged_on_disk_is_mended_by_the_next_follower(
+    follower: Follower, wanted: Settings
+) -> None:
+    flip(wanted.current_bundle / MODEL, 100)
+    started(wanted).look(0)
+    Bundle.load(wanted.current_bundle)
+
+
+def test_the_counters_go_on_after_a_restart(wanted: Settings, milder: Path, stricter: Path) -> None:
+    for switches, bundle in enumerate([milder, stricter], start=1):
+        with following(wanted, bundle) as process:
+            wait_until(partial(switched, wanted, switches), "the bundle is current")
+            process.terminate()
+            assert process.wait(60) == 0
+    assert read_status(wanted.home).state == "ok"
+
+
+def test_it_starts_anew_when_another_registry_is_in_the_place_of_the_old_one(
+    serving_first: Settings, shelf: Shelf
+) -> None:
+    (serving_first.home / "backup").mkdir()
+    folders = (serving_first.home, serving_first.home / "backup")
+    registry, restored = (copy_registry(shelf.file, folder).file for folder in folders)
+    with following(serving_first.model_copy(update={"tracking_uri": ""})) as process:
+        wait_until(lambda: read_status(serving_first.home).checked is not None, "it has looked")
+        restored.replace(registry)
+        assert process.wait(60) == 0
+
+
+def test_a_second_follower_waits_for_the_first_to_end(wanted: Settings, milder: Path) -> None:
+    with following(wanted, milder) as first, following(wanted, milder) as second:
+        wait_until(lambda: read_status(wanted.home).state == "ok", "a model is current")
+        first.kill()
+        first.wait()
+        killed = datetime.now(UTC)
+        wait_until(lambda: read_status(wanted.home).checked > killed, "the second takes over")
+        assert second.poll() is None
+
+
+def switched(settings: Settings, times: int) -> bool:
+    return read_status(settings.home).ok == times
+
+
+def started(settings: Settings) -> Follower:
+    """A follower as its process starts it."""
+    return Follower(settings, last_status(settings))
+
+
+@contextmanager
+def following(
+    settings: Settings, uri: str | Path = "models:/grade-class@champion"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a follower's process, which does not outlive the block."""
+    own = {
+        "GRADECAST_HOME": str(settings.home),
+        "MLFLOW_TRACKING_URI": settings.tracking_uri,
+        "GRADECAST_MODEL_URI": str(uri),
+        "GRADECAST_SYNC_SECONDS": "0.1",
+    }
+    command = [sys.executable, "-m", "serving.follow"]
+    environment = {**os.environ, **own}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"ok": "many"}', "[]"])
+def test_a_status_that_cannot_be_read_is_an_empty_one(tmp_path: Path, content: str) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "status.json").write_text(content)
+    assert read_status(tmp_path) == Status()
+
+
+def test_a_status_is_plain_json_for_whoever_looks(follower: Follower, wanted: Settings) -> None:
+    status = json.loads((wanted.bundles / "status.json").read_text())
+    assert {"state", "wanted", "version", "since", "checked", "error", "ok", "refused"} == set(status)
+
+
+def test_an_error_is_told_in_one_line_without_credentials() -> None:
+    error = ValueError("cannot reach\n postgresql+psycopg://school:p@ss@db/log")
+    assert told(error) == "cannot reach postgresql+psycopg://db/log"

@@ -1,0 +1,67 @@
+"""A process that is kept running: how often it is started."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.processes import LONGEST_PAUSE, Beside
+from tests.serving.running import wait_until
+
+
+class Counted(Beside):
+    """One that says how often it was started."""
+
+    starts = 0
+
+    def _start(self, now: float) -> None:
+        self.starts += 1
+        super()._start(now)
+
+
+@pytest.fixture
+def short_lived() -> Counted:
+    """A module that is not there."""
+    return Counted("serving.nothing")
+
+
+def test_one_that_keeps_ending_is_started_ever_more_rarely(
+    short_lived: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    for now in range(10 * int(LONGEST_PAUSE)):
+        short_lived.tend(now)
+        if short_lived._process is not None:
+            short_lived._process.wait(60)
+    assert 10 <= short_lived.starts <= 20
+
+
+def test_one_that_cannot_be_started_is_tried_again_and_harms_nobody(
+    short_lived: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    for now in range(10):
+        short_lived.tend(now)
+    assert 2 <= short_lived.starts <= 6
+
+
+@pytest.fixture
+def sleeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Beside:
+    """A process that does not listen."""
+    script = tmp_path / "sleeper"
+    script.write_text("#!/bin/sh\ntrap '' TERM\necho > \"$0.ready\"\nwhile :; do sleep 1; done\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    sleeper = Beside("ignored")
+    sleeper.tend(0)
+    wait_until((tmp_path / "sleeper.ready").exists, "it runs")
+    return sleeper
+
+
+def test_one_that_does_not_end_when_told_to_is_killed(sleeper: Beside) -> None:
+    process = sleeper._process
+    assert isinstance(process, subprocess.Popen)
+    sleeper.end()
+    sleeper.wait(0.2)
+    assert process.returncode == -9

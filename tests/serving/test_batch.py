@@ -1,0 +1,320 @@
+"""POST /predict/batch: a CSV in, the same rows out."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+from data.contract import Contract
+from data.log_entries import prediction_entries, read_entry
+from data.records import matrix_of
+from serving.app import create_app
+from serving.cells import RowReader
+from serving.scoring import Scorer, column_matrix_maker
+from serving.settings import Settings
+
+Student = dict[str, Any]
+Row = dict[str, str]
+ADDED = [
+    "grade_class",
+    "grade_class_index",
+    *(f"probability_{label}" for label in "ABCDF"),
+    "at_risk",
+    "grade_set",
+    "model_version",
+    "prediction_id",
+    "error",
+]
+
+
+def sheet(rows: list[dict[str, Any]], delimiter: str = ",") -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def ask(client: FlaskClient, text: str | bytes, kind: str = "text/csv") -> TestResponse:
+    return client.post("/predict/batch", data=text, content_type=kind)
+
+
+def rows_of(answer: TestResponse, delimiter: str = ",") -> list[Row]:
+    assert answer.status_code == 200, answer.text
+    return list(csv.DictReader(io.StringIO(answer.text, newline=""), delimiter=delimiter))
+
+
+def logged(home: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted((home / "spool").glob("*.jsonl")):
+        yield from map(json.loads, path.read_text().splitlines())
+
+
+def test_rows_come_back_in_order_with_the_forecasts_that_json_gives(
+    client: FlaskClient, student: Student
+) -> None:
+    students = [{**student, "Absences": days} for days in (29, 0, 14)]
+    answer = ask(client, sheet(students))
+    rows = rows_of(answer)
+    assert list(rows[0]) == [*student, *ADDED]
+    assert [row["Absences"] for row in rows] == ["29", "0", "14"]
+    assert (answer.headers["X-Row-Count"], answer.headers["X-Error-Count"]) == ("3", "0")
+    for row, expected in zip(rows, client.post("/predict", json=students).get_json(), strict=True):
+        assert (row["grade_class"], row["model_version"]) == (expected["grade_class"], "local")
+        assert int(row["grade_class_index"]) == expected["grade_class_index"]
+        assert row["grade_set"].split("|") == expected["grade_set"]
+        assert float(row["at_risk"]) == pytest.approx(expected["at_risk"], abs=1e-6)
+        shares = [float(row[f"probability_{label}"]) for label in "ABCDF"]
+        assert shares == pytest.approx(list(expected["probabilities"].values()), abs=1e-6)
+        assert row["error"] == ""
+
+
+def test_a_bad_row_gets_its_error_and_the_others_are_answered(client: FlaskClient, student: Student) -> None:
+    broken = {**student, "Age": "17.5", "Absences": "many", "ParentalSupport": "Some", "Music": ""}
+    answer = ask(client, sheet([student, broken, {**student, "StudyTimeWeekly": "inf"}, student]))
+    rows = rows_of(answer)
+    assert answer.headers["X-Error-Count"] == "2"
+    assert [row["error"] for row in rows] == [
+        "",
+        "Age: not a whole number; Absences: not a number; ParentalSupport: unknown code; Music: missing",
+        "StudyTimeWeekly: not finite",
+        "",
+    ]
+    assert all((row["grade_class"] == "") == bool(row["error"]) for row in rows)
+    assert rows[1]["Absences"] == "many"
+
+
+def test_a_row_of_another_length_gets_an_error_and_shifts_no_column(
+    client: FlaskClient, student: Student
+) -> None:
+    lines = sheet([student, student, student]).splitlines()
+    lines[1], lines[2] = lines[1].rpartition(",")[0], f"{lines[2]},7"
+    rows = rows_of(ask(client, "\n".join(lines)))
+    assert [row["error"] for row in rows] == [
+        "the row has 9 cells, the header 10",
+        "the row has 11 cells, the header 10",
+        "",
+    ]
+    assert [row["Age"] for row in rows] == ["17"] * 3
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "\r\n\r\n"])
+def test_delimiters_and_marks_of_spreadsheets_are_understood_and_kept(
+    client: FlaskClient, student: Student, delimiter: str, start: str
+) -> None:
+    answer = ask(client, start + sheet([{"Name": "Zoë, or Ö", **student}], delimiter))
+    assert answer.data.startswith(b"\xef\xbb\xbf") == (start == "\ufeff")
+    answer.data = answer.data.removeprefix(b"\xef\xbb\xbf")
+    (row,) = rows_of(answer, delimiter)
+    assert (row["Name"], row["error"]) == ("Zoë, or Ö", "")
+
+
+def test_labels_and_other_ways_to_write_a_value_are_understood(client: FlaskClient, student: Student) -> None:
+    written = {
+        **student,
+        "ParentalSupport": "moderate",
+        "Tutoring": "TRUE",
+        "Absences": "21.0",
+        "Age": " 17 ",
+    }
+    rows = rows_of(ask(client, sheet([student, written])))
+    assert rows[0]["probability_A"] == rows[1]["probability_A"]
+    assert rows[1]["error"] == ""
+
+
+def test_columns_that_are_not_asked_for_are_passed_through_and_not_used(
+    client: FlaskClient, student: Student
+) -> None:
+    more = {"Name": "Ann", "GPA": "not a number", "GradeClass": "9", "Gender": "", "StudentID": "007"}
+    plain, extended = (
+        rows_of(ask(client, sheet([{**student}]))),
+        rows_of(ask(client, sheet([student | more]))),
+    )
+    assert extended[0]["probability_F"] == plain[0]["probability_F"]
+    assert {name: extended[0][name] for name in more} == more
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", " =1", "=\n1"])
+def test_a_cell_that_a_spreadsheet_would_run_is_neutralised(
+    client: FlaskClient, student: Student, cell: str
+) -> None:
+    rows = rows_of(
+        ask(client, sheet([{"Note": cell, "=Head": "x", **student}, {"Note": "x", "=Head": "", **student}]))
+    )
+    assert rows[0]["Note"] == f"'{cell}"
+    assert "'=Head" in rows[0]
+    assert rows[1]["Note"] == "x"
+
+
+@pytest.mark.parametrize("cell", ["-1", "+1.5", "-.5", "-1,5", "-1e-3", "a=b", "", "'=1"])
+def test_a_number_and_plain_text_are_left_as_they_are(
+    client: FlaskClient, student: Student, cell: str
+) -> None:
+    assert rows_of(ask(client, sheet([{"Note": cell, **student}])))[0]["Note"] == cell
+
+
+def test_a_missing_feature_a_repeated_and_a_taken_column_are_422_for_the_file(
+    client: FlaskClient, student: Student
+) -> None:
+    del student["Music"]
+    text = sheet([student]).replace("Sports", "Sports,Name,Name,error").replace("\n1", "\n,,,1")
+    answer = ask(client, text)
+    assert answer.status_code == 422
+    assert {error["field"] for error in answer.get_json()["errors"]} == {"Music", "Name", "error"}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "header"),
+        (b"\n\n \n", "header"),
+        (b"\xff\xfeA\x00g\x00e\x00", "UTF-8"),
+        (b"PK\x03\x04\xff\xff", "UTF-8"),
+        (b"Age,Name\n17,\xe9\n", "UTF-8"),
+        (b'Age,Name\n17,"open\n', "end of data"),
+        (b'Age,Name\n17,"a"b\n', "line 2"),
+    ],
+)
+def test_a_file_that_is_no_csv_is_400(client: FlaskClient, student: Student, body: bytes, says: str) -> None:
+    whole = body.replace(b"Age,", f"{','.join(list(student)[1:])},Age,".encode()).replace(
+        b"\n17", b"\n" + b"1," * 9 + b"17"
+    )
+    answer = ask(client, whole)
+    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+    assert says in answer.get_json()["detail"]
+
+
+def test_a_file_without_rows_is_answered_with_its_header(client: FlaskClient, student: Student) -> None:
+    answer = ask(client, ",".join(student))
+    assert (answer.headers["X-Row-Count"], answer.headers["X-Error-Count"]) == ("0", "0")
+    assert answer.text.splitlines() == [",".join([*student, *ADDED])]
+
+
+def test_an_uploaded_file_is_answered_like_a_body(client: FlaskClient, student: Student) -> None:
+    upload = {"file": (io.BytesIO(sheet([student]).encode()), "class.csv")}
+    (row,) = rows_of(client.post("/predict/batch", data=upload))
+    assert row["grade_class"]
+    assert (
+        client.post("/predict/batch", data={"other": "x"}, content_type="multipart/form-data").status_code
+        == 400
+    )
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "", "text/plain"])
+def test_another_media_type_is_415(client: FlaskClient, student: Student, kind: str) -> None:
+    assert ask(client, sheet([student]), kind).status_code == 415
+
+
+def test_a_file_larger_than_allowed_is_413(
+    synced: Settings, settings_for: Callable[..., Settings], student: Student
+) -> None:
+    small = settings_for(GRADECAST_HOME=synced.home, GRADECAST_MAX_BATCH_BYTES=1_000)
+    assert ask(create_app(small).test_client(), sheet([student] * 100)).status_code == 413
+
+
+def test_every_answered_row_is_in_the_log_before_it_is_sent_and_no_bad_one(
+    synced: Settings, settings_for: Callable[..., Settings], student: Student, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "bundle").symlink_to(synced.bundles.absolute())
+    client = create_app(settings_for(GRADECAST_HOME=home)).test_client()
+    named = [{"StudentID": number, **student} for number in range(1, 2_501)]
+    named[7]["Age"] = 99
+    rows = rows_of(ask(client, sheet(named)))
+    entries = list(logged(home))
+    assert [entry["prediction_id"] for entry in entries] == [
+        row["prediction_id"] for row in rows if not row["error"]
+    ]
+    assert len({entry["student"] for entry in entries}) == 2_499
+    assert all("StudentID" not in entry["record"] for entry in entries)
+    assert entries[0]["record"] == student
+    assert entries[0]["grade_class"] == rows[0]["grade_class"]
+
+
+def test_files_past_what_can_be_answered_at_once_are_shed(client: FlaskClient, student: Student) -> None:
+    places = client.application.extensions["batches"]
+    while places.acquire(blocking=False):
+        pass
+    answer = ask(client, sheet([student]))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    places.release()
+    for _ in range(3):
+        assert ask(client, sheet([student])).text
+
+
+def test_a_contract_with_text_codes_and_no_ids_is_answered_too(
+    pass_fail: Contract, real_courses: Path
+) -> None:
+    with real_courses.open(encoding="utf-8") as file:
+        header, *rows = csv.reader(file, delimiter=";")
+    records, errors = RowReader(header, pass_fail).read(rows)
+    assert not any(errors)
+    assert set(records[0]) == {column.name for column in pass_fail.asked}
+
+
+CELLS = st.text(max_size=6) | st.sampled_from(["", "1", "17", "2.5", "High", "nan", "-1", "1e999", '"', "=1"])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_cell_is_a_server_error_and_every_one_comes_back(
+    client: FlaskClient, student: Student, data: st.DataObject
+) -> None:
+    names = ["Note", *student]
+    rows = [
+        dict(zip(names, data.draw(st.lists(CELLS, min_size=11, max_size=11)), strict=True)) for _ in range(3)
+    ]
+    text = sheet(rows)
+    if any("\x00" in cell for row in rows for cell in row.values()):
+        return
+    answer = ask(client, text.encode("utf-8", "replace"))
+    assert answer.status_code == 200
+    for given_row, row in zip(rows, rows_of(answer), strict=True):
+        assert row["Note"].removeprefix("'") == given_row["Note"].encode(
+            "utf-8", "replace"
+        ).decode().removeprefix("'")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.binary() | st.text().map(str.encode))
+def test_no_file_is_a_server_error(client: FlaskClient, body: bytes) -> None:
+    assert ask(client, body).status_code in {200, 400, 422}
+
+
+def test_a_thousand_at_a_time_say_what_one_at_a_time_says(
+    synced: Settings, client: FlaskClient, student: Student, grade_class: Contract
+) -> None:
+    predictor = client.application.extensions["predictor"].get()
+    records = [{**student, "Absences": days, "StudentID": str(days)} for days in range(30)]
+    scored = Scorer(predictor, ",", synced.id_key).score(records)
+    answers = predictor.predict(records)
+    logged_alone = prediction_entries(records, answers, grade_class, synced.id_key)
+    for line, entry in zip(scored.lines.splitlines(), logged_alone, strict=True):
+        one: dict[str, Any] = {**read_entry(line)}
+        other: dict[str, Any] = {**read_entry(orjson.dumps(entry))}
+        assert one.keys() == other.keys()
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)
+        assert one["at_risk"] == pytest.approx(other["at_risk"], abs=1e-6)
+        for field in one.keys() - {"at", "prediction_id", "probabilities", "at_risk"}:
+            assert one[field] == other[field], field
+    assert scored.classes == [answer["grade_class"] for answer in answers]
+
+
+def test_the_matrix_of_a_file_is_the_one_of_its_records(pass_fail: Contract, real_courses: Path) -> None:
+    with real_courses.open(encoding="utf-8") as file:
+        header, *rows = csv.reader(file, delimiter=";")
+    records, _ = RowReader(header, pass_fail).read(rows)
+    assert np.array_equal(
+        column_matrix_maker(pass_fail)(records), matrix_of(records, pass_fail), equal_nan=True
+    )

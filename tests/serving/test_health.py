@@ -1,0 +1,85 @@
+"""/health*: what answers, and why it may not be what is wanted."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from serving.app import create_app
+from serving.health import find_troubles
+from serving.settings import Settings
+from serving.status import Status, write_status
+
+NOW = datetime(2026, 9, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def told(synced: Settings, tmp_path: Path) -> Settings:
+    """Settings of a home that has the session's model, and a follower's status of its own."""
+    (tmp_path / "bundle").mkdir()
+    served = synced.current_bundle.resolve()
+    (tmp_path / "bundle" / served.name).symlink_to(served)
+    (tmp_path / "bundle" / "current").symlink_to(served.name)
+    return synced.model_copy(update={"home": tmp_path})
+
+
+def test_a_refusal_makes_it_degraded_and_it_still_answers(told: Settings) -> None:
+    refusal = Status(wanted="7", version="local", checked=datetime.now(UTC), error="version 7 was refused")
+    write_status(told.home, refusal)
+    answer = create_app(told).test_client().get("/health/ready")
+    assert (answer.status_code, answer.get_json()) == (
+        200,
+        {
+            "status": "degraded",
+            "model": "grade-class",
+            "model_version": "local",
+            "wanted_version": "7",
+            "detail": "version 7 was refused",
+        },
+    )
+
+
+def test_a_follower_at_work_is_ok(told: Settings) -> None:
+    write_status(told.home, Status(version="local", checked=datetime.now(UTC)))
+    assert create_app(told).test_client().get("/health").get_json()["status"] == "ok"
+
+
+def test_without_a_model_the_reason_and_the_remedy_are_told(told: Settings) -> None:
+    told.current_bundle.unlink()
+    write_status(told.home, Status(error=f"there is no registry yet at {told.home}/mlflow.db."))
+    client = create_app(told).test_client()
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.mimetype == "application/problem+json"
+    for words in ("no model has been synced yet", "no registry yet at mlflow.db", "make pipeline"):
+        assert words in answer.get_json()["detail"]
+    assert str(told.home) not in answer.get_json()["detail"]
+    assert client.get("/health/live").get_json() == {"status": "ok"}
+
+
+def test_live_is_200_whatever_is_wrong(client_without_model: FlaskClient) -> None:
+    assert client_without_model.get("/health/live").status_code == 200
+
+
+def test_the_workers_own_problem_is_a_trouble_too() -> None:
+    status = Status(version="3", checked=NOW, error="the registry is away")
+    assert find_troubles(status, "model.onnx is damaged", 2, NOW) == [
+        "the registry is away",
+        "model.onnx is damaged",
+    ]
+
+
+@pytest.mark.parametrize(("minutes", "silent"), [(0, False), (2, False), (4, True)])
+def test_a_follower_that_is_silent_for_long_is_a_trouble(minutes: int, silent: bool) -> None:
+    status = Status(version="3", checked=NOW - timedelta(minutes=minutes))
+    assert bool(find_troubles(status, None, 2, NOW)) is silent
+
+
+def test_a_slow_follower_may_be_silent_for_longer() -> None:
+    status = Status(version="3", checked=NOW - timedelta(minutes=30))
+    assert find_troubles(status, None, 600, NOW) == []
+
+
+def test_a_lone_sync_misses_no_follower() -> None:
+    assert find_troubles(Status(), None, 2, NOW) == []

@@ -1,0 +1,162 @@
+"""Keys, doors, headers, logs, and shedding."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from serving.app import create_app
+from serving.request_log import RequestIds
+from serving.security import is_loopback, refuse_open_door
+from serving.settings import Settings
+
+Student = dict[str, Any]
+KEY = "kéy of the school"
+OPEN = ["/health", "/health/live", "/health/ready", "/metrics"]
+
+
+@pytest.fixture
+def locked(synced: Settings, settings_for: Callable[..., Settings]) -> FlaskClient:
+    """A client of a predictor that wants a key."""
+    return create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY=KEY)).test_client()
+
+
+def bearer(key: str, scheme: str = "Bearer") -> dict[str, str]:
+    return {"Authorization": f"{scheme} {key.encode().decode('latin-1')}"}
+
+
+def test_the_key_opens_every_route(locked: FlaskClient, student: Student) -> None:
+    for scheme in ("Bearer", "bearer"):
+        assert locked.post("/predict", json=student, headers=bearer(KEY, scheme)).status_code == 200
+    assert locked.get("/model", headers=bearer(KEY)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        bearer("wrong"),
+        bearer(""),
+        bearer(KEY, "Basic"),
+        {"Authorization": KEY.encode().decode("latin-1")},
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["/predict", "/predict/batch", "/outcomes", "/model", "/docs", "/openapi.json", "/nowhere"]
+)
+def test_without_it_every_route_is_401(locked: FlaskClient, path: str, headers: dict[str, str]) -> None:
+    answer = locked.open(path, method="POST", json={}, headers=headers)
+    assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert KEY not in answer.text
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_health_and_metrics_want_no_key(locked: FlaskClient, path: str) -> None:
+    assert locked.get(path).status_code == 200
+
+
+def test_the_key_is_not_shown_by_the_settings(locked: FlaskClient) -> None:
+    assert KEY not in repr(locked.application.extensions["settings"])
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
+def test_an_open_door_is_refused_unless_it_is_locked_or_allowed_by_name(
+    settings_for: Callable[..., Settings], host: str
+) -> None:
+    open_to_all = settings_for(GRADECAST_HOST=host).model_copy(update={"host": host})
+    with pytest.raises(SystemExit, match="GRADECAST_API_KEY"):
+        refuse_open_door(open_to_all)
+    refuse_open_door(settings_for(GRADECAST_HOST=host, GRADECAST_API_KEY=KEY))
+    refuse_open_door(settings_for(GRADECAST_HOST=host, GRADECAST_ALLOW_NO_KEY="true"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost"])
+def test_loopback_needs_no_key(host: str) -> None:
+    assert is_loopback(host)
+
+
+def test_every_answer_has_secure_headers_and_its_id(client: FlaskClient, student: Student) -> None:
+    answers = [
+        client.post("/predict", json=student),
+        client.post("/predict", json={}),
+        client.get("/nowhere"),
+    ]
+    for answer in [*answers, client.get("/docs"), client.get("/metrics")]:
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cache-Control"]
+        assert len(answer.headers.getlist("Content-Security-Policy")) == 1
+    assert len({answer.headers["X-Request-ID"] for answer in answers}) == len(answers)
+
+
+def test_an_id_that_the_caller_brings_is_used_if_it_is_plain(client: FlaskClient) -> None:
+    assert client.get("/health", headers={"X-Request-ID": "abc-1"}).headers["X-Request-ID"] == "abc-1"
+    ids = RequestIds()
+    assert all(ids.of(given) != given for given in ("", "a b", "x" * 65, 'a"b', "a\nb", "ä"))
+
+
+def test_a_request_is_one_json_line_that_names_no_student(
+    client: FlaskClient, student: Student, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client.post(
+        "/predict?explain=true", json={**student, "StudentID": 987654}, headers={"X-Request-ID": "r-1"}
+    )
+    client.get("/students/Ann?name=Ann")
+    first, second = map(json.loads, capfd.readouterr().err.splitlines())
+    assert (first["request_id"], first["route"], first["status"]) == ("r-1", "/predict", 200)
+    assert first["method"] == "POST"
+    assert first["ms"] > 0
+    assert (second["route"], second["status"]) == ("other", 404)
+    assert "987654" not in str(first)
+    assert "Ann" not in str(second)
+
+
+def test_an_unforeseen_error_is_a_plain_500_and_its_message_stays_out_of_the_log(
+    client: FlaskClient, student: Student, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("Ann, born 2009")
+
+    monkeypatch.setattr(client.application.extensions["predictor"].get(), "predict", fail)
+    answer = client.post("/predict", json=student, headers={"X-Request-ID": "r-2"})
+    assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
+    assert "Ann" not in answer.text
+    assert "Traceback" not in answer.text
+    said = capfd.readouterr().err
+    error = json.loads(said.splitlines()[0])
+    assert (error["error"], error["request_id"]) == ("ValueError", "r-2")
+    assert "Ann" not in said
+
+
+def test_requests_past_what_can_be_served_are_shed_and_the_operators_are_not(
+    client: FlaskClient, student: Student
+) -> None:
+    most = client.application.extensions["settings"].max_in_flight
+    client.application.extensions["in_flight"] = lambda: most + 1
+    answer = client.post("/predict", json=student)
+    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert all(client.get(path).status_code == 200 for path in OPEN)
+    client.application.extensions["in_flight"] = lambda: most
+    assert client.post("/predict", json=student).status_code == 200
+
+
+def test_a_forecast_that_cannot_be_written_down_is_not_given(
+    client: FlaskClient, student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from serving.spool import SpoolError
+
+    def full(_: object) -> None:
+        raise SpoolError("no space left")
+
+    monkeypatch.setattr(client.application.extensions["spool"], "append", full)
+    lines = [",".join(student), ",".join(map(str, student.values()))]
+    one = client.post("/predict", json=student)
+    many = client.post("/predict/batch", data="\n".join(lines), content_type="text/csv")
+    for answer in (one, many):
+        assert answer.status_code == 503
+        assert "Retry-After" in answer.headers
