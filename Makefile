@@ -27,7 +27,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup run pipeline serve test lint data bench clean
+.PHONY: help setup run pipeline serve test test-slow lint data bench clean
 
 help:
 	@echo 'make TARGET [DATA=path-or-URI] [CONTRACT=name-or-path] [GRID=name-or-path] [ARGS="…"]'
@@ -47,6 +47,9 @@ serve: $(SERVING_SET) ## Serve the champion on port 9696 (PORT)
 
 test: setup ## Run the tests (ARGS="-k word" for some)
 	@$(DEV) -m pytest $(ARGS)
+
+test-slow: setup ## Run the long forms: soaks, kills, long loads (half an hour)
+	@$(DEV) -m pytest -m slow $(ARGS)
 
 # The commands of .pre-commit-config.yaml, on every text file that is not ignored; a test compares the two.
 TEXT = $(shell git grep -Il --untracked '' 2>/dev/null || \

@@ -27,6 +27,7 @@ from flows.registry.bundling import make_bundle
 from flows.registry.store import open_registry
 from flows.registry.submission import Submission
 from flows.settings import Settings
+from flows.support.command import without_heartbeats
 from flows.support.prefect_server import prefect_server
 from flows.support.workspace import finished_file
 from flows.train import train_model
@@ -46,7 +47,7 @@ def main() -> None:
     asked = parser.parse_args()
     rows, rounds = (600, 1) if asked.quick else (2392, asked.rounds)
     runs: dict[str, Run] = {"without": without, "pipeline": pipeline}
-    with tempfile.TemporaryDirectory() as place, prefect_server(Path(place)):
+    with tempfile.TemporaryDirectory() as place, prefect_server(Path(place)), without_heartbeats():
         open_registry(Settings(home=Path(place) / EMPTY))
         seconds = alternate(runs, f"cohort://{rows}", rounds, Path(place))
     report(seconds, rows, rounds)

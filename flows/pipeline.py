@@ -97,7 +97,7 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
         promoted=registered.promoted,
         outcome="champion" if registered.promoted else "kept as challenger",
         reason=registered.reason,
-        notes=reused_notes(result) + result.trained.notes,
+        notes=undeclared_note(processed) + reused_notes(result) + result.trained.notes,
         next_steps=next_steps(result, settings),
     )
 
@@ -112,6 +112,12 @@ def next_steps(result: PipelineResult, settings: Settings) -> tuple[tuple[str, s
         ("Data report", str(result.processed.folder / REPORT)),
         ("Drift report", str(result.drift.report)),
     )
+
+
+def undeclared_note(processed: Processed) -> tuple[str, ...]:
+    """Warn of columns that the contract does not have."""
+    names = ", ".join(processed.undeclared)
+    return (f"Not in the contract, and not used: {names}.",) if names else ()
 
 
 def reused_notes(result: PipelineResult) -> tuple[str, ...]:

@@ -47,7 +47,8 @@ def register_submission(submission: Submission) -> Registered:
     with file_lock(settings.home / "registry.lock"):
         client = open_registry(settings)
         experiment = experiment_id(client, contract, settings)
-        close_dead_runs(client, experiment)
+        if settings.local_registry:  # elsewhere another machine may be at work on one
+            close_dead_runs(client, experiment)
         known = version_of_fingerprint(client, contract.model_name, submission.trained.fingerprint)
         version = known or log_and_register(client, experiment, submission)
         verdict = recorded_verdict(version)

@@ -1,7 +1,6 @@
 """Every setting of the pipeline, from the environment, in one place."""
 
 import os
-from functools import cached_property
 from pathlib import Path
 
 from pydantic import AliasChoices, Field
@@ -29,7 +28,7 @@ class Settings(BaseSettings):
     jobs: int = Field(os.cpu_count() or 1, ge=1, description="Processes that train candidates")
     promotion_margin: float = Field(0.01, ge=0, description="Log loss by which a challenger may look worse")
 
-    @cached_property
+    @property
     def mlflow_uri(self) -> str:
         """Return the tracking URI of the registry."""
         return self.tracking_uri or f"sqlite:///{self.home.resolve() / 'mlflow.db'}"

@@ -2,10 +2,12 @@
 
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 from rich.markup import escape
 
@@ -31,7 +33,7 @@ def run_flow(
     console, settings = open_console(), Settings()
     try:
         check()
-        with prefect_server(settings.home):
+        with prefect_server(settings.home), without_heartbeats():
             state: Any = flow(**parameters, return_state=True)  # typed for flows that return nothing
             outcome = _outcome(state)
     except (BadInput, Stopped, RuntimeError) as error:  # the last: no Prefect server could be started
@@ -40,6 +42,11 @@ def run_flow(
         return _explain(console, outcome, settings)
     show(console, outcome, settings)
     return DONE
+
+
+def without_heartbeats() -> AbstractContextManager[object]:
+    """Let flows end at once: Prefect waits a second for the end of each one's heartbeat."""
+    return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
 
 
 def _outcome(state: State[Any]) -> Any:

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,10 +32,12 @@ def run(
         initargs=(os.getpid(),),
     )
     answers: dict[int, Any] = {}
-    for number, answer in pool(numbered):
-        answers[number] = answer
-        if on_answer:
-            on_answer(len(answers), answer)
+    with warnings.catch_warnings():  # an idle worker ended as the next work came: another is started
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        for number, answer in pool(numbered):
+            answers[number] = answer
+            if on_answer:
+                on_answer(len(answers), answer)
     return [answers[number] for number in range(len(work))]
 
 

@@ -1,7 +1,6 @@
 """Pipelines in processes of their own, forked from one that has imported everything already.
 
-The imports take most of the seconds of a short run, and the end of Prefect's heartbeat one for each
-flow; all else is as in `python -m flows.pipeline`.
+The imports take most of the seconds of a short run; all else is as in `python -m flows.pipeline`.
 """
 
 import multiprocessing
@@ -14,8 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.pipeline import main
 
@@ -90,5 +87,4 @@ def _run(arguments: list[str], variables: dict[str, str], output: str) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.environ.update(variables)
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        sys.exit(main(arguments))
+    sys.exit(main(arguments))

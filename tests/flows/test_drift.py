@@ -8,6 +8,7 @@ from data.contract import Contract
 from data.errors import Stopped
 from flows.drift import Drift, check_drift, stop_on_drift
 from flows.process import process_records
+from flows.register import Registered
 from flows.registry.submission import Submission
 from flows.settings import Settings
 
@@ -15,10 +16,9 @@ FOUND = Drift(verdict="drift", reasons=("Absences has drifted.",), champion="3",
 
 
 def test_without_a_champion_there_is_no_reference_and_a_report_of_the_splits(
-    submission: Submission, settings: Settings, tmp_path: Path
+    submission: Submission, tmp_path: Path
 ) -> None:
-    empty = settings.model_copy(update={"home": tmp_path})
-    found, _ = check_drift(submission.processed, "grade_class", empty)
+    found, _ = check_drift(submission.processed, "grade_class", Settings(home=tmp_path))
     assert (found.verdict, found.champion) == ("no reference", None)
     assert "</html>" in found.report.read_text(encoding="utf-8")
 
@@ -35,6 +35,14 @@ def test_new_students_like_the_old_ones_pass_and_others_drift(
     found, _ = check_drift(changed, "grade_class", settings)
     assert found.verdict == "drift"
     assert any("Absences" in reason for reason in found.reasons)
+
+
+def test_the_champions_own_records_are_no_new_batch(
+    registered: Registered, submission: Submission, settings: Settings
+) -> None:
+    found, verdict = check_drift(submission.processed, "grade_class", settings)
+    assert (found.verdict, found.champion) == ("pass", registered.version)
+    assert {finding.verdict for finding in verdict.relation} == {"no labels"}
 
 
 @pytest.mark.parametrize("on_drift", ["retrain", "warn"])

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.pipeline import grade_pipeline, main
 from flows.register import Registered
 from flows.settings import Settings
+from flows.support.command import without_heartbeats
 from flows.support.prefect_server import prefect_server
 from flows.training.grid import Grid
 
@@ -32,7 +32,7 @@ def environment(
     monkeypatch.setenv("GRADECAST_HOME", str(settings.home))
     monkeypatch.setenv("GRADECAST_FOLDS", str(settings.folds))
     monkeypatch.setenv("GRADECAST_JOBS", "1")
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):  # its end takes a second a flow
+    with without_heartbeats():
         yield
 
 
