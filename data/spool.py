@@ -37,8 +37,8 @@ def backlog(home: Path) -> Backlog:
         if size:
             waiting.append((_born(path), size))
     oldest = min((born for born, _ in waiting), default=None)
-    age = 0.0 if oldest is None else max(0.0, time.time() - oldest)
-    return Backlog(len(waiting), sum(size for _, size in waiting), age)
+    seconds = 0.0 if oldest is None else max(0.0, time.time() - oldest)
+    return Backlog(len(waiting), sum(size for _, size in waiting), seconds)
 
 
 def new_name(folder: Path) -> Path:

@@ -61,9 +61,9 @@ def _model(current: CurrentPredictor) -> Iterator[Metric]:
     info = GaugeMetricFamily("gradecast_model_info", "The model that answers", labels=("model", "version"))
     info.add_metric((predictor.bundle.contract.model_name, predictor.version), 1)
     made = datetime.fromisoformat(predictor.bundle.manifest.created)
-    age = (datetime.now(UTC) - (made if made.tzinfo else made.replace(tzinfo=UTC))).total_seconds()
+    seconds = (datetime.now(UTC) - (made if made.tzinfo else made.replace(tzinfo=UTC))).total_seconds()
     yield info
-    yield GaugeMetricFamily("gradecast_model_age_seconds", "Seconds since the model was made", age)
+    yield GaugeMetricFamily("gradecast_model_age_seconds", "Seconds since the model was made", seconds)
 
 
 def _reloads(home: Path) -> Metric:
