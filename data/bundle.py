@@ -53,6 +53,15 @@ def open_session(model: Path | bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
+def column_effects(booster: Any, matrix: np.ndarray, space: FeatureSpace) -> np.ndarray:
+    """Return each contract feature's effect on the latent score (rows, features), by TreeSHAP."""
+    import xgboost
+
+    effects = booster.predict(xgboost.DMatrix(matrix, nthread=1), pred_contribs=True)
+    effects = effects[:, 0, :] if effects.ndim == 3 else effects
+    return np.stack([effects[:, list(group)].sum(axis=1) for group in space.groups], axis=1)
+
+
 class Bundle:
     """A verified bundle, open for forecasts."""
 
@@ -82,11 +91,7 @@ class Bundle:
         TreeSHAP of the booster; a nominal's float columns are added up. For an unordered target
         the effects are those on the margin of the first class.
         """
-        import xgboost
-
-        effects = self._booster.predict(xgboost.DMatrix(matrix, nthread=1), pred_contribs=True)
-        effects = effects[:, 0, :] if effects.ndim == 3 else effects
-        return np.stack([effects[:, list(group)].sum(axis=1) for group in self.space.groups], axis=1)
+        return column_effects(self._booster, matrix, self.space)
 
     @cached_property
     def _booster(self) -> Any:

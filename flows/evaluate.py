@@ -8,7 +8,7 @@ import pandas as pd
 import xgboost
 
 from data import cohort
-from data.bundle import open_session
+from data.bundle import column_effects, open_session
 from data.contract import Contract
 from data.features import feature_space
 from data.frames import matrix, target_index
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 LABEL_FAULT = "label contradicts score"
+EFFECT_ROWS = 20_000
 
 
 def gather_evidence(
@@ -49,7 +50,7 @@ def gather_evidence(
         intervals=intervals(probabilities, y, settings.seed, "test_"),
         leaderboard=trained.compared(),
         candidates=trained.candidates(),
-        effects=column_effects(booster, features, contract),
+        effects=column_effects(booster, features[:EFFECT_ROWS], feature_space(contract)),
         frame=frame,
         sets=_label_sets(probabilities, trained, contract),
         bayes=bayes_limit(frame, y, processed),
@@ -89,14 +90,6 @@ def published_accuracy(processed: Processed, contract: Contract, session: "Infer
         return None
     answered = session.run(["probabilities"], {"features": matrix(rows, contract)})[0].argmax(axis=1)
     return float((answered == target_index(rows, contract)).mean())
-
-
-def column_effects(booster: xgboost.Booster, features: np.ndarray, contract: Contract) -> np.ndarray:
-    """Return each contract feature's effect on the latent score (rows, features), by TreeSHAP."""
-    effects = booster.predict(xgboost.DMatrix(features[:20_000]), pred_contribs=True)
-    effects = effects[:, 0, :] if effects.ndim == 3 else effects
-    groups = feature_space(contract).groups
-    return np.stack([effects[:, list(group)].sum(axis=1) for group in groups], axis=1)
 
 
 def bayes_limit(frame: pd.DataFrame, y: np.ndarray, processed: Processed) -> dict[str, float] | None:
