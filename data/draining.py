@@ -10,8 +10,9 @@ import orjson
 import sqlalchemy as sa
 from pydantic import ValidationError
 
+from data.log_database import create_tables, insert_missing
 from data.log_entries import read_entry
-from data.log_tables import create_tables, insert_missing, outcomes, predictions
+from data.log_tables import outcomes, predictions
 from data.spool import REFUSED, drained_alone, take, taken, whole_lines
 
 BATCH = 1_000  # lines of one transaction
@@ -67,6 +68,8 @@ def _insert(connection: sa.Connection, folder: Path, lines: list[bytes]) -> int:
             refused.append((line, str(error)))
         else:
             rows[entry.pop("kind")].append(entry)
+    for entry in rows["prediction"]:
+        entry.setdefault("via", "predict")
     for kind, table in TABLES.items():
         refused += _insert_rows(connection, table, rows[kind])
     _set_aside(folder, refused)

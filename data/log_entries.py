@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AwareDatetime, Field, FiniteFloat, TypeAdapter
 from typing_extensions import TypedDict
@@ -14,6 +14,8 @@ from data.records import Record
 
 Entry = dict[str, Any]
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Via = Literal["predict", "batch", "page", "roster", "score", "canary"]
+"""How a forecast was asked for; a canary's is the pipeline's own, and no student's."""
 
 
 class Prediction(TypedDict):
@@ -31,6 +33,7 @@ class Prediction(TypedDict):
     probabilities: dict[str, FiniteFloat]
     at_risk: FiniteFloat
     grade_set: list[str]
+    via: NotRequired[Via]
 
 
 class Outcome(TypedDict):
@@ -58,7 +61,7 @@ def read_entry(line: bytes) -> Prediction | Outcome:
 
 
 def prediction_entries(
-    records: Sequence[Record], answers: Sequence[Entry], contract: Contract, key: str
+    records: Sequence[Record], answers: Sequence[Entry], contract: Contract, key: str, via: Via = "predict"
 ) -> list[Entry]:
     """Return one entry for each answered record: the student's pseudonym, never the id."""
     at = datetime.now(UTC)
@@ -69,6 +72,7 @@ def prediction_entries(
             "contract": contract.name,
             "student": student_of(record, contract, key),
             "record": _without_id(record, contract),
+            "via": via,
             **answer,
         }
         for record, answer in zip(records, answers, strict=True)

@@ -1,17 +1,10 @@
-"""The tables of the prediction log, and how its database is opened: SQLite or PostgreSQL."""
+"""The tables of the prediction log, in SQLite or PostgreSQL."""
 
-import json
 from datetime import UTC, datetime
-from typing import Any
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.schema import CreateIndex, CreateTable
 
-from data.errors import BadInput
-
-DIALECTS = ("sqlite", "postgresql")
 DIGITS = 32  # of a prediction's id and of a pseudonym
 
 
@@ -51,6 +44,7 @@ predictions = sa.Table(
     sa.Column("at_risk", sa.Float, nullable=False),
     sa.Column("probabilities", Json, nullable=False),
     sa.Column("grade_set", Json, nullable=False),
+    sa.Column("via", sa.String, nullable=False, server_default="predict", comment="how it was asked for"),
     sa.Index("predictions_of_student", "student", "at"),
 )
 
@@ -68,79 +62,47 @@ outcomes = sa.Table(
     sa.Index("outcomes_of_student", "student", "at"),
 )
 
+overrides = sa.Table(
+    "overrides",
+    tables,
+    sa.Column("override_id", sa.String(DIGITS), primary_key=True),
+    sa.Column("at", Moment, nullable=False, index=True, comment="when it was noted"),
+    sa.Column("contract", sa.String, nullable=False),
+    sa.Column("prediction_id", sa.String(DIGITS), nullable=False, index=True),
+    sa.Column("verdict", sa.String, nullable=False, comment="agree or disagree"),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("name", sa.String, nullable=False, comment="who noted it"),
+)
 
-def open_log(url: str, *, patience: float = 30) -> sa.Engine:
-    """Open the log's database, connecting to nothing yet; its tables are made by `create_tables`.
+measurements = sa.Table(
+    "measurements",
+    tables,
+    sa.Column("measurement_id", sa.String(DIGITS), primary_key=True),
+    sa.Column("at", Moment, nullable=False, index=True, comment="when it was measured"),
+    sa.Column("contract", sa.String, nullable=False),
+    sa.Column("model_version", sa.String, nullable=False),
+    sa.Column("since", Moment, nullable=False, comment="start of the window"),
+    sa.Column("until", Moment, nullable=False, comment="end of the window, not in it"),
+    sa.Column("name", sa.String, nullable=False, comment="drift_share, estimated_accuracy, …"),
+    sa.Column("about", sa.String, nullable=False, comment="column, group or class; empty for the whole"),
+    sa.Column("value", sa.Float),
+    sa.Column("low", sa.Float, comment="of the 90 % interval"),
+    sa.Column("high", sa.Float),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("verdict", sa.String, nullable=False, comment="pass, drift, loss, too few rows, …; or empty"),
+)
 
-    Args:
-        url: a SQLAlchemy URL.
-        patience: seconds to wait for a lock that somebody else holds.
-
-    Raises:
-        BadInput: the URL cannot be read, or names another kind of database.
-    """
-    remedy = "Set GRADECAST_LOG_URL to sqlite:////path/to/file or postgresql+psycopg://user@host/name."
-    try:
-        dialect = sa.make_url(url).get_backend_name()
-        if dialect not in DIALECTS:
-            raise BadInput(f"the log is kept in SQLite or PostgreSQL, not in {dialect}.", remedy=remedy)
-        # No pool: a database that was replaced or started again is found as it is now.
-        engine = sa.create_engine(
-            url,
-            poolclass=sa.NullPool,
-            connect_args=_waits(dialect, patience),
-            json_serializer=_json,
-            json_deserializer=_loads,
-        )
-    except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
-        raise BadInput(f"the log's URL cannot be used: {error}.", remedy=remedy) from error
-    if dialect == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def create_tables(connection: sa.Connection) -> None:
-    """Make the tables and indexes that are not there yet, in a transaction."""
-    with connection.begin():
-        for table in tables.sorted_tables:
-            connection.execute(CreateTable(table, if_not_exists=True))
-            for index in table.indexes:
-                connection.execute(CreateIndex(index, if_not_exists=True))
-
-
-def insert_missing(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows in one transaction, ignoring those whose id is there."""
-    if rows:
-        statement = _insert(connection.dialect.name)(table).on_conflict_do_nothing()
-        with connection.begin():
-            connection.execute(statement, rows)
-
-
-def _waits(dialect: str, patience: float) -> dict[str, Any]:
-    """Return what a driver is told about waiting for locks, and for a server that does not answer."""
-    if dialect == "sqlite":
-        return {"timeout": patience}
-    return {"options": f"-c lock_timeout={int(1_000 * patience)}", "connect_timeout": max(2, int(patience))}
-
-
-def _insert(dialect: str) -> Any:
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    return postgresql.insert if dialect == "postgresql" else sqlite.insert
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Let readers and the one writer work at once, and leave nothing of what is deleted."""
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _json(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # a whole number of more than 64 bits
-        return json.dumps(value)
-
-
-def _loads(text: str | bytes) -> Any:
-    return orjson.loads(text)
+history = sa.Table(
+    "history",
+    tables,
+    sa.Column("entry", sa.Integer, primary_key=True, autoincrement=False, comment="1, 2, 3, … for a model"),
+    sa.Column("model", sa.String, primary_key=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("event", sa.String, nullable=False, comment="promoted, rejected or rolled back"),
+    sa.Column("version", sa.String, nullable=False, comment="of which it was decided"),
+    sa.Column("champion", sa.String, comment="the champion after it"),
+    sa.Column("by", sa.String, nullable=False, comment="who or what decided"),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("evidence", Json, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False, comment="SHA-256 of this entry and the one before"),
+)

@@ -17,9 +17,9 @@ from data.contract import load_contract
 from data.erasure import erase, purge
 from data.errors import BadInput
 from data.ids import PUBLIC_KEY, canonical_id, pseudonym
+from data.log_database import create_tables, open_log
 from data.log_reading import count_outcomes, read_log, summary
 from data.log_settings import LogSettings
-from data.log_tables import create_tables, open_log
 from data.spool import backlog
 
 __all__ = ["create_tables", "erase", "main", "open_log", "purge", "read_log"]

@@ -19,8 +19,8 @@ from data.draining import drain
 from data.erasure import purge
 from data.errors import BadInput
 from data.ids import PUBLIC_KEY
+from data.log_database import create_tables, open_log
 from data.log_settings import LogSettings
-from data.log_tables import create_tables, open_log
 
 INTERVAL = 0.5  # seconds between two looks at the spool
 LONGEST_PAUSE = 5.0  # seconds between two tries while the database is away

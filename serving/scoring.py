@@ -133,7 +133,7 @@ def _template(labels: Sequence[str], contract: str, version: str) -> str:
     return (
         f'{{"kind":"prediction","at":"%s","contract":{_json(contract)},"student":%s,"record":%s,'
         f'"grade_class":%s,"grade_class_index":%d,"probabilities":{{{shares}}},"at_risk":%s,'
-        f'"grade_set":%s,"model_version":{_json(version)},"prediction_id":"%s"}}'
+        f'"grade_set":%s,"model_version":{_json(version)},"via":"batch","prediction_id":"%s"}}'
     )
 
 

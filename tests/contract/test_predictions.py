@@ -13,8 +13,8 @@ from data.contract import Contract
 from data.draining import drain
 from data.errors import BadInput
 from data.ids import PUBLIC_KEY, pseudonym
+from data.log_database import create_tables, open_log
 from data.log_entries import prediction_entries, student_of
-from data.log_tables import create_tables, open_log
 from data.predictions import erase, main, purge, read_log
 from data.spool import REFUSED, drained_alone, take
 from tests.contract.logged import ANSWER, RECORD, asked, came

@@ -299,7 +299,7 @@ def test_a_thousand_at_a_time_say_what_one_at_a_time_says(
     records = [{**student, "Absences": days, "StudentID": str(days)} for days in range(30)]
     scored = Scorer(predictor, ",", synced.id_key).score(records)
     answers = predictor.predict(records)
-    logged_alone = prediction_entries(records, answers, grade_class, synced.id_key)
+    logged_alone = prediction_entries(records, answers, grade_class, synced.id_key, via="batch")
     for line, entry in zip(scored.lines.splitlines(), logged_alone, strict=True):
         one: dict[str, Any] = {**read_entry(line)}
         other: dict[str, Any] = {**read_entry(orjson.dumps(entry))}

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from data.draining import drain
-from data.log_tables import open_log
+from data.log_database import open_log
 from data.predictions import read_log
 from data.spool import backlog
 from serving.app import create_app
