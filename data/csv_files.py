@@ -30,7 +30,7 @@ def read_csv(path: Path, contract: Contract, *, labelled: bool) -> tuple[pd.Data
     Comma, semicolon or tab; UTF-8 with or without BOM. Coded columns and ids are read as text
     categories, numbers as numbers, or as text where one of them is none. Raises BadInput.
     """
-    header = _header(path)
+    header = read_header(path)
     named = [name for name in header.names if name]
     refuse_twice(named, path)
     refuse_missing(named, contract, labelled=labelled, file=path)
@@ -42,7 +42,7 @@ def read_csv(path: Path, contract: Contract, *, labelled: bool) -> tuple[pd.Data
         table = _read(path, header, types)
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
-            raise _broken(path, header, error) from error
+            raise broken(path, header, error) from error
         table = _read(path, header, dict.fromkeys(declared, text))
     return table.to_pandas(), named
 
@@ -61,8 +61,11 @@ def _read(path: Path, header: Header, types: dict[str, pa.DataType]) -> pa.Table
     )
 
 
-def _header(path: Path) -> Header:
-    """Read the first line that says something; the delimiter is what parts it into most cells."""
+def read_header(path: Path) -> Header:
+    """Read the first line that says something; the delimiter is what parts it into most cells.
+
+    Raises BadInput where the file is not UTF-8 or has no rows below it.
+    """
     _check_utf8(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         number, line = next(((n, text) for n, text in enumerate(file, start=1) if text.strip()), (0, ""))
@@ -91,7 +94,7 @@ def _check_utf8(path: Path) -> None:
                 raise BadInput("not UTF-8 text.", file=path, row=number, remedy=remedy) from error
 
 
-def _broken(path: Path, header: Header, error: pa.ArrowInvalid) -> BadInput:
+def broken(path: Path, header: Header, error: pa.ArrowInvalid) -> BadInput:
     """Return the error that says which row has more or fewer cells than the header, or an open quote."""
     wanted, number = len(header.names), FIRST_ROW - 1
     with path.open(encoding="utf-8-sig", newline="") as file:

@@ -86,6 +86,15 @@ def version_of_alias(client: MlflowClient, name: str, alias: str) -> ModelVersio
         raise
 
 
+def version_named(client: MlflowClient, name: str, alias_or_number: str) -> str | None:
+    """Return the number of the version that an alias or a number names, or None."""
+    if not alias_or_number.isdecimal():
+        found = version_of_alias(client, name, alias_or_number)
+        return None if found is None else str(found.version)
+    known = client.search_model_versions(f"name = '{name}'")
+    return next((str(each.version) for each in known if str(each.version) == alias_or_number), None)
+
+
 def version_of_fingerprint(client: MlflowClient, name: str, fingerprint: str) -> ModelVersion | None:
     """Return the version that equal data, contract, grid and code registered before, or None."""
     query = f"name = '{name}' and tags.fingerprint = '{fingerprint}'"

@@ -1,0 +1,65 @@
+"""A table of a database as an address: `sqlite:///file.db?table=students`, `postgresql://…?table=…`."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import sqlalchemy as sa
+
+from data.errors import BadInput
+
+DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
+REMEDY = "Write sqlite:///path/to/file.db?table=NAME or postgresql://user@host/database?table=NAME."
+
+
+@dataclass(frozen=True)
+class TableAddress:
+    """A database and the name of one of its tables."""
+
+    url: sa.URL
+    table: str
+
+    @classmethod
+    def of(cls, uri: str) -> Self:
+        """Read an address; raises BadInput, which never shows a password."""
+        try:
+            url = sa.make_url(uri)
+        except (sa.exc.ArgumentError, ValueError) as error:
+            raise BadInput("the address of the table cannot be read.", remedy=REMEDY) from error
+        table = url.query.get("table")
+        if not isinstance(table, str) or not table:
+            raise BadInput(f"{hidden(url)}: it names no table.", remedy=REMEDY)
+        plain = url.difference_update_query(["table"])
+        if url.drivername in DRIVERS:
+            plain = plain.set(drivername=DRIVERS[url.drivername])
+        return cls(plain, table)
+
+    def __str__(self) -> str:
+        """Return the address without its password."""
+        return f"{hidden(self.url)}, table {self.table}"
+
+    def open(self) -> sa.Engine:
+        """Open the database, connecting to nothing yet; raises BadInput where there is no driver for it."""
+        try:
+            return sa.create_engine(self.url, poolclass=sa.NullPool)
+        except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
+            raise BadInput(f"{hidden(self.url)}: {error}.", remedy=REMEDY) from error
+
+    def reflect(self, engine: sa.Engine) -> sa.Table:
+        """Read what columns the table has; raises BadInput where there is no such table or database."""
+        try:
+            return sa.Table(self.table, sa.MetaData(), autoload_with=engine)
+        except sa.exc.NoSuchTableError as error:
+            names = ", ".join(sorted(sa.inspect(engine).get_table_names())) or "none"
+            raise BadInput(f"{self}: there is no such table.", remedy=f"There are: {names}.") from error
+        except sa.exc.OperationalError as error:
+            raise BadInput(f"{self}: the database does not answer: {error.orig}.", remedy=REMEDY) from error
+
+
+def is_table(uri: str) -> bool:
+    """Tell whether an address is meant to be that of a database's table."""
+    return uri.partition("://")[0].partition("+")[0] in DRIVERS
+
+
+def hidden(url: sa.URL) -> str:
+    """Return a URL that can be shown: without its password."""
+    return url.render_as_string(hide_password=True)

@@ -1,0 +1,142 @@
+"""Batch score: a roster too large for HTTP in, the same rows with their forecasts out."""
+
+import argparse
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import sqlalchemy as sa
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+
+from data.contract import load_contract
+from data.database_tables import is_table
+from data.errors import BadInput
+from data.log_database import open_log
+from data.log_settings import LogSettings
+from flows.registry.champion import Champion, load_version
+from flows.registry.store import open_registry, version_named
+from flows.reports import artifacts
+from flows.reports.progress import search_progress, stage
+from flows.scoring.parts import Scorer, Tally, open_tables, read_parts, score_parts
+from flows.scoring.rosters import Roster, open_roster
+from flows.scoring.sinks import check_sink, write_sink
+from flows.settings import Settings
+from flows.support.command import run_flow
+
+
+class Scored(BaseModel):
+    """What was scored by which version, and where it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    out: str
+    name: str
+    version: str
+    tally: Tally
+
+
+def default_out(source: str, settings: Settings) -> str:
+    """Return where a scored roster goes unless told: beside nothing of the person's, in `scores/`."""
+    if is_table(source):
+        return f"{source}_scored"
+    path = Path(source)
+    return str(settings.home / "scores" / f"{path.stem}-scored{path.suffix}")
+
+
+def load_model(contract_name: str, model: str, settings: Settings) -> Champion:
+    """Load the version of an alias or a number; raises BadInput where there is none."""
+    contract = load_contract(contract_name)
+    client = open_registry(settings)
+    version = version_named(client, contract.model_name, model)
+    if version is None:
+        remedy = "Train one with `make pipeline`, or name another with --model."
+        raise BadInput(f"{contract.model_name} has no version or alias {model!r}.", remedy=remedy)
+    return load_version(client, contract.model_name, version)
+
+
+def parts_folder(roster: Roster, model: Champion, settings: Settings) -> Path:
+    """Return where the parts are until all are done: its own for each roster, version and id key."""
+    identity = repr((roster.name, model.bundle.contract.name, model.version, settings.id_key))
+    return settings.home / "scores" / f".parts-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+@task(retries=2, retry_delay_seconds=5, retry_condition_fn=lambda _task, _run, state: _is_of_io(state))
+@stage("score")
+def score_roster(data: str, contract: str, out: str, model: str, log: bool) -> Scored:
+    """Score what has no part yet, and write the whole; a retry goes on where it stopped."""
+    settings = Settings()
+    champion = load_model(contract, model, settings)
+    roster = open_roster(data, champion.bundle.contract)
+    engine = open_tables(open_log(LogSettings.from_environment().database_url)) if log else None
+    scorer = Scorer(champion.bundle, champion.version, settings.id_key, engine)
+    folder = parts_folder(roster, champion, settings)
+    with search_progress(name="batch score") as on_progress:
+        tally = score_parts(roster, folder, scorer, on_progress)
+    if not tally.rows:
+        raise BadInput("there are no rows.", file=roster.name, remedy="Give a roster with students in it.")
+    write_sink(out, read_parts(folder), roster.delimiter, bom=roster.bom)
+    shutil.rmtree(folder)
+    name = champion.bundle.contract.model_name
+    scored = Scored(source=roster.name, out=out, name=name, version=champion.version, tally=tally)
+    create_markdown_artifact(artifacts.score_markdown(scored.model_dump()), key="batch-score")
+    return scored
+
+
+@flow(name="batch-score")
+def batch_score(
+    data: str,
+    contract: str = "grade_class",
+    out: str | None = None,
+    model: str = "champion",
+    log: bool = True,
+) -> Scored:
+    """Score a CSV, a Parquet file or a table; `model` is an alias or a version's number."""
+    target = out or default_out(data, Settings())
+    check_sink(target)
+    return score_roster(data, contract, target, model, log)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Score a roster from the command line and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.score", description=__doc__)
+    table = "sqlite:///file.db?table=NAME or postgresql://…?table=NAME"
+    parser.add_argument("--data", required=True, help=f"CSV or Parquet file, or {table}")
+    parser.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
+    parser.add_argument("--out", help="file or new table to write (default: in scores/ of the state)")
+    parser.add_argument("--model", default="champion", help="alias or version (default: %(default)s)")
+    parser.add_argument(
+        "--no-log", dest="log", action="store_false", help="leave the prediction log as it is"
+    )
+    options = parser.parse_args(arguments)
+    return run_flow(batch_score, vars(options), lambda: check_input(options), show)
+
+
+def check_input(options: argparse.Namespace) -> None:
+    """Raise BadInput for what can be told before anything is started."""
+    open_roster(options.data, load_contract(options.contract))
+    check_sink(options.out or default_out(options.data, Settings()))
+
+
+def show(console: Console, scored: Scored, settings: Settings) -> None:  # noqa: ARG001
+    """Print what became of the roster."""
+    tally = scored.tally
+    console.print(f"{tally.rows:,} rows of {scored.source} scored by {scored.name} version {scored.version}")
+    if tally.errors:
+        console.print(f"{tally.errors:,} rows break the contract: see their column `error`")
+    console.print(f"Written to {scored.out}", soft_wrap=True)
+
+
+def _is_of_io(state: object) -> bool:
+    """Whether a failure may pass by itself: a database that is away or locked, a disk."""
+    error = getattr(state, "data", None)
+    return isinstance(error, sa.exc.OperationalError | OSError | pa.ArrowIOError)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Where a scored roster goes: a CSV, a Parquet file or a new table, whole or not at all."""
+
+import codecs
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+import sqlalchemy as sa
+
+from data.database_tables import TableAddress, is_table
+from data.errors import BadInput
+from flows.support.workspace import finished_file
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+RUN = r"^\s*[=+\-@]"
+NUMBER = r"^\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*$"
+DRAFT = "_gradecast_draft"
+AT_ONCE = 2_000  # rows of one INSERT
+
+
+def check_sink(uri: str) -> None:
+    """Raise BadInput where nothing can be written."""
+    if is_table(uri):
+        address = TableAddress.of(uri)
+        with _database(address) as engine:
+            if sa.inspect(engine).has_table(address.table):
+                remedy = "Name another table, or drop this one yourself."
+                raise BadInput(f"{address}: the table is there already.", remedy=remedy)
+    elif Path(uri).suffix.lower() not in SUFFIXES:
+        raise BadInput(f"{uri}: not a kind of file that can be written.", remedy=f"Name one of: {SUFFIXES}.")
+
+
+def write_sink(uri: str, parts: Iterator[pa.Table], delimiter: str = ",", *, bom: bool = False) -> None:
+    """Write the parts to where they go; what was under a file's name is replaced by the whole of it."""
+    if is_table(uri):
+        _to_table(TableAddress.of(uri), parts)
+    elif Path(uri).suffix.lower() == ".parquet":
+        finished_file(Path(uri), lambda draft: _to_parquet(draft, parts))
+    else:
+        finished_file(Path(uri), lambda draft: _to_csv(draft, parts, delimiter, bom=bom))
+
+
+def _to_parquet(path: Path, parts: Iterator[pa.Table]) -> None:
+    first = next(parts)
+    with pyarrow.parquet.ParquetWriter(path, first.schema.remove_metadata()) as writer:
+        for part in (first, *parts):
+            writer.write_table(part.replace_schema_metadata().cast(first.schema.remove_metadata()))
+
+
+def _to_csv(path: Path, parts: Iterator[pa.Table], delimiter: str, *, bom: bool) -> None:
+    with path.open("wb") as file:
+        file.write(codecs.BOM_UTF8 if bom else b"")
+        for place, part in enumerate(parts):
+            table = neutralised(part)
+            special = f'["\\r\\n{delimiter}]'
+            options = pyarrow.csv.WriteOptions(
+                include_header=place == 0,
+                delimiter=delimiter,
+                quoting_style=_quoting(table.columns, special),
+                quoting_header=_quoting([pa.chunked_array([table.column_names])], special),
+            )
+            pyarrow.csv.write_csv(table, file, options)
+
+
+def _quoting(columns: Sequence[pa.ChunkedArray], special: str) -> str:
+    """Return how to quote: PyArrow does it with every text or with none."""
+    texts = [column for column in columns if pa.types.is_string(column.type)]
+    return "needed" if any(pc.any(pc.match_substring_regex(t, special)).as_py() for t in texts) else "none"
+
+
+def neutralised(table: pa.Table) -> pa.Table:
+    """Return a table without metadata, a quote before each text that a spreadsheet would run."""
+    table = table.replace_schema_metadata()
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            table = table.set_column(place, field.name, _neutralised(table[place]))
+    return table
+
+
+def _neutralised(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    run = pc.and_not(pc.match_substring_regex(column, RUN), pc.match_substring_regex(column, NUMBER))
+    if not pc.any(run).as_py():
+        return column
+    return pc.if_else(run, pc.binary_join_element_wise("'", column, ""), column)
+
+
+def _to_table(address: TableAddress, parts: Iterator[pa.Table]) -> None:
+    """Write a draft of the table, then rename it: a killed run leaves none under the final name."""
+    first = next(parts)
+    with _database(address) as engine:
+        table = sa.Table(address.table + DRAFT, sa.MetaData(), *map(_column, first.schema))
+        with engine.begin() as connection:
+            table.drop(connection, checkfirst=True)
+            table.create(connection)
+        for part in (first, *parts):
+            with engine.begin() as connection:
+                for batch in part.to_batches(AT_ONCE):
+                    connection.execute(table.insert(), batch.to_pylist())
+        quote = engine.dialect.identifier_preparer.quote
+        with engine.begin() as connection:
+            rename = f"ALTER TABLE {quote(table.name)} RENAME TO {quote(address.table)}"
+            connection.execute(sa.text(rename))
+
+
+@contextmanager
+def _database(address: TableAddress) -> Iterator[sa.Engine]:
+    """Yield a table's database; one that does not answer is said to be so."""
+    engine = address.open()
+    try:
+        yield engine
+    except sa.exc.OperationalError as error:
+        remedy = "Start it or correct the address; what was scored is kept, and the next run goes on."
+        raise BadInput(f"{address}: the database does not answer: {error.orig}.", remedy=remedy) from error
+    finally:
+        engine.dispose()
+
+
+def _column(field: pa.Field) -> "sa.Column[object]":
+    kinds: list[tuple[Callable[[pa.DataType], bool], type[sa.types.TypeEngine[Any]]]] = [
+        (pa.types.is_boolean, sa.Boolean),
+        (pa.types.is_integer, sa.BigInteger),
+        (pa.types.is_floating, sa.Double),
+        (pa.types.is_timestamp, sa.DateTime),
+        (pa.types.is_date, sa.Date),
+    ]
+    kind = next((kind for fits, kind in kinds if fits(field.type)), sa.Text)
+    return sa.Column(field.name, kind)
