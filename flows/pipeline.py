@@ -15,7 +15,7 @@ from flows.drift import Drift, OnDrift, drift
 from flows.process import REPORT, Processed, process
 from flows.register import Registered, register
 from flows.reports.screen import Summary, show_summary
-from flows.settings import Settings
+from flows.settings import Approval, Settings
 from flows.support.command import run_flow
 from flows.train import Trained, train
 from flows.training.grid import load_grid
@@ -34,14 +34,18 @@ class PipelineResult(BaseModel):
 
 @flow(name="grade-pipeline")
 def grade_pipeline(
-    data: str = DEFAULT, contract: str = "grade_class", grid: str = "default", on_drift: OnDrift = "stop"
+    data: str = DEFAULT,
+    contract: str = "grade_class",
+    grid: str = "default",
+    on_drift: OnDrift = "stop",
+    approval: Approval | None = None,
 ) -> PipelineResult:
     """Process, check for drift, train, register. A gate's stop is a failed state named Stopped."""
     try:
         processed = process(data, contract)
         checked = drift(processed, contract, on_drift)
         trained = train(processed, contract, grid)
-        registered = register(trained, processed, contract, must_win=checked.alarmed)
+        registered = register(trained, processed, contract, must_win=checked.alarmed, approval=approval)
     except Stopped as stop:
         return Failed(name="Stopped", message=str(stop))  # type: ignore[return-value]
     return PipelineResult(processed=processed, drift=checked, trained=trained, registered=registered)
@@ -57,6 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--grid", default="default", help="default, wide or a YAML file")
     parser.add_argument(
         "--on-drift", default="stop", choices=("stop", "retrain", "warn"), help="what drift leads to"
+    )
+    parser.add_argument(
+        "--approval",
+        choices=("none", "required"),
+        help="whether a person must approve a promotion (default: GRADECAST_APPROVAL, which is none)",
     )
     options = parser.parse_args(arguments)
     return run_flow(grade_pipeline, vars(options), lambda: check_input(options), show)
@@ -97,7 +106,10 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
         promoted=registered.promoted,
         outcome="champion" if registered.promoted else "kept as challenger",
         reason=registered.reason,
-        notes=undeclared_note(processed) + reused_notes(result) + result.trained.notes,
+        notes=undeclared_note(processed)
+        + canary_note(registered)
+        + reused_notes(result)
+        + result.trained.notes,
         next_steps=next_steps(result, settings),
     )
 
@@ -118,6 +130,11 @@ def undeclared_note(processed: Processed) -> tuple[str, ...]:
     """Warn of columns that the contract does not have."""
     names = ", ".join(processed.undeclared)
     return (f"Not in the contract, and not used: {names}.",) if names else ()
+
+
+def canary_note(registered: Registered) -> tuple[str, ...]:
+    """Say what came of watching the predictor after a promotion."""
+    return (f"Canary {registered.canary}.",) if registered.promoted and registered.canary else ()
 
 
 def reused_notes(result: PipelineResult) -> tuple[str, ...]:

@@ -2,90 +2,98 @@
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
-from pydantic import BaseModel, ConfigDict
 
 from data.contract import load_contract
 from flows.evaluate import gather_evidence
 from flows.process import Processed
-from flows.registry.bundling import make_bundle
-from flows.registry.run_log import log_and_register
-from flows.registry.store import close_dead_runs, experiment_id, open_registry, version_of_fingerprint
+from flows.registry.approval import Answer, answer_of
+from flows.registry.canary import watch
+from flows.registry.registration import Registered, register_submission, settle_answer
 from flows.registry.submission import Submission
-from flows.registry.versions import as_of_now, judge, recorded_verdict, settle
 from flows.reports import artifacts
+from flows.reports.comparison import comparison_markdown
+from flows.reports.markdown import cell
 from flows.reports.progress import stage
-from flows.settings import Settings
-from flows.support.locks import file_lock
+from flows.settings import Approval, Settings
 from flows.train import Trained
 
 
-class Registered(BaseModel):
-    """A model version, and what was decided about it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    version: str
-    run_id: str
-    promoted: bool
-    reason: str
-    figures: dict[str, float]
-    metrics: dict[str, float | None]
-    intervals: dict[str, tuple[float, float]]
-    bayes: dict[str, float] | None
-    reused: bool
-
-
-def register_submission(submission: Submission) -> Registered:
-    """Register a submission and judge it, or return what an equal run registered.
-
-    One at a time on this machine. A run killed between registering and judging is taken up where it
-    was. Raises BundleError when the bundle does not hold what it promises.
-    """
-    contract, settings, evidence = submission.contract, submission.settings, submission.evidence
-    make_bundle(submission)
-    with file_lock(settings.home / "registry.lock"):
-        client = open_registry(settings)
-        experiment = experiment_id(client, contract, settings)
-        if settings.local_registry:  # elsewhere another machine may be at work on one
-            close_dead_runs(client, experiment)
-        known = version_of_fingerprint(client, contract.model_name, submission.trained.fingerprint)
-        version = known or log_and_register(client, experiment, submission)
-        verdict = recorded_verdict(version)
-        if verdict is None:
-            verdict = judge(client, submission, version)
-            settle(client, contract.model_name, str(version.version), verdict)
-        verdict = as_of_now(client, contract.model_name, str(version.version), verdict)
-    return Registered(
-        name=contract.model_name,
-        version=str(version.version),
-        run_id=str(version.run_id),
-        promoted=verdict.promoted,
-        reason=verdict.reason,
-        figures=verdict.figures,
-        metrics=evidence.metrics,
-        intervals=evidence.intervals,
-        bayes=evidence.bayes,
-        reused=known is not None,
-    )
+def submission_of(
+    trained: Trained, processed: Processed, contract_name: str, must_win: bool, approval: Approval | None
+) -> Submission:
+    """Gather what a trained candidate is judged by."""
+    settings = Settings()
+    settings = settings.model_copy(update={"approval": approval or settings.approval})
+    evidence = gather_evidence(trained, processed, load_contract(contract_name), settings)
+    return Submission(trained, processed, contract_name, evidence, settings, must_win)
 
 
 @task
 @stage("register")
 def register_candidate(
-    trained: Trained, processed: Processed, contract_name: str, must_win: bool
+    trained: Trained,
+    processed: Processed,
+    contract_name: str,
+    must_win: bool,
+    approval: Approval | None,
 ) -> Registered:
     """Bundle, verify, register and judge a candidate."""
-    settings = Settings()
-    evidence = gather_evidence(trained, processed, load_contract(contract_name), settings)
-    registered = register_submission(
-        Submission(trained, processed, contract_name, evidence, settings, must_win)
-    )
-    create_markdown_artifact(artifacts.register_markdown(registered.model_dump(), evidence), key="register")
+    submission = submission_of(trained, processed, contract_name, must_win, approval)
+    registered = register_submission(submission)
+    told = registered.model_dump()
+    if registered.waits:
+        told["reason"] = f"It waits for a person to approve it. {registered.reason}"
+    shown = artifacts.register_markdown(told, submission.evidence)
+    create_markdown_artifact(f"{shown}\n\n{comparison(registered)}", key="register")
     return registered
 
 
+@task
+def settle_approval(
+    trained: Trained,
+    processed: Processed,
+    contract_name: str,
+    must_win: bool,
+    registered: Registered,
+    answer: Answer,
+) -> Registered:
+    """Promote or reject a candidate as a person answered."""
+    submission = submission_of(trained, processed, contract_name, must_win, "required")
+    settled = settle_answer(submission, registered, answer)
+    create_markdown_artifact(comparison(settled), key="approval")
+    return settled
+
+
+@task
+@stage("canary")
+def watch_predictor(registered: Registered) -> Registered:
+    """Watch the predictor follow a promotion, and take it back if the predictor must not answer with it."""
+    found = watch(Settings(), registered.name, registered.version)
+    if found.state != "not checked":
+        create_markdown_artifact(f"## Canary: {found.state}\n\n{cell(found.detail)}", key="canary")
+    return registered.watched(found)
+
+
+def comparison(registered: Registered) -> str:
+    """Return what a verdict rests on, as Markdown."""
+    return comparison_markdown(registered.name, registered.version, registered.reason, registered.figures)
+
+
 @flow(name="register")
-def register(trained: Trained, processed: Processed, contract: str, must_win: bool = False) -> Registered:
-    """Turn a trained candidate into a model version and a verdict; after drift it must be better."""
-    return register_candidate(trained, processed, contract, must_win)
+def register(
+    trained: Trained,
+    processed: Processed,
+    contract: str,
+    must_win: bool = False,
+    approval: Approval | None = None,
+) -> Registered:
+    """Turn a trained candidate into a model version and a verdict; after drift it must be better.
+
+    Where a person must approve (GRADECAST_APPROVAL if None), it waits for one before it promotes.
+    """
+    registered = register_candidate(trained, processed, contract, must_win, approval)
+    if registered.waits:
+        hours = Settings().approval_hours
+        answer = answer_of(registered.name, registered.version, comparison(registered), hours)
+        registered = settle_approval(trained, processed, contract, must_win, registered, answer)
+    return watch_predictor(registered) if registered.promoted else registered

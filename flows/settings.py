@@ -2,11 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.ids import PUBLIC_KEY
+
+Approval = Literal["none", "required"]
 
 
 class Settings(BaseSettings):
@@ -27,6 +30,24 @@ class Settings(BaseSettings):
     seed: int = Field(7, ge=0, description="Seed of folds, boosters and bootstraps")
     jobs: int = Field(os.cpu_count() or 1, ge=1, description="Processes that train candidates")
     promotion_margin: float = Field(0.01, ge=0, description="Log loss by which a challenger may look worse")
+    latency_ratio: float = Field(
+        3, gt=0, description="Times the champion's time for one record that a challenger may take"
+    )
+    bundle_megabytes: float = Field(100, gt=0, description="Largest bundle that may be promoted")
+    approval: Approval = Field("none", description="Whether a person must approve a promotion")
+    approval_hours: float = Field(24, gt=0, description="Hours that a person has to approve a promotion")
+    predictor_url: str = Field(
+        "http://127.0.0.1:9696", description="Predictor that is watched after a promotion; empty for none"
+    )
+    api_key: SecretStr | None = Field(None, description="Bearer token that the predictor wants")
+    canary_seconds: float = Field(
+        60, gt=0, description="Seconds that the predictor has to follow a promotion or a rollback"
+    )
+    cooldown_days: float = Field(7, ge=0, description="Days without another retraining after one")
+    retrain_window: int = Field(2_400, ge=1, description="Newest rows that a retraining learns from")
+    log_url: str = Field(
+        "", repr=False, description="Database of log and history; predictions.db in home if empty"
+    )
 
     @property
     def mlflow_uri(self) -> str:
@@ -37,3 +58,8 @@ class Settings(BaseSettings):
     def local_registry(self) -> bool:
         """Whether the registry is the SQLite file in home."""
         return not self.tracking_uri
+
+    @property
+    def database_url(self) -> str:
+        """Return the URL of the database of the log, the measurements and the promotion history."""
+        return self.log_url or f"sqlite:///{self.home.absolute() / 'predictions.db'}"

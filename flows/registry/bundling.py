@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from data.bundle import open_session
 from data.contract import Contract
 from data.contract_file import find_contract
 from data.features import feature_space
@@ -17,6 +20,7 @@ from data.manifest import (
     CARD,
     CONTRACT,
     EXAMPLES,
+    FIGURES,
     FILES,
     MANIFEST,
     MODEL,
@@ -25,11 +29,13 @@ from data.manifest import (
     digest,
 )
 from data.storage import OWN, as_stored
-from flows.registry.champion import TRAINED
+from flows.registry.lineage import TRAINED, write_lineage
 from flows.registry.submission import Submission
 from flows.registry.verification import check_parity, verify_bundle
 from flows.reports.card import model_card
+from flows.reports.card_json import card_figures
 from flows.reports.evidence import Evidence
+from flows.reports.part_year import part_year_figures
 from flows.reports.plots import write_plots
 from flows.support.workspace import finished_folder
 from flows.training.heads import Head
@@ -51,7 +57,7 @@ def make_bundle(submission: Submission) -> None:
         verify_bundle(draft / "bundle")
         (draft / "plots").mkdir()
         write_plots(submission.evidence, draft / "plots")
-        submission.split("train")[["pseudonym"]].to_parquet(draft / Path(TRAINED).name, index=False)
+        write_lineage(submission, draft / Path(TRAINED).name)
 
     finished_folder(submission.place, build)
 
@@ -63,12 +69,20 @@ def write_bundle(folder: Path, submission: Submission) -> None:
     for name in (MODEL, BOOSTER):
         shutil.copyfile(submission.trained.folder / name, folder / name)
     shutil.copyfile(find_contract(submission.contract_name), folder / CONTRACT)
-    (folder / CARD).write_text(model_card(evidence, {}), encoding="utf-8")
+    part_year = part_year_figures(evidence, _forecaster(folder / MODEL, contract))
+    (folder / CARD).write_text(model_card(evidence, {}, part_year), encoding="utf-8")
+    figures = card_figures(evidence, part_year)
+    (folder / FIGURES).write_text(figures.model_dump_json(indent=1), encoding="utf-8")
     reference = reference_sample(everyone[everyone["split"] == "train"], contract)
     reference.to_csv(folder / REFERENCE, index=False)
     (folder / EXAMPLES).write_text(_examples(evidence), encoding="utf-8")
     manifest = _manifest(submission, {name: digest(folder / name) for name in FILES})
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+
+
+def _forecaster(model: Path, contract: Contract) -> Callable[[pd.DataFrame], np.ndarray]:
+    session = open_session(model)
+    return lambda frame: session.run(["probabilities"], {"features": matrix(frame, contract)})[0]
 
 
 def _check_parity(folder: Path, submission: Submission) -> None:

@@ -1,7 +1,8 @@
 """The champion: its bundle, and the students it was trained on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -13,9 +14,8 @@ from data.bundle import Bundle
 from data.errors import Stopped
 from data.manifest import REFERENCE, BundleError
 from data.storage import read_frame
+from flows.registry.lineage import TRAINED, Lineage
 from flows.registry.store import CHAMPION, version_of_alias
-
-TRAINED = "lineage/trained.parquet"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Champion:
 
     version: str
     bundle: Bundle
-    trained: frozenset[str]
+    lineage: Lineage
 
     def reference(self) -> pd.DataFrame:
         """Read the sample of records that it was trained on."""
@@ -32,7 +32,7 @@ class Champion:
 
     def has_seen(self, pseudonyms: pd.Series) -> np.ndarray:
         """Tell for each pseudonym whether it was trained on."""
-        return pseudonyms.isin(self.trained).to_numpy()
+        return self.lineage.has_trained_on(pseudonyms)
 
 
 def load_champion(client: MlflowClient, name: str) -> Champion | None:
@@ -46,11 +46,26 @@ def load_champion(client: MlflowClient, name: str) -> Champion | None:
 
 def load_version(client: MlflowClient, name: str, version: str) -> Champion:
     """Load one version; raises Stopped when it cannot be read."""
+    run_id = client.get_model_version(name, version).run_id
+    with _readable(name, version):
+        place = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=TRAINED)
+        return Champion(version, _bundle(name, version), Lineage.read(place))
+
+
+def load_bundle(name: str, version: str) -> Bundle:
+    """Open the bundle of one version alone; raises Stopped when it cannot be read."""
+    with _readable(name, version):
+        return _bundle(name, version)
+
+
+def _bundle(name: str, version: str) -> Bundle:
+    return Bundle.load(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}/artifacts/bundle"))
+
+
+@contextmanager
+def _readable(name: str, version: str) -> Iterator[None]:
     remedy = f"Restore its artifacts, or move the alias: mlflow models, {name}, version {version}."
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}/artifacts/bundle"))
-        run_id = client.get_model_version(name, version).run_id
-        trained = pd.read_parquet(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=TRAINED))
-        return Champion(version, Bundle.load(folder), frozenset(trained["pseudonym"]))
+        yield
     except (BundleError, MlflowException, OSError) as error:
         raise Stopped(f"version {version} of {name} cannot be read: {error}. {remedy}") from error

@@ -18,7 +18,7 @@ from data.contract import Contract
 from data.manifest import CARD, CONTRACT, MANIFEST, digest
 from data.pyfunc import ARTIFACT
 from data.storage import as_stored
-from flows.registry.champion import TRAINED
+from flows.registry.lineage import TRAINED
 from flows.registry.signature import model_signature
 from flows.registry.submission import Submission
 from flows.support.fingerprint import ROOT
@@ -127,6 +127,10 @@ def register_bundle(client: MlflowClient, submission: Submission, tags: dict[str
 def example_input(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """Return three raw records as a caller would send them: codes, whole numbers, numbers."""
     asked = frame[[column.name for column in contract.asked]].head(3)
-    coded = {c.name: asked[c.name].cat.categories.dtype for c in contract.asked if c.coded and not c.nullable}
-    whole = {c.name: "int64" for c in contract.asked if c.kind is Kind.INTEGER and not c.nullable}
-    return asked.astype({**coded, **whole})
+    unknown = [column.name for column in contract.audit if asked[column.name].isna().any()]
+    asked = asked.drop(columns=unknown)
+    sure = [c for c in contract.asked if not c.nullable and c.name in asked]
+    coded = {c.name: asked[c.name].cat.categories.dtype for c in sure if c.coded}
+    whole = {c.name: "int64" for c in sure if c.kind is Kind.INTEGER}
+    texts = {c.name: "str" for c in contract.asked if c.coded and c.nullable}  # as the signature has them
+    return asked.astype({**coded, **whole, **texts})

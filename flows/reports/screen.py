@@ -14,7 +14,7 @@ from flows.reports.wording import FIGURES, NOTHING, count, figure, plural, reaso
 
 WIDTH = 100
 SHOWN_REASONS, SHOWN_NOTES, SHOWN_MODELS, LONGEST_SOURCE = 3, 2, 7, 70  # so that all fits 40 lines
-DRIFT_STYLES = {"pass": "green", "drift": "bold red"}
+DRIFT_STYLES = {"pass": "green", "drift": "bold red", "loss": "bold red"}
 
 
 @dataclass(frozen=True)
@@ -53,22 +53,24 @@ def show_summary(console: Console, summary: Summary) -> None:
 
 
 def _parts(summary: Summary) -> Iterator[RenderableType]:
-    yield _rule(summary.title)
-    yield _facts(_data_facts(summary))
+    yield rule_with(summary.title)
+    yield facts_of(_data_facts(summary))
     for table in (_leaderboard(summary), _metrics(summary)):
         if table is not None:
             yield Group(Text(), table)
-    yield Group(Text(), _facts(_outcome_facts(summary)))
+    yield Group(Text(), facts_of(_outcome_facts(summary)))
     if summary.next_steps:
-        yield _rule("What next")
-        yield _facts([(what, Text(command, style="cyan")) for what, command in summary.next_steps])
+        yield rule_with("What next")
+        yield facts_of([(what, Text(command, style="cyan")) for what, command in summary.next_steps])
 
 
-def _rule(title: str) -> Rule:
+def rule_with(title: str) -> Rule:
+    """Return a line across the screen with a title in it."""
     return Rule(Text(title, style="bold"), align="left", style="dim")
 
 
-def _facts(lines: list[tuple[str, Text]]) -> Table:
+def facts_of(lines: list[tuple[str, Text]]) -> Table:
+    """Return named lines of text, the names at the left."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True, min_width=11)
     grid.add_column(overflow="fold")
@@ -105,7 +107,8 @@ def _drift(summary: Summary) -> Text:
     return text.append(f"\nand {left} more", style="default") if left > 0 else text
 
 
-def _table(title: str, *columns: str) -> Table:
+def table_of(title: str, *columns: str) -> Table:
+    """Return an empty table of figures, with a wide first column."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(title, header_style="bold", min_width=34)
     for column in columns:
@@ -116,7 +119,7 @@ def _table(title: str, *columns: str) -> Table:
 def _leaderboard(summary: Summary) -> Table | None:
     if summary.leaderboard is None or summary.leaderboard.empty:
         return None
-    table = _table("Cross-validated, same folds", "log loss", "accuracy", "macro F1", "")
+    table = table_of("Cross-validated, same folds", "log loss", "accuracy", "macro F1", "")
     for line in lines_of(summary.leaderboard)[:SHOWN_MODELS]:
         style = "bold" if line.chosen else "yellow" if line.as_good else ""
         figures = map(figure, (line.log_loss, line.accuracy, line.f1_macro))
@@ -129,7 +132,7 @@ def _metrics(summary: Summary) -> Table | None:
     if not known:
         return None
     limit = summary.bayes or {}
-    table = _table("On the test split", "", "95 % interval", *(["best possible"] if limit else []))
+    table = table_of("On the test split", "", "95 % interval", *(["best possible"] if limit else []))
     for key, title in known.items():
         cells = [title, figure(summary.metrics[key]), span(summary.intervals.get(key))]
         table.add_row(*cells, *([figure(limit.get(key.removeprefix("test_")))] if limit else []))

@@ -1,23 +1,21 @@
 """Run a flow from the command line: a Prefect server, readable errors, the fixed exit codes."""
 
-import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from prefect import Flow
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
-from rich.markup import escape
 
 from data.errors import BadInput, Stopped
 from flows.reports.progress import open_console
 from flows.settings import Settings
+from flows.support.endings import DONE, explain
 from flows.support.prefect_server import prefect_server
-from flows.support.workspace import finished_file
-
-DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
+from flows.support.reconcile import at_work, reconcile
 
 
 def run_flow(
@@ -33,15 +31,27 @@ def run_flow(
     console, settings = open_console(), Settings()
     try:
         check()
-        with prefect_server(settings.home), without_heartbeats():
-            state: Any = flow(**parameters, return_state=True)  # typed for flows that return nothing
+        with prefect_server(settings.home), without_heartbeats(), watched(flow, settings.home) as seen:
+            state: Any = seen(**parameters, return_state=True)  # typed for flows that return nothing
             outcome = _outcome(state)
     except (BadInput, Stopped, RuntimeError) as error:  # the last: no Prefect server could be started
-        return _explain(console, error, settings)
+        return explain(console, error, settings)
     if isinstance(outcome, Exception):
-        return _explain(console, outcome, settings)
+        return explain(console, outcome, settings)
     show(console, outcome, settings)
     return DONE
+
+
+@contextmanager
+def watched(flow: Flow[..., Any], home: Path) -> Iterator[Flow[..., Any]]:
+    """End the runs of dead processes, then let others see that this flow's process lives while it runs."""
+    with ExitStack() as held:
+
+        def begin(flow: object, flow_run: FlowRun, state: object) -> None:  # noqa: ARG001  Prefect's names
+            held.enter_context(at_work(flow_run.id, home))
+
+        reconcile(home)
+        yield flow.with_options(on_running=[begin])
 
 
 def without_heartbeats() -> AbstractContextManager[object]:
@@ -54,18 +64,3 @@ def _outcome(state: State[Any]) -> Any:
     if state.name == "Stopped":
         return Stopped(state.message)
     return state.result(raise_on_failure=False)
-
-
-def _explain(console: Console, error: Exception, settings: Settings) -> int:
-    if isinstance(error, BadInput):
-        console.print(f"[bold red]Bad input[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
-        return BAD_INPUT
-    if isinstance(error, Stopped):
-        console.print(f"[bold yellow]Stopped[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
-        return STOPPED
-    log = settings.home / "failure.log"
-    trace = "".join(traceback.format_exception(error))
-    finished_file(log, lambda draft: draft.write_text(trace, encoding="utf-8"))
-    text = f"[bold red]Failed[/]: {type(error).__name__}: {escape(str(error))} The trace is in {log}."
-    console.print(text, highlight=False, soft_wrap=True)
-    return FAILED

@@ -45,12 +45,17 @@ def intervals(
     return {f"{prefix}{name}": _ends(values) for name, values in found.items()}
 
 
-def paired_bootstrap(loss_a: np.ndarray, loss_b: np.ndarray, seed: int = 0) -> Difference:
-    """Compare two models' losses on the same rows (n,): the mean of a - b, below 0 where a is better."""
+def paired_bootstrap(
+    loss_a: np.ndarray, loss_b: np.ndarray, seed: int = 0, level: tuple[float, float] = LEVEL
+) -> Difference:
+    """Compare two models' losses on the same rows (n,): the mean of a - b, below 0 where a is better.
+
+    The interval ends at the percentiles `level`.
+    """
     gap = np.asarray(loss_a, dtype=np.float64) - np.asarray(loss_b, dtype=np.float64)
     rng = np.random.default_rng(seed)
     means = np.array([gap[rows].mean() for rows in _resamples(len(gap), rng)])
-    low, high = _ends(means)
+    low, high = _ends(means, level)
     return Difference(float(gap.mean()), low, high, float((means > 0).mean()))
 
 
@@ -83,6 +88,6 @@ def _resamples(n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     return (rng.integers(0, n, n) for _ in range(repeats))
 
 
-def _ends(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.percentile(values, LEVEL)
+def _ends(values: np.ndarray, level: tuple[float, float] = LEVEL) -> tuple[float, float]:
+    low, high = np.percentile(values, level)
     return float(low), float(high)

@@ -7,9 +7,12 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+from data.history import read, verify
+from data.log_database import open_log
 from flows.register import Registered, register_submission
 from flows.registry.bundling import write_bundle
-from flows.registry.champion import TRAINED
+from flows.registry.decisions import newest_entry
+from flows.registry.lineage import TRAINED, write_lineage
 from flows.registry.promotion import Verdict
 from flows.registry.run_log import log_and_register
 from flows.registry.store import experiment_id, open_registry, version_of_alias
@@ -57,19 +60,29 @@ class Desk:
 
     def seat(self, submission: Submission) -> str:
         """Make a model the champion whatever it is worth; return its version."""
-        version = self.add(submission)
-        settle(self.client, NAME, version, SEATED)
+        return self.promote(self.add(submission))
+
+    def promote(self, version: str) -> str:
+        settle(self.client, self.settings, NAME, version, SEATED)
         return version
 
     def clear(self) -> None:
-        """Forget every version; what was logged stays."""
+        """Forget every version and what was decided; what was logged stays."""
         if self.client.search_registered_models():
             self.client.delete_registered_model(NAME)
+        for file in self.settings.home.glob("predictions.db*"):
+            file.unlink()
+
+    def history(self) -> list[tuple[str, str, str | None, str]]:
+        """Return event, version, champion and who decided, oldest first; fails if the chain is broken."""
+        entries = read(open_log(self.settings.database_url), NAME)
+        assert verify(entries, newest_entry(self.client, NAME)) == []
+        return [(entry.event, entry.version, entry.champion, entry.by) for entry in entries]
 
     def aliases(self) -> dict[str, str]:
         """Return alias → version, of those that are set."""
-        names = ("champion", "challenger", "previous")
-        found = {alias: version_of_alias(self.client, NAME, alias) for alias in names}
+        client, names = self.client, ("champion", "challenger", "previous")
+        found = {alias: version_of_alias(client, NAME, alias) for alias in names}
         return {alias: str(version.version) for alias, version in found.items() if version}
 
     def versions(self) -> list[str]:
@@ -84,13 +97,16 @@ class Desk:
             submission.bundle.mkdir(parents=True)
             write_bundle(submission.bundle, submission)
             (submission.place / "plots").mkdir()
-            trained = submission.split("train")[["pseudonym"]]
-            trained.to_parquet(submission.place / Path(TRAINED).name, index=False)
+            write_lineage(submission, submission.place / Path(TRAINED).name)
         return submission
 
-    def spoil(self, path_in_bundle: str) -> None:
-        """Flip a bit of a file of every bundle that was logged."""
-        for path in (self.settings.home / "mlartifacts").rglob(f"bundle/{path_in_bundle}"):
+    def spoil(self, path_in_bundle: str, version: str | None = None) -> None:
+        """Flip a bit of a file of one version's bundle, or of every one that was logged."""
+        places = [self.settings.home / "mlartifacts"]
+        if version is not None:
+            where = self.client.get_model_version_download_uri(NAME, version)
+            places = [Path(where.removeprefix("file://"))]
+        for path in [path for place in places for path in place.rglob(f"bundle/{path_in_bundle}")]:
             spoilt = bytearray(path.read_bytes())
             spoilt[len(spoilt) // 2] ^= 1
             path.write_bytes(spoilt)

@@ -1,0 +1,83 @@
+"""Rollback: make an earlier champion the champion again; the predictor follows within seconds."""
+
+import argparse
+import getpass
+import sys
+
+from mlflow.exceptions import MlflowException
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.states import Failed
+from rich.console import Console
+
+from data.contract import load_contract
+from data.errors import BadInput, Stopped
+from flows.registry.following import follow
+from flows.registry.rollback import RolledBack, roll_back
+from flows.reports.markdown import cell
+from flows.reports.progress import open_console
+from flows.settings import Settings
+from flows.support.endings import DONE, explain
+from flows.support.predictor_api import PredictorApi
+
+NO_REASON = "no reason was given"
+
+
+@flow(name="rollback")
+def rollback(
+    contract: str = "grade_class",
+    to: str | None = None,
+    reason: str = NO_REASON,
+    by: str = "rollback deployment",
+) -> RolledBack:
+    """Turn back to the version of a number, or to the champion before this one."""
+    try:
+        done = roll_back(Settings(), load_contract(contract).model_name, to, reason=reason, by=by)
+    except Stopped as stop:
+        return Failed(name="Stopped", message=str(stop))  # type: ignore[return-value]
+    create_markdown_artifact(f"## {cell(told(done))}\n\n{cell(done.reason)}", key="rollback")
+    return done
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Roll back from the command line, without Prefect: it must be quick, whatever else is down."""
+    parser = argparse.ArgumentParser(prog="python -m flows.rollback", description=__doc__)
+    parser.add_argument("--to", metavar="VERSION", help="version to go back to (default: the one before)")
+    parser.add_argument("--reason", default=NO_REASON, help="why, for the history")
+    parser.add_argument("--by", default=getpass.getuser(), help="who, for the history (default: %(default)s)")
+    parser.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    console, settings = open_console(), Settings()
+    try:
+        name = load_contract(given.contract).model_name
+        done = roll_back(settings, name, given.to, reason=given.reason, by=given.by)
+    except (BadInput, Stopped, MlflowException) as error:
+        return explain(console, error, settings)
+    say(console, told(done))
+    if not done.recorded:
+        say(console, "Its database does not answer now: the next run writes the promotion history.")
+    say(console, followed(done, settings))
+    return DONE
+
+
+def told(done: RolledBack) -> str:
+    """Say what was done, in one sentence."""
+    return f"{done.name} is back at version {done.champion}, from version {done.version}."
+
+
+def followed(done: RolledBack, settings: Settings) -> str:
+    """Wait until the predictor has followed, and say so."""
+    api = PredictorApi.of(settings)
+    if api is None or done.champion is None:
+        return "No predictor is named in GRADECAST_PREDICTOR_URL."
+    detail = follow(api, done.name, done.champion, settings.canary_seconds).detail
+    return f"{detail[0].upper()}{detail[1:]}."
+
+
+def say(console: Console, line: str) -> None:
+    """Print a line as it is."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

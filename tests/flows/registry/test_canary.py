@@ -1,0 +1,192 @@
+"""The canary against the real predictor: it follows, refuses, answers otherwise, or is not there."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from data.bundle import Bundle
+from data.log_database import open_log
+from data.log_reading import read_log
+from data.manifest import EXAMPLES, MODEL
+from flows.registry.canary import NotCheckedError, compare, serves_this_registry, watch
+from flows.registry.following import follow, judge
+from flows.registry.rollback import roll_back
+from flows.registry.submission import Submission
+from flows.settings import Settings
+from flows.support.predictor_api import PredictorApi, Ready
+from tests.flows.registry.conftest import desk_at
+from tests.flows.registry.desk import NAME, Desk
+from tests.serving.running import Running, running, wait_until
+
+PATIENT = 60.0
+
+
+@pytest.fixture(scope="module")
+def watched(
+    tmp_path_factory: pytest.TempPathFactory, settings: Settings, weak: Submission
+) -> Iterator[tuple[Desk, Running]]:
+    """A registry with one champion, and a predictor that serves it."""
+    desk = desk_at("watched", tmp_path_factory, settings)
+    desk.seat(weak)
+    with running(desk.settings.home, WEB_CONCURRENCY=2) as server:
+        wait_until(lambda: server.version() == "1", "the first champion is served")
+        named = {"predictor_url": f"http://127.0.0.1:{server.port}", "canary_seconds": PATIENT}
+        yield Desk(desk.settings.model_copy(update=named), desk.logged), server
+
+
+def api_of(desk: Desk) -> PredictorApi:
+    api = PredictorApi.of(desk.settings)
+    assert api is not None
+    return api
+
+
+def bundle_of(desk: Desk, submission: Submission) -> Path:
+    return replace(submission, settings=desk.settings).bundle
+
+
+def first_example(bundle: Path) -> dict[str, object]:
+    record: dict[str, object] = json.loads((bundle / EXAMPLES).read_text())[0]["record"]
+    return record
+
+
+def test_the_predictor_follows_a_promotion_and_is_asked_for_the_reference_records(
+    watched: tuple[Desk, Running], submission: Submission
+) -> None:
+    desk, server = watched
+    version = desk.seat(submission)
+    found = watch(desk.settings, NAME, version)
+    assert found.state == "passed", found.detail
+    assert server.version() == version
+    assert desk.tags(version)["canary"] == found.detail
+    engine = open_log(f"sqlite:///{desk.settings.home / 'predictions.db'}")
+    asked = lambda: [row["via"] for row in read_log(engine, "grade_class")]  # noqa: E731
+    wait_until(lambda: asked().count("canary") >= 20, "the log has them")
+    assert set(asked()) == {"canary"}
+    assert watch(desk.settings, NAME, version).detail == "it passed before"
+
+
+def test_the_predictor_answers_from_the_old_version_soon_after_a_rollback(
+    watched: tuple[Desk, Running], submission: Submission
+) -> None:
+    desk, server = watched
+    desk.seat(submission)
+    asked, begun = first_example(bundle_of(desk, submission)), time.monotonic()
+    wait_until(lambda: server.post("/predict", asked)[1]["model_version"] != "1", "the new version answers")
+    roll_back(desk.settings, NAME, "1", reason="drill", by="test")
+    assert follow(api_of(desk), NAME, "1", PATIENT).state == "follows"
+    wait_until(lambda: server.post("/predict", asked)[1]["model_version"] == "1", "the old version answers")
+    assert time.monotonic() - begun < 2 * PATIENT
+
+
+def test_answers_far_from_the_reference_are_a_fault(
+    watched: tuple[Desk, Running], submission: Submission, weak: Submission
+) -> None:
+    desk, server = watched
+    other = submission if server.version() == "1" else weak
+    bundle = Bundle.load(bundle_of(desk, other))
+    fault = compare(api_of(desk), bundle, str(server.version()), time.monotonic() + 9)
+    assert fault is not None
+    assert "away from what was registered" in fault
+
+
+def test_errors_to_the_reference_records_are_a_fault(
+    watched: tuple[Desk, Running], tmp_path: Path, submission: Submission
+) -> None:
+    desk, server = watched
+    bundle = Bundle.load(bundle_of(desk, submission))
+    broken = {**first_example(bundle.folder), "Absences": 99}
+    (tmp_path / EXAMPLES).write_text(json.dumps([{"record": broken, "probabilities": [0.2] * 5}]))
+    bundle.folder = tmp_path
+    fault = compare(api_of(desk), bundle, str(server.version()), time.monotonic() + 9)
+    assert fault is not None
+    assert fault.startswith("it answers a reference record with 422")
+
+
+def test_a_predictor_of_another_registry_is_left_alone(
+    watched: tuple[Desk, Running], desk: Desk, submission: Submission, weak: Submission
+) -> None:
+    of_other, server = watched
+    for each in (submission, weak):
+        desk.seat(each)
+    elsewhere = desk.settings.model_copy(update={"predictor_url": of_other.settings.predictor_url})
+    assert serves_this_registry(api_of(of_other), of_other.client, NAME)
+    version = str(server.version())
+    before = desk.history()
+    found = watch(elsewhere, NAME, version)
+    assert found.state == "not checked"
+    assert "serves the models of another registry" in found.detail
+    assert desk.history() == before
+
+
+def test_without_a_predictor_nothing_happens(desk: Desk, weak: Submission) -> None:
+    desk.seat(weak)
+    nowhere = desk.settings.model_copy(update={"predictor_url": "http://127.0.0.1:9"})
+    found = watch(nowhere, NAME, "1")
+    assert (found.state, found.detail) == ("not checked", "no predictor answers at http://127.0.0.1:9")
+    unnamed = desk.settings.model_copy(update={"predictor_url": ""})
+    assert watch(unnamed, NAME, "1").detail == "no predictor is named"
+    assert desk.aliases() == {"champion": "1"}
+
+
+def test_a_predictor_that_does_not_follow_in_time_is_told_and_nothing_happens(
+    watched: tuple[Desk, Running],
+) -> None:
+    desk, server = watched
+    found = follow(api_of(desk), NAME, "99", 0.5)
+    assert found.state == "late"
+    assert f"it answers with version {server.version()}" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("ready", "state"),
+    [
+        (None, "no predictor"),
+        (Ready("pass-fail", "3", None, ""), "another model"),
+        (Ready(NAME, "3", None, ""), "follows"),
+        (Ready(NAME, "2", "3", "version 3 was refused: model.onnx: the bytes are not those"), "refused"),
+        (Ready(None, None, None, "There is no model to answer with: version 3 was refused: …"), "refused"),
+        (Ready(NAME, "2", "3", "the registry does not answer"), None),
+        (Ready(NAME, "2", None, ""), None),
+    ],
+)
+def test_each_look_at_the_predictor_is_judged(ready: Ready | None, state: str | None) -> None:
+    told = judge(ready, "http://predictor", NAME, "3")
+    assert (told.state if told else None) == state
+
+
+def test_a_predictor_that_wants_a_key_which_one_does_not_have_is_left_alone(
+    tmp_path: Path, bundle_folder: Path
+) -> None:
+    with running(
+        tmp_path, GRADECAST_MODEL_URI=bundle_folder, GRADECAST_API_KEY="secret", WEB_CONCURRENCY=1
+    ) as on:
+        wait_until(lambda: on.version() == "local", "it serves")
+        bundle, url = Bundle.load(bundle_folder), f"http://127.0.0.1:{on.port}"
+        with pytest.raises(NotCheckedError, match="wants another key"):
+            compare(PredictorApi(url), bundle, "local", time.monotonic() + 9)
+        assert compare(PredictorApi(url, "secret"), bundle, "local", time.monotonic() + 9) is None
+
+
+def test_a_promotion_that_the_predictor_refuses_is_taken_back_with_the_reason(
+    watched: tuple[Desk, Running], of_more_students: Submission
+) -> None:
+    desk, server = watched
+    former = desk.aliases()["champion"]
+    version = desk.add(of_more_students)
+    desk.spoil(MODEL, version)
+    desk.promote(version)
+    found = watch(desk.settings, NAME, version)
+    assert found.state == "rolled back"
+    assert (
+        f"version {version} was refused: {MODEL}: the bytes are not those that were registered"
+        in found.detail
+    )
+    assert desk.aliases()["champion"] == former
+    assert desk.history()[-1] == ("rolled back", version, former, "canary")
+    assert desk.tags(version)["rolled_back"] == f"{found.detail} (canary)"
+    assert follow(api_of(desk), NAME, former, PATIENT).state == "follows"
+    assert server.version() == former

@@ -1,0 +1,142 @@
+"""What a challenger must keep within: groups, time for a record, size; and whom it is compared on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.bundle import Bundle
+from data.contract import Contract
+from data.frames import matrix
+from flows.registry import limits
+from flows.registry.champion import load_champion
+from flows.registry.judging import rows_to_compare
+from flows.registry.limits import Limits, audit_masks, group_limits, latency_limits, size_limits, together
+from flows.registry.promotion import Verdict
+from flows.registry.submission import Submission
+from tests.flows.registry.desk import NAME, Desk
+
+RNG = np.random.default_rng(5)
+THEIRS = RNG.uniform(0.1, 0.9, 400)
+BETTER = THEIRS - 0.05 + RNG.normal(0, 0.02, 400)
+HALVES = {"Gender=Female": np.arange(400) < 200, "Gender=Male": np.arange(400) >= 200}
+
+
+def test_a_group_that_is_worse_off_is_an_objection_however_good_the_whole() -> None:
+    own = np.where(HALVES["Gender=Female"], BETTER + 0.15, BETTER - 0.15)
+    found = group_limits(own, THEIRS, HALVES, seed=0)
+    assert len(found.objections) == 1
+    assert found.objections[0].startswith("Gender=Female is worse off by 0.")
+    assert found.figures["groups"] == 2
+    assert found.figures["group_difference Gender=Male"] == pytest.approx(-0.2, abs=0.01)
+
+
+def test_groups_that_gain_or_stay_as_they_were_are_no_objection() -> None:
+    assert group_limits(BETTER, THEIRS, HALVES, seed=0).objections == ()
+    assert group_limits(THEIRS, THEIRS, HALVES, seed=0).objections == ()
+
+
+def test_what_luck_does_to_equals_is_seldom_an_objection() -> None:
+    """At 5 % shared out among six groups, about 5 % of equal challengers are kept back."""
+    rng, kept = np.random.default_rng(6), 0
+    groups = {f"Age={k}": np.arange(600) % 6 == k for k in range(6)}
+    for seed in range(30):
+        theirs = rng.uniform(0.1, 0.9, 600)
+        kept += bool(group_limits(theirs + rng.normal(0, 0.2, 600), theirs, groups, seed).objections)
+    assert kept <= 6
+
+
+def test_groups_with_too_few_held_out_students_are_not_judged(
+    submission: Submission, grade_class: Contract
+) -> None:
+    test = submission.split("test")
+    masks = audit_masks(test, grade_class)
+    assert {name.partition("=")[0] for name in masks} <= {column.name for column in grade_class.audit}
+    assert all(rows.sum() >= 30 for rows in masks.values())
+    assert audit_masks(test.head(29), grade_class) == {}
+
+
+def test_an_objection_turns_a_promotion_and_its_figures_are_kept() -> None:
+    won = Verdict(True, "better: log loss -0.05", {"rows": 100})
+    objecting = together(Limits(("it is slow",), {"latency_us": 900}), Limits(("it is large",), {"mb": 3}))
+    kept = objecting.applied(won)
+    assert not kept.promoted
+    assert kept.reason == "it is slow; it is large; otherwise better: log loss -0.05"
+    assert kept.figures == {"rows": 100, "latency_us": 900, "mb": 3}
+    lost = objecting.applied(Verdict(False, "may be worse", {}))
+    assert (lost.promoted, lost.reason, lost.figures["mb"]) == (False, "may be worse", 3)
+    assert Limits((), {"mb": 3}).applied(won).promoted
+
+
+def test_a_bundle_that_is_too_large_is_an_objection(bundle_folder: Path) -> None:
+    found = size_limits(bundle_folder, 0.01)
+    assert found.objections[0].startswith("its bundle has 0.")
+    size = sum(path.stat().st_size for path in bundle_folder.iterdir())
+    assert found.figures == {"bundle_megabytes": size / 1e6}
+    assert size_limits(bundle_folder, 100).objections == ()
+
+
+def test_a_slow_model_is_an_objection_where_anybody_would_notice(
+    submission: Submission, bundle_folder: Path, grade_class: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, rows = Bundle.load(bundle_folder), matrix(submission.evidence.frame, grade_class)
+    quick = latency_limits(bundle, bundle, rows, rows, ratio=1e-6)
+    assert quick.objections == ()
+    assert 0 < quick.figures["latency_us"] < 1e6
+    monkeypatch.setattr(limits, "NOBODY_NOTICES", 0.0)
+    slow = latency_limits(bundle, bundle, rows, rows, ratio=1e-6)
+    assert "µs for a record, more than 1e-06 times the champion's" in slow.objections[0]
+
+
+def test_every_figure_of_a_verdict_is_on_the_version_and_in_the_history(
+    weak: Submission, submission: Submission, desk: Desk
+) -> None:
+    desk.seat(weak)
+    figures = desk.register(submission).figures
+    assert {"difference", "rows", "groups", "latency_us", "champion_latency_us", "bundle_megabytes"} <= set(
+        figures
+    )
+    assert figures["champion"] == 1
+    assert any(name.startswith("group_difference Gender=") for name in figures)
+    assert all(name in desk.tags("2")["figures"] for name in figures)
+    assert desk.history()[-1] == ("promoted", "2", "2", "pipeline")
+
+
+def test_a_challenger_that_is_too_large_stays_challenger(
+    weak: Submission, submission: Submission, desk: Desk
+) -> None:
+    desk.seat(weak)
+    kept = desk.register(submission, bundle_megabytes=0.01)
+    assert not kept.promoted
+    assert "more than 0.01; otherwise better" in kept.reason
+    assert desk.aliases() == {"champion": "1", "challenger": "2"}
+    assert desk.history()[-1] == ("rejected", "2", "1", "pipeline")
+
+
+def test_after_an_alarm_only_students_whom_the_champion_never_met_are_compared_on(
+    submission: Submission, of_more_students: Submission, desk: Desk
+) -> None:
+    desk.seat(submission)
+    champion = load_champion(desk.client, NAME)
+    assert champion is not None
+    old, new = submission.split("test"), of_more_students.split("test")
+    new = new[~new["pseudonym"].isin(old["pseudonym"])]
+    both, met = pd.concat([old, new]), np.arange(len(old) + len(new)) < len(old)
+    assert rows_to_compare(champion, of_more_students, both).all()
+    assert (rows_to_compare(champion, replace(of_more_students, must_win=True), both) == ~met).all()
+    few = both.head(len(old) + 29)
+    assert rows_to_compare(champion, replace(of_more_students, must_win=True), few).all()
+
+
+def test_a_student_who_comes_again_with_another_record_has_not_been_met(
+    submission: Submission, desk: Desk, grade_class: Contract
+) -> None:
+    desk.seat(submission)
+    champion = load_champion(desk.client, NAME)
+    assert champion is not None
+    rows = submission.split("test").head(3)
+    assert champion.lineage.has_met(rows, grade_class).all()
+    again = rows.assign(Absences=[rows["Absences"].iloc[0] + 1, *rows["Absences"].iloc[1:]])
+    assert champion.lineage.has_met(again, grade_class).tolist() == [False, True, True]
