@@ -14,7 +14,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-OWN = ("pseudonym", "quarantine", "split")
+PSEUDONYM = "pseudonym"
+OWN = (PSEUDONYM, "quarantine", "split")
 """Columns of ours that travel with a parsed frame."""
 RESERVED = frozenset({*OWN, "row"})
 """Names that no column of a contract may have."""
@@ -95,6 +96,7 @@ class Column(Strict):
     effect: Literal["raises", "lowers"] | None = None
     actionable: bool = False
     nullable: bool = False
+    strong: Name | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -115,6 +117,8 @@ class Column(Strict):
             raise Misfit("a nominal column has no order and so no direction of effect", "effect")
         if self.nullable and self.role is not Role.FEATURE:
             raise Misfit("only a feature can be nullable", "nullable")
+        if self.strong and self.role is not Role.FEATURE:
+            raise Misfit("only a feature can be strong", "strong")
         if self.min is not None and self.max is not None and self.min >= self.max:
             raise Misfit(f"min {self.min:g} is not below max {self.max:g}", "min")
         check_codes(self.codes, "codes")

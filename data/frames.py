@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from data.cells import to_categories, to_ids, to_numbers
-from data.columns import Codes, Column, Kind, Role
+from data.columns import PSEUDONYM, Codes, Column, Kind, Role
 from data.contract import Contract
 from data.errors import BadInput
 from data.features import code_of, to_code
@@ -18,11 +18,14 @@ FIRST_ROW = 2
 """Rows are counted as a spreadsheet counts them: the header is row 1."""
 
 
-def needed_columns(contract: Contract, *, labelled: bool) -> list[str]:
-    """List the columns that a file must have, to train on (labelled) or to score."""
+def needed_columns(contract: Contract, *, labelled: bool, pseudonymous: bool = False) -> list[str]:
+    """List the columns that a file must have, to train on (labelled) or to score.
+
+    With pseudonyms it is the log's, which has no ids, and audit columns where they were given.
+    """
     if not labelled:
         return [column.name for column in contract.features]
-    roles = (Role.ID, Role.FEATURE, Role.AUDIT, Role.SCORE)
+    roles = (Role.FEATURE, Role.SCORE, *(() if pseudonymous else (Role.ID, Role.AUDIT)))
     needed = [column.name for column in contract.columns.values() if column.role in roles]
     return needed if contract.target.derived else [*needed, contract.target.column]
 
@@ -58,7 +61,8 @@ def refuse_missing(
     names: list[str], contract: Contract, *, labelled: bool = True, file: str | Path | None = None
 ) -> None:
     """Raise BadInput where a column that must be there is not among the names."""
-    missing = [name for name in needed_columns(contract, labelled=labelled) if name not in names]
+    needed = needed_columns(contract, labelled=labelled, pseudonymous=PSEUDONYM in names)
+    missing = [name for name in needed if name not in names]
     if missing:
         noun, pronoun = ("column", "it") if len(missing) == 1 else ("columns", "them")
         raise BadInput(
@@ -114,7 +118,9 @@ def target_index(frame: pd.DataFrame, contract: Contract) -> np.ndarray:
 def to_records(frame: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:
     """Return clean rows as the JSON records that ask for their forecast: features and audit columns."""
     columns = {column.name: _json_values(frame[column.name], column) for column in contract.asked}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    unknown = {column.name for column in contract.audit}  # left out where it is not known of a student
+    rows = (zip(columns, row, strict=True) for row in zip(*columns.values(), strict=True))
+    return [{name: v for name, v in row if v is not None or name not in unknown} for row in rows]
 
 
 def _json_values(series: pd.Series, column: Column) -> list[Any]:

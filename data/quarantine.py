@@ -8,7 +8,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-from data.columns import Codes, Column, Kind, Role
+from data.columns import PSEUDONYM, Codes, Column, Kind, Role
 from data.contract import Contract
 from data.frames import FIRST_ROW, class_of_score
 from data.ids import WHOLE_ID
@@ -25,17 +25,21 @@ REASONS = (
 COLUMNS = ["row", "column", "value", "reason"]
 
 
-def frame_schema(contract: Contract, *, labelled: bool = True) -> pa.DataFrameSchema:
+def frame_schema(
+    contract: Contract, *, labelled: bool = True, pseudonymous: bool = False
+) -> pa.DataFrameSchema:
     """Derive the pandera schema of a parsed frame; each check is named for its reason.
 
-    A frame that is only to be scored needs its features alone; ids and audit columns may be absent.
+    A frame that is only to be scored needs its features alone; ids and audit columns may be absent. So
+    they may where rows of the log, which have pseudonyms for ids, are to be trained on.
     """
+    strict = labelled and not pseudonymous
     barred = (Role.LEAK,) if labelled else (Role.LEAK, Role.SCORE)
     columns = {
         name: pa.Column(
             checks=_checks(column),
-            nullable=_may_be_missing(column, contract) or not (labelled or column.role is Role.FEATURE),
-            required=labelled or column.role is Role.FEATURE,
+            nullable=_may_be_missing(column, contract) or not (strict or column.role is Role.FEATURE),
+            required=strict or column.role is Role.FEATURE,
         )
         for name, column in contract.columns.items()
         if column.role not in barred
@@ -49,11 +53,12 @@ def quarantine(frame: pd.DataFrame, contract: Contract) -> tuple[pd.DataFrame, p
     """Split a parsed, labelled frame into the rows to keep and the table of what is wrong.
 
     The table has one line a fault: row (as a spreadsheet counts), column, value, reason. A later
-    row with an id seen before is the duplicate; the first one stays.
+    row with an id seen before is the duplicate; the first one stays. Where the frame has pseudonyms
+    they are the ids.
     """
     faults = pd.concat(
         [
-            schema_faults(frame, frame_schema(contract)),
+            schema_faults(frame, frame_schema(contract, pseudonymous=PSEUDONYM in frame)),
             _duplicates(frame, contract),
             _contradictions(frame, contract),
         ],
@@ -132,9 +137,10 @@ def schema_faults(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFra
 
 
 def _duplicates(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    if contract.id is None:
+    name = PSEUDONYM if PSEUDONYM in frame else contract.id.name if contract.id else None
+    if name is None:
         return _no_faults()
-    ids = frame[contract.id.name]
+    ids = frame[name]
     return _faults(ids[ids.notna() & ids.duplicated()], "duplicate id")
 
 

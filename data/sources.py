@@ -1,58 +1,24 @@
 """Read records from where they are: a CSV or Parquet file, or a generated cohort, as a raw frame."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from data import cohort
+from data.cohorts import CohortPlan, generate_cohort
+from data.columns import PSEUDONYM
 from data.contract import Contract
-from data.csv_files import no_rows, read_csv
+from data.csv_files import no_rows, read_csv, read_texts
 from data.errors import BadInput
-from data.frames import refuse_missing, refuse_twice
+from data.frames import FIRST_ROW, refuse_missing, refuse_twice
+from data.parquet_files import parquet_names, read_parquet
 
 DEFAULT = "cohort://2392"
-GENERATED = "grade_class"
-"""The contract that the generated cohorts follow."""
-FIRST_ID, STUDENTS_A_SEED = 1001, 100_000_000
 READERS = ".csv .tsv .txt .parquet"
-
-
-class CohortPlan(BaseModel):
-    """What a `cohort://` address asks for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rows: int = Field(ge=1, le=20_000_000)
-    seed: int = Field(2392, ge=0)
-    scenario: str | None = None
-    strength: FiniteFloat | None = None
-
-    @classmethod
-    def of(cls, uri: str) -> Self:
-        """Read an address; raises ValueError, of which pydantic's ValidationError is one."""
-        parts = urlsplit(uri)
-        asked = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        keys = {"rows", *dict(asked)}
-        if parts.path or parts.fragment or len(keys) <= len(asked):
-            raise ValueError("there is something in it that is not understood")
-        return cls.model_validate({"rows": parts.netloc, **dict(asked)})
-
-    @model_validator(mode="after")
-    def _strength_is_of_a_scenario(self) -> Self:
-        if self.scenario is not None and self.scenario not in cohort.SCENARIOS:
-            raise ValueError(f"no scenario {self.scenario!r}; there are {', '.join(cohort.SCENARIOS)}")
-        if self.strength is not None and self.scenario is None:
-            raise ValueError("a strength needs a scenario")
-        return self
+WELL_FORMED = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -70,21 +36,22 @@ def read_records(uri: str, contract: Contract, *, labelled: bool = True) -> Reco
     """Read the declared columns of a source, to train on (labelled) or to score.
 
     `cohort://ROWS?seed=N&scenario=NAME&strength=X` generates a cohort; anything else is the path of
-    a CSV (comma, semicolon or tab; UTF-8) or Parquet file. Raises BadInput.
+    a CSV (comma, semicolon or tab; UTF-8) or Parquet file. A Parquet file to train on may have, in place
+    of ids, the `pseudonym` of each student. Raises BadInput.
     """
     path = check_source(uri)
     if path is None:
-        return _generate(uri, contract)
-    if path.suffix.lower() == ".parquet":
+        generated, plan = generate_cohort(uri, contract)
+        content = pd.util.hash_pandas_object(generated, index=False).to_numpy()
+        return Records(generated, uri, hashlib.sha256(content.tobytes()).hexdigest(), generated=plan)
+    if is_parquet(path):
         frame, header = _read_parquet(path, contract, labelled=labelled)
-    elif path.suffix.lower() in READERS.split():
-        frame, header = read_csv(path, contract, labelled=labelled)
     else:
-        reason = f"{path.suffix or 'no suffix'}: not a kind of file that can be read."
-        raise BadInput(reason, file=path, remedy=f"Give one of: {READERS}.")
+        frame, header = read_csv(path, contract, labelled=labelled)
     if not len(frame):
         raise no_rows(path)
-    undeclared = tuple(name for name in header if name not in {*contract.columns, contract.target.column})
+    known = {*contract.columns, contract.target.column, *frame.columns}
+    undeclared = tuple(name for name in header if name not in known)
     return Records(frame, str(path), _sha256(path), undeclared)
 
 
@@ -100,52 +67,46 @@ def check_source(uri: str) -> Path | None:
     return path
 
 
+def read_whole(uri: str) -> pd.DataFrame:
+    """Read every column of a CSV, its cells as text, or of a Parquet file; raises BadInput."""
+    path = check_source(uri)
+    if path is None:
+        raise BadInput(f"{uri}: a generated cohort has its contract.", remedy="Give a file.")
+    frame = read_parquet(path) if is_parquet(path) else read_texts(path)
+    if not len(frame):
+        raise no_rows(path)
+    return frame
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell a Parquet file from a CSV by its suffix; raises BadInput where it is neither."""
+    suffix = path.suffix.lower()
+    if suffix not in READERS.split():
+        reason = f"{path.suffix or 'no suffix'}: not a kind of file that can be read."
+        raise BadInput(reason, file=path, remedy=f"Give one of: {READERS}.")
+    return suffix == ".parquet"
+
+
 def _read_parquet(path: Path, contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, list[str]]:
-    with _reading_parquet(path):
-        names = pyarrow.parquet.read_schema(path).names
+    names = parquet_names(path)
     refuse_twice(names, path)
     refuse_missing(names, contract, labelled=labelled, file=path)
-    with _reading_parquet(path):
-        table = pyarrow.parquet.read_table(path, columns=[n for n in names if n in contract.readable])
-        frame = table.to_pandas(ignore_metadata=True)  # which would make an index of a column
-    return frame, names
+    pseudonymous = labelled and PSEUDONYM in names
+    wanted = contract.readable | ({PSEUDONYM} if pseudonymous else set())
+    frame = read_parquet(path, [name for name in names if name in wanted])
+    return (_of_pseudonyms(frame, contract, path) if pseudonymous else frame), names
 
 
-@contextmanager
-def _reading_parquet(path: Path) -> Iterator[None]:
-    """Say of whatever a damaged file ends in that it is none."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise BadInput("this is not a Parquet file.", file=path, remedy="Write it again.") from error
-
-
-def _generate(uri: str, contract: Contract) -> Records:
-    if contract.name != GENERATED:
-        reason = f"there is no generated cohort for the contract {contract.name}."
-        raise BadInput(reason, remedy="Give a file: DATA=… or --data ….")
-    try:
-        plan = CohortPlan.of(uri)
-    except ValueError as error:
-        raise _bad_address(uri, _reason(error)) from error
-    try:
-        frame = cohort.generate(plan.rows, seed=plan.seed, scenario=plan.scenario, strength=plan.strength)
-    except (ValueError, ArithmeticError) as error:
-        raise _bad_address(uri, f"{plan.scenario} cannot be that strong") from error
-    content = pd.util.hash_pandas_object(frame, index=False).to_numpy()
-    return Records(frame, uri, hashlib.sha256(content.tobytes()).hexdigest(), generated=plan)
-
-
-def _bad_address(uri: str, reason: str) -> BadInput:
-    return BadInput(f"{uri}: {reason}.", remedy="Write cohort://ROWS?seed=N&scenario=NAME&strength=X.")
-
-
-def _reason(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ").replace("Input should", "this should")
-    return ": ".join([*map(str, first["loc"]), message])
+def _of_pseudonyms(frame: pd.DataFrame, contract: Contract, path: Path) -> pd.DataFrame:
+    """Return a frame without ids, and with every audit column, empty where none was given."""
+    wrong = ~frame[PSEUDONYM].astype(str).str.fullmatch(WELL_FORMED).to_numpy()
+    if wrong.any():
+        remedy = "Leave the column out and give the id, or give 32 hex digits."
+        row = int(wrong.argmax()) + FIRST_ROW
+        raise BadInput("this is no pseudonym.", file=path, row=row, column=PSEUDONYM, remedy=remedy)
+    unasked = {column.name: None for column in contract.audit if column.name not in frame}
+    ids = [contract.id.name] if contract.id else []
+    return frame.assign(**unasked).drop(columns=ids, errors="ignore")
 
 
 def _check_file(path: Path, uri: str) -> None:

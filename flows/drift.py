@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from data.contract import Contract, load_contract
 from data.errors import Stopped
 from flows.gates.findings import DRIFT, LEAST_ROWS, NO_REFERENCE, TOO_FEW_ROWS
-from flows.gates.samples import Reference
+from flows.gates.samples import Reference, without_unasked
 from flows.gates.verdict import Verdict, gate, save_html, table
 from flows.process import FAULTS, Processed
 from flows.registry.champion import Champion, load_champion
@@ -47,6 +47,8 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
     verdict is "no reference", and the columns are there to look at.
     """
     parsed = processed.parsed(contract)
+    if contract.id and contract.id.name not in parsed:  # rows of the log
+        parsed = without_unasked(parsed, contract)
     faults = pd.read_parquet(processed.folder / FAULTS)
     if champion is not None:
         trained = int(champion.bundle.manifest.training["rows"])

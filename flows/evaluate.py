@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import xgboost
 
-from data import cohort
 from data.bundle import column_effects, open_session
+from data.cohorts import GENERATORS
+from data.columns import OWN
 from data.contract import Contract
 from data.features import feature_space
 from data.frames import matrix, target_index
@@ -97,7 +98,8 @@ def bayes_limit(frame: pd.DataFrame, y: np.ndarray, processed: Processed) -> dic
     plan = processed.generated
     if plan is None or plan.scenario == "label-tail":
         return None
-    truth = cohort.true_probabilities(_as_generated(frame), plan.scenario, plan.strength)
+    generator = GENERATORS[processed.contract]
+    truth = generator.true_probabilities(_as_generated(frame), plan.scenario, plan.strength)
     return {
         name: value
         for name, value in evaluate(truth, y).items()
@@ -106,8 +108,10 @@ def bayes_limit(frame: pd.DataFrame, y: np.ndarray, processed: Processed) -> dic
 
 
 def _as_generated(frame: pd.DataFrame) -> pd.DataFrame:
-    numeric = frame.drop(columns=["pseudonym", "quarantine", "split"], errors="ignore")
-    return numeric.astype({name: float for name in numeric.columns if numeric[name].dtype == "category"})
+    """Return parsed rows with plain codes, as a generator writes them."""
+    raw = frame.drop(columns=list(OWN), errors="ignore")
+    coded = [name for name in raw.columns if isinstance(raw[name].dtype, pd.CategoricalDtype)]
+    return raw.astype(dict.fromkeys(coded, object))
 
 
 def _label_sets(probabilities: np.ndarray, trained: Trained, contract: Contract) -> list[list[str]]:

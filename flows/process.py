@@ -7,6 +7,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
+from data.columns import PSEUDONYM
 from data.contract import Contract, load_contract
 from data.errors import BadInput, Stopped
 from data.frames import FIRST_ROW, parse
@@ -68,10 +69,12 @@ class Processed(BaseModel):
 
 def examine(records: Records, contract: Contract, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return all rows as parsed, with pseudonym, split and reasons of quarantine; and the table of faults."""
-    frame = parse(records.frame, contract, file=records.uri)
+    given = records.frame.get(PSEUDONYM)  # of rows of the log, which have no ids
+    frame = parse(records.frame, contract, file=records.uri, partial=given is not None)
+    frame = frame if given is None else frame.assign(**{PSEUDONYM: given.to_numpy()})
     _, faults = quarantine(frame, contract)
     reasons = reasons_by_row(faults).reindex(frame.index + FIRST_ROW, fill_value="").to_numpy()
-    names = pseudonyms(frame, contract, settings.id_key)
+    names = pseudonyms(frame, contract, settings.id_key) if given is None else frame[PSEUDONYM].to_numpy()
     marked = frame.assign(pseudonym=names, split=splits(names, settings.test_share), quarantine=reasons)
     return marked, faults
 

@@ -103,7 +103,8 @@ def _without_a_test(
     if now.empty:
         return _empty(name, before, name in batch or name in {c.name for c in contract.features})
     if before.empty:
-        return Finding(name=name, verdict=DRIFT, words="the reference has no values")
+        verdict = NOT_TESTED if name in {column.name for column in contract.audit} else DRIFT
+        return Finding(name=name, verdict=verdict, words="the reference has no values")
     if min(len(now), len(before)) < LEAST_ROWS:
         return Finding(name=name, verdict=TOO_FEW_ROWS, words=f"{min(len(now), len(before))} values")
     return None

@@ -60,6 +60,12 @@ def sound_rows(reference: Reference) -> pd.DataFrame:
     return reference.sample[reference.sample[QUARANTINE] == ""]
 
 
+def without_unasked(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Leave out audit columns of which nothing is known: who asks for a forecast may withhold them."""
+    unasked = [c.name for c in contract.audit if c.name in frame and frame[c.name].isna().all()]
+    return frame.drop(columns=unasked)
+
+
 def tested(frame: pd.DataFrame, faults: pd.Series, contract: Contract) -> pd.DataFrame:
     """Give the columns to test: numbers as finite floats or NaN, codes as labels, indicators as yes or no.
 

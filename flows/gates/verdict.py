@@ -80,7 +80,7 @@ def gate(
         return _undecided(TOO_FEW_ROWS, few, sizes)
     columns, snapshot = _columns(batch, bad, reference, contract, seed)
     usable = draw(_usable(batch, bad, untrained, contract), RELATION_ROWS, seed)
-    relation = _relation(usable, reference, champion, contract)
+    relation = relation_findings(usable, reference, champion, contract)
     reasons = tuple(found.sentence for found in (*columns, *relation) if found.verdict == DRIFT)
     return Verdict(
         overall=DRIFT if reasons else PASS,
@@ -123,9 +123,10 @@ def _columns(
     return column_findings(before, now, contract, causes, COLUMNS_ALPHA)
 
 
-def _relation(
+def relation_findings(
     usable: pd.DataFrame, reference: Reference, champion: Champion | None, contract: Contract
 ) -> list[Finding]:
+    """Judge whether the class still follows from the features, on sound labelled rows of parsed records."""
     if champion is None:
         return undecided("there is no champion", NOT_TESTED)
     if usable.empty:

@@ -1,0 +1,114 @@
+"""Monitor: look at a window of the prediction log, and ask for a retraining where one is needed."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.states import Failed
+from pydantic import Field
+
+from data.contract import load_contract
+from data.errors import BadInput, Stopped
+from data.log_database import open_log
+from data.measurements import read_measurements
+from flows.monitoring.report import write_report
+from flows.monitoring.screen import Seen, show_seen
+from flows.monitoring.wanted import NOT_ASKED, ask_for_retraining
+from flows.monitoring.watch import watch
+from flows.monitoring.window import Window
+from flows.registry.champion import load_champion
+from flows.registry.store import open_registry
+from flows.reports.progress import stage
+from flows.settings import Settings
+from flows.support.command import run_flow
+
+DAYS = 30.0
+PLOTTED = ("estimated_accuracy", "realised_accuracy", "drift_share")
+
+
+def window_of(since: datetime | None, until: datetime | None, days: float) -> Window:
+    """Return the window that was asked for, by default the days before now.
+
+    Raises BadInput where it is empty. A moment without a time zone is taken as UTC.
+    """
+    end = _utc(until) if until else datetime.now(UTC)
+    window = Window(_utc(since), end) if since else Window.of_days(days, end)
+    if window.since >= window.until:
+        raise BadInput(
+            f"the window from {window.since} to {window.until} is empty.", remedy="Give an earlier start."
+        )
+    return window
+
+
+def look(contract_name: str, window: Window, settings: Settings, *, retrain: bool) -> Seen:
+    """Judge and measure a window; ask for a retraining where it is due; write the report.
+
+    Raises Stopped when the champion cannot be read.
+    """
+    contract = load_contract(contract_name)
+    client, engine = open_registry(settings), open_log(settings.database_url)
+    champion = load_champion(client, contract.model_name)
+    watched = watch(engine, client, contract, champion, window)
+    asked = ask_for_retraining(engine, watched, champion, contract_name, settings) if retrain else NOT_ASKED
+    history = read_measurements(engine, contract.name, names=PLOTTED, before=window.until)
+    report = write_report(watched, history, asked, settings.home)
+    return Seen.of(watched, asked, report)
+
+
+@task
+@stage("monitor")
+def look_at_window(contract_name: str, window: Window, retrain: bool) -> Seen:
+    """Look at a window and publish what was seen."""
+    seen = look(contract_name, window, Settings(), retrain=retrain)
+    create_markdown_artifact(seen.markdown, key="monitor")
+    if seen.findings:
+        create_table_artifact(list(seen.findings), key="monitor-columns")
+    return seen
+
+
+@flow(name="drift-monitor")
+def drift_monitor(
+    contract: str = "grade_class",
+    since: datetime | None = None,
+    until: datetime | None = None,
+    days: Annotated[float, Field(gt=0)] = DAYS,
+    retrain: bool = True,
+) -> Seen:
+    """Look at the last days of the prediction log; where it drifted or got worse, ask for a retraining."""
+    try:
+        return look_at_window(contract, window_of(since, until, days), retrain)
+    except Stopped as stop:
+        return Failed(name="Stopped", message=str(stop))  # type: ignore[return-value]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the monitor from the command line and return its exit code: drift itself is no error."""
+    parser = argparse.ArgumentParser(prog="python -m flows.monitor", description=__doc__)
+    parser.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
+    parser.add_argument(
+        "--since", type=datetime.fromisoformat, help="start of the window, as 2026-09-01 or 2026-09-01T08:00Z"
+    )
+    parser.add_argument("--until", type=datetime.fromisoformat, help="its end, not in it (default: now)")
+    parser.add_argument(
+        "--days", type=float, default=DAYS, help="length without --since (default: %(default)g)"
+    )
+    parser.add_argument("--no-retrain", dest="retrain", action="store_false", help="only look")
+    options = parser.parse_args(arguments)
+    return run_flow(drift_monitor, vars(options), lambda: check_input(options), show_seen)
+
+
+def check_input(options: argparse.Namespace) -> None:
+    """Raise BadInput for what can be told before anything is started."""
+    load_contract(options.contract)
+    window_of(options.since, options.until, options.days)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
