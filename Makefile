@@ -27,7 +27,8 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup run pipeline serve test test-slow lint data bench clean
+.PHONY: help setup run pipeline serve up deploy score rollback history demo-year
+.PHONY: test test-slow lint data bench clean
 
 help:
 	@echo 'make TARGET [DATA=path-or-URI] [CONTRACT=name-or-path] [GRID=name-or-path] [ARGS="…"]'
@@ -40,10 +41,35 @@ pipeline: setup ## Records in, champion out (DATA, CONTRACT, GRID; ARGS=--help s
 	@$(DEV) -m flows.pipeline $${DATA:+--data "$$DATA"} $${CONTRACT:+--contract "$$CONTRACT"} \
 		$${GRID:+--grid "$$GRID"} $(ARGS)
 
-serve: $(SERVING_SET) ## Serve the champion on port 9696 (PORT)
-	@if [ -n "$$CONTRACT" ]; then \
+# make serve's and make up's: the model of a contract that is named.
+define of_contract
+	if [ -n "$$CONTRACT" ]; then \
 		GRADECAST_MODEL_URI=$$($(SERVING) -m serving.sync --contract "$$CONTRACT" --uri) || exit 2; \
-		export GRADECAST_MODEL_URI; fi; exec $(SERVING) -m gunicorn -c serving/gunicorn.conf.py
+		export GRADECAST_MODEL_URI; fi
+endef
+
+serve: $(SERVING_SET) ## Serve the champion on port 9696 (PORT)
+	@$(of_contract); exec $(SERVING) -m gunicorn -c serving/gunicorn.conf.py
+
+up: setup ## Run Prefect server and worker, MLflow and predictor on this machine; Ctrl-C ends them all
+	@$(of_contract); exec $(DEV) -m flows.up $(ARGS)
+
+deploy: setup ## Register the deployments with the Prefect server that runs
+	@$(DEV) -m flows.deploy $(ARGS)
+
+score: setup ## A file or table in, the same rows with forecasts out (DATA, CONTRACT, OUT)
+	@$(DEV) -m flows.score $${DATA:+--data "$$DATA"} $${CONTRACT:+--contract "$$CONTRACT"} \
+		$${OUT:+--out "$$OUT"} $(ARGS)
+
+rollback: setup ## Turn the champion back to the one before it, or to a version (TO, REASON, CONTRACT)
+	@$(DEV) -m flows.rollback $${TO:+--to "$$TO"} $${REASON:+--reason "$$REASON"} \
+		$${CONTRACT:+--contract "$$CONTRACT"} $(ARGS)
+
+history: setup ## Who promoted, rejected or turned back what, when and why (CONTRACT)
+	@$(DEV) -m flows.history $${CONTRACT:+--contract "$$CONTRACT"} $(ARGS)
+
+demo-year: setup ## Play twelve monthly batches through predictor, monitor and retraining (ten minutes)
+	@$(DEV) -m flows.demo_year $(ARGS)
 
 test: setup ## Run the tests (ARGS="-k word" for some)
 	@$(DEV) -m pytest $(ARGS)

@@ -72,6 +72,15 @@ def wait_until_healthy(state: Path, port: int) -> bool:
     return False
 
 
+def launch_again(state: Path, port: int) -> bool:
+    """Launch a server that ended where it was; False when it is not healthy in time."""
+    words = record(state).read_text().split()
+    with suppress(ProcessLookupError, IndexError):  # what it began may have outlived it, and keep the port
+        os.killpg(int(words[0]), signal.SIGKILL)
+    launch(state, port)
+    return wait_until_healthy(state, port)
+
+
 def stop(state: Path) -> None:
     """Stop the server whose state is in a folder, if one runs, and wait for its end."""
     for how in (signal.SIGTERM, signal.SIGKILL):

@@ -48,6 +48,26 @@ def prefect_server(home: Path, *, port: int = USUAL_PORT, say: Say = to_stderr) 
         yield wanted["PREFECT_API_URL"]
 
 
+@contextmanager
+def running_server(home: Path, *, port: int = USUAL_PORT) -> Iterator[str]:
+    """Make this process use the Prefect server that runs, and yield its API address; start none.
+
+    That of PREFECT_API_URL, else one on the usual port, else the one whose state is in `home`.
+    Raises BadInput where there is none.
+    """
+    given = os.environ.get("PREFECT_API_URL")
+    state = Path(os.environ.get("PREFECT_HOME") or home / "prefect").absolute()
+    found = port if is_local_prefect(port) else process.running_port(state)
+    if not given and found is None:
+        raise BadInput(
+            f"No Prefect server runs on port {port} of this machine.",
+            remedy="Start one with `make up`, or name one in PREFECT_API_URL.",
+        )
+    url = _checked(given) if given else local_url(found or port)
+    with _prefect_settings({"PREFECT_API_URL": url}):
+        yield url
+
+
 def _checked(url: str) -> str:
     wrong = fault(url)
     if wrong:

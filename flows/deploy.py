@@ -1,0 +1,99 @@
+"""Register the deployments of prefect.yaml with the Prefect server that runs."""
+
+import argparse
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from data.errors import BadInput
+from flows.reports.progress import open_console, stage
+from flows.settings import Settings
+from flows.support.endings import DONE, explain
+from flows.support.fingerprint import ROOT
+from flows.support.prefect_server import running_server
+from flows.support.reconcile import POOL
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+
+
+def deploy(api_url: str) -> None:
+    """Make the work pool if need be and register every deployment, in the place of what was there.
+
+    This process must be set to use the same server. Raises RuntimeError with what Prefect said when
+    it refuses one.
+    """
+    ensure_pool()
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    environment = os.environ | {"PREFECT_API_URL": api_url}
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"Prefect refused the deployments of prefect.yaml:\n{done.stdout}{done.stderr}")
+
+
+def ensure_pool() -> None:
+    """Make the work pool; one that is there stays as it is, paused or limited."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    pool = WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template)
+    with get_client(sync_client=True) as client:
+        try:
+            client.create_work_pool(pool)
+        except ObjectAlreadyExists:
+            return
+
+
+def registered() -> dict[str, "DeploymentResponse"]:
+    """Return the deployments of our work pool by "flow/deployment"."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+
+    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
+    with get_client(sync_client=True) as client:
+        found = client.read_deployments(work_pool_filter=ours)
+        return {f"{client.read_flow(each.flow_id).name}/{each.name}": each for each in found}
+
+
+def show(console: Console, api_url: str) -> None:
+    """Print what is registered, and how to start it."""
+    table = Table("deployment", "started", title="Deployments", title_justify="left")
+    for name, deployment in sorted(registered().items()):
+        times = [str(getattr(each.schedule, "cron", each.schedule)) for each in deployment.schedules]
+        table.add_row(name, ", ".join(f"cron {time} UTC" for time in times) or "when asked")
+    console.print(table)
+    console.print(f"Server: {api_url}", highlight=False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Register the deployments and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=__doc__)
+    parser.parse_args(arguments)
+    console = open_console()
+    try:
+        with running_server(Settings().home) as api_url:
+            with stage("deploy", console):
+                deploy(api_url)
+            show(console, api_url)
+    except (BadInput, RuntimeError) as error:
+        return explain(console, error, Settings())
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

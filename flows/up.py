@@ -1,0 +1,172 @@
+"""Run everything on this machine: Prefect server and worker, MLflow server, predictor. Ctrl-C ends it all."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data.errors import BadInput
+from flows.deploy import deploy, ensure_pool, registered
+from flows.reports.progress import open_console
+from flows.settings import Settings
+from flows.support import prefect_process, services
+from flows.support.endings import DONE, explain
+from flows.support.locks import file_lock
+from flows.support.prefect_server import prefect_server
+from flows.support.processes import Kept, end_leftover, kept
+from flows.support.reconcile import reconcile
+from flows.support.services import Places
+
+LOOK_SECONDS = 0.5
+RECONCILE_SECONDS = 15.0
+MAKE_REGISTRY = """
+from flows.registry.store import open_registry
+from flows.settings import Settings
+open_registry(Settings())
+"""
+NAMES = ("worker", "MLflow", "predictor")
+
+
+class Up:
+    """What is kept running for one state folder."""
+
+    def __init__(self, console: Console, settings: Settings, places: Places) -> None:
+        self.settings, self.places = settings, places
+        self.state = Path(os.environ.get("PREFECT_HOME") or settings.home / "prefect").absolute()
+        self.api_url, self.own_server = "", False
+        self._console, self._kept = console, list[Kept]()
+
+    def say(self, line: str) -> None:
+        """Show a line to the person, with the time."""
+        self._console.print(f"{time.strftime('%H:%M:%S')}  {escape(line)}", highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start everything, wait until it is well, and end it when the block ends."""
+        settings, places = self.settings, self.places
+        with ExitStack() as stack:
+            self._start(stack, services.predictor(settings, places))
+            if services.own_mlflow(settings):
+                self._start(stack, services.mlflow_server(settings, places))
+            server = prefect_server(settings.home, port=places.prefect, say=self.say)
+            self.api_url = stack.enter_context(server)
+            self.own_server = prefect_process.running_port(self.state) is not None
+            ensure_pool()
+            stack.callback(self.reconcile)  # of what the worker's end leaves behind
+            self.reconcile()
+            self._start(stack, services.worker(settings, places, self.api_url))
+            self.say("Registering the deployments")
+            deploy(self.api_url)
+            for each in self._kept:
+                each.wait_until_healthy()
+            yield
+
+    def _start(self, stack: ExitStack, service: services.Service) -> None:
+        self.say(f"Starting {service.name}")
+        self._kept.append(stack.enter_context(kept(service, self.settings.home / "up", self.say)))
+
+    def watch(self) -> None:
+        """Start again what ends, until interrupted; end the runs whose process is gone."""
+        due = time.monotonic() + RECONCILE_SECONDS
+        while True:
+            time.sleep(LOOK_SECONDS)
+            if any([self._tend_server(), *(each.tend() for each in self._kept)]) or time.monotonic() > due:
+                self.reconcile()
+                due = time.monotonic() + RECONCILE_SECONDS
+
+    def _tend_server(self) -> bool:
+        if not self.own_server or prefect_process.running_port(self.state) is not None:
+            return False
+        self.say(f"The Prefect server ended; starting it again. Its log: {prefect_process.log(self.state)}")
+        with file_lock(self.state / "start.lock"):
+            if prefect_process.running_port(self.state) is None:
+                prefect_process.launch_again(self.state, self.places.prefect)
+        return True
+
+    def reconcile(self) -> None:
+        """End the runs whose process is gone, where the server can be asked just now."""
+        from httpx import HTTPError
+
+        try:
+            for told in reconcile(self.settings.home):
+                self.say(f"Run {told}")
+        except (HTTPError, RuntimeError) as error:  # the latter is Prefect's, of a server that is away
+            self.say(f"The Prefect server cannot be asked just now: {error}")
+
+    def show(self) -> None:
+        """Print the addresses, and what there is to know."""
+        table = Table.grid(padding=(0, 3))
+        model = services.model_served(self.places)
+        table.add_row("Predictor", self.places.predictor_url, model)
+        table.add_row("Prefect", self.api_url.removesuffix("/api"), f"{len(registered())} deployments")
+        shown = self.places.mlflow_url if services.own_mlflow(self.settings) else self.settings.tracking_uri
+        table.add_row("MLflow", shown, "runs and versions")
+        table.add_row("Logs", str(self.settings.home / "up"), "")
+        self._console.print(table)
+        self._console.print("Ctrl-C ends it all.", highlight=False)
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Be the only one that keeps things running for a state folder, and end what a killed one left.
+
+    Raises BadInput when another is at work.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(home / "up" / "up.lock", blocking=False))
+        except BlockingIOError as error:
+            raise BadInput(f"`make up` runs already for {home}.", remedy="End that one first.") from error
+        for name in NAMES:
+            end_leftover(home / "up" / name)
+        yield
+
+
+def interrupt_once(_number: int, _frame: FrameType | None) -> None:
+    """End everything; a second Ctrl-C must not end the ending."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run everything until interrupted, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.up", description=__doc__)
+    parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt_once)
+    console, settings, places = open_console(), Settings(), Places()
+    up = Up(console, settings, places)
+    try:
+        with alone(settings.home):
+            services.refuse_taken_ports(settings, places)
+            make_registry(settings)
+            with up.running():
+                up.show()
+                up.watch()
+    except KeyboardInterrupt:
+        up.say("Ended")
+        return DONE
+    except (BadInput, RuntimeError) as error:
+        return explain(console, error, settings)
+    return DONE
+
+
+def make_registry(settings: Settings) -> None:
+    """Make the local registry's tables before three programs do so at once."""
+    if settings.local_registry and not (settings.home / "mlflow.db").exists():
+        subprocess.run([sys.executable, "-c", MAKE_REGISTRY], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
