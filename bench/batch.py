@@ -19,9 +19,11 @@ from shutil import copyfileobj
 from bench.load import free_port, process_tree
 from bench.servers import predictor, register_model, running
 from data.cohort import generate
+from data.spool import backlog
 
 ROWS, QUICK_ROWS = 1_000_000, 100_000
 TIMES, MEGABYTES = 3.0, 400.0
+SETTLE_SECONDS = 0.5
 
 
 def main() -> None:
@@ -37,17 +39,25 @@ def main() -> None:
         port = free_port()
         command, own = predictor(folder, bundle, port)
         with running(command, port, "/health/ready", own) as server:
-            pairs = [(_bare(bundle, source), _ours(port, source)) for _ in range(rounds)]
+            pairs = [_pair(bundle, folder, source, port) for _ in range(rounds)]
             peak = max(map(_peak_megabytes, process_tree(server.pid)))
     bare, ours = (statistics.median(pair[place] for pair in pairs) for place in (0, 1))
+    times = statistics.median(ours / bare for bare, ours in pairs)
     print(
         f"\n{rows:,} rows, medians of {rounds}: bare script {bare:.1f} s, the predictor {ours:.1f} s, ",
         end="",
     )
-    print(f"{ours / bare:.2f} times (wanted {TIMES:g} {_met(ours <= TIMES * bare)})")
+    print(f"{times:.2f} times (wanted {TIMES:g} {_met(times <= TIMES)})")
     print(
         f"largest process {peak:.0f} MB resident at its peak (wanted {MEGABYTES:g} {_met(peak <= MEGABYTES)})"
     )
+
+
+def _pair(bundle: Path, folder: Path, source: Path, port: int) -> tuple[float, float]:
+    """Return the seconds of the bare script and of ours, when the drainer has nothing left to do before."""
+    while backlog(folder).files:
+        time.sleep(SETTLE_SECONDS)
+    return _bare(bundle, source), _ours(port, source)
 
 
 def _bare(bundle: Path, source: Path) -> float:

@@ -3,12 +3,12 @@
 import re
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,17 +33,25 @@ def requests_per_second(address: str, body: bytes, seconds: float) -> float:
     return _own(address, body, seconds)
 
 
-def median_rates(
-    addresses: dict[str, str], body: dict[str, bytes], rounds: int, seconds: float
-) -> dict[str, float]:
-    """Return each address's median rate over interleaved rounds."""
+def rates_in_turns(
+    addresses: dict[str, str],
+    body: dict[str, bytes],
+    rounds: int,
+    seconds: float,
+    settle: Callable[[], None],
+) -> dict[str, list[float]]:
+    """Return each address's rates over interleaved rounds; every other round goes the other way round.
+
+    Before each turn `settle` waits for the end of what the turn before has left to do.
+    """
     rates: dict[str, list[float]] = {name: [] for name in addresses}
     for number in range(rounds):
-        for name, address in addresses.items():
-            rates[name].append(requests_per_second(address, body[name], seconds))
+        for name in list(addresses)[:: -1 if number % 2 else 1]:
+            settle()
+            rates[name].append(requests_per_second(addresses[name], body[name], seconds))
         told = ", ".join(f"{name} {found[-1]:,.0f}/s" for name, found in rates.items())
         print(f"  round {number + 1}: {told}", file=sys.stderr)
-    return {name: statistics.median(found) for name, found in rates.items()}
+    return rates
 
 
 def _wrk(address: str, body: bytes, seconds: float) -> float:

@@ -1,7 +1,8 @@
 """Single predictions beside a constant route, bare FastAPI and `mlflow models serve`; a worker's cost.
 
 Run `python -m bench.serving`, or with `--quick` for a rough look. Everything is on: validation, log and
-its drainer, metrics, request log. The servers wait side by side and are loaded in turns.
+its drainer, metrics, request log. The servers wait side by side and are loaded in turns, in both orders,
+each when the drainer has nothing left to do for the one before it.
 """
 
 import argparse
@@ -12,11 +13,13 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.load import free_port, median_rates, process_tree, resident_megabytes, say_what_loads
+from bench.load import free_port, process_tree, rates_in_turns, resident_megabytes, say_what_loads
 from bench.servers import SERVING, gunicorn, mlflow_server, predictor, python, register_model, running
 from data.manifest import EXAMPLES
+from data.spool import backlog
 
 SHARE, TIMES_MLFLOW, WORKER_MEGABYTES = 0.65, 10.0, 150.0
+SETTLE_SECONDS = 0.2
 
 
 def main() -> None:
@@ -52,13 +55,28 @@ def compare_rates(home: Path, bundle: Path, record: dict[str, object], rounds: i
         for name, (command, own) in commands.items():
             servers.enter_context(running(command, ports[name], asked[name], own, bodies[name]))
         addresses = {name: f"http://127.0.0.1:{port}{asked[name]}" for name, port in ports.items()}
-        rates = median_rates(addresses, bodies, rounds, seconds)
-    print(f"\nSingle predictions, 2 workers, medians of {rounds} rounds of {seconds:g} s:")
-    for name, rate in rates.items():
-        print(f"  {name:10s} {rate:8,.0f}/s   the predictor is {rates['predictor'] / rate:6.2f} times that")
-    share, times = rates["predictor"] / rates["constant"], rates["predictor"] / rates["mlflow"]
+        rates = rates_in_turns(addresses, bodies, rounds, seconds, lambda: _wait_for_drainer(home))
+    print(
+        f"\nSingle predictions, 2 workers, medians of {rounds} rounds of {seconds:g} s; shares within rounds:"
+    )
+    shares = {name: _share(rates["predictor"], found) for name, found in rates.items()}
+    for name, found in rates.items():
+        rate = statistics.median(found)
+        print(f"  {name:10s} {rate:8,.0f}/s   the predictor is {shares[name]:6.2f} times that")
+    share, times = shares["constant"], shares["mlflow"]
     print(f"of the constant route {share:.2f} (wanted {SHARE} {_met(share >= SHARE)}); ", end="")
     print(f"{times:.0f} times mlflow (wanted {TIMES_MLFLOW:.0f} {_met(times >= TIMES_MLFLOW)})")
+
+
+def _share(ours: list[float], theirs: list[float]) -> float:
+    """Return the median over rounds of our rate by theirs: what slows a whole round slows both."""
+    return statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+
+
+def _wait_for_drainer(home: Path) -> None:
+    """Wait until the log has all that was answered: the drainer's work is no other server's burden."""
+    while backlog(home).files:
+        time.sleep(SETTLE_SECONDS)
 
 
 def compare_workers(home: Path, bundle: Path, record: dict[str, object], rounds: int) -> None:

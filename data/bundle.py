@@ -70,6 +70,9 @@ class Bundle:
         self.record = record_adapter(contract)
         self.matrix = matrix_maker(contract)
         self.space: FeatureSpace = feature_space(contract)
+        labels = self._labels = manifest.labels
+        self._risky = [labels.index(label) for label in contract.target.at_risk]
+        self._thresholds = list(zip(range(len(labels)), labels, manifest.set_thresholds, strict=True))
         # The bytes that were checked are those that are used, whatever becomes of the folder.
         self._session = open_session(verified(folder / MODEL, manifest))
         self._booster_bytes = bytearray(verified(folder / BOOSTER, manifest))
@@ -106,28 +109,23 @@ class Bundle:
         return [self._grade_set(row, row.index(max(row))) for row in probabilities.tolist()]
 
     def _grade_set(self, row: list[float], top: int) -> list[str]:
-        thresholds = self.manifest.set_thresholds
         return [
             label
-            for place, (label, share, threshold) in enumerate(
-                zip(self.manifest.labels, row, thresholds, strict=True)
-            )
+            for share, (place, label, threshold) in zip(row, self._thresholds, strict=True)
             if share >= threshold or place == top
         ]
 
     def answers(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
         """Return each row's forecast under the fixed JSON names."""
         # In plain Python: for the one record of most requests NumPy takes six times as long.
-        labels = self.manifest.labels
-        risky = [labels.index(label) for label in self.contract.target.at_risk]
-        return [self._answer(row, row.index(max(row)), risky) for row in probabilities.tolist()]
+        return [self._answer(row, row.index(max(row))) for row in probabilities.tolist()]
 
-    def _answer(self, row: list[float], top: int, risky: list[int]) -> dict[str, Any]:
+    def _answer(self, row: list[float], top: int) -> dict[str, Any]:
         return {
-            "grade_class": self.manifest.labels[top],
+            "grade_class": self._labels[top],
             "grade_class_index": top,
-            "probabilities": dict(zip(self.manifest.labels, row, strict=True)),
-            "at_risk": min(sum(row[place] for place in risky), 1.0),
+            "probabilities": dict(zip(self._labels, row, strict=True)),
+            "at_risk": min(sum([row[place] for place in self._risky]), 1.0),
             "grade_set": self._grade_set(row, top),
         }
 

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from data.log_database import create_tables, insert_missing
 from data.log_entries import read_entry
-from data.log_tables import outcomes, predictions
+from data.log_tables import outcomes, overrides, predictions
 from data.spool import REFUSED, drained_alone, take, taken, whole_lines
 
-BATCH = 1_000  # lines of one transaction
-TABLES = {"prediction": predictions, "outcome": outcomes}
+BATCH = 5_000  # lines of one transaction
+TABLES = {"prediction": predictions, "outcome": outcomes, "override": overrides}
 
 
 class Drained(NamedTuple):

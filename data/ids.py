@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from numbers import Real
 
 from data.columns import MISSING_TEXTS
@@ -17,6 +18,18 @@ LEADING_ZEROS = re.compile(r"^(-?)0+(?=[0-9]+$)")
 def pseudonym(student: str, key: str = PUBLIC_KEY) -> str:
     """Return the keyed hash (HMAC-SHA-256, 32 hex digits) of a student's id in canonical text."""
     return hmac.digest(key.encode(), student.encode(), "sha256").hex()[:32]
+
+
+def pseudonym_maker(key: str) -> Callable[[str], str]:
+    """Return what says the same as `pseudonym` in half the time, for many students under one key."""
+    keyed = hmac.new(key.encode(), digestmod="sha256")
+
+    def make(student: str) -> str:
+        hashed = keyed.copy()
+        hashed.update(student.encode())
+        return hashed.hexdigest()[:32]
+
+    return make
 
 
 def split_position(pseudonym_: str) -> float:

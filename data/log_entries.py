@@ -1,5 +1,7 @@
-"""The entries of the prediction log: what a worker writes down of each forecast and of each outcome."""
+"""The entries of the prediction log: what a worker writes down of each forecast, outcome and override."""
 
+import os
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,9 +15,11 @@ from data.ids import canonical_text, pseudonym, record_id
 from data.records import Record
 
 Entry = dict[str, Any]
+MOST_SAID = 500  # letters of a reason or a name
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Via = Literal["predict", "batch", "page", "roster", "score", "canary"]
 """How a forecast was asked for; a canary's is the pipeline's own, and no student's."""
+Verdict = Literal["agree", "disagree"]
 
 
 class Prediction(TypedDict):
@@ -50,12 +54,30 @@ class Outcome(TypedDict):
     score: FiniteFloat | None
 
 
-_adapter: TypeAdapter[Prediction | Outcome] = TypeAdapter(
-    Annotated[Prediction | Outcome, Field(discriminator="kind")]
-)
+class Override(TypedDict):
+    """What a person who knows the student says to a forecast."""
+
+    kind: Literal["override"]
+    override_id: Hex
+    at: AwareDatetime
+    contract: str
+    prediction_id: Hex
+    verdict: Verdict
+    reason: Annotated[str, Field(max_length=MOST_SAID)]
+    name: Annotated[str, Field(max_length=MOST_SAID)]
 
 
-def read_entry(line: bytes) -> Prediction | Outcome:
+Known = Prediction | Outcome | Override
+_adapter: TypeAdapter[Known] = TypeAdapter(Annotated[Known, Field(discriminator="kind")])
+
+
+def new_ids(count: int) -> list[str]:
+    """Return ids that sort by when they were made: the database adds such rows at its index's end."""
+    moment, chance = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10 * count).hex()
+    return [moment + chance[start : start + 20] for start in range(0, len(chance), 20)]
+
+
+def read_entry(line: bytes) -> Known:
     """Read what an entry's line must hold, and nothing else; raises pydantic's ValidationError."""
     return _adapter.validate_json(line)
 
@@ -71,7 +93,7 @@ def prediction_entries(
             "at": at,
             "contract": contract.name,
             "student": student_of(record, contract, key),
-            "record": _without_id(record, contract),
+            "record": without_id(record, contract),
             "via": via,
             **answer,
         }
@@ -98,7 +120,24 @@ def outcome_entries(outcomes: Iterable[Entry], contract: Contract, key: str) -> 
     ]
 
 
-def _without_id(record: Record, contract: Contract) -> Record:
+def override_entry(
+    prediction_id: str, contract: Contract, verdict: Verdict, reason: str = "", name: str = ""
+) -> Entry:
+    """Return the entry of a person's verdict on a forecast; reason and name are cut to 500 letters."""
+    return {
+        "kind": "override",
+        "override_id": uuid.uuid4().hex,
+        "at": datetime.now(UTC),
+        "contract": contract.name,
+        "prediction_id": prediction_id,
+        "verdict": verdict,
+        "reason": reason.strip()[:MOST_SAID],
+        "name": name.strip()[:MOST_SAID],
+    }
+
+
+def without_id(record: Record, contract: Contract) -> Record:
+    """Return a record without its id, which no log holds."""
     if contract.id is None or contract.id.name not in record:
         return record
     rest = record.copy()

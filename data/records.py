@@ -56,11 +56,6 @@ def matrix_maker(contract: Contract) -> Callable[[Iterable[Record]], np.ndarray]
     return to_matrix
 
 
-def matrix_of(records: Iterable[Record], contract: Contract) -> np.ndarray:
-    """Return validated records as the float32 feature matrix (rows, float columns)."""
-    return matrix_maker(contract)(records)
-
-
 class _Number(dict[Any, tuple[float, ...]]):
     """Looks like the table of a coded column: a number stands for itself."""
 

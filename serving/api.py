@@ -1,13 +1,13 @@
 """POST /predict: it parses, calls and maps errors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response, current_app, request
 
-from data.log_entries import prediction_entries
+from data.log_entries import Via, prediction_entries
 from data.manifest import BundleError
 from serving.body import parse_json, validate
 from serving.predictor import CurrentPredictor, Predictor
@@ -15,6 +15,9 @@ from serving.problems import Problem
 from serving.settings import Settings
 from serving.spool import Spool, SpoolError
 
+JSON = "application/json"
+CANARY = "X-Gradecast-Canary"
+"""The header of the pipeline's own questions, which are about no student."""
 REMEDY = "Train one with `make pipeline`: it is served as soon as it is registered."
 YES_OR_NO = {"true": True, "1": True, "false": False, "0": False, "": False}
 
@@ -27,20 +30,28 @@ def predict() -> Response:
     explain = _explain()
     if not request.is_json:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the record as application/json.")
-    parsed = parse_json(request.get_data(cache=False))
-    extensions = current_app.extensions
+    via: Via = "canary" if request.headers.get(CANARY) == "true" else "predict"
+    body = request.get_data(cache=False)
+    return Response(forecast(current_app.extensions, body, explain=explain, via=via), content_type=JSON)
+
+
+def forecast(
+    extensions: Mapping[str, Any], body: bytes, *, explain: bool = False, via: Via = "predict"
+) -> bytes:
+    """Return the JSON that answers a request's body, written down already; raises Problem."""
+    parsed = parse_json(body)
     settings: Settings = extensions["settings"]
     predictor = ready_predictor(extensions["predictor"])
-    records = validate(parsed, predictor.bundle.record, settings.max_records)
+    bundle = predictor.bundle
+    records = validate(parsed, bundle.record, settings.max_records)
     answers = predictor.predict(records, explain=explain)
     write_down(
-        extensions["spool"],
-        prediction_entries(records, answers, predictor.bundle.contract, settings.id_key),
+        extensions["spool"], prediction_entries(records, answers, bundle.contract, settings.id_key, via)
     )
     extensions["metrics"].predicted(
         [answer["grade_class"] for answer in answers], sum(answer["at_risk"] for answer in answers)
     )
-    return json_response(answers if isinstance(parsed, list) else answers[0])
+    return orjson.dumps(answers if isinstance(parsed, list) else answers[0])
 
 
 def ready_predictor(current: CurrentPredictor) -> Predictor:
@@ -63,7 +74,7 @@ def write_down(spool: Spool, entries: Sequence[Any]) -> None:
 
 def json_response(value: Any) -> Response:
     """Return a value as application/json."""
-    return Response(orjson.dumps(value), mimetype="application/json")
+    return Response(orjson.dumps(value), content_type=JSON)
 
 
 def _explain() -> bool:

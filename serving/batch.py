@@ -7,15 +7,19 @@ thousand rows at a time, written down before they are sent. Memory does not grow
 
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from http import HTTPStatus
 from itertools import chain
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
+import numpy as np
 import orjson
 from flask import Blueprint, Response, current_app, request
 
+from data.records import Record
 from serving.api import ready_predictor, write_down
 from serving.cells import RowReader
 from serving.metrics import Metrics
@@ -29,7 +33,6 @@ from serving.spool import Spool
 CSV_TYPES = ("text/csv", "application/csv")
 FORM = "multipart/form-data"
 CHUNK = 2_000  # rows
-IN_MEMORY = 1_000_000  # bytes of a file that need no disk
 ROWS, BAD_ROWS = "X-Row-Count", "X-Error-Count"
 
 batch = Blueprint("batch", __name__)
@@ -54,6 +57,15 @@ def predict_batch() -> Response:
         response = Response(chain([first], pieces), mimetype="text/csv", headers=counts)
         response.call_on_close(pieces.close)
         return response
+
+
+class Read(NamedTuple):
+    """Rows, the records of the sound ones, what is wrong with each, and the sound ones' probabilities."""
+
+    rows: list[Row]
+    records: list[Record]
+    errors: list[str]
+    shares: Future[np.ndarray]
 
 
 class Scoring:
@@ -84,12 +96,20 @@ class Scoring:
         start = BOM if self._sheet.bom else b""
         with resources, closing(self._sheet.chunks(CHUNK)) as chunks:
             yield start + self._lines([self._sheet.header], [self._sheet.delimiter.join(self._added)])
-            for chunk in chunks:
-                yield self._answer(chunk)
+            # The model needs no interpreter: it answers one chunk while the one before it is written.
+            with ThreadPoolExecutor(1) as beside:
+                read: deque[Read] = deque()
+                for chunk in chunks:
+                    records, errors = self._reader.read(chunk)
+                    read.append(Read(chunk, records, errors, beside.submit(self._scorer.shares, records)))
+                    if len(read) > 1:
+                        yield self._answer(read.popleft())
+                while read:
+                    yield self._answer(read.popleft())
 
-    def _answer(self, chunk: list[Row]) -> bytes:
-        records, errors = self._reader.read(chunk)
-        scored = self._scorer.score(records)
+    def _answer(self, read: Read) -> bytes:
+        chunk, records, errors, shares = read
+        scored = self._scorer.score(records, shares.result())
         if scored.lines:
             write_down(self._spool, [orjson.Fragment(scored.lines)])
         self._metrics.scored(len(records), len(chunk) - len(records))
@@ -108,7 +128,7 @@ class Scoring:
 
 
 def _received(settings: Settings) -> BinaryIO:
-    """Return the whole file, on disk where it is large; raises Problem 400 or 415."""
+    """Return the whole file, on disk; raises Problem 400 or 415."""
     request.max_content_length = settings.max_batch_bytes
     connection = request.environ.get("gunicorn.socket")
     if connection is not None:  # as long as bytes go to and fro it may take its time
@@ -122,7 +142,7 @@ def _received(settings: Settings) -> BinaryIO:
         detail = "Send the file as text/csv, or as `file` of a multipart/form-data form."
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
     with ExitStack() as ours:
-        file = ours.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY))
+        file = ours.enter_context(tempfile.TemporaryFile())  # a spooled one is asked in Python for each row
         shutil.copyfileobj(request.stream, file)
         ours.pop_all()
     return cast(BinaryIO, file)

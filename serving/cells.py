@@ -45,14 +45,23 @@ class ColumnReader(dict[str, Any]):
         self[text] = value
         return value
 
-    def read(self, rows: Sequence[Row]) -> list[Any]:
-        """Return what this column's cell of each row means."""
+    def read(self, texts: Sequence[str]) -> Sequence[Any]:
+        """Return what each of this column's cells means."""
+        self._forget()
+        if self._plain is not None and (plain := self._plain(texts)):
+            return plain
+        return list(map(self.__getitem__, texts))
+
+    def is_sound(self, texts: Sequence[str]) -> bool:
+        """Tell whether none of this column's cells breaks the contract."""
+        self._forget()
+        if self._plain is not None and self._plain(texts):
+            return True
+        return not any(type(self[text]) is Fault for text in set(texts))
+
+    def _forget(self) -> None:
         if len(self) > MOST_REMEMBERED:
             self.clear()
-        place = self.place
-        if self._plain is not None and (plain := self._plain([row[place] for row in rows])):
-            return plain
-        return [self[row[place]] for row in rows]
 
 
 class RowReader:
@@ -67,7 +76,7 @@ class RowReader:
 
     def errors(self, rows: Sequence[Row]) -> list[str]:
         """Return for each row what is wrong with it, or nothing."""
-        return self._values(rows)[1]
+        return [""] * len(rows) if self._are_sound(rows) else self._values(rows)[1]
 
     def read(self, rows: Sequence[Row]) -> tuple[list[Record], list[str]]:
         """Return the records of the sound rows, and every row's errors."""
@@ -77,16 +86,28 @@ class RowReader:
         self._leave_out_missing(records, values)
         return list(compress(records, [not error for error in errors])), errors
 
-    def _values(self, rows: Sequence[Row]) -> tuple[list[list[Any]], list[str]]:
+    def _values(self, rows: Sequence[Row]) -> tuple[list[Sequence[Any]], list[str]]:
         """Return each column's values, and every row's errors."""
-        errors = [self._misfit(row) for row in rows]
-        if any(errors):
-            rows = [row if len(row) >= self._width else [""] * self._width for row in rows]
-        values = [column.read(rows) for column in self._columns]
+        errors = [""] * len(rows)
+        if not self._fit(rows):
+            errors = [self._misfit(row) for row in rows]
+            rows = [[""] * self._width if error else row for row, error in zip(rows, errors, strict=True)]
+        values = [column.read(texts) for column, texts in self._by_column(rows)]
         for column, cells in zip(self._columns, values, strict=True):
             if column.any_fault:
                 _note(errors, column.name, cells)
         return values, errors
+
+    def _are_sound(self, rows: Sequence[Row]) -> bool:
+        """Tell whether no row breaks the contract, which is quicker than saying where."""
+        return self._fit(rows) and all(column.is_sound(texts) for column, texts in self._by_column(rows))
+
+    def _by_column(self, rows: Sequence[Row]) -> list[tuple[ColumnReader, tuple[str, ...]]]:
+        cells = list(zip(*rows, strict=True)) or [()] * self._width
+        return [(column, cells[column.place]) for column in self._columns]
+
+    def _fit(self, rows: Sequence[Row]) -> bool:
+        return set(map(len, rows)) <= {self._width}
 
     def _misfit(self, row: Row) -> str:
         return "" if len(row) == self._width else f"the row has {len(row)} cells, the header {self._width}"
@@ -107,7 +128,7 @@ def _note(errors: list[str], name: str, cells: Sequence[Any]) -> None:
             errors[position] += f"{'; ' if errors[position] else ''}{name}: {cell}"
 
 
-def _plain_reader(column: Column) -> Callable[[list[str]], list[Any] | None] | None:
+def _plain_reader(column: Column) -> Callable[[Sequence[str]], Sequence[Any] | None] | None:
     """Return what reads a column whose texts are hardly ever twice the same, as long as all is well."""
     if (
         column.role is Role.ID
@@ -119,14 +140,14 @@ def _plain_reader(column: Column) -> Callable[[list[str]], list[Any] | None] | N
     return partial(_plain_numbers, *column.limits) if column.kind is Kind.NUMBER else None
 
 
-def _plain_ids(texts: list[str]) -> list[Any] | None:
+def _plain_ids(texts: Sequence[str]) -> Sequence[Any] | None:
     """Return ids that are written as whole numbers from 1 on, or nothing if one of them is not."""
     together = "".join(texts)
     well = together.isascii() and together.isdecimal() and all(texts)
     return texts if well and not any(text[0] == "0" for text in texts) else None
 
 
-def _plain_numbers(low: float, high: float, texts: list[str]) -> list[Any] | None:
+def _plain_numbers(low: float, high: float, texts: Sequence[str]) -> Sequence[Any] | None:
     """Return numbers between two limits, or nothing if a text is not one."""
     together = "".join(texts)
     try:

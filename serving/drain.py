@@ -21,12 +21,14 @@ from data.errors import BadInput
 from data.ids import PUBLIC_KEY
 from data.log_database import create_tables, open_log
 from data.log_settings import LogSettings
+from serving.measuring import MeasuredFile
+from serving.request_log import log_json_lines
 
 INTERVAL = 0.5  # seconds between two looks at the spool
 LONGEST_PAUSE = 5.0  # seconds between two tries while the database is away
 PATIENCE = 1.0  # seconds for a locked database, at each try
 PURGE_EVERY = 3_600.0  # seconds
-NICENESS = 5  # answers come first
+NICENESS = 10  # answers come first
 
 log = logging.getLogger("gradecast.drain")
 
@@ -38,12 +40,14 @@ class Drainer:
         """Raises BadInput where the log's URL cannot be used."""
         self._settings, self._engine = settings, open_log(settings.database_url, patience=PATIENCE)
         self._failures, self._purged = 0, float("-inf")
+        self._measured = MeasuredFile(settings.home)
 
     def try_once(self) -> bool:
         """Drain what there is; return whether it worked."""
         try:
             drained = drain(self._engine, self._settings.spool)
             self._purge()
+            self._measured.refresh(self._engine)
         except (sa.exc.SQLAlchemyError, OSError) as error:
             self._failures += 1
             if self._failures == 1:
@@ -75,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m serving.drain", description=__doc__)
     parser.add_argument("--once", action="store_true", help="drain what there is, and end")
     once = parser.parse_args(arguments).once
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    log_json_lines()
     settings = LogSettings.from_environment()
     if settings.id_key == PUBLIC_KEY:
         log.warning("GRADECAST_ID_KEY is not set: ids are logged by a hash that anyone can repeat")

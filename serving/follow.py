@@ -20,7 +20,7 @@ from data.errors import BadInput
 from data.manifest import BundleError
 from serving.registry import Found, find
 from serving.registry_file import file_identity
-from serving.request_log import JsonFormatter
+from serving.request_log import log_json_lines
 from serving.settings import Settings
 from serving.status import Status, read_status, told, write_status
 from serving.sync import bring
@@ -95,9 +95,7 @@ class Follower:
 
 def main() -> int:
     """Follow until told to end, or until another file is in the place of the registry's."""
-    lines = logging.StreamHandler()
-    lines.setFormatter(JsonFormatter())
-    logging.basicConfig(handlers=[lines])
+    log_json_lines()
     log.setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = Settings.from_environment()

@@ -13,8 +13,10 @@ from serving.problems import Problem, problem_response
 from serving.request_log import RequestIds, RequestLog
 from serving.security import HEADERS, OPEN, brings_key
 from serving.settings import Settings
+from serving.shortcut import Shortcut
 
 OTHER = "other"
+STATIC = "/static/"
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 RETRY_AFTER = {"Retry-After": "1"}
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gradecast"'}
@@ -24,11 +26,12 @@ class Middleware:
     """A WSGI application around Flask's, so that a refused request costs next to nothing."""
 
     def __init__(self, app: Flask, settings: Settings, metrics: Metrics) -> None:
-        self._app: WSGIApplication = app.wsgi_app
+        self._app: WSGIApplication = Shortcut(app)
         self._extensions, self._metrics, self._ids = app.extensions, metrics, RequestIds()
         self._log: RequestLog = app.extensions["request_log"]
         self._key = settings.api_key.get_secret_value() if settings.api_key else None
         self._most = settings.max_in_flight
+        self._doors: frozenset[str] = app.extensions["page_paths"]
         self._routes = frozenset(rule.rule for rule in app.url_map.iter_rules() if not rule.arguments)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -53,15 +56,17 @@ class Middleware:
             self._metrics.answered(route, said[0], seconds)
             self._log.add(request_id, method, route, said[0], seconds)
 
-        problem = None if route in OPEN else self._refusal(environ)
+        problem = None if route in OPEN else self._refusal(environ, path)
         body = (problem_response(problem) if problem else self._app)(environ, start)
         if said[1]:
             return _Stream(body, over)
         over()
         return body
 
-    def _refusal(self, environ: WSGIEnvironment) -> Problem | None:
-        if self._key is not None and not brings_key(environ.get("HTTP_AUTHORIZATION", ""), self._key):
+    def _refusal(self, environ: WSGIEnvironment, path: str) -> Problem | None:
+        has_own_door = path in self._doors or path.startswith(STATIC)  # see serving.pages.guard
+        key = None if has_own_door else self._key
+        if key is not None and not brings_key(environ.get("HTTP_AUTHORIZATION", ""), key):
             return Problem(HTTPStatus.UNAUTHORIZED, "Bring the key: Authorization: Bearer …", (), CHALLENGE)
         if self._extensions["in_flight"]() > self._most:
             detail = "The predictor has more to do than it can; ask again in a second."

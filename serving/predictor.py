@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-import uuid
 import weakref
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from data.bundle import Bundle
+from data.log_entries import new_ids
 from data.manifest import MANIFEST, BundleError, digest
 from data.records import Record
 
@@ -39,8 +39,8 @@ class Predictor:
             return []
         matrix = self.bundle.matrix(records)
         answers = self.bundle.answers(self.bundle.probabilities(matrix))
-        for answer in answers:
-            answer |= {"model_version": self.version, "prediction_id": uuid.uuid4().hex}
+        for answer, new in zip(answers, new_ids(len(answers)), strict=True):
+            answer["model_version"], answer["prediction_id"] = self.version, new
         if explain:
             for answer, record, effects in zip(answers, records, self.bundle.explain(matrix), strict=True):
                 answer["reasons"] = self._reasons(record, effects)

@@ -95,6 +95,13 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
+def log_json_lines() -> None:
+    """Have the logging package write JSON lines on the standard error, from warnings on."""
+    lines = logging.StreamHandler()
+    lines.setFormatter(JsonFormatter())
+    logging.basicConfig(handlers=[lines])
+
+
 class JsonLogger(Logger):  # type: ignore[misc]
     """Gunicorn's logger, in JSON lines."""
 

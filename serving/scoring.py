@@ -5,7 +5,6 @@ numbers to six digits, several times as fast. A test holds the two together.
 """
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,8 +15,10 @@ import orjson
 from data.columns import Column, Kind
 from data.contract import Contract
 from data.features import feature_space
-from data.log_entries import student_of
+from data.ids import pseudonym_maker
+from data.log_entries import new_ids, student_of, without_id
 from data.records import Record
+from serving.digits import DigitsWriter
 from serving.predictor import Predictor
 from serving.sheet import quoted
 
@@ -38,53 +39,74 @@ class Scorer:
 
     def __init__(self, predictor: Predictor, delimiter: str, key: str) -> None:
         """Prepare for cells between this delimiter, and for ids hashed by this key."""
-        self._bundle, self._version, self._key = predictor.bundle, predictor.version, key
-        contract, labels = self._bundle.contract, self._bundle.manifest.labels
-        self._id = contract.id.name if contract.id else None
-        self._matrix = column_matrix_maker(contract)
-        self._risky = [labels.index(label) for label in contract.target.at_risk]
-        self._sets: dict[int, tuple[str, str]] = {}
-        self._delimiter = delimiter
-        self._numbers = " ".join(["%.6f"] * (len(labels) + 1))
-        self._cells = _cells(len(labels), self._version, delimiter)
-        self._labels = [(quoted(label, delimiter), orjson.dumps(label).decode()) for label in labels]
-        self._line = _template(labels, contract.name, self._version)
+        self._bundle, self._key, self._delimiter = predictor.bundle, key, delimiter
+        self._contract, self._labels = self._bundle.contract, self._bundle.manifest.labels
+        self._matrix = column_matrix_maker(self._contract)
+        self._risky = [self._labels.index(label) for label in self._contract.target.at_risk]
+        self._set_cells: dict[int, str] = {}
+        self._set_json: dict[int, str] = {}
+        self._top_cells = [
+            f"{quoted(label, delimiter)}{delimiter}{place}" for place, label in enumerate(self._labels)
+        ]
+        self._top_json = [f'{_json(label)},"grade_class_index":{i}' for i, label in enumerate(self._labels)]
+        first, *others = (f"{_json(label)}:" for label in self._labels)
+        self._line_digits = DigitsWriter([first, *(f",{other}" for other in others), '},"at_risk":', ""])
+        self._cell_digits = DigitsWriter(["", *[delimiter] * len(self._labels), ""])
+        self._cells = _cells(predictor.version, delimiter)
+        self._line = _template(self._contract.name, predictor.version)
 
-    def score(self, records: Sequence[Record]) -> Scored:
-        """Return the forecasts of validated records, in order."""
+    def shares(self, records: Sequence[Record]) -> np.ndarray:
+        """Return the class probabilities of validated records (rows, classes)."""
         if not records:
-            return Scored([], b"", [], 0.0)
-        shares = self._bundle.probabilities(self._matrix(records))
+            return np.empty((0, len(self._labels)), dtype=np.float32)
+        return self._bundle.probabilities(self._matrix(records))
+
+    def score(self, records: Sequence[Record], shares: np.ndarray) -> Scored:
+        """Return the forecasts of validated records, in order, from their class probabilities."""
         tops: list[int] = shares.argmax(axis=1).tolist()
-        risks: list[float] = np.minimum(shares[:, self._risky].sum(axis=1), 1.0).tolist()
-        rows, sets, ids = shares.tolist(), self._grade_sets(shares), _new_ids(len(records))
-        at, labels = datetime.now(UTC).isoformat(), self._bundle.manifest.labels
-        cells, lines = [], []
-        for record, top, row, risk, (cell, listed), new in zip(
-            records, tops, rows, risks, sets, ids, strict=True
-        ):
-            numbers = (self._numbers % (*row, risk)).split()
-            label, told = self._labels[top]
-            cells.append(self._cells % (label, top, *numbers, cell, new))
-            lines.append(self._line % (at, *self._asked(record), told, top, *numbers, listed, new))
-        return Scored(cells, "\n".join(lines).encode(), [labels[top] for top in tops], sum(risks))
+        risks = np.minimum(shares[:, self._risky].sum(axis=1, dtype=np.float64), 1.0)
+        numbers, marks, ids = np.column_stack([shares, risks]), self._marks(shares), new_ids(len(records))
+        cells = zip(
+            [self._top_cells[top] for top in tops],
+            self._cell_digits.write(numbers),
+            [self._set_cells[mark] for mark in marks],
+            ids,
+            strict=True,
+        )
+        lines = zip(
+            [datetime.now(UTC).isoformat()] * len(records),
+            self._students(records),
+            self._asked(records),
+            [self._top_json[top] for top in tops],
+            self._line_digits.write(numbers),
+            [self._set_json[mark] for mark in marks],
+            ids,
+            strict=True,
+        )
+        written = list(map(self._cells.__mod__, cells)), "\n".join(map(self._line.__mod__, lines)).encode()
+        return Scored(*written, [self._labels[top] for top in tops], float(risks.sum()))
 
-    def _asked(self, record: Record) -> tuple[str, str]:
-        """Return a record's student and what was asked without its id, as JSON."""
-        student = student_of(record, self._bundle.contract, self._key)
-        if self._id in record:
-            record = {name: value for name, value in record.items() if name != self._id}
-        return f'"{student}"' if student else "null", orjson.dumps(record).decode()
+    def _students(self, records: Sequence[Record]) -> list[str]:
+        """Return each record's student as JSON."""
+        if self._contract.id is None:
+            return [f'"{student_of(record, self._contract, self._key)}"' for record in records]
+        name, pseudonym = self._contract.id.name, pseudonym_maker(self._key)
+        return [f'"{pseudonym(record[name])}"' if record.get(name) else "null" for record in records]
 
-    def _grade_sets(self, shares: np.ndarray) -> list[tuple[str, str]]:
-        """Return each row's set as a cell and as JSON; each of the few that there are is written once."""
+    def _asked(self, records: Sequence[Record]) -> list[str]:
+        """Return what was asked, without the id, as JSON."""
+        return [orjson.dumps(without_id(record, self._contract)).decode() for record in records]
+
+    def _marks(self, shares: np.ndarray) -> list[int]:
+        """Return which set each row has; each of the few that there are is written once."""
         inside = shares >= np.asarray(self._bundle.manifest.set_thresholds)
         inside[np.arange(len(shares)), shares.argmax(axis=1)] = True
-        marks = (inside @ (1 << np.arange(shares.shape[1]))).tolist()
-        for mark in set(marks) - self._sets.keys():
-            labels = [label for place, label in enumerate(self._bundle.manifest.labels) if mark >> place & 1]
-            self._sets[mark] = quoted("|".join(labels), self._delimiter), orjson.dumps(labels).decode()
-        return [self._sets[mark] for mark in marks]
+        marks: list[int] = (inside @ (1 << np.arange(shares.shape[1]))).tolist()
+        for mark in set(marks) - self._set_json.keys():
+            labels = [label for place, label in enumerate(self._labels) if mark >> place & 1]
+            self._set_cells[mark] = quoted("|".join(labels), self._delimiter)
+            self._set_json[mark] = orjson.dumps(labels).decode()
+        return marks
 
 
 def column_matrix_maker(contract: Contract) -> Callable[[Sequence[Record]], np.ndarray]:
@@ -121,27 +143,21 @@ def _table(column: Column) -> dict[Any, Any] | None:
     return {**dict(zip(column.codes, ones, strict=True)), None: ones[0] * math.nan}
 
 
-def _cells(classes: int, version: str, delimiter: str) -> str:
-    """Return the cells of a CSV that a forecast fills in."""
+def _cells(version: str, delimiter: str) -> str:
+    """Return the cells of a CSV that a forecast fills in: class, numbers, set, id."""
     named = quoted(version, delimiter).replace("%", "%%")
-    return delimiter.join(["%s", "%d", *["%s"] * (classes + 1), "%s", named, "%s", ""])
+    return delimiter.join(["%s", "%s", "%s", named, "%s", ""])
 
 
-def _template(labels: Sequence[str], contract: str, version: str) -> str:
+def _template(contract: str, version: str) -> str:
     """Return the line of the log that a forecast fills in."""
-    shares = ",".join(f"{_json(label)}:%s" for label in labels)
+    named, made_by = (_json(text).replace("%", "%%") for text in (contract, version))
     return (
-        f'{{"kind":"prediction","at":"%s","contract":{_json(contract)},"student":%s,"record":%s,'
-        f'"grade_class":%s,"grade_class_index":%d,"probabilities":{{{shares}}},"at_risk":%s,'
-        f'"grade_set":%s,"model_version":{_json(version)},"via":"batch","prediction_id":"%s"}}'
+        f'{{"kind":"prediction","at":"%s","contract":{named},"student":%s,"record":%s,'
+        f'"grade_class":%s,"probabilities":{{%s,'
+        f'"grade_set":%s,"model_version":{made_by},"via":"batch","prediction_id":"%s"}}'
     )
 
 
 def _json(value: Any) -> str:
-    """Return a value as JSON that can stand in a template."""
-    return orjson.dumps(value).decode().replace("%", "%%")
-
-
-def _new_ids(count: int) -> list[str]:
-    text = os.urandom(16 * count).hex()
-    return [text[start : start + 32] for start in range(0, len(text), 32)]
+    return orjson.dumps(value).decode()

@@ -39,16 +39,16 @@ class Sheet:
             raise _not_csv("it is not UTF-8 text; save it as “CSV UTF-8”") from error
         self.delimiter: str = max(DELIMITERS, key=line.count)
         self._needs_quotes = re.compile(f'["\\r\\n{self.delimiter}]').search
-        self.header = [name.strip() for name in next(self._rows(), [])]
+        self.header = [name.strip() for name in next(self._lists(1), [[]])[0]]
         if not any(self.header):
             raise _not_csv("it has no header")
 
     def chunks(self, rows: int) -> Generator[list[Row]]:
         """Yield the rows below the header in lists, empty lines left out; raises Problem 400."""
-        with closing(self._rows()) as every:
-            next(every)
-            while chunk := list(islice(every, rows)):
-                yield chunk
+        with closing(self._lists(rows)) as every:
+            for number, chunk in enumerate(every):
+                if below := chunk[1:] if number == 0 else chunk:
+                    yield below
 
     def joined(self, rows: Sequence[Row]) -> list[str]:
         """Return each row as this file has it, without its end; a cell that would be run is neutralised."""
@@ -62,12 +62,15 @@ class Sheet:
         writer.writerows([[f"'{cell}" if _is_run(cell) else cell for cell in row] for row in rows])
         return [line.removesuffix(LINE_END) for line in lines]
 
-    def _rows(self) -> Generator[Row]:
+    def _lists(self, rows: int) -> Generator[list[Row]]:
+        """Yield the header and the rows in lists of so many, empty lines left out."""
         self._file.seek(0)
         text = io.TextIOWrapper(self._file, encoding="utf-8-sig", newline="")
         reader = csv.reader(text, delimiter=self.delimiter, strict=True)
         try:
-            yield from filter(None, reader)
+            every = filter(None, reader)
+            while chunk := list(islice(every, rows)):
+                yield chunk
         except UnicodeDecodeError as error:
             raise _not_csv(f"it is not UTF-8 text after line {reader.line_num}") from error
         except csv.Error as error:

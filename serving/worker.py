@@ -1,5 +1,6 @@
 """The Gunicorn worker: threads, a count of what waits for them, and an end to who sends too slowly."""
 
+import gc
 import selectors
 import socket
 import threading
@@ -51,6 +52,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def load_wsgi(self) -> None:
         """Load the application and show it the pool, by whose length it sheds."""
         super().load_wsgi()
+        gc.collect()
+        gc.freeze()  # what is loaded stays: it need not be looked through for garbage again and again
         self.wsgi.extensions["in_flight"] = lambda: self.tpool.in_flight
         self._patience: float = self.wsgi.extensions["settings"].request_seconds
         self._log: RequestLog = self.wsgi.extensions["request_log"]

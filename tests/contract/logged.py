@@ -9,9 +9,8 @@ from data.ids import PUBLIC_KEY
 from data.log_entries import outcome_entries, prediction_entries
 
 CONTRACT = load_contract("grade_class")
-RECORD = {
+STUDENT = {
     "Age": 17,
-    "Gender": 1,
     "ParentalEducation": 2,
     "StudyTimeWeekly": 9.5,
     "Absences": 21,
@@ -22,6 +21,8 @@ RECORD = {
     "Music": 0,
     "Volunteering": 0,
 }
+"""What is asked of every student."""
+RECORD = {**STUDENT, "Gender": 1}
 ANSWER = {
     "grade_class": "B",
     "grade_class_index": 1,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from data.contract import Contract, load_contract
 from data.contract_file import FOLDER
 from data.frames import matrix, parse
-from data.records import matrix_of, record_adapter
+from data.records import matrix_maker, record_adapter
 from tests.contract.tiny import contract_of, records_of
 
 CONTRACTS = [*(load_contract(path) for path in sorted(FOLDER.glob("*.yaml"))), contract_of()]
@@ -50,8 +50,8 @@ def test_a_record_has_the_same_floats_alone_and_in_a_frame(contract: Contract, d
     records = data.draw(st.lists(records_of(contract), min_size=1, max_size=5))
     frame = parse(pd.DataFrame(records, dtype=object), contract, labelled=False)
     validated = [record_adapter(contract).validate_python(record) for record in records]
-    np.testing.assert_array_equal(matrix_of(validated, contract), matrix(frame, contract))
+    np.testing.assert_array_equal(matrix_maker(contract)(validated), matrix(frame, contract))
 
 
 def test_no_records_make_a_matrix_without_rows(tiny: Contract) -> None:
-    assert matrix_of([], tiny).shape == (0, 13)
+    assert matrix_maker(tiny)([]).shape == (0, 13)

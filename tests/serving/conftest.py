@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from serving.app import create_app
 from serving.settings import Settings
 from serving.sync import sync
+from tests.contract.logged import STUDENT
 
 Student = dict[str, Any]
 
@@ -17,18 +18,7 @@ Student = dict[str, Any]
 @pytest.fixture
 def student() -> Student:
     """A record that keeps the contract."""
-    return {
-        "Age": 17,
-        "ParentalEducation": 2,
-        "StudyTimeWeekly": 9.5,
-        "Absences": 21,
-        "Tutoring": 1,
-        "ParentalSupport": 2,
-        "Extracurricular": 0,
-        "Sports": 1,
-        "Music": 0,
-        "Volunteering": 0,
-    }
+    return {**STUDENT}
 
 
 @pytest.fixture(scope="session")

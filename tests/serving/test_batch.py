@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from data.contract import Contract
 from data.log_entries import prediction_entries, read_entry
-from data.records import matrix_of
+from data.records import matrix_maker
 from serving.app import create_app
 from serving.cells import RowReader
 from serving.scoring import Scorer, column_matrix_maker
@@ -297,7 +297,8 @@ def test_a_thousand_at_a_time_say_what_one_at_a_time_says(
 ) -> None:
     predictor = client.application.extensions["predictor"].get()
     records = [{**student, "Absences": days, "StudentID": str(days)} for days in range(30)]
-    scored = Scorer(predictor, ",", synced.id_key).score(records)
+    scorer = Scorer(predictor, ",", synced.id_key)
+    scored = scorer.score(records, scorer.shares(records))
     answers = predictor.predict(records)
     logged_alone = prediction_entries(records, answers, grade_class, synced.id_key, via="batch")
     for line, entry in zip(scored.lines.splitlines(), logged_alone, strict=True):
@@ -316,5 +317,5 @@ def test_the_matrix_of_a_file_is_the_one_of_its_records(pass_fail: Contract, rea
         header, *rows = csv.reader(file, delimiter=";")
     records, _ = RowReader(header, pass_fail).read(rows)
     assert np.array_equal(
-        column_matrix_maker(pass_fail)(records), matrix_of(records, pass_fail), equal_nan=True
+        column_matrix_maker(pass_fail)(records), matrix_maker(pass_fail)(records), equal_nan=True
     )

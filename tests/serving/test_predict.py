@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from data.bundle import Bundle
-from data.records import matrix_of
+from data.records import matrix_maker
 
 Student = dict[str, Any]
 
@@ -35,7 +35,7 @@ def test_one_record_is_answered_under_the_fixed_names(client: FlaskClient, stude
 
 def test_the_answer_is_the_bundles_own(client: FlaskClient, student: Student, bundle_folder: Path) -> None:
     bundle = Bundle.load(bundle_folder)
-    expected = bundle.probabilities(matrix_of([student], bundle.contract))[0]
+    expected = bundle.probabilities(matrix_maker(bundle.contract)([student]))[0]
     answer = client.post("/predict", json=student).get_json()
     assert list(answer["probabilities"].values()) == pytest.approx(expected.tolist())
 
