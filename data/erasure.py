@@ -11,7 +11,7 @@ import orjson
 import sqlalchemy as sa
 
 from data.errors import BadInput
-from data.log_tables import outcomes, predictions
+from data.log_tables import outcomes, overrides, predictions
 from data.spool import REFUSED, drained_alone, keep_lines, take, whole_lines, worked_on
 
 PATIENCE = 10  # seconds for workers to let go of their files, which they do every second
@@ -20,15 +20,16 @@ PART = 500  # ids of one statement
 
 
 class Removed(NamedTuple):
-    """How many rows went from the database, and lines from the spool."""
+    """How many rows of each table went from the database, and lines from the spool."""
 
     predictions: int
     outcomes: int
     spooled: int
+    overrides: int
 
 
 def erase(engine: sa.Engine, folder: Path, whose: str) -> Removed:
-    """Erase all of a student (a pseudonym), or one forecast (its id) with its outcomes.
+    """Erase all of a student (a pseudonym), or one forecast (its id), with outcomes and overrides.
 
     The database and the spool alike; nothing is drained meanwhile. Safe to repeat when interrupted.
 
@@ -45,12 +46,10 @@ def erase(engine: sa.Engine, folder: Path, whose: str) -> Removed:
         with engine.begin() as connection:
             asked = connection.execute(sa.delete(predictions).where(_is_of(predictions, whose))).rowcount
             late = connection.execute(sa.delete(outcomes).where(_is_of(outcomes, whose))).rowcount
-            for some in _in_parts(sorted(ids)):
-                late += connection.execute(
-                    sa.delete(outcomes).where(outcomes.c.prediction_id.in_(some))
-                ).rowcount
+            late += _delete_about(connection, outcomes, ids)
+            said = _delete_about(connection, overrides, ids | {whose})
         _forget(engine)
-    return Removed(asked, late, spooled)
+    return Removed(asked, late, spooled, said)
 
 
 def purge(engine: sa.Engine, folder: Path, days: int) -> Removed:
@@ -59,12 +58,13 @@ def purge(engine: sa.Engine, folder: Path, days: int) -> Removed:
     with engine.begin() as connection:
         asked = connection.execute(sa.delete(predictions).where(predictions.c.at < before)).rowcount
         late = connection.execute(sa.delete(outcomes).where(outcomes.c.at < before)).rowcount
-    if asked or late:
+        said = connection.execute(sa.delete(overrides).where(overrides.c.at < before)).rowcount
+    if asked or late or said:
         _forget(engine)
     with drained_alone(folder):
         refused = folder / REFUSED
         gone = keep_lines(refused, lambda line: _moment(line) >= before) if refused.exists() else 0
-    return Removed(asked, late, gone)
+    return Removed(asked, late, gone, said)
 
 
 def _all_files(folder: Path) -> list[Path]:
@@ -82,6 +82,12 @@ def _all_files(folder: Path) -> list[Path]:
 
 def _is_of(table: sa.Table, whose: str) -> sa.ColumnElement[bool]:
     return sa.or_(table.c.student == whose, table.c.prediction_id == whose)
+
+
+def _delete_about(connection: sa.Connection, table: sa.Table, ids: set[str]) -> int:
+    """Delete what a table has about these forecasts; return how many rows that were."""
+    parts = (table.c.prediction_id.in_(some) for some in _in_parts(sorted(ids)))
+    return sum(connection.execute(sa.delete(table).where(part)).rowcount for part in parts)
 
 
 def _asked_in_database(engine: sa.Engine, whose: str) -> set[str]:

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 MANIFEST = "manifest.json"
 CONTRACT, MODEL, BOOSTER, CARD = "contract.yaml", "model.onnx", "booster.ubj", "card.md"
-REFERENCE, EXAMPLES = "reference.csv", "examples.json"
-FILES = (CONTRACT, MODEL, BOOSTER, CARD, REFERENCE, EXAMPLES)
+REFERENCE, EXAMPLES, FIGURES = "reference.csv", "examples.json", "card.json"
+FILES = (CONTRACT, MODEL, BOOSTER, CARD, REFERENCE, EXAMPLES, FIGURES)
+NEEDED = frozenset(FILES) - {FIGURES}
+"""Files without which there is no bundle; older ones have no figures beside their card."""
 
 
 class BundleError(RuntimeError):
@@ -48,8 +50,8 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValidationError) as error:
         raise BundleError(f"{folder / MANIFEST}: no readable manifest: {error}") from error
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
-    if present != set(manifest.files) or not present >= set(FILES):
-        odd = ", ".join(sorted(present ^ (set(manifest.files) | set(FILES))))
+    if present != set(manifest.files) or not present >= NEEDED:
+        odd = ", ".join(sorted(present ^ (set(manifest.files) | NEEDED)))
         raise BundleError(f"{folder}: files missing, or not in the manifest: {odd or 'see the manifest'}")
     for name in manifest.files:
         verified(folder / name, manifest)

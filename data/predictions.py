@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from data.columns import Kind
 from data.contract import load_contract
-from data.erasure import erase, purge
+from data.erasure import Removed, erase, purge
 from data.errors import BadInput
 from data.ids import PUBLIC_KEY, canonical_id, pseudonym
 from data.log_database import create_tables, open_log
@@ -80,8 +80,7 @@ def _list(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) -
 
 def _erase(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) -> str:
     removed = erase(engine, settings.spool, given.prediction or _student(given, settings))
-    rows = f"{removed.predictions} predictions and {removed.outcomes} outcomes from the database"
-    return f"erased: {rows}, {removed.spooled} entries from the spool\n"
+    return f"erased: {_counted(removed)} from the database, {removed.spooled} entries from the spool\n"
 
 
 def _purge(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) -> str:
@@ -89,9 +88,12 @@ def _purge(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) 
     if days <= 0:
         return "nothing is purged: GRADECAST_RETENTION_DAYS is 0\n"
     removed = purge(engine, settings.spool, days)
-    return (
-        f"purged: {removed.predictions} predictions and {removed.outcomes} outcomes older than {days} days\n"
-    )
+    return f"purged: {_counted(removed)} older than {days} days\n"
+
+
+def _counted(removed: Removed) -> str:
+    rows = f"{removed.predictions} predictions, {removed.outcomes} outcomes"
+    return f"{rows} and {removed.overrides} overrides"
 
 
 def _student(given: argparse.Namespace, settings: LogSettings) -> str:

@@ -12,9 +12,14 @@ from serving.health import health
 from serving.metrics import Metrics
 from serving.middleware import Middleware
 from serving.outcomes import outcomes
+from serving.pages.door import door
+from serving.pages.model_card import model_card
+from serving.pages.shell import install_pages
+from serving.pages.student import student
 from serving.predictor import CurrentPredictor
 from serving.problems import register_problems
 from serving.request_log import ExcInfo, RequestLog, log_error
+from serving.roster.routes import roster
 from serving.settings import Settings
 from serving.spool import Spool
 
@@ -44,6 +49,7 @@ def create_app(config: Settings | None = None) -> Flask:
     }
     for routes in (api, batch, health, exposition, outcomes, docs):
         app.register_blueprint(routes)
+    install_pages(app, (door, student, model_card, roster))
     register_problems(app)
     app.wsgi_app = Middleware(app, settings, app.extensions["metrics"])  # type: ignore[method-assign]
     return app

@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from data.manifest import BundleError
 from data.spool import backlog
+from serving.measured import families_of, read_measured
 from serving.metrics import Metrics
 from serving.metrics_files import FOLDER, read_folder
 from serving.predictor import CurrentPredictor
@@ -33,6 +34,7 @@ def show_metrics() -> Response:
     settings: Settings = current_app.extensions["settings"]
     counted = _Families(_counts(current_app.extensions["metrics"]))
     told = [*_model(current_app.extensions["predictor"]), _reloads(settings.home), *_backlog(settings.home)]
+    told += families_of(read_measured(settings.home))
     families = _Families([*counted, _share(counted), *told])
     return Response(generate_latest(families), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 

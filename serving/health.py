@@ -38,6 +38,8 @@ def ready() -> Response:
         "model": predictor.bundle.contract.model_name,
         "model_version": predictor.version,
     }
+    if settings.release:
+        body["release"] = settings.release
     if troubles:
         body |= {"wanted_version": status.wanted, "detail": _shown(troubles, settings.home)}
     return _json(body)

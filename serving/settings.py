@@ -30,6 +30,19 @@ class Settings(LogSettings):
     allow_no_key: bool = Field(
         False, alias="GRADECAST_ALLOW_NO_KEY", description="Bind to other than loopback without a key"
     )
+    secret_key: SecretStr | None = Field(
+        None,
+        alias="GRADECAST_SECRET_KEY",
+        description="Secret that the pages' cookies are signed with; `cookies.key` in home if empty",
+    )
+    release: str = Field(
+        "", alias="GRADECAST_RELEASE", description="Name of what is running, told by /health/ready"
+    )
+    log_rosters: bool = Field(
+        False,
+        alias="GRADECAST_LOG_ROSTERS",
+        description="Keep the forecasts of classes uploaded on the page; otherwise nothing of them is kept",
+    )
     sync_seconds: float = Field(
         2, alias="GRADECAST_SYNC_SECONDS", gt=0, description="Seconds between two looks at the registry"
     )

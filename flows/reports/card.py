@@ -1,11 +1,13 @@
 """The model card: what a model is for, how good it is and where it fails, in Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
+from data.card import PartOfYear
 from flows.reports import card_figures, card_purpose
 from flows.reports.evidence import Evidence
 from flows.reports.markdown import bullets, cell, section, table
+from flows.reports.part_year import before_the_end
 from flows.reports.wording import count, listed, plural, reasons_of
 
 COUNTS = {
@@ -16,13 +18,16 @@ COUNTS = {
 }
 
 
-def model_card(evidence: Evidence, version_notes: Mapping[str, object]) -> str:
+def model_card(
+    evidence: Evidence, version_notes: Mapping[str, object], part_year: Sequence[PartOfYear] = ()
+) -> str:
     """Return the card; `version_notes` are shown at its head as they are (version, alias, reason …)."""
     generated = evidence.data.get("generated") not in (None, False)
     parts = [
         _head(evidence, version_notes),
         card_purpose.purpose(evidence.contract, generated=generated),
         card_purpose.columns(evidence.contract),
+        before_the_end(evidence, part_year),
         _data(evidence),
         _training(evidence),
         card_figures.quality(evidence),

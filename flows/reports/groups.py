@@ -40,14 +40,15 @@ def audit_groups(evidence: Evidence, column: Column) -> list[Group]:
     wrong = evidence.probabilities.argmax(axis=1) != evidence.y
     forecast, true = risks(evidence)
     found = []
-    for name, rows in _members(evidence.frame[column.name], column):
+    for name, rows in members(evidence.frame[column.name], column):
         found.append(
             Group(name, share_of(wrong[rows]), float(forecast[rows].mean()), float(true[rows].mean()))
         )
     return found
 
 
-def _members(series: pd.Series, column: Column) -> Iterator[tuple[str, np.ndarray]]:
+def members(series: pd.Series, column: Column) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the name of each group of an audit column and which rows (n,) are in it: codes, or thirds."""
     named = relabelled(series, column.codes) if column.coded else pd.qcut(series, PARTS, duplicates="drop")
     for name in named.cat.categories:
         rows = (named == name).to_numpy()

@@ -50,7 +50,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> sa.Engine:
         return open_log(f"sqlite:///{tmp_path / 'predictions.db'}")
     engine = open_log(request.getfixturevalue("server").url, patience=0.2)
     with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE IF EXISTS predictions, outcomes"))
+        connection.execute(sa.text("DROP TABLE IF EXISTS predictions, outcomes, gradecast_schema"))
     return engine
 
 
@@ -149,11 +149,11 @@ def test_erasing_a_student_takes_forecasts_outcomes_and_what_is_in_the_spool(
     late = (came("A", prediction=mine["prediction_id"]), came("A", prediction=spooled["prediction_id"]))
     path = write_file(spool, asked("1002"), spooled, *late)
     removed = erase(log, spool, STUDENT)
-    assert removed == (1, 2, 3)
+    assert removed == (1, 2, 3, 0)
     assert not path.exists(), "a worker begins another"
     drain(log, spool)
     assert [row["student"] for row in read_log(log, "grade_class")] == [pseudonym("1002")] * 2
-    assert erase(log, spool, STUDENT) == (0, 0, 0)
+    assert erase(log, spool, STUDENT) == (0, 0, 0, 0)
 
 
 def test_nothing_of_an_erased_student_is_left_in_any_file(tmp_path: Path, spool: Path) -> None:
@@ -175,7 +175,7 @@ def test_what_is_past_its_time_is_purged(log: sa.Engine, keep: Write, spool: Pat
     old, young = now - timedelta(days=40), now - timedelta(days=20)
     keep(asked(at=old), asked(at=young), came("C", "1001", at=old), came("C", "1001", at=young))
     (spool / REFUSED).write_bytes(orjson.dumps({"at": old, "line": "?"}) + b"\n")
-    assert purge(log, spool, 30) == (1, 1, 1)
+    assert purge(log, spool, 30) == (1, 1, 1, 0)
     assert [row["at"] for row in read_log(log, "grade_class")] == [young]
 
 
@@ -211,7 +211,7 @@ def test_a_forecast_without_a_student_is_erased_by_its_id(log: sa.Engine, keep: 
     mine, other = asked(None), asked(None)
     keep(mine, other, came("C", prediction=mine["prediction_id"]))
     write_file(spool, came("D", prediction=mine["prediction_id"]))
-    assert erase(log, spool, mine["prediction_id"]) == (1, 1, 1)
+    assert erase(log, spool, mine["prediction_id"]) == (1, 1, 1, 0)
     assert [row["prediction_id"] for row in read_log(log, "grade_class")] == [other["prediction_id"]]
 
 
@@ -241,7 +241,7 @@ def test_the_commands_list_erase_and_purge(home: Path, capsys: pytest.CaptureFix
         return capsys.readouterr().out
 
     assert "grade_class version 3: 3 predictions" in said("list")
-    assert "1 predictions and 0 outcomes older than 30 days" in said("purge", "--days", "30")
+    assert "1 predictions, 0 outcomes and 0 overrides older than 30 days" in said("purge", "--days", "30")
     (row,) = map(orjson.loads, said("list", " 1001.0 ").splitlines())
     assert row["student"] == STUDENT
     assert "erased: 1 predictions" in said("erase", "1001")

@@ -1,0 +1,146 @@
+"""The figures of a model card: what `flows` measures of a model and the pages show."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data.manifest import FIGURES, BundleError, Manifest, verified
+
+
+class Part(BaseModel):
+    """A part of the figures; frozen, and nothing in it that is not named here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Share(Part):
+    """A share of n students, from 0 to 1, with its exact 95 % interval; of none there is no share."""
+
+    label: str = ""
+    share: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class Figure(Part):
+    """A metric on the test split, its 95 % interval, and the best that could be had on this data."""
+
+    name: str
+    title: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+
+
+class Rival(Part):
+    """A model beside its baselines, cross-validated on the same folds."""
+
+    name: str
+    log_loss: float
+    accuracy: float
+    f1_macro: float
+    chosen: bool
+    as_good: bool
+
+
+class ClassFigures(Part):
+    """Precision, recall and F1 of one class, where it has test rows enough."""
+
+    label: str
+    n: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Bin(Part):
+    """Forecasts of about one probability of being at risk: its mean, and how many came to be."""
+
+    said: float
+    seen: Share
+
+
+class Group(Part):
+    """Who is in an audit group: how often the forecast was wrong, and the risk forecast and true."""
+
+    wrong: Share
+    forecast_risk: float
+    true_risk: float
+
+
+class Audit(Part):
+    """The groups of one audit column; `luck` is how often equal groups would differ as much."""
+
+    column: str
+    groups: tuple[Group, ...]
+    luck: float | None
+
+
+class PartOfYear(Part):
+    """How the model does on records of part of the year; of the shares, n are the test students.
+
+    `so_far` takes counts as they stand then, `projected` as they would be at the end at this pace.
+    """
+
+    part: float
+    so_far: Share
+    projected: Share
+    found_so_far: Share
+    found_projected: Share
+
+
+class Data(Part):
+    """What a model learned from."""
+
+    source: str
+    sha256: str
+    date: str
+    generated: bool
+    rows: int
+    clean: int
+    train_rows: int
+    test_rows: int
+    quarantined: dict[str, int]
+
+
+class Card(Part):
+    """All figures of a card."""
+
+    format: int = 1
+    data: Data
+    figures: tuple[Figure, ...]
+    rivals: tuple[Rival, ...]
+    classes: tuple[ClassFigures, ...]
+    sets: Share
+    """Of all test students, those whose set of plausible classes held the true one."""
+    sets_by_class: tuple[Share, ...]
+    sets_by_size: tuple[Share, ...]
+    """By how many classes a set names, as its label."""
+    found: Share
+    """Of the students who ended at risk, those forecast so."""
+    right: Share
+    """Of the students forecast at risk, those who ended so."""
+    reliability: tuple[Bin, ...]
+    calibration_luck: float
+    """The calibration error that a perfect model would show on the test split by luck alone."""
+    audits: tuple[Audit, ...]
+    counted: tuple[str, ...]
+    """Columns that count something up over a period, and are known in full at its end alone."""
+    part_year: tuple[PartOfYear, ...] = Field(default=())
+    """Empty where it was not measured."""
+    notes: tuple[str, ...]
+
+
+def read_card(folder: Path, manifest: Manifest) -> Card | None:
+    """Read a bundle's figures; None where it is of the time before there were any.
+
+    Raises BundleError where they are not those that were registered.
+    """
+    if FIGURES not in manifest.files:
+        return None
+    try:
+        return Card.model_validate_json(verified(folder / FIGURES, manifest))
+    except ValidationError as error:
+        raise BundleError(f"{folder / FIGURES}: no readable figures: {error}") from error

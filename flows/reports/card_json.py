@@ -1,0 +1,130 @@
+"""The card's figures for programs and pages; `card` puts the same into Markdown."""
+
+import math
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import numpy as np
+
+from data.card import Audit, Bin, Card, ClassFigures, Data, Figure, Group, PartOfYear, Rival, Share
+from flows.reports import groups as audits
+from flows.reports import shares
+from flows.reports.card_purpose import counted_columns
+from flows.reports.evidence import Evidence
+from flows.reports.leaderboard import lines_of
+from flows.reports.wording import FIGURES
+from flows.training.metrics import FEW
+
+BINS = 10
+
+
+def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Card:
+    """Return every figure of the card."""
+    held = {label: share_of(share, label) for label, share in audits.set_coverage(evidence).items()}
+    found, right = audits.found_and_right(evidence)
+    return Card(
+        data=_data(evidence),
+        figures=tuple(_figures(evidence)),
+        rivals=tuple(Rival.model_validate(vars(line)) for line in lines_of(evidence.leaderboard)),
+        classes=tuple(_classes(evidence)),
+        sets=share_of(shares.share_of(_held(evidence))),
+        sets_by_class=tuple(held.values()),
+        sets_by_size=tuple(_by_size(evidence)),
+        found=share_of(found),
+        right=share_of(right),
+        reliability=tuple(reliability_bins(*audits.risks(evidence))),
+        calibration_luck=shares.luck_of_calibration(evidence.probabilities),
+        audits=tuple(_audits(evidence)),
+        counted=tuple(column.name for column in counted_columns(evidence.contract)),
+        part_year=tuple(part_year),
+        notes=evidence.notes,
+    )
+
+
+def share_of(share: shares.Share, label: str = "") -> Share:
+    """Return a share as the card keeps it: nothing, not NaN, where there are no rows."""
+    values = {name: _known(value) for name, value in vars(share).items() if name != "n"}
+    return Share.model_validate({**values, "n": share.n, "label": label})
+
+
+def reliability_bins(said: np.ndarray, came: np.ndarray) -> list[Bin]:
+    """Return forecast probabilities (n,) in bins of equal width, beside how often they came true (n,)."""
+    place = np.minimum((said * BINS).astype(int), BINS - 1)
+    return [
+        Bin(said=float(said[place == k].mean()), seen=share_of(shares.share_of(came[place == k])))
+        for k in np.unique(place)
+    ]
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _data(evidence: Evidence) -> Data:
+    known = evidence.data
+    source = str(known["source"])
+    return Data.model_validate(
+        {
+            **{name: known[name] for name in Data.model_fields if name in known},
+            "source": source if "://" in source else PurePath(source).name,
+            "generated": known.get("generated") not in (None, False),
+        }
+    )
+
+
+def _figures(evidence: Evidence) -> list[Figure]:
+    limit = evidence.bayes or {}
+    found = []
+    for name, title in FIGURES.items():
+        value = _known(evidence.metrics.get(name))
+        low, high = evidence.intervals.get(name, (None, None))
+        if value is not None:
+            best = limit.get(name.removeprefix("test_"))
+            found.append(
+                Figure(name=name, title=title, value=value, low=_known(low), high=_known(high), limit=best)
+            )
+    return found
+
+
+def _classes(evidence: Evidence) -> list[ClassFigures]:
+    labels = evidence.contract.target.labels
+    rows = np.bincount(evidence.y, minlength=len(labels)).tolist()
+    return [
+        ClassFigures.model_validate(
+            {"label": label, "n": n}
+            | {
+                name: _known(evidence.metrics.get(f"test_{name}_{label}")) if n >= FEW else None
+                for name in ("precision", "recall", "f1")
+            }
+        )
+        for label, n in zip(labels, rows, strict=True)
+    ]
+
+
+def _held(evidence: Evidence) -> np.ndarray:
+    labels = evidence.contract.target.labels
+    return np.array([labels[k] in s for k, s in zip(evidence.y, evidence.sets, strict=True)], dtype=bool)
+
+
+def _by_size(evidence: Evidence) -> list[Share]:
+    held, sizes = _held(evidence), np.array([len(members) for members in evidence.sets], dtype=int)
+    return [share_of(shares.share_of(held[sizes == size]), str(size)) for size in np.unique(sizes)]
+
+
+def _audits(evidence: Evidence) -> list[Audit]:
+    found = []
+    for column in evidence.contract.audit:
+        if column.name in evidence.frame:
+            members = audits.audit_groups(evidence, column)
+            kept = tuple(
+                Group(
+                    wrong=share_of(group.wrong, group.name),
+                    forecast_risk=group.forecast_risk,
+                    true_risk=group.true_risk,
+                )
+                for group in members
+            )
+            found.append(
+                Audit(column=column.name, groups=kept, luck=_known(audits.chance_of_difference(members)))
+            )
+    return found

@@ -1,0 +1,95 @@
+"""What a model is worth before the year is over: its accuracy on generated part-year records."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from data.card import PartOfYear, Share
+from data.columns import Column
+from flows.reports import shares
+from flows.reports.card_json import share_of
+from flows.reports.card_purpose import counted_columns
+from flows.reports.evidence import Evidence
+from flows.reports.markdown import section, table
+from flows.reports.wording import NOTHING, listed, percent
+
+PARTS = (0.25, 0.5, 0.75, 1.0)
+Forecast = Callable[[pd.DataFrame], np.ndarray]
+
+
+def part_year_figures(evidence: Evidence, forecast: Forecast, seed: int = 0) -> list[PartOfYear]:
+    """Return how a model does on the test students as they stood after parts of the year.
+
+    Generated students alone have such records: of what a column counts up over the year, each unit has
+    come by then with the chance of that part, independently (binomial thinning). `forecast` gives the
+    class probabilities (n, K) of a frame. Empty for real data, and where no column counts anything up.
+    """
+    counted = counted_columns(evidence.contract)
+    if evidence.data.get("generated") in (None, False) or not counted:
+        return []
+    rng = np.random.default_rng(seed)
+    return [_at(part, evidence, forecast, counted, rng) for part in PARTS]
+
+
+def _at(
+    part: float, evidence: Evidence, forecast: Forecast, counted: Sequence[Column], rng: np.random.Generator
+) -> PartOfYear:
+    so_far = evidence.frame.assign(**{c.name: _thinned(evidence.frame[c.name], part, rng) for c in counted})
+    projected = so_far.assign(
+        **{c.name: (so_far[c.name] / part).round().clip(upper=c.limits[1]) for c in counted}
+    )
+    told, told_projected = (forecast(frame).argmax(axis=1) for frame in (so_far, projected))
+    target = evidence.contract.target
+    risky = np.array([label in target.at_risk for label in target.labels])
+    true = risky[evidence.y]
+    return PartOfYear(
+        part=part,
+        so_far=share_of(shares.share_of(told == evidence.y)),
+        projected=share_of(shares.share_of(told_projected == evidence.y)),
+        found_so_far=share_of(shares.share_of(risky[told][true])),
+        found_projected=share_of(shares.share_of(risky[told_projected][true])),
+    )
+
+
+def _thinned(counts: pd.Series, part: float, rng: np.random.Generator) -> pd.Series:
+    """Return counts (n,) as they stood after a part of the period; what is missing stays missing."""
+    values = counts.to_numpy(dtype=float, na_value=np.nan)
+    known = ~np.isnan(values)
+    drawn = rng.binomial(np.where(known, values, 0).astype(np.int64), part)
+    return pd.Series(np.where(known, drawn, np.nan), index=counts.index)
+
+
+def before_the_end(evidence: Evidence, part_year: Sequence[PartOfYear]) -> str:
+    """Say what the model is worth while what it counts is still being counted."""
+    counted = listed([column.title for column in counted_columns(evidence.contract)])
+    if not counted:
+        return ""
+    lines = [
+        [
+            "the whole" if line.part == 1 else percent(line.part),
+            _of_card(line.so_far),
+            _of_card(line.projected),
+            _of_card(line.found_projected),
+        ]
+        for line in part_year
+    ]
+    return section(
+        "Before the end of the period",
+        f"{counted} as they stood after part of the period, for the same test students, generated. Projected "
+        "means: as they would be at the end if they went on at that pace."
+        if lines
+        else f"How good it is while {counted} are still being counted is not known: these records do not say "
+        "how they stood at an earlier time.",
+        table(
+            ["Part", "right class, as counted", "right class, projected", "at risk found, projected"], lines
+        )
+        if lines
+        else "",
+    )
+
+
+def _of_card(share: Share) -> str:
+    if share.share is None or share.low is None or share.high is None:
+        return NOTHING
+    return f"{percent(share.share)} ({percent(share.low)} to {percent(share.high)})"

@@ -1,0 +1,132 @@
+"""The pages' charts, as SVG without scripts or styles of its own: the style sheet colours its classes.
+
+Each is drawn beside the same figures in words, and so is hidden from screen readers unless it has a
+label. Shares are from 0 to 1. Colours go by whether a class is at risk, and are never all that tells.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+Axis = Callable[[float], str]
+HIDDEN = Markup('aria-hidden="true" focusable="false"')
+
+
+class Part(NamedTuple):
+    """One part of a stacked bar."""
+
+    label: str
+    share: float
+    tone: str
+
+
+class Bin(NamedTuple):
+    """Forecasts of about one probability: their mean, how often they came true, its interval, how many."""
+
+    said: float
+    seen: float
+    low: float
+    high: float
+    n: int
+
+
+def tones(labels: Sequence[str], at_risk: Iterable[str]) -> dict[str, str]:
+    """Return each class's tone, a CSS class: `safe-1` is the strongest of the safe, `risk-1` of the risky."""
+    risky = set(at_risk)
+    safe = [label for label in labels if label not in risky]
+    bad = [label for label in reversed(labels) if label in risky]
+    named = {label: f"safe-{min(place, 4)}" for place, label in enumerate(safe, 1)}
+    return named | {label: f"risk-{min(place, 4)}" for place, label in enumerate(bad, 1)}
+
+
+def bar(share: float, tone: str = "plain", before: float | None = None) -> Markup:
+    """Draw a share as a bar on its track, with a tick where it was before."""
+    tick = Markup('<rect class="tick" x="{}%" width="3" height="100%"/>').format(_percent(before or 0))
+    return Markup(
+        '<svg class="bar" {}><rect class="track" width="100%" height="100%" rx="3"/>'
+        '<rect class="{}" width="{}%" height="100%" rx="3"/>{}</svg>'
+    ).format(HIDDEN, tone, _percent(share), "" if before is None else tick)
+
+
+def signed_bar(value: float, most: float) -> Markup:
+    """Draw an effect from a line in the middle: to the right where it raises, to the left where it lowers.
+
+    `most` is the largest effect there is, whose bar reaches the edge.
+    """
+    half = 50 * min(abs(value) / most, 1.0) if most else 0.0
+    start = 50.0 if value >= 0 else 50.0 - half
+    return Markup(
+        '<svg class="bar signed" {}><rect class="{}" x="{}%" width="{}%" height="100%" rx="2"/>'
+        '<line class="axis" x1="50%" x2="50%" y1="0" y2="100%"/></svg>'
+    ).format(HIDDEN, "raises" if value >= 0 else "lowers", _number(start), _number(half))
+
+
+def stacked(parts: Sequence[Part], label: str) -> Markup:
+    """Draw parts of a whole side by side; `label` says them in words."""
+    drawn, start = [], 0.0
+    for part in parts:
+        width = max(part.share, 0.0)
+        drawn.append(
+            Markup('<rect class="{}" x="{}%" width="{}%" height="100%"><title>{}</title></rect>').format(
+                part.tone, _percent(start), _percent(width), part.label
+            )
+        )
+        start += width
+    return Markup('<svg class="bar stacked" role="img" aria-label="{}">{}</svg>').format(
+        label, Markup().join(drawn)
+    )
+
+
+def interval(value: float, low: float, high: float, most: float = 1.0) -> Markup:
+    """Draw a figure as a dot with its interval as a line, on a scale from 0 to `most`."""
+    at, left, right = (_number(100 * min(max(end / most, 0.0), 1.0)) for end in (value, low, high))
+    return Markup(
+        '<svg class="bar interval" {}><line class="track" x1="0" x2="100%" y1="50%" y2="50%"/>'
+        '<line class="reach" x1="{}%" x2="{}%" y1="50%" y2="50%"/>'
+        '<circle class="dot" cx="{}%" cy="50%" r="5"/></svg>'
+    ).format(HIDDEN, left, right, at)
+
+
+def reliability(bins: Sequence[Bin], label: str, side: int = 320) -> Markup:
+    """Draw how often forecasts came true against how sure they were; on the diagonal all is well."""
+    edge = 44
+    inner = side - edge - 12
+    most = max((found.n for found in bins), default=1)
+
+    def x(share: float) -> str:
+        return _number(edge + inner * share)
+
+    def y(share: float) -> str:
+        return _number(12 + inner * (1 - share))
+
+    dots = [
+        Markup(
+            '<line class="reach" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/><circle class="dot" cx="{0}" '
+            'cy="{3}" r="{4}"/>'
+        ).format(x(b.said), y(b.low), y(b.high), y(b.seen), _number(3 + 5 * (b.n / most) ** 0.5))
+        for b in bins
+    ]
+    return Markup(
+        '<svg class="plot" role="img" aria-label="{}" viewBox="0 0 {} {}">{}'
+        '<line class="diagonal" x1="{}" y1="{}" x2="{}" y2="{}"/>{}</svg>'
+    ).format(label, side, side, _grid(x, y), x(0), y(0), x(1), y(1), Markup().join(dots))
+
+
+def _grid(x: Axis, y: Axis) -> Markup:
+    return Markup().join(
+        Markup(
+            '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
+            '<text class="y" x="{0}" y="{2}" dx="-8" dy="4">{4}</text>'
+            '<text class="x" x="{3}" y="{5}" dy="20">{4}</text>'
+        ).format(x(0), x(1), y(share), x(share), f"{100 * share:.0f}", y(0))
+        for share in (0, 0.25, 0.5, 0.75, 1)
+    )
+
+
+def _percent(share: float) -> str:
+    return _number(100 * min(max(share, 0.0), 1.0))
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,36 @@
+"""Who may see the pages, and whose forms are taken."""
+
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from flask import current_app, redirect, request
+from flask_wtf.csrf import CSRFProtect  # type: ignore[import-untyped]
+from werkzeug.wrappers import Response
+
+from serving.pages.sessions import is_inside
+from serving.problems import Problem
+from serving.security import brings_key
+from serving.settings import Settings
+
+csrf = CSRFProtect()
+
+
+def wanted_key() -> str | None:
+    """Return the key that must be brought, if one must."""
+    settings: Settings = current_app.extensions["settings"]
+    return settings.api_key.get_secret_value() if settings.api_key else None
+
+
+def let_through() -> Response | None:
+    """Send who has not been let in to the door; raises Problem 401 where something was being sent."""
+    key = wanted_key()
+    if key is None or is_inside(key) or brings_key(request.environ.get("HTTP_AUTHORIZATION", ""), key):
+        return None
+    if request.method in ("GET", "HEAD"):
+        return redirect(f"/login?{urlencode({'next': request.path})}", HTTPStatus.SEE_OTHER)
+    raise Problem(HTTPStatus.UNAUTHORIZED, "You have been logged out. Nothing that you sent was kept.")
+
+
+def protect() -> None:
+    """Refuse a form that did not come from one of our own pages; raises CSRFError, which is a 400."""
+    csrf.protect()

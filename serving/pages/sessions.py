@@ -1,0 +1,85 @@
+"""The cookie that a browser is known by: signed, read by no script, sent to this site alone."""
+
+import hashlib
+import os
+import secrets
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Flask, Request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+
+from serving.settings import Settings
+
+COOKIE = "gradecast"
+HOURS = 12
+SECRET = "cookies.key"  # noqa: S105  the file's name
+BYTES = 32
+INSIDE = "inside"
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Flask's own signed sessions; programs, which bring no cookie, cost nothing."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Read the session of a request."""
+        if "HTTP_COOKIE" not in request.environ:
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Keep the cookie to HTTPS where that is how it was asked for."""
+        from flask import request
+
+        return request.is_secure or super().get_cookie_secure(app)
+
+
+def keep_sessions(app: Flask, settings: Settings) -> None:
+    """Give an application its sessions; raises OSError where no secret can be kept in home."""
+    given = settings.secret_key.get_secret_value() if settings.secret_key else None
+    app.secret_key = given or kept_secret(settings.home / SECRET)
+    app.session_interface = Sessions()
+    app.config |= {
+        "SESSION_COOKIE_NAME": COOKIE,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Strict",
+        "PERMANENT_SESSION_LIFETIME": timedelta(hours=HOURS),
+    }
+
+
+def kept_secret(path: Path) -> bytes:
+    """Return the secret that all workers of one home share; the first one to ask makes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        handle, draft = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(BYTES))
+        try:
+            os.link(draft, path)  # whole or not at all, and never over another worker's
+        except FileExistsError:
+            pass
+        finally:
+            Path(draft).unlink()
+    return path.read_bytes()
+
+
+def let_in(key: str) -> None:
+    """Remember in the session that its owner brought this key."""
+    session.clear()
+    session.permanent = True
+    session[INSIDE] = _mark(key)
+
+
+def is_inside(key: str) -> bool:
+    """Tell whether the session's owner brought the key that is in force now."""
+    return secrets.compare_digest(str(session.get(INSIDE, "")), _mark(key))
+
+
+def _mark(key: str) -> str:
+    """Return what stands for a key in a cookie, whose content its owner can read."""
+    from flask import current_app
+
+    secret = current_app.secret_key
+    bytes_of_secret = secret if isinstance(secret, bytes) else str(secret).encode()
+    return hashlib.blake2b(key.encode(), key=hashlib.sha256(bytes_of_secret).digest()).hexdigest()[:32]

@@ -1,0 +1,140 @@
+"""Figures and values of a contract as people read them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data.columns import Column, Kind
+from data.contract import Contract
+
+GAP = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
+NOTHING = "\N{EN DASH}"
+NOT_KNOWN = "not known"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as whole percent; the ends are never said to be certain."""
+    if share is None:
+        return NOTHING
+    if 0 < share < 0.01:
+        return f"under 1{GAP}%"
+    if 0.99 < share < 1:
+        return f"over 99{GAP}%"
+    return f"{100 * share:.0f}{GAP}%"
+
+
+def chance(share: float) -> str:
+    """Return a forecast probability as whole percent; a model is never certain."""
+    return percent(min(max(share, 1e-6), 1 - 1e-6))
+
+
+def out_of_ten(share: float) -> str:
+    """Return a share as a frequency: `about 7 in 10`."""
+    tenths = round(10 * share)
+    if tenths == 0:
+        return "fewer than 1 in 10"
+    return "more than 9 in 10" if tenths == 10 else f"about {tenths} in 10"
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """Return a figure with fixed decimals; a dash where there is none."""
+    return NOTHING if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def count(number: int | None) -> str:
+    """Return a whole number with its thousands set apart; a dash where there is none."""
+    return NOTHING if number is None else f"{number:,}"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """Return a counted noun: `1 row`, `2,176 rows`."""
+    return f"{count(number)}{GAP}{one if number == 1 else many or one + 's'}"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """Return a change with its sign, which what rounds to nothing does not have."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return f"{MINUS if value < 0 else '+'}{text}"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Return words as a list in a sentence: `A, B and C`."""
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def number(value: float) -> str:
+    """Return a number without needless digits."""
+    return f"{value:,.4g}".replace("-", MINUS) if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def value_of(column: Column, value: Any) -> str:
+    """Return a column's value with its label or its unit: `Moderate`, `21 days`."""
+    if value is None:
+        return NOT_KNOWN
+    if column.coded:
+        return column.codes[value]
+    return f"{number(value)}{GAP}{unit_of(column, value)}" if column.unit else number(value)
+
+
+def unit_of(column: Column, value: float) -> str:
+    """Return a column's unit as it stands after a number; one day is no days."""
+    first, _, rest = column.unit.partition(" ")
+    if value == 1 and first.endswith("s") and len(first) > 3:
+        return f"{first[:-1]} {rest}".strip()
+    return column.unit
+
+
+def said(column: Column, value: Any) -> str:
+    """Name a column with its value in half a sentence: `Absences: 21 days`, `Tutoring: Yes`."""
+    return f"{column.title}: {value_of(column, value)}"
+
+
+def wanted(column: Column) -> str:
+    """Say what to give for a column: its range or its choices."""
+    if column.coded:
+        return "Choose one of the answers listed."
+    kind = "a whole number" if column.kind is Kind.INTEGER else "a number"
+    ends = [number(end) for end in (column.min, column.max) if end is not None]
+    span = f" from {ends[0]} to {ends[1]}" if len(ends) == 2 else ""
+    if len(ends) == 1:
+        span = f" of at {'least' if column.min is not None else 'most'} {ends[0]}"
+    return f"Give {kind}{span}{f' ({column.unit})' if column.unit else ''}."
+
+
+def values_of(column: Column) -> str:
+    """Return what a column can be: its labels, or its range with the unit."""
+    if column.coded:
+        return ", ".join(column.codes.values())
+    ends = [number(end) for end in (column.min, column.max) if end is not None]
+    span = " to ".join(ends) if len(ends) == 2 else "any number"
+    return f"{span} {column.unit}".strip()
+
+
+def effect_unit(contract: Contract, training: str) -> str:
+    """Name the unit of a reason's effect; `training` is what the booster was trained on."""
+    target = contract.target
+    if not target.ordered:
+        return f"points towards {target.labels[0]}"
+    return target.unit if training == "score" else "points on the model's own scale"
+
+
+def likely(answer: Mapping[str, Any]) -> str:
+    """Return a forecast's plausible classes as a headline: `Most likely B or C`."""
+    top, plausible = answer["grade_class"], answer["grade_set"]
+    others = [label for label in plausible if label != top]
+    if others and len(plausible) == len(answer["probabilities"]):
+        return f"{top} is likeliest, but {listed(others, 'or')} is possible"
+    return f"Most likely {listed(plausible, 'or')}"
+
+
+FILTERS = {
+    "percent": percent,
+    "chance": chance,
+    "figure": figure,
+    "count": count,
+    "signed": signed,
+    "listed": listed,
+    "out_of_ten": out_of_ten,
+}

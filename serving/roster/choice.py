@@ -1,0 +1,117 @@
+"""Whom a page shows, in which order, and who is on the list of those to see."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from serving.roster.forecasts import Forecasts
+
+PAGE, AT_ONCE = 25, 40  # students of a page, and of a class that is shown as one
+LIKELY = 0.5
+MOST_TYPED = 60  # letters of a search
+Kind = TypeVar("Kind", bound=StrEnum)
+
+
+class Order(StrEnum):
+    """By what the students are put in order."""
+
+    RISK = "risk"
+    GAIN = "gain"
+    UNSURE = "unsure"
+    FILE = "file"
+
+
+class Only(StrEnum):
+    """Which students are shown."""
+
+    ALL = "all"
+    AT_RISK = "at-risk"
+    UNSURE = "unsure"
+    GAIN = "gain"
+
+
+class Choice(NamedTuple):
+    """What was chosen on the page: order, filters, how many can be seen, and the part that is shown."""
+
+    order: Order = Order.RISK
+    only: Only = Only.ALL
+    label: str = ""
+    find: str = ""
+    seats: int = 0
+    page: int = 1
+
+
+class Shown(NamedTuple):
+    """The chosen students in order, by their places among the records, and who is on the list (n,)."""
+
+    places: np.ndarray
+    listed: np.ndarray
+
+
+def read_choice(form: Mapping[str, str], labels: tuple[str, ...]) -> Choice:
+    """Return what a form chose; what cannot be read counts as not chosen."""
+    return Choice(
+        order=_one_of(Order, form.get("order", ""), Order.RISK),
+        only=_one_of(Only, form.get("only", ""), Only.ALL),
+        label=form.get("label", "") if form.get("label", "") in labels else "",
+        find=form.get("find", "").strip()[:MOST_TYPED],
+        seats=_whole(form.get("seats", "")),
+        page=max(1, _whole(form.get("page", ""))),
+    )
+
+
+def choose(choice: Choice, forecasts: Forecasts, labels: tuple[str, ...], named: list[str]) -> Shown:
+    """Put a choice into effect; `named` is what a search looks at (n)."""
+    keep = _kept(choice, forecasts, labels)
+    if choice.find:
+        wanted = choice.find.casefold()
+        keep &= np.array([wanted in name.casefold() for name in named], dtype=bool)
+    order = _ordered(choice.order, forecasts)
+    places = order[keep[order]]
+    listed = np.zeros(len(keep), dtype=bool)
+    listed[places[: choice.seats]] = True
+    return Shown(places, listed)
+
+
+def page_size(students: int) -> int:
+    """Return how many students of a roster are shown at a time."""
+    return students if 0 < students <= AT_ONCE else PAGE
+
+
+def page_of(choice: Choice, shown: Shown) -> tuple[np.ndarray, int, int]:
+    """Return the places on the chosen page, its number, and how many pages there are."""
+    size = page_size(len(shown.listed))
+    pages = max(1, -(-len(shown.places) // size))
+    page = min(choice.page, pages)
+    return shown.places[(page - 1) * size : page * size], page, pages
+
+
+def _kept(choice: Choice, forecasts: Forecasts, labels: tuple[str, ...]) -> np.ndarray:
+    keep = np.ones(len(forecasts.risks), dtype=bool)
+    if choice.label:
+        keep &= forecasts.tops == labels.index(choice.label)
+    if choice.only is Only.AT_RISK:
+        keep &= forecasts.risks >= LIKELY
+    elif choice.only is Only.GAIN:
+        keep &= forecasts.gains.best >= 0
+    elif choice.only is Only.UNSURE:
+        keep &= np.array([len(grades) > 1 for grades in forecasts.sets], dtype=bool)
+    return keep
+
+
+def _ordered(order: Order, forecasts: Forecasts) -> np.ndarray:
+    """Return all places in order; of equals the one at more risk comes first, then the file's order."""
+    if order is Order.FILE:
+        return np.arange(len(forecasts.risks))
+    keys = {Order.RISK: forecasts.risks, Order.GAIN: forecasts.gains.gain, Order.UNSURE: -forecasts.sure}
+    return np.lexsort((-forecasts.risks, -keys[order]))
+
+
+def _one_of(kinds: type[Kind], text: str, otherwise: Kind) -> Kind:
+    return kinds(text) if text in set(kinds) else otherwise
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 0

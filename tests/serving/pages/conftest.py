@@ -1,0 +1,92 @@
+"""A browser, and the pages on an address of this machine for it to visit."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask.testing import FlaskClient
+from playwright.sync_api import Browser, Page, sync_playwright
+from werkzeug.serving import make_server
+
+from serving.app import create_app
+from serving.settings import Settings
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium."""
+    if not CHROMIUM.exists():
+        pytest.skip("no /usr/bin/chromium (apt-get install chromium)")
+    with sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def at_an_address(settings: Settings) -> Iterator[str]:
+    """Serve the application in this process until the block ends."""
+    server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def address(synced: Settings) -> Iterator[str]:
+    """Where the pages of the session's model are."""
+    with at_an_address(synced) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Open a path in a new window; at the end nothing may have gone wrong in it, nor left this machine."""
+    contexts, wrong = [], []
+
+    def open_page(path: str, *, size: tuple[int, int] = (1280, 900), at: str = "", **options: object) -> Page:
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda asked: wrong.append(asked.url) if "//127.0.0.1:" not in asked.url else None)
+        page.goto((at or address) + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [said for said in wrong if "status of 422" not in said and "status of 401" not in said] == []
+
+
+@pytest.fixture
+def violations() -> Callable[[Page], list[str]]:
+    """Say what axe finds wrong in a page."""
+
+    def find(page: Page) -> list[str]:
+        found = Axe().run(page).response["violations"]
+        return [f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}" for one in found]
+
+    return find
+
+
+@pytest.fixture
+def token() -> Callable[[FlaskClient], str]:
+    """Read the token that a client's forms must bring."""
+
+    def read(client: FlaskClient, path: str = "/") -> str:
+        text = client.get(path).get_data(as_text=True)
+        return text.split('name="csrf_token" value="', 1)[1].split('"', 1)[0]
+
+    return read

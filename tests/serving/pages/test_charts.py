@@ -1,0 +1,95 @@
+"""The pages' charts, as the SVG that they are."""
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from serving.charts import Bin, Part, bar, interval, reliability, signed_bar, stacked, tones
+
+ODD = '<A> & "B"'
+
+
+def shapes(svg: str, name: str) -> list[dict[str, str]]:
+    """The attributes of each shape of one kind."""
+    return [dict(shape.attrib) for shape in ET.fromstring(svg).iter(name)]
+
+
+@pytest.mark.parametrize(
+    ("share", "width"), [(0, "0%"), (0.5, "50%"), (1, "100%"), (1.2, "100%"), (-0.1, "0%")]
+)
+def test_a_bar_is_as_wide_as_its_share(share: float, width: str) -> None:
+    assert shapes(bar(share, "risk-1"), "rect")[1] == {
+        "class": "risk-1",
+        "width": width,
+        "height": "100%",
+        "rx": "3",
+    }
+
+
+def test_a_bar_marks_where_it_was_before() -> None:
+    assert shapes(bar(0.5, before=0.25), "rect")[-1]["x"] == "25%"
+    assert len(shapes(bar(0.5), "rect")) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "start", "width", "tone"),
+    [
+        (2, "50%", "50%", "raises"),
+        (-1, "25%", "25%", "lowers"),
+        (0, "50%", "0%", "raises"),
+        (9, "50%", "50%", "raises"),
+    ],
+)
+def test_an_effect_goes_to_its_side_of_the_middle(value: float, start: str, width: str, tone: str) -> None:
+    (drawn,) = shapes(signed_bar(value, 2), "rect")
+    assert (drawn["x"], drawn["width"], drawn["class"]) == (start, width, tone)
+
+
+def test_effects_that_are_all_nothing_are_drawn_as_nothing() -> None:
+    assert shapes(signed_bar(0, 0), "rect")[0]["width"] == "0%"
+
+
+def test_parts_of_a_whole_follow_one_another_and_say_what_they_are() -> None:
+    svg = stacked([Part("A", 0.25, "safe-1"), Part(ODD, 0.75, "risk-1")], ODD)
+    assert [(part["x"], part["width"]) for part in shapes(svg, "rect")] == [("0%", "25%"), ("25%", "75%")]
+    assert ET.fromstring(svg).attrib["aria-label"] == ODD
+    assert [title.text for title in ET.fromstring(svg).iter("title")] == ["A", ODD]
+
+
+def test_an_interval_lies_on_its_scale() -> None:
+    svg = interval(0.2, 0.1, 0.5, most=0.4)
+    assert shapes(svg, "circle")[0]["cx"] == "50%"
+    assert (shapes(svg, "line")[1]["x1"], shapes(svg, "line")[1]["x2"]) == ("25%", "100%")
+
+
+def test_forecasts_that_come_true_as_often_as_they_say_lie_on_the_diagonal() -> None:
+    svg = reliability([Bin(0.5, 0.5, 0.4, 0.6, 100), Bin(0.9, 0.9, 0.8, 1, 25)], ODD)
+    (line,) = [one for one in shapes(svg, "line") if one.get("class") == "diagonal"]
+    middle = (float(line["x1"]) + float(line["x2"])) / 2, (float(line["y1"]) + float(line["y2"])) / 2
+    dots = shapes(svg, "circle")
+    assert (float(dots[0]["cx"]), float(dots[0]["cy"])) == pytest.approx(middle)
+    assert float(dots[0]["r"]) > float(dots[1]["r"]), "more students, a larger dot"
+    assert ET.fromstring(svg).attrib["role"] == "img"
+    assert shapes(reliability([], "empty"), "circle") == []
+
+
+def test_tones_go_from_strong_to_faint_on_either_side_of_the_risk() -> None:
+    assert tones(["A", "B", "C", "D", "F"], ["D", "F"]) == {
+        "A": "safe-1",
+        "B": "safe-2",
+        "C": "safe-3",
+        "D": "risk-2",
+        "F": "risk-1",
+    }
+    assert set(tones([str(k) for k in range(12)], ["11"]).values()) == {
+        "safe-1",
+        "safe-2",
+        "safe-3",
+        "safe-4",
+        "risk-1",
+    }
+
+
+def test_drawings_beside_their_figures_are_hidden_from_screen_readers() -> None:
+    for svg in (bar(0.5), signed_bar(1, 2), interval(0.5, 0.4, 0.6)):
+        assert ET.fromstring(svg).attrib["aria-hidden"] == "true"

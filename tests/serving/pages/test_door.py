@@ -1,0 +1,114 @@
+"""Where a key is wanted, the pages want it typed once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from serving.app import create_app
+from serving.pages.sessions import kept_secret
+from serving.settings import Settings
+
+KEY = "kéy of the school"
+PAGES = ["/", "/model/card"]
+
+Token = Callable[..., str]
+
+
+@pytest.fixture
+def locked(synced: Settings, settings_for: Callable[..., Settings]) -> FlaskClient:
+    """A client of a predictor that wants a key."""
+    return create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY=KEY)).test_client()
+
+
+def log_in(client: FlaskClient, token: Token, key: str = KEY, to: str = "/model/card") -> int:
+    form = {"key": key, "next": to, "csrf_token": token(client, "/login")}
+    return client.post("/login", data=form).status_code
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_who_has_not_logged_in_is_sent_to_the_door(locked: FlaskClient, path: str) -> None:
+    answer = locked.get(path)
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/login?next=")
+    assert "Most likely" not in answer.text
+
+
+def test_every_page_is_behind_the_door_but_the_door_and_its_style(locked: FlaskClient) -> None:
+    paths = locked.application.extensions["page_paths"]
+    assert {"/", "/try", "/model/card", "/login", "/logout"} <= paths
+    for path in paths - {"/login", "/logout"}:
+        assert locked.get(path).status_code in (303, 405), path
+        assert locked.post(path).status_code in (401, 405), path
+    assert locked.get("/login").status_code == 200
+    assert locked.get("/static/style.css", buffered=True).status_code == 200
+
+
+def test_the_key_opens_the_pages_and_leads_on_to_the_one_that_was_asked_for(
+    locked: FlaskClient, token: Token
+) -> None:
+    form = {"key": f" {KEY} ", "next": "/model/card", "csrf_token": token(locked, "/login")}
+    answer = locked.post("/login", data=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/model/card")
+    assert all(locked.get(path).status_code == 200 for path in PAGES)
+    assert locked.get("/login").headers["Location"] == "/"
+    assert locked.get("/model").status_code == 401, "programs bring the key themselves"
+
+
+def test_a_wrong_key_opens_nothing_and_is_told_so(locked: FlaskClient, token: Token) -> None:
+    assert log_in(locked, token, "wrong") == 401
+    assert locked.get("/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "to", ["https://example.org/", "//example.org", "//model/card", "/nowhere", "/try", ""]
+)
+def test_the_door_leads_to_our_own_pages_alone(locked: FlaskClient, token: Token, to: str) -> None:
+    form = {"key": KEY, "next": to, "csrf_token": token(locked, "/login")}
+    assert locked.post("/login", data=form).headers["Location"] == "/"
+
+
+def test_logging_out_closes_the_door(locked: FlaskClient, token: Token) -> None:
+    log_in(locked, token)
+    assert locked.post("/logout", data={"csrf_token": token(locked)}).headers["Location"] == "/login"
+    assert locked.get("/").status_code == 303
+
+
+def test_another_key_ends_every_session(
+    locked: FlaskClient, token: Token, synced: Settings, settings_for: Callable[..., Settings]
+) -> None:
+    log_in(locked, token)
+    cookie = locked.get_cookie("gradecast")
+    assert cookie is not None
+    other = create_app(
+        settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY="another one")
+    ).test_client()
+    other.set_cookie("gradecast", cookie.value)
+    assert other.get("/").status_code == 303
+    same = create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY=KEY)).test_client()
+    same.set_cookie("gradecast", cookie.value)
+    assert same.get("/").status_code == 200, "workers share the secret"
+
+
+def test_the_bearer_key_opens_the_pages_too(locked: FlaskClient) -> None:
+    bearer = {"Authorization": f"Bearer {KEY.encode().decode('latin-1')}"}
+    assert locked.get("/", headers=bearer).status_code == 200
+
+
+def test_without_a_key_there_is_no_door(client: FlaskClient) -> None:
+    assert client.get("/login").headers["Location"] == "/"
+    assert "Log out" not in client.get("/").text
+
+
+def test_the_secret_is_made_once_and_kept(tmp_path: Path) -> None:
+    first = kept_secret(tmp_path / "home" / "cookies.key")
+    assert len(first) == 32
+    assert kept_secret(tmp_path / "home" / "cookies.key") == first
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["cookies.key"]
+
+
+def test_a_secret_of_ones_own_is_used(tmp_path: Path, settings_for: Callable[..., Settings]) -> None:
+    app = create_app(settings_for(GRADECAST_HOME=tmp_path, GRADECAST_SECRET_KEY="ours alone, and long"))
+    assert app.secret_key == "ours alone, and long"
+    assert not (tmp_path / "cookies.key").exists()

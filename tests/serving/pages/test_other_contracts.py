@@ -1,0 +1,102 @@
+"""The same pages for other data sets: unordered classes, missing values, names that no form would choose."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from playwright.sync_api import Page
+
+from data.contract import load_contract
+from flows.evaluate import gather_evidence
+from flows.process import process_records
+from flows.registry.bundling import make_bundle
+from flows.registry.submission import Submission
+from flows.settings import Settings as FlowSettings
+from flows.train import train_model
+from flows.training.grid import Grid
+from serving.app import create_app
+from serving.pages.student_view import example
+from serving.settings import Settings
+from serving.sync import sync
+from tests.serving.pages.conftest import at_an_address
+
+Token = Callable[[FlaskClient], str]
+
+
+@pytest.fixture(scope="module", params=["after_school", "exam_scores"])
+def other(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    small_grid: Grid,
+    settings_for: Callable[..., Settings],
+) -> Settings:
+    """Settings of a predictor with a small model of another contract."""
+    name, home = str(request.param), tmp_path_factory.mktemp("other")
+    settings = FlowSettings(home=home, folds=3, jobs=1, tracking_uri="")
+    contract = load_contract(name)
+    processed = process_records("cohort://400", contract, settings)
+    trained = train_model(processed, contract, small_grid, settings)
+    evidence = gather_evidence(trained, processed, contract, settings)
+    submission = Submission(trained, processed, name, evidence, settings)
+    make_bundle(submission)
+    serving = settings_for(GRADECAST_HOME=home / "serving", GRADECAST_MODEL_URI=submission.bundle)
+    sync(serving)
+    return serving
+
+
+@pytest.fixture
+def other_client(other: Settings) -> FlaskClient:
+    """A client of a predictor of another contract."""
+    return create_app(other).test_client()
+
+
+def form_of(client: FlaskClient, token: Token, **otherwise: str) -> dict[str, Any]:
+    """The form as the page fills it in with its example."""
+    bundle = client.application.extensions["predictor"].get().bundle
+    values = {name: "" if value is None else str(value) for name, value in example(bundle).items()}
+    return {**values, "csrf_token": token(client), **otherwise}
+
+
+def test_the_example_is_forecast_and_every_column_is_asked_for(
+    other_client: FlaskClient, token: Token
+) -> None:
+    bundle = other_client.application.extensions["predictor"].get().bundle
+    page = other_client.get("/").text.replace("&#39;", "'")
+    for column in bundle.contract.asked:
+        assert f'name="{column.name}"' in page
+    assert not re.search(r'id="[^"]* ', page), "an id holds no space"
+    answer = other_client.post("/", data=form_of(other_client, token))
+    assert answer.status_code == 200
+    assert re.search("Most likely|is likeliest", answer.text)
+    unit = "points of 100" if bundle.contract.target.ordered else "points towards University"
+    assert unit in answer.text
+
+
+def test_what_may_be_missing_may_be_left_empty(other_client: FlaskClient, token: Token) -> None:
+    contract = other_client.application.extensions["predictor"].get().bundle.contract
+    nullable = {column.name: "" for column in contract.features if column.nullable}
+    answer = other_client.post("/", data=form_of(other_client, token, **nullable))
+    assert answer.status_code == 200
+    assert ("not known" in answer.text) == bool(nullable)
+
+
+def test_the_card_says_what_is_not_known(other_client: FlaskClient) -> None:
+    card = other_client.get("/model/card")
+    assert card.status_code == 200
+    contract = other_client.application.extensions["predictor"].get().bundle.contract
+    assert all(column.title.replace("'", "&#39;") in card.text for column in contract.asked)
+
+
+def test_axe_finds_nothing_in_its_pages(
+    other: Settings, visit: Callable[..., Page], violations: Callable[[Page], list[str]]
+) -> None:
+    with at_an_address(other) as address:
+        page = visit("/", at=address)
+        page.get_by_role("button", name="Forecast").click()
+        page.get_by_role("heading", name="What it rests on").wait_for()
+        assert violations(page) == []
+        page.goto(f"{address}/model/card")
+        assert violations(page) == []
+        page.context.close()

@@ -1,0 +1,140 @@
+"""The roster's parts by themselves: rows that travel, single steps, orders."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.bundle import Bundle
+from data.cohort import generate
+from data.contract import Contract, load_contract
+from serving.predictor import CurrentPredictor
+from serving.roster.carrying import MOST_CARRIED, pack, unpack
+from serving.roster.choice import Choice, Only, Order, choose, read_choice
+from serving.roster.forecasts import Forecasts, forecast
+from serving.roster.reading import also_shown, read_roster
+from serving.roster.steps import gains_of, steps_of
+from serving.settings import Settings
+from serving.sheet import Sheet
+from serving.suggestions import risks_of
+from tests.contract.tiny import YAML, contract_of
+
+CELL = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=6)
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_folder: Path) -> Bundle:
+    return Bundle.load(bundle_folder)
+
+
+@pytest.fixture(scope="module")
+def matrix(bundle: Bundle) -> np.ndarray:
+    cohort = generate(120, seed=9)
+    return np.asarray(cohort[list(bundle.space.names)].to_numpy(np.float32))
+
+
+@pytest.fixture(scope="module")
+def forecasts(bundle: Bundle, synced: Settings) -> Forecasts:
+    header = ["StudentID", *(column.name for column in bundle.contract.features)]
+    text = generate(120, seed=9)[header].astype(str).to_csv(index=False)
+    records = read_roster(Sheet(io.BytesIO(text.encode())), bundle.contract).records
+    return forecast(CurrentPredictor(synced.current_bundle).get(), records)
+
+
+@given(st.lists(st.lists(CELL, min_size=1, max_size=4).map(tuple), max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_rows_come_back_as_they_were(rows: list[tuple[str, ...]]) -> None:
+    header = ["first", "second", "third"]
+    before = [list(row) for row in rows]
+    sheet = unpack(pack(header, before, ";", load_contract("grade_class")))
+    assert sheet.header == header
+    assert [row for chunk in sheet.chunks(100) for row in chunk] == before
+
+
+def test_numbers_travel_as_the_model_reads_them(grade_class: Contract) -> None:
+    numbers = ["19.833722807854713", "0.1", "17", "1_0.000000000", "1e9999999", ""]
+    header = [column.name for column in grade_class.features if column.kind == "number"]
+    sheet = unpack(pack(header, [[text] for text in numbers], ",", grade_class))
+    back = [row[0] for chunk in sheet.chunks(100) for row in chunk]
+    assert back == ["19.833723", *numbers[1:]]
+    assert np.float32(back[0]) == np.float32(numbers[0])
+
+
+def test_a_school_of_ten_thousand_fits_into_its_page(grade_class: Contract) -> None:
+    cohort = generate(10_000, seed=2).drop(columns=["GPA", "GradeClass"]).astype(str)
+    packed = pack(list(map(str, cohort)), cohort.to_numpy().tolist(), ",", grade_class)
+    assert 0 < len(packed) * 3 / 4 <= MOST_CARRIED
+
+
+def test_where_not_all_fits_the_columns_of_the_contract_travel(
+    grade_class: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = [*(column.name for column in grade_class.features), "Remarks"]
+    rng = np.random.default_rng(1)
+    rows = [["1"] * (len(header) - 1) + [rng.bytes(40).hex()] for _ in range(200)]
+    monkeypatch.setattr("serving.roster.carrying.MOST_CARRIED", 2_000)
+    assert unpack(pack(header, rows, ",", grade_class)).header == header[:-1]
+
+
+def test_columns_that_tell_who_a_student_is_are_those_the_contract_does_not_know(
+    grade_class: Contract,
+) -> None:
+    header = ["StudentID", "Name", "GPA", "GradeClass", "Form", "", "Age", "Remarks"]
+    assert also_shown(header, grade_class) == [1, 4]
+
+
+def test_the_best_step_is_the_best_of_all_tried_one_by_one(bundle: Bundle, matrix: np.ndarray) -> None:
+    risks = risks_of(bundle, bundle.probabilities(matrix))
+    gains = gains_of(bundle, matrix, risks)
+    assert (gains.gain >= 0).all()
+    for student in np.flatnonzero(gains.best >= 0).tolist():
+        step = gains.steps[gains.best[student]]
+        stepped = matrix[student : student + 1].copy()
+        stepped[0, step.places[0]] = gains.after[student]
+        fall = risks[student] - risks_of(bundle, bundle.probabilities(stepped))[0]
+        assert gains.gain[student] == pytest.approx(fall, abs=1e-5)
+        assert step.column.actionable
+
+
+def test_a_step_keeps_the_range_and_moves_a_quarter_of_it(bundle: Bundle, matrix: np.ndarray) -> None:
+    risks = risks_of(bundle, bundle.probabilities(matrix))
+    gains = gains_of(bundle, matrix, risks)
+    for student in np.flatnonzero(gains.best >= 0).tolist():
+        column = gains.steps[gains.best[student]].column
+        value, before = gains.value(student), matrix[student, bundle.space.names.index(column.name)]
+        if column.coded:
+            assert value in column.codes
+        else:
+            low, high = column.limits
+            assert low <= value <= high
+            assert abs(value - before) <= (high - low) / 4 + 1e-6
+
+
+def test_every_kind_of_column_has_its_steps() -> None:
+    text = YAML.replace("max: 20, effect: raises", "max: 20, effect: raises, actionable: true")
+    text = text.replace("Job, kind: nominal", "Job, actionable: true, kind: nominal")
+    text = text.replace("Help, kind: ordinal", "Help, actionable: true, kind: ordinal")
+    found = [(step.column.name, step.sign, step.code) for step in steps_of(contract_of(text))]
+    jobs = [("Job", 0, 0), ("Job", 0, 1), ("Job", 0, 2)]
+    assert found == [("Hours", 1, 0), ("Help", 1, 0), ("Help", -1, 0), *jobs]
+
+
+def test_every_order_is_the_one_it_says(bundle: Bundle, matrix: np.ndarray, forecasts: Forecasts) -> None:
+    labels, nobody = bundle.contract.target.labels, [""] * len(matrix)
+    by_risk = choose(Choice(), forecasts, labels, nobody).places
+    assert (np.diff(forecasts.risks[by_risk]) <= 0).all()
+    by_gain = choose(Choice(Order.GAIN), forecasts, labels, nobody).places
+    assert (np.diff(forecasts.gains.gain[by_gain]) <= 0).all()
+    by_doubt = choose(Choice(Order.UNSURE), forecasts, labels, nobody).places
+    assert (np.diff(forecasts.sure[by_doubt]) >= 0).all()
+    assert choose(Choice(Order.FILE), forecasts, labels, nobody).places.tolist() == list(range(len(matrix)))
+
+
+def test_what_cannot_be_read_of_a_choice_counts_as_not_chosen() -> None:
+    form = {"order": "alphabet", "only": "boys", "label": "Z", "seats": "-3", "page": "x", "find": " a "}
+    assert read_choice(form, ("A", "B")) == Choice(find="a")
+    form = {"order": "gain", "only": "unsure", "label": "B", "seats": "8", "page": "2"}
+    assert read_choice(form, ("A", "B")) == Choice(Order.GAIN, Only.UNSURE, "B", "", 8, 2)

@@ -1,0 +1,224 @@
+"""The page of one student, by its forms alone."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from data.contract import Contract
+from data.log_entries import read_entry
+from serving.settings import Settings
+
+Student = dict[str, Any]
+Token = Callable[[FlaskClient], str]
+
+
+@pytest.fixture
+def spooled(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the page writes down."""
+    entries: list[dict[str, Any]] = []
+    monkeypatch.setattr(client.application.extensions["spool"], "append", entries.extend)
+    return entries
+
+
+@pytest.fixture
+def send(client: FlaskClient, student: Student, token: Token) -> Callable[..., Any]:
+    """Send the form of a student, with some of it otherwise."""
+
+    def post(path: str = "/", headers: dict[str, str] | None = None, **otherwise: object) -> Any:
+        form = {**student, **otherwise, "csrf_token": token(client)}
+        return client.post(path, data={k: v for k, v in form.items() if v is not None}, headers=headers)
+
+    return post
+
+
+def test_the_form_asks_for_every_column_with_its_unit_help_and_choices(
+    client: FlaskClient, grade_class: Contract
+) -> None:
+    page = client.get("/").text
+    for column in grade_class.asked:
+        assert f'name="{column.name}"' in page
+        assert column.title.replace("'", "&#39;") in page
+        assert column.help in page
+        assert all(label.replace("'", "&#39;") in page for label in column.codes.values())
+    assert 'name="StudentID"' in page
+    assert "GPA" not in page
+
+
+def test_the_example_is_filled_in_and_can_be_sent_as_it_is(client: FlaskClient, token: Token) -> None:
+    page = client.get("/").text
+    numbers = dict(re.findall(r'name="(\w+)" type="number" value="([^"]+)"', page))
+    assert {"Age", "StudyTimeWeekly", "Absences"} <= set(numbers)
+    assert page.count(" checked") == 5
+    assert page.count(" selected") == 2
+
+
+def test_a_forecast_says_the_likely_classes_the_risk_and_every_reason(
+    send: Callable[..., Any], spooled: list[dict[str, Any]], grade_class: Contract
+) -> None:
+    answer = send()
+    assert answer.status_code == 200
+    assert "Most likely" in answer.text
+    assert "In tests, " in answer.text
+    assert "chance of D or F" in answer.text
+    for column in grade_class.features:
+        assert answer.text.count(column.title.replace("'", "&#39;")) >= 2
+    assert "21\N{NO-BREAK SPACE}days" in answer.text
+
+
+def test_a_forecast_is_written_down_as_the_pages_without_the_id(
+    send: Callable[..., Any], spooled: list[dict[str, Any]]
+) -> None:
+    page = send(StudentID="4711", Gender="1").text
+    (entry,) = spooled
+    assert (entry["via"], entry["record"]["Absences"], entry["record"]["Gender"]) == ("page", 21, 1)
+    assert "4711" not in str(entry)
+    assert len(entry["student"]) == 32
+    assert entry["prediction_id"][:8] in page
+    import orjson
+
+    read_entry(orjson.dumps(entry))
+
+
+def test_the_untouched_example_is_not_written_down(
+    client: FlaskClient, token: Token, spooled: list[dict[str, Any]]
+) -> None:
+    page = client.get("/").text
+    form = dict(re.findall(r'<input [^>]*name="(\w+)" type="number" value="([^"]+)"', page))
+    form |= dict(re.findall(r'type="radio" name="(\w+)" value="(\d)" checked', page))
+    for name, options in re.findall(r'<select id="\S+" name="(\w+)"[^>]*>(.*?)</select>', page, re.DOTALL):
+        chosen = re.search(r'value="(\d)" selected', options)
+        form[name] = chosen[1] if chosen else ""
+    answer = client.post("/", data={**form, "csrf_token": token(client)})
+    assert answer.status_code == 200
+    assert "The example is not written down" in answer.text
+    assert spooled == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("Absences", "31", "“31” is out of range. Give a whole number from 0 to 30 (days)."),
+        ("Absences", "", "This is still missing. Give a whole number from 0 to 30 (days)."),
+        ("Absences", "3.5", "“3.5” is not a whole number."),
+        ("StudyTimeWeekly", "many", "“many” is not a number. Give a number from 0 to 20 (hours a week)."),
+        ("StudyTimeWeekly", "nan", "This is still missing."),
+        ("Tutoring", "7", "“7” is unknown code. Choose one of the answers listed."),
+        ("StudentID", "x1", "“x1” is not a whole number."),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field_and_nothing_is_forecast(
+    send: Callable[..., Any], spooled: list[dict[str, Any]], name: str, text: str, told: str
+) -> None:
+    answer = send(**{name: text})
+    assert answer.status_code == 422
+    assert told in answer.text.replace("&#39;", "'")
+    assert 'aria-invalid="true"' in answer.text
+    assert "1\N{NO-BREAK SPACE}answer could not be used" in answer.text
+    assert "Most likely" not in answer.text
+    assert spooled == []
+
+
+def test_what_was_typed_stays_in_the_form_and_is_never_run(send: Callable[..., Any]) -> None:
+    answer = send(Absences='"><script>alert(1)</script>')
+    assert answer.status_code == 422
+    assert "<script>alert" not in answer.text
+    assert "&lt;script&gt;alert" in answer.text
+
+
+def test_other_values_are_tried_beside_the_forecast_and_never_written_down(
+    send: Callable[..., Any], spooled: list[dict[str, Any]], student: Student
+) -> None:
+    tried = {f"try.{name}": value for name, value in student.items()} | {"try.Absences": 2}
+    answer = send("/try", **tried)
+    assert answer.status_code == 200
+    assert "With these values" in answer.text
+    assert 'name="try.Absences" type="number" value="2"' in answer.text
+    assert re.search(r'name="Absences" type="number" value="21"', answer.text), "the student stays as it is"
+    assert spooled == []
+
+
+def test_the_sliders_are_told_the_difference_as_a_piece_of_the_page(
+    send: Callable[..., Any], student: Student
+) -> None:
+    tried = {f"try.{name}": value for name, value in student.items()} | {"try.Absences": 2}
+    told = send("/try", {"Accept": "application/json"}, **tried).get_json()
+    assert "At risk" in told["said"]
+    assert told["html"].count('class="tick"') == 5
+    wrong = send("/try", {"Accept": "application/json"}, **(tried | {"try.Absences": 99})).get_json()
+    assert wrong == {"html": "", "said": "One of these values is outside its range."}
+
+
+def test_a_value_out_of_range_that_is_tried_is_told_without_a_script(
+    send: Callable[..., Any], student: Student
+) -> None:
+    tried = {f"try.{name}": value for name, value in student.items()} | {"try.Absences": 99}
+    answer = send("/try", **tried)
+    assert answer.status_code == 422
+    assert "“99” is out of range." in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/try", "/login", "/logout"])
+def test_a_form_of_another_site_is_refused(client: FlaskClient, student: Student, path: str) -> None:
+    client.get("/")
+    answer = client.post(path, data=student)
+    assert answer.status_code == 400
+    assert "could not be read" in answer.text
+
+
+def test_a_forecast_that_cannot_be_written_down_is_not_shown(
+    client: FlaskClient, send: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from serving.spool import SpoolError
+
+    def full(_: object) -> None:
+        raise SpoolError("no space left")
+
+    monkeypatch.setattr(client.application.extensions["spool"], "append", full)
+    answer = send()
+    assert (answer.status_code, answer.mimetype) == (503, "text/html")
+    assert "Most likely" not in answer.text
+    assert "cannot be written down" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/model/card"])
+def test_without_a_model_the_page_says_so_and_what_to_do(
+    client_without_model: FlaskClient, path: str
+) -> None:
+    answer = client_without_model.get(path)
+    assert (answer.status_code, answer.mimetype) == (503, "text/html")
+    assert "make pipeline" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/model/card", "/static/style.css", "/static/student.js"])
+def test_pages_run_nothing_but_our_own_files(client: FlaskClient, path: str) -> None:
+    answer = client.get(path, buffered=True)
+    assert answer.status_code == 200
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "'unsafe" not in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert not re.search(
+        r"<style|\sstyle=|<script(?! src=\"/static/)|\son\w+=", answer.text.replace("<style>", "")
+    )
+
+
+def test_a_static_file_is_kept_by_browsers_as_long_as_its_address_is_the_same(client: FlaskClient) -> None:
+    address = re.search(r'href="(/static/style\.css\?v=\w+)"', client.get("/").text)
+    assert address
+    assert "max-age=31536000" in client.get(address[1], buffered=True).headers["Cache-Control"]
+    assert "max-age=3" not in client.get("/static/style.css", buffered=True).headers["Cache-Control"]
+    assert client.get("/static/..%2fapp.py").status_code == 404
+
+
+def test_the_settings_of_the_session_keep_the_cookie_from_scripts_and_other_sites(
+    client: FlaskClient, synced: Settings
+) -> None:
+    cookie = client.get("/").headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    anew = client.application.test_client().get("/", base_url="https://localhost")
+    assert "Secure" in anew.headers["Set-Cookie"]
+    assert "Secure" not in cookie
+    assert (synced.home / "cookies.key").stat().st_mode & 0o077 == 0

@@ -1,0 +1,115 @@
+"""Figures and values as the pages say them."""
+
+from typing import Any
+
+import pytest
+
+from data.card import Card, Share
+from data.columns import Column
+from data.contract import Contract
+from serving.pages import outlook, words
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0, "0 %"), (0.004, "under 1 %"), (0.5, "50 %"), (0.996, "over 99 %"), (1, "100 %"), (None, "–")],
+)
+def test_shares_are_said_in_percent_and_the_nearly_certain_stays_uncertain(share: Any, said: str) -> None:
+    assert words.percent(share).replace(words.GAP, " ") == said
+
+
+@pytest.mark.parametrize(("share", "said"), [(0, "under 1 %"), (1, "over 99 %"), (0.25, "25 %")])
+def test_a_forecast_is_never_certain(share: float, said: str) -> None:
+    assert words.chance(share).replace(words.GAP, " ") == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.92, "+0.9"), (-0.92, "−0.9"), (0.01, "0.0"), (-0.01, "0.0"), (0, "0.0")]
+)
+def test_a_change_has_a_sign_unless_it_rounds_to_nothing(value: float, said: str) -> None:
+    assert words.signed(value) == said
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.01, "fewer than 1 in 10"), (0.72, "about 7 in 10"), (0.99, "more than 9 in 10")]
+)
+def test_a_share_is_said_as_a_frequency(share: float, said: str) -> None:
+    assert words.out_of_ten(share) == said
+
+
+def test_values_have_their_label_or_their_unit(grade_class: Contract) -> None:
+    def said(name: str, value: Any) -> str:
+        return words.value_of(grade_class.columns[name], value).replace(words.GAP, " ")
+
+    assert said("Absences", 21) == "21 days"
+    assert said("Absences", 1) == "1 day"
+    assert said("StudyTimeWeekly", 9.512345) == "9.512 hours a week"
+    assert said("StudyTimeWeekly", 1) == "1 hour a week"
+    assert said("ParentalSupport", 2) == "Moderate"
+    assert said("Absences", None) == "not known"
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        (
+            {"kind": "integer", "min": 0, "max": 30, "unit": "days"},
+            "Give a whole number from 0 to 30 (days).",
+        ),
+        ({"kind": "number", "min": 0}, "Give a number of at least 0."),
+        ({"kind": "number", "max": 5}, "Give a number of at most 5."),
+        ({"kind": "number"}, "Give a number."),
+        ({"kind": "boolean"}, "Choose one of the answers listed."),
+    ],
+)
+def test_what_to_give_is_said_from_the_contract(about: dict[str, Any], told: str) -> None:
+    assert words.wanted(Column.model_validate({"name": "x", "title": "X", **about})) == told
+
+
+def answer(plausible: list[str], top: str = "B") -> dict[str, Any]:
+    return {
+        "grade_class": top,
+        "grade_set": plausible,
+        "probabilities": dict.fromkeys("ABC", 1 / 3),
+        "at_risk": 0.2,
+    }
+
+
+def test_a_headline_names_what_is_plausible() -> None:
+    assert words.likely(answer(["B"])) == "Most likely B"
+    assert words.likely(answer(["B", "C"])) == "Most likely B or C"
+    assert words.likely(answer(["A", "B", "C"])) == "B is likeliest, but A or C is possible"
+
+
+@pytest.mark.parametrize(
+    ("size", "n", "told"),
+    [
+        (1, 30, "In tests, forecasts that named a single one were right for 90 % of 30 students."),
+        (2, 30, "In tests, one of the two named was right for 90 % of 30 students."),
+        (2, 29, "In tests, the truth was among those named for 93 % of 480 students."),
+        (3, 30, "In tests, the truth was among those named for 93 % of 480 students."),
+    ],
+)
+def test_how_often_such_sets_held_the_truth_is_said_where_there_are_students_enough(
+    size: int, n: int, told: str
+) -> None:
+    known = Share(label=str(min(size, 2)), share=0.9, low=0.8, high=0.95, n=n)
+    everyone = Share(share=0.93, low=0.9, high=0.95, n=480)
+    card = Card.model_construct(sets=everyone, sets_by_size=(known,))
+    assert outlook.how_often_held(size, card).replace(words.GAP, " ") == told
+    assert "not measured" in outlook.how_often_held(size, None)
+
+
+def test_the_gist_names_the_largest_effect_on_either_side(grade_class: Contract) -> None:
+    reasons = [
+        {"feature": "Absences", "value": 21, "effect": -0.92},
+        {"feature": "Tutoring", "value": 1, "effect": 0.2},
+        {"feature": "Age", "value": 15, "effect": 0.01},
+    ]
+    told = outlook.gist(reasons, grade_class, "grade points").replace(words.GAP, " ")
+    assert told == (
+        "Absences (21 days) lowers it most, by 0.92 grade points. "
+        "Tutoring (Yes) raises it most, by 0.20 grade points."
+    )
+    assert outlook.gist(reasons[2:], grade_class, "grade points").startswith("Nothing stands out")
+    assert "lowers" not in outlook.gist(reasons[1:], grade_class, "grade points")

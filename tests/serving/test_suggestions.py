@@ -1,0 +1,172 @@
+"""What would help: every suggestion keeps the contract and does what it says when predicted again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data.bundle import Bundle
+from data.cohort import generate
+from data.columns import Column
+from data.contract import Contract
+from serving.changes import changes_of, combined
+from serving.suggestions import Aim, Suggestion, actionable, risks_of, suggest
+
+Student = dict[str, Any]
+STUDENTS = 150
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_folder: Path) -> Bundle:
+    return Bundle.load(bundle_folder)
+
+
+@pytest.fixture(scope="module")
+def students(bundle: Bundle) -> list[Student]:
+    names = [column.name for column in bundle.contract.features]
+    rows = generate(STUDENTS, seed=17)[names].to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def suggested(bundle: Bundle, students: list[Student]) -> list[tuple[Student, Suggestion]]:
+    return [(student, found) for student in students for found in suggest(bundle, student)]
+
+
+def forecast(bundle: Bundle, record: Student) -> dict[str, Any]:
+    return bundle.answers(bundle.probabilities(bundle.matrix([record])))[0]
+
+
+def test_every_suggestion_changes_actionable_columns_alone(
+    bundle: Bundle, suggested: list[tuple[Student, Suggestion]]
+) -> None:
+    allowed = {column.name for column in actionable(bundle)}
+    assert len(suggested) > STUDENTS
+    assert all(set(found.changes) <= allowed for _, found in suggested)
+
+
+def test_every_suggestion_keeps_the_contract(
+    bundle: Bundle, suggested: list[tuple[Student, Suggestion]]
+) -> None:
+    for student, found in suggested:
+        bundle.record.validate_python({**student, **found.changes})
+
+
+def test_every_suggestion_goes_in_the_direction_that_helps(
+    grade_class: Contract, suggested: list[tuple[Student, Suggestion]]
+) -> None:
+    for student, found in suggested:
+        for name, after in found.changes.items():
+            assert after != student[name]
+            effect = grade_class.columns[name].effect
+            assert effect is None or (after > student[name]) == (effect == "raises")
+
+
+def test_every_suggestion_does_what_it_says_when_predicted_again(
+    bundle: Bundle, suggested: list[tuple[Student, Suggestion]]
+) -> None:
+    for student, found in suggested:
+        now, then = forecast(bundle, student), forecast(bundle, {**student, **found.changes})
+        assert then["grade_class"] == found.answer["grade_class"]
+        assert then["at_risk"] == pytest.approx(found.answer["at_risk"], abs=1e-5)
+        assert then["at_risk"] <= now["at_risk"]
+        if found.aim is Aim.OUT_OF_RISK:
+            assert then["at_risk"] < 0.5 <= now["at_risk"]
+        if found.aim is Aim.BETTER_CLASS:
+            assert then["grade_class_index"] < now["grade_class_index"]
+
+
+def test_there_are_at_most_three_and_none_holds_another(bundle: Bundle, students: list[Student]) -> None:
+    for student in students:
+        columns = [set(found.changes) for found in suggest(bundle, student)]
+        assert len(columns) <= 3
+        assert not any(a < b or b < a for a in columns for b in columns)
+
+
+def test_the_smallest_changes_of_an_aim_come_first(bundle: Bundle, students: list[Student]) -> None:
+    for student in students:
+        found = suggest(bundle, student)
+        assert [one.aim for one in found] == sorted((one.aim for one in found), reverse=True)
+        singles = [one.changes for one in found if len(one.changes) == 1 and one.aim is found[0].aim]
+        sizes = [
+            _size(bundle.contract.columns[name], student, changes) for changes in singles for name in changes
+        ]
+        assert sizes == sorted(sizes)
+
+
+def _size(column: Column, student: Student, changes: Student) -> float:
+    value = student[column.name]
+    return next(one.size for one in changes_of(column, value) if one.after == changes[column.name])
+
+
+def test_a_student_for_whom_nothing_can_be_better_gets_none(bundle: Bundle, students: list[Student]) -> None:
+    best = {column.name: _best(column, students[0][column.name]) for column in actionable(bundle)}
+    assert suggest(bundle, {**students[0], **best}) == []
+
+
+def _best(column: Column, value: Any) -> Any:
+    if column.effect is None:
+        return value
+    ends = list(column.codes) if column.coded else column.limits
+    return ends[-1] if column.effect == "raises" else ends[0]
+
+
+def test_risk_is_the_probability_of_the_classes_at_risk(bundle: Bundle, students: list[Student]) -> None:
+    risks = risks_of(bundle, bundle.probabilities(bundle.matrix(students)))
+    assert risks == pytest.approx([forecast(bundle, student)["at_risk"] for student in students], abs=1e-5)
+
+
+def test_text_codes_are_changed_by_their_order(pass_fail: Contract) -> None:
+    column = next(column for column in pass_fail.features if column.actionable and column.effect == "raises")
+    first, second, *rest = column.codes
+    found = changes_of(column, second)
+    assert [change.after for change in found] == rest
+    assert [change.size for change in found] == sorted(change.size for change in found)
+    assert first not in {change.after for change in found}
+
+
+def column(**about: Any) -> Column:
+    return Column.model_validate({"name": "x", "title": "X", "actionable": True, **about})
+
+
+def test_a_number_is_moved_in_round_steps_as_far_as_its_range() -> None:
+    found = changes_of(column(kind="number", min=0, max=20, effect="raises"), 9.37)
+    assert found[0].after > 9.37
+    assert found[-1].after == 20
+    assert all(change.after % 0.5 == 0 for change in found)
+
+
+def test_a_number_without_a_limit_on_the_side_that_helps_is_left_alone() -> None:
+    assert changes_of(column(kind="number", min=0, effect="raises"), 3.0) == []
+    assert changes_of(column(kind="integer", min=0, effect="lowers"), 3)[-1].after == 0
+
+
+def test_a_number_of_unknown_direction_is_tried_both_ways() -> None:
+    tried = {change.after for change in changes_of(column(kind="integer", min=0, max=10), 5)}
+    assert min(tried) == 0
+    assert max(tried) == 10
+
+
+def test_rounding_never_leaves_a_range_with_many_decimals() -> None:
+    low, high = 0.33333349, 0.33334441
+    found = changes_of(column(kind="number", min=low, max=high), (low + high) / 2)
+    assert all(low <= change.after <= high for change in found)
+
+
+def test_a_nominal_column_may_become_any_other_code_and_a_missing_value_stays() -> None:
+    nominal = column(kind="nominal", codes={"a": "A", "b": "B", "c": "C"}, nullable=True)
+    assert [change.after for change in changes_of(nominal, "b")] == ["a", "c"]
+    assert changes_of(nominal, None) == []
+
+
+def test_combinations_change_each_column_once() -> None:
+    options = {name: changes_of(column(kind="integer", min=0, max=9), 4) for name in "abc"}
+    widths = [len({id(change) for change in changes}) for changes in combined(options)]
+    assert set(widths) == {1, 2, 3}
+
+
+def test_a_prediction_in_a_batch_is_the_same_as_alone(bundle: Bundle, students: list[Student]) -> None:
+    together = bundle.probabilities(bundle.matrix(students))
+    alone = np.concatenate([bundle.probabilities(bundle.matrix([student])) for student in students])
+    assert together == pytest.approx(alone, abs=1e-6)
