@@ -5,12 +5,12 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from data.errors import BadInput
-from data.log_tables import tables
+from data.migrations import FOLDER, HEAD, VERSION_TABLE
 
 DIALECTS = ("sqlite", "postgresql")
+LOCK = 0x67726164  # of PostgreSQL, while tables are changed
 
 
 def open_log(url: str, *, patience: float = 30) -> sa.Engine:
@@ -44,12 +44,22 @@ def open_log(url: str, *, patience: float = 30) -> sa.Engine:
 
 
 def create_tables(connection: sa.Connection) -> None:
-    """Make the tables and indexes that are not there yet, in a transaction."""
+    """Make the tables, or bring those of an older Gradecast to where this one needs them, in a transaction.
+
+    Raises:
+        BadInput: they were made by a newer one.
+    """
     with connection.begin():
-        for table in tables.sorted_tables:
-            connection.execute(CreateTable(table, if_not_exists=True))
-            for index in table.indexes:
-                connection.execute(CreateIndex(index, if_not_exists=True))
+        found = _schema_version(connection)
+        if found != HEAD:
+            _alone(connection)
+            found = _schema_version(connection)  # somebody else may have been first
+        if found == HEAD:
+            return
+        if found is not None and found > HEAD:
+            remedy = "Run the newer one, or restore the backup from before it."
+            raise BadInput(f"the log's tables are of a newer Gradecast ({found}, not {HEAD}).", remedy=remedy)
+        _upgrade(connection)
 
 
 def insert_missing(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
@@ -58,6 +68,33 @@ def insert_missing(connection: sa.Connection, table: sa.Table, rows: list[dict[s
         statement = _insert(connection.dialect.name)(table).on_conflict_do_nothing()
         with connection.begin():
             connection.execute(statement, rows)
+
+
+def _schema_version(connection: sa.Connection) -> str | None:
+    """Return the last step that a database has taken; None for one that has none, or nothing at all."""
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(
+        sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))
+    ).scalar()
+
+
+def _alone(connection: sa.Connection) -> None:
+    """Keep others from changing tables until the transaction ends, and the driver from ending it early."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    """Take the steps that are missing."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(FOLDER))
+    command.upgrade(config, "head")
 
 
 def _waits(dialect: str, patience: float) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""Back up the log, the registry with its artifacts, Prefect's database and the state, while all runs on.
+
+Makes a folder `gradecast-DATE-TIME` in the folder that is named, with a digest of each file;
+`flows.restore` is its counterpart. What is backed up is what the settings name: SQLite files in
+GRADECAST_HOME, or the databases of GRADECAST_LOG_URL, MLFLOW_BACKEND_STORE_URI and
+PREFECT_API_DATABASE_CONNECTION_URL, and the folder of MLFLOW_ARTIFACTS_DESTINATION. Keys and passwords
+are not in it.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from data.errors import BadInput
+from data.spool import drained_alone
+from flows.keeping.manifest import Kept, Manifest, folder_name, kept_file, write_manifest
+from flows.keeping.parts import SPOOLED, Part, parts
+from flows.keeping.screen import said, show_kept
+from flows.reports.progress import open_console, stage
+from flows.settings import Settings
+from flows.support.fingerprint import git_commit
+from flows.support.workspace import finished_folder
+
+
+def back_up(settings: Settings, into: Path, console: Console | None = None) -> Path:
+    """Make a backup in a folder, whole or not at all, and return the backup's own folder.
+
+    Raises:
+        BadInput: something cannot be read, or there is nothing to back up.
+        OSError: the folder cannot be written.
+    """
+    console = console or open_console()
+    now = datetime.now(UTC)
+    final = into.absolute() / folder_name(now)
+    if final.is_relative_to(settings.home.absolute()):
+        raise BadInput("lies in the state that it is to save.", file=into, remedy="Name another disk.")
+    into.mkdir(parents=True, exist_ok=True)
+    finished_folder(final, lambda draft: _fill(draft, settings, now, console))
+    return final
+
+
+def _fill(draft: Path, settings: Settings, now: datetime, console: Console) -> None:
+    every = parts(settings)
+    kept: list[Kept] = []
+    with _nothing_drained(settings.home / "spool"):
+        kept += _dump(every[:SPOOLED], draft, console)
+    kept += _dump(every[SPOOLED:], draft, console)
+    if not kept:
+        raise BadInput("there is nothing to back up.", file=settings.home, remedy="Is GRADECAST_HOME right?")
+    missing = {part.name for part in every} - {each.name for each in kept}
+    manifest = Manifest(made=now, commit=git_commit(), kept=tuple(kept), missing=tuple(sorted(missing)))
+    write_manifest(draft, manifest)
+
+
+def _dump(some: Sequence[Part], draft: Path, console: Console) -> Iterator[Kept]:
+    """Put parts that have something in them into files, and describe those."""
+    for part in some:
+        if part.exists():
+            with stage(part.name, console):
+                part.dump(draft / part.file)
+            yield kept_file(part.name, part.place, draft / part.file)
+
+
+def _nothing_drained(spool: Path) -> AbstractContextManager[object]:
+    """Keep answers from going from the spool to the database while one of them is saved already."""
+    return drained_alone(spool) if spool.is_dir() else nullcontext()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Back up from the command line and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.backup", description=__doc__)
+    parser.add_argument("into", type=Path, help="folder in which the backup's folder is made")
+    given = parser.parse_args(arguments)
+    return said(lambda console: show_kept(console, back_up(Settings(), given.into, console), "Backed up"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""What containers and workflows are made from: sound, pinned, and without a secret that works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TOOLS = Path(sys.executable).parent
+COMPOSE = ROOT / "docker-compose.yml"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+SCRIPTS = [*sorted((ROOT / "containers").glob("*.sh")), ROOT / ".ci" / "run"]
+YAML = [
+    COMPOSE,
+    ROOT / "render.yaml",
+    ROOT / "prefect.yaml",
+    *WORKFLOWS,
+    *(ROOT / "monitoring").rglob("*.yml"),
+]
+SECRETS = {
+    *("POSTGRES_PASSWORD", "MLFLOW_DB_PASSWORD", "PREFECT_DB_PASSWORD", "LOG_DB_PASSWORD"),
+    *("GRAFANA_PASSWORD", "GRADECAST_API_KEY", "GRADECAST_ID_KEY"),
+}
+STYLE = "{extends: relaxed, rules: {line-length: disable}}"
+LINTERS: dict[str, list[str | Path]] = {
+    "Dockerfile": ["hadolint", ROOT / "Dockerfile"],
+    "compose": ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE],
+    "workflows": ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS],
+    "time limits": [
+        "check-jsonschema",
+        "--builtin-schema",
+        "custom.github-workflows-require-timeout",
+        *WORKFLOWS,
+    ],
+    "scripts": ["shellcheck", *SCRIPTS],
+    "YAML": ["yamllint", "--strict", "--config-data", STYLE, *YAML],
+}
+
+
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
+    return found
+
+
+@pytest.mark.parametrize("name", LINTERS)
+def test_linters_have_nothing_to_say(name: str) -> None:
+    linter, *rest = LINTERS[name]
+    command: list[str | Path] = [TOOLS / linter, *rest]
+    if not (TOOLS / linter).exists():
+        pytest.skip(f"{linter} is not installed")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_image_that_is_not_ours_is_pinned_by_digest() -> None:
+    images = {service["image"] for service in services().values() if "build" not in service}
+    images |= set(re.findall(r"^ARG BASE=(.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    images |= {image for path in WORKFLOWS for image in re.findall(r"container: (\S+)", path.read_text())}
+    assert [image for image in images if not re.search(r":[\w.-]+@sha256:[0-9a-f]{64}$", image)] == []
+
+
+def test_every_action_is_pinned_by_commit_and_says_its_version() -> None:
+    used = [line for path in WORKFLOWS for line in re.findall(r"uses: (.*)", path.read_text())]
+    assert [line for line in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", line)] == []
+    assert used
+
+
+def test_workflows_may_do_nothing_that_a_job_does_not_ask_for() -> None:
+    loaded = {path.stem: yaml.safe_load(path.read_text()) for path in WORKFLOWS}
+    assert all(workflow["permissions"] == {} for workflow in loaded.values())
+    asked = [job["permissions"] for workflow in loaded.values() for job in workflow["jobs"].values()]
+    assert all(permissions == {"contents": "read"} for permissions in asked)
+    assert not any("pull_request_target" in path.read_text() for path in WORKFLOWS)
+
+
+def test_only_the_delivery_reads_secrets_and_it_never_runs_for_a_pull_request() -> None:
+    reads = {path.stem for path in WORKFLOWS if "secrets." in path.read_text()}
+    assert reads == {"deliver"}
+    (deliver,) = [yaml.safe_load(path.read_text()) for path in WORKFLOWS if path.stem == "deliver"]
+    assert set(deliver[True]) == {"workflow_run"}  # YAML reads the key `on` as true
+    assert "event.workflow_run.event == 'push'" in deliver["jobs"]["push"]["if"]
+    assert all("environment" in job for job in deliver["jobs"].values())
+
+
+def test_pipenv_is_the_makefiles() -> None:
+    wanted = re.findall(r"^PIPENV := (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.findall(r"pipenv==(\S+)", (ROOT / "Dockerfile").read_text()) == wanted
+
+
+def test_no_secret_has_a_value_that_works() -> None:
+    example = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert [name for name in SECRETS if example[name]] == []
+    used = re.findall(r"\$\{(\w+)([^}]*)\}", COMPOSE.read_text())
+    assert {name for name, _ in used} == set(example)
+    assert {rest for name, rest in used if name in SECRETS} == {":?set it in .env"}
+
+
+def test_only_what_is_meant_to_be_met_has_a_port() -> None:
+    ports = {name: service["ports"] for name, service in services().items() if "ports" in service}
+    assert ports.pop("predictor") == ["${PREDICTOR_ADDRESS:-127.0.0.1}:9696:9696"]
+    assert set(ports) == {"mlflow", "prefect", "prometheus", "grafana"}
+    assert all(port.startswith("${CONSOLE_ADDRESS:-127.0.0.1}:") for (port,) in ports.values())
+    assert yaml.safe_load(COMPOSE.read_text())["networks"]["inside"] == {"internal": True}
+
+
+def test_every_service_is_limited_watched_and_without_privileges() -> None:
+    once = {"deployments", "backup"}
+    checked = {name for name, service in services().items() if "healthcheck" in service}
+    assert services().keys() - checked == once | {"predictor"}, "the predictor's image has its own"
+    for name, service in services().items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service
+        if name != "backup":
+            assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
+        if name != "postgres":  # which gives itself to another user first
+            assert service["read_only"], name
+            assert service["cap_drop"] == ["ALL"], name
+
+
+def test_prometheus_asks_services_that_there_are() -> None:
+    path = ROOT / "monitoring" / "prometheus" / "prometheus.yml"
+    jobs = yaml.safe_load(path.read_text())["scrape_configs"]
+    hosts = {
+        target.split(":")[0] for job in jobs for part in job["static_configs"] for target in part["targets"]
+    }
+    assert hosts - services().keys() == {"localhost"}
