@@ -3,7 +3,9 @@
 Everything else about a record is derived from it: see `features`, `records` and `frames`.
 """
 
+import sys
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -118,3 +120,9 @@ def load_contract(name_or_path: str | Path) -> Contract:
     Raises BadInput naming the file, the line and what is allowed there.
     """
     return read_contract(name_or_path, Contract)
+
+
+if (
+    __name__ == "__main__"
+):  # by its name: the command needs pandas, and the predictor, which imports this, has none
+    sys.exit(import_module("data.contract_command").main())

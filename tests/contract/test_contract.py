@@ -44,7 +44,7 @@ def test_the_second_contract_derives_its_target_and_bars_its_score_from_training
     assert [column.name for column in pass_fail.leaks] == ["G1", "G2"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["grade_class", "pass_fail"])
 def test_the_published_files_have_every_column_of_their_contract(
     name: str, real_grades: Path, real_courses: Path
 ) -> None:

@@ -1,0 +1,140 @@
+"""Hold a file against a contract and say everything that is wrong with either, at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from data.cells import to_numbers
+from data.columns import Column, Role
+from data.contract import Contract, load_contract
+from data.errors import BadInput
+from data.features import feature_space
+from data.frames import FIRST_ROW, matrix, needed_columns, parse, target_index
+from data.giveaways import power_alone
+from data.quarantine import quarantine
+from data.sources import read_whole
+
+LEAST_OF_A_CLASS = 13
+"""Rows that give the train split, four fifths of them, two for each of the five folds."""
+BAD_SHARE = 0.15
+"""Share of bad rows above which the pipeline stops, unless it is told otherwise."""
+
+
+@dataclass
+class Report:
+    """What was found: problems, each of which is to be mended, and notes, which need not be."""
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check(uri: str, contract_name: str) -> Report:
+    """Return every problem of a contract and of a file to train on under it."""
+    report = Report()
+    contract, raw = None, None
+    try:
+        contract = load_contract(contract_name)
+    except BadInput as error:
+        report.problems.append(str(error))
+    try:
+        raw = read_whole(uri)
+    except BadInput as error:
+        report.problems.append(str(error))
+    if contract is not None and raw is not None:
+        _check_data(raw, contract, report)
+    return report
+
+
+def _check_data(raw: pd.DataFrame, contract: Contract, report: Report) -> None:
+    names = [str(name) for name in raw.columns]
+    missing = [name for name in needed_columns(contract, labelled=True) if name not in names]
+    report.problems += [f"column {name}: it is not in the file" for name in missing]
+    declared = {*contract.columns, contract.target.column}
+    report.notes += [
+        f"column {name}: not in the contract, and not used" for name in names if name not in declared
+    ]
+    filled, texts = _without_texts(raw.assign(**dict.fromkeys(missing)), contract)
+    frame = parse(filled, contract)
+    clean, faults = quarantine(frame, contract)
+    faults = pd.concat(
+        [texts, faults[~_known(faults, texts) & ~faults["column"].isin(missing)]], ignore_index=True
+    )
+    report.problems += _fault_lines(faults, contract)
+    bad = faults["row"].nunique()
+    if bad:
+        report.notes.append(f"{bad:,} of {len(frame):,} rows ({bad / len(frame):.1%}) would be set aside")
+    if bad > BAD_SHARE * len(frame):
+        report.problems.append(f"more than {BAD_SHARE:.0%} of the rows are bad: the pipeline stops there")
+    if not missing:
+        _check_learning(clean, contract, report)
+
+
+def _without_texts(raw: pd.DataFrame, contract: Contract) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Empty the cells that should be numbers and are none; return them as faults."""
+    parts = []
+    numbers = [c for c in contract.columns.values() if _is_number(c) and c.name in raw]
+    for column in numbers:
+        _, wrong = to_numbers(raw[column.name])
+        if wrong.any():
+            cells = raw[column.name].astype(object)
+            rows = np.flatnonzero(wrong) + FIRST_ROW
+            values = cells.to_numpy()[wrong]
+            parts.append(pd.DataFrame({"row": rows, "column": column.name, "value": values}))
+            raw = raw.assign(**{column.name: cells.mask(wrong)})
+    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["row", "column", "value"])
+    return raw, found.assign(reason="not a number")
+
+
+def _is_number(column: Column) -> bool:
+    return not column.coded and column.role not in (Role.ID, Role.LEAK)
+
+
+def _known(faults: pd.DataFrame, texts: pd.DataFrame) -> np.ndarray:
+    """Tell which faults are only those of emptied cells."""
+    emptied = set(zip(texts["row"], texts["column"], strict=True))
+    pairs = zip(faults["row"], faults["column"], strict=True)
+    return np.array([pair in emptied for pair in pairs], dtype=bool)
+
+
+def _fault_lines(faults: pd.DataFrame, contract: Contract) -> Iterator[str]:
+    for (column, reason), found in faults.groupby(["column", "reason"], sort=False):
+        first = found.iloc[0]
+        said = "" if reason == "missing" else f" ({str(first['value'])!r})"
+        wanted = _wanted(contract, str(column), str(reason))
+        yield f"column {column}: {reason}{wanted}, {len(found):,} rows, the first is row {first['row']}{said}"
+
+
+def _wanted(contract: Contract, name: str, reason: str) -> str:
+    column = contract.columns.get(name)
+    if reason == "out of range" and column is not None:
+        low, high = (f"{end:g}" for end in column.limits)
+        return f" {low} to {high}"
+    if reason == "unknown code":
+        codes = contract.target.classes if column is None else column.codes
+        return f", known are {', '.join(map(str, codes))}"
+    return ""
+
+
+def _check_learning(clean: pd.DataFrame, contract: Contract, report: Report) -> None:
+    """Find classes that cannot be learned, columns that say nothing, and those that say too much."""
+    y, labels = target_index(clean, contract), contract.target.labels
+    counts = np.bincount(y[y >= 0], minlength=len(labels))
+    report.problems += [
+        f"class {label}: {count} sound rows; training needs about {LEAST_OF_A_CLASS}"
+        for label, count in zip(labels, counts, strict=True)
+        if count < LEAST_OF_A_CLASS
+    ]
+    constant = [c.name for c in contract.features if clean[c.name].nunique(dropna=False) < 2]
+    report.notes += [f"column {name}: the same value in every sound row" for name in constant]
+    space, features = feature_space(contract), matrix(clean, contract)
+    for column, places in zip(contract.features, space.groups, strict=True):
+        power = power_alone(column.name, features[:, list(places)], y, labels)
+        if power.gives_away:
+            found = f"column {column.name}: {power.evidence}"
+            if column.strong:
+                report.notes.append(f"{found}; declared: {column.strong}")
+            else:
+                remedy = "give it the role leak, or say under `strong` why it is known in time"
+                report.problems.append(f"{found}; {remedy}")

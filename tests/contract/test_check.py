@@ -1,0 +1,118 @@
+"""`python -m data.contract check` says everything that is wrong with a contract and a file, at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data import cohort
+from data.contract_check import check
+from data.contract_command import main
+from data.contract_file import FOLDER
+
+ROOT = FOLDER.parents[1]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "year.csv"
+    cohort.generate(1_200).to_csv(path, index=False)
+    return path
+
+
+def write(frame: pd.DataFrame, path: Path) -> str:
+    frame.to_csv(path, index=False)
+    return str(path)
+
+
+def test_a_sound_file_has_no_problems(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file} keeps the contract grade_class.\n"
+
+
+def test_the_real_grades_have_the_contradictions_that_are_known(real_grades: Path) -> None:
+    report = check(str(real_grades), "grade_class")
+    assert report.problems == [
+        "column GradeClass: label contradicts score, 168 rows, the first is row 2178 ('3')"
+    ]
+    assert report.notes == ["168 of 2,392 rows (7.0%) would be set aside"]
+
+
+def test_the_real_courses_have_none(real_courses: Path) -> None:
+    assert check(str(real_courses), "pass_fail").problems == []
+
+
+def test_everything_wrong_with_a_file_is_said_at_once(file: Path) -> None:
+    frame = pd.read_csv(file, dtype=object).drop(columns=["Music"]).assign(shoe_size=40)
+    frame.loc[0, "Absences"], frame.loc[1, "Absences"] = 99, "many"
+    frame.loc[[2, 5], "StudyTimeWeekly"] = "3,5"
+    frame.loc[3, "ParentalSupport"] = "huge"
+    frame.loc[4, "StudentID"] = frame.loc[3, "StudentID"]
+    report = check(write(frame, file), "grade_class")
+    assert report.problems == [
+        "column Music: it is not in the file",
+        "column StudyTimeWeekly: not a number, 2 rows, the first is row 4 ('3,5')",
+        "column Absences: not a number, 1 rows, the first is row 3 ('many')",
+        "column Absences: out of range 0 to 30, 1 rows, the first is row 2 ('99.0')",
+        "column ParentalSupport: unknown code, known are 0, 1, 2, 3, 4, 1 rows, the first is row 5 ('huge')",
+        "column StudentID: duplicate id, 1 rows, the first is row 6 ('1004')",
+    ]
+    assert report.notes == [
+        "column shoe_size: not in the contract, and not used",
+        "6 of 1,200 rows (0.5%) would be set aside",
+    ]
+
+
+def test_a_broken_contract_and_an_unreadable_file_are_both_said(tmp_path: Path) -> None:
+    contract = tmp_path / "ours.yaml"
+    text = (FOLDER / "grade_class.yaml").read_text(encoding="utf-8")
+    contract.write_text(text.replace("role: id", "role: ident").replace("[D, F]", "[E]"), encoding="utf-8")
+    report = check(str(tmp_path / "nowhere.csv"), str(contract))
+    assert len(report.problems) == 2
+    assert "columns.StudentID.role: give one of" in report.problems[0]
+    assert "target.at_risk: 'E' is not one of the classes" in report.problems[0]
+    assert "there is no such file" in report.problems[1]
+
+
+def test_a_class_with_too_few_rows_and_a_column_that_never_changes_are_said(file: Path) -> None:
+    frame = pd.read_csv(file)
+    kept = pd.concat([frame[frame["GradeClass"] != 0], frame[frame["GradeClass"] == 0].head(3)])
+    report = check(write(kept.assign(Music=0), file), "grade_class")
+    assert report.problems == ["class A: 3 sound rows; training needs about 13"]
+    assert report.notes == ["column Music: the same value in every sound row"]
+
+
+def test_too_many_bad_rows_are_said_to_stop_the_pipeline(file: Path) -> None:
+    frame = pd.read_csv(file)
+    frame.loc[:299, "Age"] = 99
+    problems = check(write(frame, file), "grade_class").problems
+    assert problems[-1] == "more than 15% of the rows are bad: the pipeline stops there"
+
+
+def test_a_feature_that_gives_the_class_away_is_a_problem_unless_it_is_declared(
+    file: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(file)
+    path = write(frame.assign(Points=100 * frame["GPA"]), file)
+    text = (FOLDER / "grade_class.yaml").read_text(encoding="utf-8")
+    contract = tmp_path / "ours.yaml"
+    contract.write_text(f"{text}  Points: {{title: Points, kind: number}}\n", encoding="utf-8")
+    (problem,) = check(path, str(contract)).problems
+    assert problem.startswith("column Points: alone it tells the class of 9")
+    assert "give it the role leak" in problem
+    contract.write_text(
+        f"{text}  Points: {{title: Points, kind: number, strong: Points of the year before}}\n",
+        encoding="utf-8",
+    )
+    report = check(path, str(contract))
+    assert report.problems == []
+    assert report.notes[0].endswith("; declared: Points of the year before")
+
+
+def test_the_command_runs_as_a_person_writes_it(tmp_path: Path) -> None:
+    asked = [sys.executable, "-m", "data.contract", "check", str(tmp_path / "nowhere.csv")]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "there is no such file" in done.stdout

@@ -1,0 +1,140 @@
+"""`python -m data.contract infer` drafts a contract that holds, and marks each guess as one."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data import cohort, cohort_after_school, cohort_exam
+from data.columns import Kind, Role
+from data.contract import Contract
+from data.contract_command import main
+from data.draft import draft_contract
+from data.errors import BadInput
+from data.frames import parse
+from data.quarantine import quarantine
+from data.sources import read_records
+from tests.contract.tiny import contract_of
+
+
+def roles(contract: Contract, role: Role) -> set[str]:
+    return {column.name for column in contract.columns.values() if column.role is role}
+
+
+def drafted(frame: pd.DataFrame, target: str, tmp_path: Path) -> tuple[Contract, str]:
+    path = tmp_path / "school year.csv"
+    frame.to_csv(path, index=False)
+    text = draft_contract(path, target)
+    return contract_of(text), text
+
+
+def keeps(path: Path, contract: Contract) -> bool:
+    frame = parse(read_records(str(path), contract).frame, contract)
+    return len(quarantine(frame, contract)[1]) == 0
+
+
+def test_the_real_grades_are_drafted_much_as_their_contract_has_them(
+    real_grades: Path, grade_class: Contract
+) -> None:
+    contract = contract_of(draft_contract(real_grades, "GradeClass"))
+    for name, column in grade_class.columns.items():
+        drafted_column = contract.columns[name]
+        if column.role is not Role.AUDIT:
+            assert (drafted_column.kind, drafted_column.role) == (column.kind, column.role), name
+    assert contract.columns["Ethnicity"].role is Role.AUDIT
+    assert contract.target.bounds == grade_class.target.bounds
+    assert contract.target.at_risk == ("4",)
+    assert contract.rule_of_thumb == "Absences"
+
+
+def test_earlier_marks_of_the_real_courses_are_guessed_to_be_leaks_with_their_evidence(
+    real_courses: Path,
+) -> None:
+    text = draft_contract(real_courses, "G3")
+    contract = contract_of(text)
+    assert roles(contract, Role.LEAK) == {"G1", "G2"}
+    assert roles(contract, Role.SCORE) == {"G3"}
+    assert roles(contract, Role.AUDIT) == {"sex"}
+    assert "# guess: leak: named like the target, and alone it tells the class of" in text
+    assert "put the bound that your school uses" in text
+    assert keeps(real_courses, contract)
+
+
+def test_text_levels_missing_cells_and_names_with_spaces_are_drafted(tmp_path: Path) -> None:
+    contract, _ = drafted(cohort_exam.generate(400), "math score", tmp_path)
+    assert contract.name == "school_year"
+    assert contract.target.derive == "at_least"
+    assert roles(contract, Role.AUDIT) == {"gender", "race/ethnicity"}
+    assert contract.columns["lunch"].kind is Kind.NOMINAL
+    assert keeps(tmp_path / "school year.csv", contract)
+    contract, _ = drafted(cohort_after_school.generate(400), "next_step", tmp_path)
+    assert not contract.target.ordered
+    assert contract.columns["student_code"].role is Role.ID
+    assert {c.name for c in contract.features if c.nullable} == {"maths_mark", "interest"}
+    assert keeps(tmp_path / "school year.csv", contract)
+
+
+def test_every_guess_is_marked(tmp_path: Path) -> None:
+    contract, text = drafted(cohort.generate(300), "GradeClass", tmp_path)
+    lines = text.splitlines()
+    for name in contract.columns:
+        place = next(n for n, line in enumerate(lines) if line.startswith(f"  {name}:"))
+        assert lines[place - 1].startswith("  # guess: "), name
+
+
+def test_classes_written_the_other_way_round_are_turned_to_best_first(tmp_path: Path) -> None:
+    frame = cohort.generate(500)
+    frame["GradeClass"] = 4 - frame["GradeClass"]
+    contract, _ = drafted(frame, "GradeClass", tmp_path)
+    assert list(contract.target.classes) == [4, 3, 2, 1, 0]
+    assert contract.target.at_risk == ("0",)
+
+
+def test_columns_that_cannot_be_used_are_left_out_and_say_why(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    frame = cohort.generate(200).assign(
+        school="North",
+        note=[f"note {n % 90}" for n in range(200)],
+        Row=range(200),
+        quarantine="x",
+        town=rng.choice(["Oslo", "oslo", "Bergen"], 200),
+    )
+    contract, text = drafted(frame, "GradeClass", tmp_path)
+    assert {"school", "note", "Row", "quarantine", "town"}.isdisjoint(contract.columns)
+    assert "# school, left out: 1 value in 200 rows" in text
+    assert "# note, left out: 90 different texts" in text
+    assert "# Row, left out: it names each student as well as the id does" in text
+    assert "# town, left out: some of its texts differ in capitals alone" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (["x"] * 60, "fewer than two values"),
+        ([f"text {n}" for n in range(60)], "60 different texts are too many classes"),
+    ],
+)
+def test_a_target_without_classes_is_refused(values: list[str], says: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=says):
+        drafted(cohort.generate(60).assign(GradeClass=values), "GradeClass", tmp_path)
+
+
+def test_a_file_in_which_nothing_can_be_a_feature_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no column of it can be a feature"):
+        drafted(pd.DataFrame({"student": range(60), "grade": ["A", "B"] * 30}), "grade", tmp_path)
+
+
+def test_the_command_writes_a_draft_once_and_names_what_it_cannot_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, draft = tmp_path / "a.csv", tmp_path / "a.yaml"
+    cohort.generate(100).to_csv(file, index=False)
+    asked = ["infer", str(file), "--target", "GradeClass", "--name", "ours", "--output", str(draft)]
+    assert main(asked) == 0
+    assert "guesses" in capsys.readouterr().out
+    assert contract_of(draft.read_text()).name == "ours"
+    assert main(asked) == 2
+    assert "there is a file already" in capsys.readouterr().err
+    assert main(["infer", str(file), "--target", "Grade"]) == 2
+    assert "there is no column 'Grade'. There are: StudentID," in capsys.readouterr().err
