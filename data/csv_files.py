@@ -90,7 +90,7 @@ def read_header(path: Path) -> Header:
     return Header([name.strip() for name in cells[delimiter]], delimiter, number)
 
 
-def no_rows(path: Path) -> BadInput:
+def no_rows(path: Path | str) -> BadInput:
     """Return the error of a file without students."""
     return BadInput("the file has a header and no rows.", file=path, remedy="Give one with students in it.")
 

@@ -6,6 +6,7 @@ from typing import Self
 import sqlalchemy as sa
 
 from data.errors import BadInput
+from data.source_secrets import with_password
 
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 REMEDY = "Write sqlite:///path/to/file.db?table=NAME or postgresql://user@host/database?table=NAME."
@@ -22,7 +23,7 @@ class TableAddress:
     def of(cls, uri: str) -> Self:
         """Read an address; raises BadInput, which never shows a password."""
         try:
-            url = sa.make_url(uri)
+            url = sa.make_url(with_password(uri))
         except (sa.exc.ArgumentError, ValueError) as error:
             raise BadInput("the address of the table cannot be read.", remedy=REMEDY) from error
         table = url.query.get("table")

@@ -1,10 +1,16 @@
-"""Read records from where they are: a CSV or Parquet file, or a generated cohort, as a raw frame."""
+"""Read records from where they are, by address, as a raw frame.
+
+Files (CSV, Parquet), folders and patterns of them, objects of a store, tables and queries of a database,
+collections of MongoDB, generated cohorts.
+"""
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -12,12 +18,17 @@ from data.cohorts import CohortPlan, generate_cohort
 from data.columns import PSEUDONYM
 from data.contract import Contract
 from data.csv_files import no_rows, read_csv, read_texts
+from data.database_tables import is_table
 from data.errors import BadInput
 from data.frames import FIRST_ROW, refuse_missing, refuse_twice
 from data.parquet_files import parquet_names, read_parquet
+from data.source_files import READERS, fetched, is_stored, local_files
+from data.source_mongo import is_collection, open_collection, read_collection
+from data.source_secrets import without_password
+from data.source_tables import RowSource, read_rows
 
 DEFAULT = "cohort://2392"
-READERS = ".csv .tsv .txt .parquet"
+KINDS = "CSV or Parquet file, folder, pattern, s3://…, database's table or query, collection, cohort://ROWS"
 WELL_FORMED = re.compile(r"[0-9a-f]{32}")
 
 
@@ -35,43 +46,84 @@ class Records:
 def read_records(uri: str, contract: Contract, *, labelled: bool = True) -> Records:
     """Read the declared columns of a source, to train on (labelled) or to score.
 
-    `cohort://ROWS?seed=N&scenario=NAME&strength=X` generates a cohort; anything else is the path of
-    a CSV (comma, semicolon or tab; UTF-8) or Parquet file. A Parquet file to train on may have, in place
-    of ids, the `pseudonym` of each student. Raises BadInput.
+    `cohort://ROWS?seed=N&scenario=NAME&strength=X` generates a cohort. `sqlite:///file.db?table=NAME`,
+    `postgresql://…?table=NAME` or `?query=SELECT …`, and `mongodb://…?collection=NAME` are read from
+    their database. Anything else is a path, a folder, a pattern or `s3://…`, of CSV (comma, semicolon or
+    tab; UTF-8) or Parquet files; the rows of several are counted on from one to the next, in the order
+    of their names. A Parquet file to train on may have, in place of ids, the `pseudonym` of each student.
+    Raises BadInput.
     """
-    path = check_source(uri)
-    if path is None:
+    shown = without_password(uri)
+    if _is_cohort(uri):
         generated, plan = generate_cohort(uri, contract)
-        content = pd.util.hash_pandas_object(generated, index=False).to_numpy()
-        return Records(generated, uri, hashlib.sha256(content.tobytes()).hexdigest(), generated=plan)
-    if is_parquet(path):
-        frame, header = _read_parquet(path, contract, labelled=labelled)
+        return Records(generated, uri, _digest_of(generated), generated=plan)
+    if is_table(uri) or is_collection(uri):
+        frame, names = _read_database(uri, contract, labelled=labelled)
+        digest = _digest_of(frame)
     else:
-        frame, header = read_csv(path, contract, labelled=labelled)
+        with _opened(uri) as files:
+            frame, names = _read_files(files, contract, labelled=labelled)
+            digest = _sha256(files)
     if not len(frame):
-        raise no_rows(path)
+        raise no_rows(shown)
     known = {*contract.columns, contract.target.column, *frame.columns}
-    undeclared = tuple(name for name in header if name not in known)
-    return Records(frame, str(path), _sha256(path), undeclared)
+    return Records(frame, shown, digest, tuple(name for name in names if name not in known))
 
 
-def check_source(uri: str) -> Path | None:
-    """Return the file of a source, None for a cohort; raises BadInput where there is no file to read."""
-    parts = urlsplit(uri)
-    if parts.scheme == "cohort":
-        return None
-    if "://" in uri and parts.scheme != "file":
-        raise BadInput(f"{uri}: nothing here reads {parts.scheme}://.", remedy="Give the path of a file.")
-    path = Path(unquote(parts.path) if parts.scheme == "file" else uri)
-    _check_file(path, uri)
-    return path
+def check_source(uri: str) -> None:
+    """Raise BadInput where it can be told, without reading much, that a source cannot be read."""
+    if is_table(uri):
+        RowSource.of(uri).names()
+    elif is_collection(uri):
+        open_collection(uri)
+    elif not _is_cohort(uri) and not is_stored(uri):
+        local_files(uri)
+
+
+def _is_cohort(uri: str) -> bool:
+    return urlsplit(uri).scheme == "cohort"
+
+
+@contextmanager
+def _opened(uri: str) -> Iterator[list[Path]]:
+    """Give the files of an address, on this machine for as long as they are needed."""
+    if is_stored(uri):
+        with fetched(uri) as files:
+            yield files
+    else:
+        yield local_files(uri)
+
+
+def _read_database(uri: str, contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, list[str]]:
+    shown = without_password(uri)
+    if is_collection(uri):
+        frame = read_collection(uri, contract.readable)
+        names = [str(name) for name in frame.columns]
+    else:
+        source = RowSource.of(uri)
+        names = source.names()
+        refuse_twice(names, shown)
+        frame = read_rows(source, contract.readable)
+    refuse_missing(names, contract, labelled=labelled, file=shown)
+    return frame, names
+
+
+def _read_files(files: list[Path], contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, list[str]]:
+    """Read each file, and append them; the names are those that any of them has."""
+    frames, names = [], dict[str, None]()
+    for path in files:
+        read = _read_parquet if is_parquet(path) else read_csv
+        frame, header = read(path, contract, labelled=labelled)
+        frames.append(frame)
+        names |= dict.fromkeys(header)
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True), list(names)
 
 
 def read_whole(uri: str) -> pd.DataFrame:
     """Read every column of a CSV, its cells as text, or of a Parquet file; raises BadInput."""
-    path = check_source(uri)
-    if path is None:
+    if _is_cohort(uri):
         raise BadInput(f"{uri}: a generated cohort has its contract.", remedy="Give a file.")
+    path = local_files(uri)[0]
     frame = read_parquet(path) if is_parquet(path) else read_texts(path)
     if not len(frame):
         raise no_rows(path)
@@ -109,17 +161,14 @@ def _of_pseudonyms(frame: pd.DataFrame, contract: Contract, path: Path) -> pd.Da
     return frame.assign(**unasked).drop(columns=ids, errors="ignore")
 
 
-def _check_file(path: Path, uri: str) -> None:
-    if uri and path.is_dir():
-        raise BadInput("this is a directory.", file=path, remedy="Give the file in it.")
-    if not path.is_file():
-        raise BadInput(
-            "there is no such file.", file=path, remedy="Check the path; it is taken from where you are."
-        )
-    if path.stat().st_size == 0:
-        raise BadInput("the file is empty.", file=path, remedy="Give one with a header and students in it.")
+def _digest_of(frame: pd.DataFrame) -> str:
+    return hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(files: list[Path]) -> str:
+    """Return the digest of one file, or of the digests of several."""
+    digests = []
+    for path in files:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()

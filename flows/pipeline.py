@@ -10,7 +10,8 @@ from rich.console import Console
 
 from data.contract import load_contract
 from data.errors import Stopped
-from data.sources import DEFAULT, check_source
+from data.source_secrets import set_aside
+from data.sources import DEFAULT, KINDS, check_source
 from flows.drift import Drift, OnDrift, drift
 from flows.process import REPORT, Processed, process
 from flows.register import Registered, register
@@ -54,9 +55,7 @@ def grade_pipeline(
 def main(arguments: list[str] | None = None) -> int:
     """Run the pipeline from the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
-    parser.add_argument(
-        "--data", default=DEFAULT, help="CSV or Parquet file, or cohort://ROWS (default: %(default)s)"
-    )
+    parser.add_argument("--data", default=DEFAULT, help=f"{KINDS} (default: %(default)s)")
     parser.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
     parser.add_argument("--grid", default="default", help="default, wide or a YAML file")
     parser.add_argument(
@@ -73,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def check_input(options: argparse.Namespace) -> None:
     """Raise BadInput for what can be told before anything is started."""
+    (options.data,) = set_aside([options.data])
     load_contract(options.contract)
     load_grid(options.grid)
     check_source(options.data)

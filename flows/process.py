@@ -137,7 +137,7 @@ def process_records(source: str, contract: Contract, settings: Settings) -> Proc
     folder = settings.home / "processed" / f"{contract.name}-{digest}"
     fresh = finished_folder(folder, lambda draft: write_processed(draft, records, contract, settings, digest))
     summary = Processed.model_validate_json((folder / SUMMARY).read_bytes())
-    return summary.model_copy(update={"folder": folder, "source": source, "reused": not fresh})
+    return summary.model_copy(update={"folder": folder, "source": records.uri, "reused": not fresh})
 
 
 def check_bad_share(processed: Processed, limit: float) -> None:

@@ -18,6 +18,7 @@ from data.database_tables import is_table
 from data.errors import BadInput
 from data.log_database import open_log
 from data.log_settings import LogSettings
+from data.source_secrets import set_aside
 from flows.registry.champion import Champion, load_version
 from flows.registry.store import open_registry, version_named
 from flows.reports import artifacts
@@ -119,6 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def check_input(options: argparse.Namespace) -> None:
     """Raise BadInput for what can be told before anything is started."""
+    options.data, options.out = set_aside([options.data, options.out])
     open_roster(options.data, load_contract(options.contract))
     check_sink(options.out or default_out(options.data, Settings()))
 
@@ -135,7 +137,8 @@ def show(console: Console, scored: Scored, settings: Settings) -> None:  # noqa:
 def _is_of_io(state: object) -> bool:
     """Whether a failure may pass by itself: a database that is away or locked, a disk."""
     error = getattr(state, "data", None)
-    return isinstance(error, sa.exc.OperationalError | OSError | pa.ArrowIOError)
+    causes = (error, getattr(error, "__cause__", None))  # of a source that says in words what it cannot do
+    return any(isinstance(cause, sa.exc.OperationalError | OSError | pa.ArrowIOError) for cause in causes)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Train: search the grid by cross-validation on the train split, refit the best on all of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data.contract import Contract, load_contract
 from data.manifest import BOOSTER, MODEL
+from flows.gates.leakage import check_leakage
 from flows.process import Processed
 from flows.reports import artifacts
 from flows.reports.leaderboard import chosen_and_baselines
@@ -65,7 +67,7 @@ class Trained(BaseModel):
 def train_model(processed: Processed, contract: Contract, grid: Grid, settings: Settings) -> Trained:
     """Train on the train split into `candidates/`, or return what an equal run left there.
 
-    Raises BadInput where a class has too few rows.
+    Raises BadInput where a class has too few rows, Stopped where a feature gives the class away.
     """
     digest = fingerprint(
         processed=processed.fingerprint,
@@ -83,11 +85,14 @@ def train_model(processed: Processed, contract: Contract, grid: Grid, settings: 
 def _train(
     draft: Path, processed: Processed, contract: Contract, grid: Grid, settings: Settings, digest: str
 ) -> None:
-    data = training_data(processed.split(contract, "train"), contract)
+    rows = processed.split(contract, "train")
+    declared = check_leakage(rows, contract)
+    data = training_data(rows, contract)
     with search_progress() as on_progress:
         fitted = fit(
             data, grid, seed=settings.seed, folds=settings.folds, jobs=settings.jobs, on_progress=on_progress
         )
+    fitted = replace(fitted, notes=fitted.notes + declared)
     write_fitted(draft, fitted, data.y[fitted.tuned_on], contract, digest)
 
 

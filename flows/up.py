@@ -13,7 +13,6 @@ from types import FrameType
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from data.errors import BadInput
 from flows.deploy import deploy, ensure_pool, registered
@@ -105,14 +104,16 @@ class Up:
 
     def show(self) -> None:
         """Print the addresses, and what there is to know."""
-        table = Table.grid(padding=(0, 3))
         model = services.model_served(self.places)
-        table.add_row("Predictor", self.places.predictor_url, model)
-        table.add_row("Prefect", self.api_url.removesuffix("/api"), f"{len(registered())} deployments")
         shown = self.places.mlflow_url if services.own_mlflow(self.settings) else self.settings.tracking_uri
-        table.add_row("MLflow", shown, "runs and versions")
-        table.add_row("Logs", str(self.settings.home / "up"), "")
-        self._console.print(table)
+        lines = {
+            "Predictor": f"{self.places.predictor_url}  {model or 'no model yet: `make pipeline` makes one'}",
+            "Prefect": f"{self.api_url.removesuffix('/api')}  {len(registered())} deployments",
+            "MLflow": f"{shown}  runs and versions",
+            "Logs": str(self.settings.home / "up"),
+        }
+        for name, line in lines.items():
+            self._console.print(f"{name:<11}{escape(line)}", highlight=False, soft_wrap=True)
         self._console.print("Ctrl-C ends it all.", highlight=False)
 
 
@@ -132,23 +133,35 @@ def alone(home: Path) -> Iterator[None]:
         yield
 
 
-def interrupt_once(_number: int, _frame: FrameType | None) -> None:
-    """End everything; a second Ctrl-C must not end the ending."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Take a Ctrl-C, a SIGTERM or the end of the terminal as the wish to end, once.
+
+    A second Ctrl-C must not end the ending.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run everything until interrupted, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.up", description=__doc__)
     parser.parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt_once)
     console, settings, places = open_console(), Settings(), Places()
     up = Up(console, settings, places)
     try:
-        with alone(settings.home):
+        with interruptible(), alone(settings.home):
             services.refuse_taken_ports(settings, places)
             make_registry(settings)
             with up.running():
@@ -156,7 +169,6 @@ def main(arguments: list[str] | None = None) -> int:
                 up.watch()
     except KeyboardInterrupt:
         up.say("Ended")
-        return DONE
     except (BadInput, RuntimeError) as error:
         return explain(console, error, settings)
     return DONE

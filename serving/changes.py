@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data.columns import FLOAT32_MAX, Column, Kind
+from data.contract import Contract
 
 TOGETHER = 3  # columns changed at once, at most
 STEPS = 8  # values tried of a number
@@ -24,6 +25,15 @@ class Change(NamedTuple):
     before: Value
     after: Value
     size: float
+
+
+def helpful(contract: Contract) -> list[Column]:
+    """Return the actionable columns of which the contract says what helps; all of them if of none.
+
+    A model may see less risk beside less support. To advise that would be to take a cause for a cure.
+    """
+    actionable = [column for column in contract.features if column.actionable]
+    return [column for column in actionable if column.effect] or actionable
 
 
 def changes_of(column: Column, value: Value) -> list[Change]:

@@ -23,7 +23,13 @@ def all_schemas(contract: Contract, record: Schema, most: int) -> dict[str, Sche
         "Outcomes": {"type": "array", "maxItems": most, "items": ref("Outcome")},
         "Model": _model(),
         "Health": _object(
-            {"status": {"enum": ["ok", "degraded"]}, "model": TEXT, "model_version": TEXT, "detail": TEXT},
+            {
+                "status": {"enum": ["ok", "degraded"]},
+                "model": TEXT,
+                "model_version": TEXT,
+                "release": TEXT,
+                "detail": TEXT,
+            },
             ["status"],
         ),
         "Problem": _problem(),

@@ -12,7 +12,7 @@ import numpy as np
 from data.bundle import Bundle
 from data.columns import Column
 from data.records import Record
-from serving.changes import Change, changes_of, combined
+from serving.changes import Change, changes_of, combined, helpful
 
 CLEARLY = 0.05  # of probability: less is no help
 LIKELY = 0.5
@@ -44,7 +44,7 @@ def suggest(bundle: Bundle, record: Record, most: int = 3) -> list[Suggestion]:
     these before those that only lower the risk. No suggestion contains another one's columns: they are
     choices.
     """
-    options = {column.name: changes_of(column, record[column.name]) for column in actionable(bundle)}
+    options = {column.name: changes_of(column, record[column.name]) for column in helpful(bundle.contract)}
     tried = list(combined(options))
     if not tried:
         return []

@@ -28,6 +28,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("GRADECAST_") or name in STANDARD:
             monkeypatch.delenv(name)
+    monkeypatch.setenv("GRADECAST_PREDICTOR_URL", "")  # whatever answers on the usual port is not ours
 
 
 @pytest.fixture(scope="session")

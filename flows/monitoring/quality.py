@@ -14,7 +14,7 @@ from flows.reports.groups import ENOUGH_ROWS, members
 from flows.training.heads import row_losses
 from flows.training.metrics import calibration_error
 
-RESAMPLES, ERROR_RESAMPLES = 1_000, 200
+RESAMPLES, ERROR_RESAMPLES, DRAWS_AT_ONCE = 1_000, 200, 2_000_000
 
 
 def estimated(asked: Forecasts, trained_rows: int, verdict: str) -> Iterator[Measurement]:
@@ -40,10 +40,8 @@ def realised(settled: Forecasts, contract: Contract, trained_rows: int) -> Itera
     losses, n = row_losses(shares, y), len(y)
     yield _with_interval("realised_accuracy", share_of(shares.argmax(axis=1) == y))
     yield _with_interval("expected_accuracy", estimate_accuracy(shares, trained_rows))
-    low, high = stats.bootstrap(
-        (losses,), np.mean, n_resamples=RESAMPLES, confidence_level=LEVEL, method="percentile", rng=0
-    ).confidence_interval
-    yield Measurement("realised_log_loss", float(losses.mean()), n, float(low), float(high))
+    low, high = _ends_of_mean(losses)
+    yield Measurement("realised_log_loss", float(losses.mean()), n, low, high)
     yield Measurement("expected_log_loss", expected_log_loss(shares), n)
     yield _calibration(shares, y)
 
@@ -85,6 +83,21 @@ def share_of(hits: np.ndarray) -> Estimate:
     """Return the share of true values (n,), n > 0, with its 90 % Wilson interval."""
     ends = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(LEVEL, method="wilson")
     return Estimate(float(hits.mean()), float(ends.low), float(ends.high), len(hits))
+
+
+def _ends_of_mean(values: np.ndarray) -> tuple[float, float]:
+    """Return the bootstrap interval of a mean."""
+    at_once = max(1, DRAWS_AT_ONCE // len(values))
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=at_once,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=0,
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def _calibration(shares: np.ndarray, y: np.ndarray) -> Measurement:

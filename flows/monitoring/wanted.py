@@ -34,14 +34,6 @@ class Asked:
 NOT_ASKED = Asked("not looked into")
 
 
-@dataclass(frozen=True)
-class Before:
-    """The last retraining that was wanted: the end of its window, and the name of its set."""
-
-    until: datetime
-    name: str
-
-
 def ask_for_retraining(
     engine: sa.Engine, watched: Watched, champion: Champion | None, contract: str, settings: Settings
 ) -> Asked:
@@ -52,9 +44,9 @@ def ask_for_retraining(
     if champion is None:
         return Asked("none: there is no champion yet; run the pipeline on records of your own")
     runs = pipeline_runs(watched.contract.name)
-    before = last_wanted(engine, watched, runs)
+    last = last_wanted(engine, watched, runs)
     sure = watched.judgement.clear or confirmed(engine, watched)
-    reason = why_not(watched, champion, before, runs, settings.cooldown_days, sure=sure)
+    reason = why_not(watched, champion, last, runs, settings.cooldown_days, sure=sure)
     if reason:
         return Asked(f"none: {reason}")
     found = write_retraining_set(
@@ -63,14 +55,14 @@ def ask_for_retraining(
     return Asked(want(engine, watched, found, contract), found.notes, found.path)
 
 
-def last_wanted(engine: sa.Engine, watched: Watched, runs: Iterable[Run]) -> Before | None:
-    """Return the last retraining of this contract that was wanted, and has not crashed or failed."""
+def last_wanted(engine: sa.Engine, watched: Watched, runs: Iterable[Run]) -> datetime | None:
+    """Return when the window ended of the last retraining that was wanted, and has not crashed or failed."""
     newest = {Path(run.data).stem: run for run in reversed(list(runs))}
     broken = {name for name, run in newest.items() if run.broken}
     found = read_measurements(engine, watched.contract.name, names=[WANTED], before=watched.window.until)
     for row in reversed(found):
         if row["about"] not in broken:
-            return Before(row["until"], row["about"])
+            return row["until"]
     return None
 
 
@@ -86,7 +78,7 @@ def confirmed(engine: sa.Engine, watched: Watched) -> bool:
 def why_not(
     watched: Watched,
     champion: Champion,
-    before: Before | None,
+    last: datetime | None,
     runs: Iterable[Run],
     cooldown_days: float,
     *,
@@ -103,19 +95,19 @@ def why_not(
         return "the alarm is not clear enough for a single look; it is wanted if the next window confirms it"
     if any(run.under_way for run in runs):
         return "one is under way"
-    if before is not None and until - before.until < timedelta(days=cooldown_days):
-        return f"the last one was wanted on {before.until:%Y-%m-%d}, less than {cooldown_days:g} days ago"
-    if (new := _new_grades(watched, champion, before)) < LEAST_ROWS:
-        whose = f"since {before.until:%Y-%m-%d}" if before else "of students new to the champion"
+    if last is not None and until - last < timedelta(days=cooldown_days):
+        return f"the last one was wanted on {last:%Y-%m-%d}, less than {cooldown_days:g} days ago"
+    if (new := _new_grades(watched, champion, last)) < LEAST_ROWS:
+        whose = f"since {last:%Y-%m-%d}" if last else "of students new to the champion"
         return f"too few grades to learn from: {new} {whose}, of {LEAST_ROWS} needed"
     return None
 
 
-def _new_grades(watched: Watched, champion: Champion, before: Before | None) -> int:
+def _new_grades(watched: Watched, champion: Champion, last: datetime | None) -> int:
     graded = watched.log.take(watched.log.classes(watched.contract) >= 0)
-    if before is None:
+    if last is None:
         return int((~champion.has_seen(graded.frame[PSEUDONYM])).sum())
-    return sum(at >= before.until for at in graded.about["outcome_at"])
+    return sum(at >= last for at in graded.about["outcome_at"])
 
 
 def want(engine: sa.Engine, watched: Watched, found: RetrainingSet, contract: str) -> str:

@@ -8,6 +8,7 @@ from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.registry.promotion import Verdict
@@ -47,9 +48,9 @@ class Answer(BaseModel):
 def ask_person(name: str, version: str, comparison: str, hours: float) -> Answer:
     """Pause until a person has filled in the form; raises FlowPauseTimeout when none has in time."""
     create_markdown_artifact(comparison, key="approval")
-    where = f"at {flow_run.ui_url}" if flow_run.ui_url else "in the Prefect UI"
+    where = url_for("flow-run", obj_id=flow_run.id) or "in the Prefect UI"
     open_console().print(
-        f"approval: version {version} of {name} waits up to {hours:g} h for a person {where}",
+        f"approval: version {version} of {name} waits up to {hours:g} h for a person: {where}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -16,6 +16,8 @@ from flows.reports.wording import FIGURES
 from flows.training.metrics import FEW
 
 BINS = 10
+OF_ORDER = "test_qwk"
+"""A figure that means something where classes have an order."""
 
 
 def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Card:
@@ -78,7 +80,7 @@ def _figures(evidence: Evidence) -> list[Figure]:
     for name, title in FIGURES.items():
         value = _known(evidence.metrics.get(name))
         low, high = evidence.intervals.get(name, (None, None))
-        if value is not None:
+        if value is not None and (name != OF_ORDER or evidence.contract.target.ordered):
             best = limit.get(name.removeprefix("test_"))
             found.append(
                 Figure(name=name, title=title, value=value, low=_known(low), high=_known(high), limit=best)

@@ -1,22 +1,24 @@
-"""Rosters as chunks of rows, with all their columns as they are: from a CSV, a Parquet file or a table."""
+"""Rosters as chunks of rows, with all their columns as they are: from files, tables, queries, collections."""
 
 import codecs
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-import sqlalchemy as sa
 
 from data.contract import Contract
 from data.csv_files import Header, broken, read_header
-from data.database_tables import TableAddress, is_table
+from data.database_tables import is_table
 from data.errors import BadInput
 from data.frames import refuse_missing, refuse_twice
-from data.sources import check_source
+from data.source_files import fetched, is_stored, local_files
+from data.source_mongo import is_collection
+from flows.scoring.row_rosters import open_rows
 
 ROWS = 50_000  # of a chunk
 PARQUET = ".parquet"
@@ -37,18 +39,47 @@ class Roster:
 
 def open_roster(uri: str, contract: Contract) -> Roster:
     """Open a roster; raises BadInput where it cannot be read or lacks a feature's column."""
-    if is_table(uri):
-        roster = _table(TableAddress.of(uri))
+    if is_table(uri) or is_collection(uri):
+        name, columns, rows, chunks = open_rows(uri)
+        roster = Roster(name, columns, rows, chunks)
+    elif urlsplit(uri).scheme == "cohort":
+        remedy = "Give a CSV or Parquet file, or a database's table."
+        raise BadInput(f"{uri}: a generated cohort is no roster.", remedy=remedy)
+    elif is_stored(uri):
+        with fetched(uri) as files:
+            about = _files(uri, files)
+        roster = replace(about, chunks=functools.partial(_stored_chunks, uri))
     else:
-        path = check_source(uri)
-        if path is None:
-            remedy = "Give a CSV or Parquet file, or a database's table."
-            raise BadInput(f"{uri}: a generated cohort is no roster.", remedy=remedy)
-        roster = _file(path)
+        roster = _files(uri, local_files(uri))
     names = [name for name in roster.columns if name]
     refuse_twice(names, roster.name)
     refuse_missing(names, contract, labelled=False, file=roster.name)
     return roster
+
+
+def _stored_chunks(uri: str) -> Iterator[pa.Table]:
+    """Fetch the objects again for as long as they are read."""
+    with fetched(uri) as files:
+        yield from _files(uri, files).chunks()
+
+
+def _files(uri: str, files: list[Path]) -> Roster:
+    """Open one file, or several with the same columns one after the other."""
+    rosters = [_file(path) for path in files]
+    first = rosters[0]
+    if len(rosters) == 1 and not is_stored(uri):
+        return first
+    for roster in rosters:
+        if roster.columns != first.columns:
+            remedy = f"Give every file the columns of {first.name}, in their order."
+            raise BadInput("its columns are not those of the first file.", file=roster.name, remedy=remedy)
+    chunks = functools.partial(_one_by_one, rosters)
+    return replace(first, name=uri, rows=sum(roster.rows for roster in rosters), chunks=chunks)
+
+
+def _one_by_one(rosters: list[Roster]) -> Iterator[pa.Table]:
+    for roster in rosters:
+        yield from roster.chunks()
 
 
 def _file(path: Path) -> Roster:
@@ -102,26 +133,6 @@ def _parquet(path: Path) -> Roster:
 def _parquet_chunks(path: Path) -> Iterator[pa.Table]:
     with pyarrow.parquet.ParquetFile(path) as file:
         yield from _even(file.iter_batches(ROWS))
-
-
-def _table(address: TableAddress) -> Roster:
-    engine = address.open()
-    table = address.reflect(engine)
-    with engine.connect() as connection:
-        rows = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-    names = tuple(column.name for column in table.columns)
-    return Roster(str(address), names, rows, lambda: _table_chunks(engine, table))
-
-
-def _table_chunks(engine: sa.Engine, table: sa.Table) -> Iterator[pa.Table]:
-    """Yield rows in the order of the primary key, so that a run that goes on meets the same chunks."""
-    query = sa.select(table).order_by(*table.primary_key.columns)
-    names = [column.name for column in table.columns]
-    with engine.connect() as connection:
-        found = connection.execution_options(yield_per=ROWS).execute(query)
-        for rows in found.partitions():
-            columns = zip(*rows, strict=True)
-            yield pa.table({name: pa.array(cells) for name, cells in zip(names, columns, strict=True)})
 
 
 def _even(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

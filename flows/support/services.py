@@ -104,14 +104,14 @@ def answers(url: str) -> bool:
         return False
 
 
-def model_served(places: Places) -> str:
-    """Say which model the predictor answers with, or what to do where there is none."""
+def model_served(places: Places) -> str | None:
+    """Say which model the predictor answers with; None where it has none yet."""
     try:
         with _LOCAL.open(f"{places.predictor_url}/health/ready", timeout=PATIENCE) as answer:
             ready = json.loads(answer.read())
             return f"{ready['model']}, version {ready['model_version']}"
     except (OSError, ValueError):
-        return "no model yet: run the deployment grade-pipeline/default, or `make pipeline`"
+        return None
 
 
 def has_beaten(worker_name: str, since: datetime) -> bool:

@@ -21,10 +21,15 @@ def wanted_key() -> str | None:
     return settings.api_key.get_secret_value() if settings.api_key else None
 
 
+def may_see() -> bool:
+    """Tell whether no key is wanted, or whoever asks has brought it, now or when logging in."""
+    key = wanted_key()
+    return key is None or is_inside(key) or brings_key(request.environ.get("HTTP_AUTHORIZATION", ""), key)
+
+
 def let_through() -> Response | None:
     """Send who has not been let in to the door; raises Problem 401 where something was being sent."""
-    key = wanted_key()
-    if key is None or is_inside(key) or brings_key(request.environ.get("HTTP_AUTHORIZATION", ""), key):
+    if may_see():
         return None
     if request.method in ("GET", "HEAD"):
         return redirect(f"/login?{urlencode({'next': request.path})}", HTTPStatus.SEE_OTHER)

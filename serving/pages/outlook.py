@@ -25,6 +25,8 @@ class Outlook(NamedTuple):
     risk: str
     gist: str
     unit: str
+    lowers: str
+    raises: str
     first: list[dict[str, Any]]
     rest: list[dict[str, Any]]
     unsure: bool
@@ -42,6 +44,8 @@ def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> Outlook:
         risk=words.listed(contract.target.at_risk, "or"),
         gist=gist(reasons, contract, unit),
         unit=unit,
+        lowers="lowers" if contract.target.ordered else "against",
+        raises="raises" if contract.target.ordered else "for",
         first=reasons[:SHOWN],
         rest=reasons[SHOWN:],
         unsure=everything or len(plausible) >= UNSURE,
@@ -70,11 +74,15 @@ def _number(size: int) -> str:
 
 def gist(reasons: list[dict[str, Any]], contract: Contract, unit: str) -> str:
     """Say what lowers and what raises a forecast most, in a sentence or two."""
+    ordered = contract.target.ordered
     down = min(reasons, key=lambda reason: reason["effect"])
     up = max(reasons, key=lambda reason: reason["effect"])
     said = [
-        f"{_named(reason, contract)} {verb} by {abs(reason['effect']):.2f} {unit}."
-        for reason, verb in ((down, "lowers it most,"), (up, "raises it most,"))
+        f"{_named(reason, contract)} {verb} most, by {abs(reason['effect']):.2f} {unit}."
+        for reason, verb in (
+            (down, "lowers it" if ordered else f"speaks against {contract.target.labels[0]}"),
+            (up, "raises it" if ordered else f"speaks for {contract.target.labels[0]}"),
+        )
         if abs(reason["effect"]) >= TELLING and (reason["effect"] < 0) == (reason is down)
     ]
     return " ".join(said) or "Nothing stands out: on these columns the student is close to the average."

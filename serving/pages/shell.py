@@ -17,16 +17,17 @@ from flask import (
     send_from_directory,
 )
 from jinja2 import StrictUndefined
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from data.contract import Contract
 from data.manifest import BundleError
 from serving import charts
 from serving.pages import words
-from serving.pages.guard import csrf, let_through, protect, wanted_key
+from serving.pages.compression import compressed
+from serving.pages.guard import csrf, let_through, may_see, protect, wanted_key
 from serving.pages.sessions import keep_sessions
 from serving.predictor import Predictor
-from serving.problems import Problem
+from serving.problems import Problem, problem_response
 from serving.settings import Settings
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -57,9 +58,11 @@ def open_blueprint(name: str) -> Blueprint:
 
 def _dressed(blueprint: Blueprint) -> Blueprint:
     blueprint.before_request(protect)
+    blueprint.after_request(compressed)
     blueprint.after_request(_with_headers)
     blueprint.register_error_handler(Problem, _tell_problem)
     blueprint.register_error_handler(HTTPException, _tell_error)
+    blueprint.register_error_handler(BundleError, _tell_unreadable)
     return blueprint
 
 
@@ -73,6 +76,7 @@ def install_pages(app: Flask, blueprints: tuple[Blueprint, ...]) -> None:
     app.jinja_env.globals |= {"asset": asset, "charts": charts, "words": words}
     app.jinja_env.filters |= words.FILTERS
     app.add_url_rule("/static/<name>", "static", show_static)
+    app.register_error_handler(NotFound, _tell_nowhere)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     names = {blueprint.name for blueprint in blueprints}
@@ -98,8 +102,8 @@ def _digest(name: str) -> str:
 def show_static(name: str) -> Response:
     """Show a static file, to be kept by the browser for as long as its address is the same."""
     response = send_from_directory(STATIC, name, max_age=YEAR if "v" in request.args else 0)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+    response.direct_passthrough = response.status_code != HTTPStatus.OK  # a part stays as it is
+    return compressed(response)
 
 
 def _about_model() -> dict[str, Any]:
@@ -110,7 +114,7 @@ def _about_model() -> dict[str, Any]:
         predictor: Predictor = current_app.extensions["predictor"].get()
     except BundleError:
         return {**about, "model": None}
-    return {**about, "model": Model(predictor)}
+    return {**about, "model": Model(predictor) if may_see() else None}
 
 
 class Model:
@@ -141,6 +145,19 @@ def _tell_error(error: HTTPException) -> Response:
     return _tell_problem(Problem(status, REMEDIES.get(status, error.description or status.description)))
 
 
+def _tell_nowhere(error: NotFound) -> Response:
+    """Tell people in a page, programs in a problem."""
+    if request.accept_mimetypes.best != "text/html":
+        return problem_response(Problem(HTTPStatus.NOT_FOUND, error.description or ""))
+    return _with_headers(_tell_error(error))
+
+
+def _tell_unreadable(error: BundleError) -> Response:
+    return _tell_problem(
+        Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"A part of the model cannot be used: {error}.")
+    )
+
+
 TITLES = {
     HTTPStatus.BAD_REQUEST: "That form could not be read",
     HTTPStatus.UNAUTHORIZED: "Please log in again",
@@ -151,6 +168,7 @@ TITLES = {
     HTTPStatus.SERVICE_UNAVAILABLE: "No forecast can be given now",
 }
 REMEDIES = {
+    HTTPStatus.NOT_FOUND: "The address may have been mistyped, or belong to an older version.",
     HTTPStatus.BAD_REQUEST: "The page had probably been open since before you logged in, or cookies are "
     "switched off. Go back, reload the page and send it again. Nothing was kept.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Send fewer rows at a time.",

@@ -116,7 +116,7 @@ def effect_unit(contract: Contract, training: str) -> str:
     """Name the unit of a reason's effect; `training` is what the booster was trained on."""
     target = contract.target
     if not target.ordered:
-        return f"points towards {target.labels[0]}"
+        return "points on the model's own scale"
     return target.unit if training == "score" else "points on the model's own scale"
 
 

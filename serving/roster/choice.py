@@ -1,6 +1,6 @@
 """Whom a page shows, in which order, and who is on the list of those to see."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +21,8 @@ class Order(StrEnum):
     GAIN = "gain"
     UNSURE = "unsure"
     FILE = "file"
+    NAME = "name"
+    LABEL = "label"
 
 
 class Only(StrEnum):
@@ -41,6 +43,12 @@ class Choice(NamedTuple):
     find: str = ""
     seats: int = 0
     page: int = 1
+    reverse: bool = False
+
+    @property
+    def said(self) -> str:
+        """The order as a form says it."""
+        return f"{'-' if self.reverse else ''}{self.order}"
 
 
 class Shown(NamedTuple):
@@ -52,8 +60,10 @@ class Shown(NamedTuple):
 
 def read_choice(form: Mapping[str, str], labels: tuple[str, ...]) -> Choice:
     """Return what a form chose; what cannot be read counts as not chosen."""
+    said = form.get("sort") or form.get("order", "")
     return Choice(
-        order=_one_of(Order, form.get("order", ""), Order.RISK),
+        order=_one_of(Order, said.removeprefix("-"), Order.RISK),
+        reverse=said.startswith("-"),
         only=_one_of(Only, form.get("only", ""), Only.ALL),
         label=form.get("label", "") if form.get("label", "") in labels else "",
         find=form.get("find", "").strip()[:MOST_TYPED],
@@ -62,13 +72,16 @@ def read_choice(form: Mapping[str, str], labels: tuple[str, ...]) -> Choice:
     )
 
 
-def choose(choice: Choice, forecasts: Forecasts, labels: tuple[str, ...], named: list[str]) -> Shown:
-    """Put a choice into effect; `named` is what a search looks at (n)."""
+def choose(
+    choice: Choice, forecasts: Forecasts, labels: tuple[str, ...], names: list[str], also: list[str]
+) -> Shown:
+    """Put a choice into effect; `names` and what `also` tells who is meant are what a search looks at."""
     keep = _kept(choice, forecasts, labels)
     if choice.find:
         wanted = choice.find.casefold()
-        keep &= np.array([wanted in name.casefold() for name in named], dtype=bool)
-    order = _ordered(choice.order, forecasts)
+        said = zip(names, also, strict=True)
+        keep &= np.array([wanted in f"{name} {more}".casefold() for name, more in said], dtype=bool)
+    order = _ordered(choice, forecasts, names)
     places = order[keep[order]]
     listed = np.zeros(len(keep), dtype=bool)
     listed[places[: choice.seats]] = True
@@ -101,12 +114,29 @@ def _kept(choice: Choice, forecasts: Forecasts, labels: tuple[str, ...]) -> np.n
     return keep
 
 
-def _ordered(order: Order, forecasts: Forecasts) -> np.ndarray:
+def ranks_of(names: list[str]) -> np.ndarray:
+    """Return each name's place in the order of names, numbers first and by their value."""
+    numbers = [int(name) if name.isdecimal() and name.isascii() else None for name in names]
+    keys = [
+        (number is None, number or 0, name.casefold()) for number, name in zip(numbers, names, strict=True)
+    ]
+    ranks = np.empty(len(names), dtype=int)
+    ranks[sorted(range(len(names)), key=keys.__getitem__)] = np.arange(len(names))
+    return ranks
+
+
+def _ordered(choice: Choice, forecasts: Forecasts, names: list[str]) -> np.ndarray:
     """Return all places in order; of equals the one at more risk comes first, then the file's order."""
-    if order is Order.FILE:
-        return np.arange(len(forecasts.risks))
-    keys = {Order.RISK: forecasts.risks, Order.GAIN: forecasts.gains.gain, Order.UNSURE: -forecasts.sure}
-    return np.lexsort((-forecasts.risks, -keys[order]))
+    keys: dict[Order, Callable[[], np.ndarray]] = {
+        Order.RISK: lambda: forecasts.risks,
+        Order.GAIN: lambda: forecasts.gains.gain,
+        Order.UNSURE: lambda: -forecasts.sure,
+        Order.FILE: lambda: -np.arange(len(names)),
+        Order.NAME: lambda: -ranks_of(names),
+        Order.LABEL: lambda: forecasts.tops,
+    }
+    key = keys[choice.order]()
+    return np.lexsort((-forecasts.risks, key if choice.reverse else -key))
 
 
 def _one_of(kinds: type[Kind], text: str, otherwise: Kind) -> Kind:

@@ -63,8 +63,7 @@ def received() -> Received:
     forecasts = forecast(predictor, roster.records)
     choice = read_choice(request.form, contract.target.labels)
     names, also = names_of(roster, contract), also_of(roster, contract)
-    named = [f"{name} {more}" for name, more in zip(names, also, strict=True)] if choice.find else []
-    shown = choose(choice, forecasts, contract.target.labels, named)
+    shown = choose(choice, forecasts, contract.target.labels, names, also)
     return Received(predictor, roster, forecasts, choice, shown, read_noted(request.form.get("noted", "")))
 
 

@@ -21,12 +21,11 @@ from serving.roster.received import (
     template_of,
     was_uploaded,
 )
-from serving.roster.sending import compressed, json_of, table_of
+from serving.roster.sending import json_of, table_of
 from serving.roster.view import counts_shown, details_of, lines_of
 from serving.settings import Settings
 
 roster = page_blueprint("roster")
-roster.after_request(compressed)
 
 
 @roster.get("/roster")
@@ -57,7 +56,7 @@ def send_table() -> Response:
         given = received()
         everyone = range(len(given.roster.records))
         lines = lines_of(everyone, given.roster, given.forecasts, given.shown, given.contract)
-        return json_of(table_of(lines))
+        return json_of(table_of(lines, given.forecasts.tops))
 
 
 @roster.post("/roster/row")

@@ -1,32 +1,14 @@
-"""How the roster's pages go out: compressed, and for the page's script as columns of JSON."""
+"""The roster as columns of JSON, for the page's script."""
 
-import gzip
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
-from flask import Response, request
+from flask import Response
 
+from serving.roster.choice import ranks_of
 from serving.roster.view import Line
-
-WORTH_IT = 1_400  # bytes: less fits into one packet anyway
-EFFORT = 6
-
-
-def compressed(response: Response) -> Response:
-    """Compress an answer for browsers that take it so.
-
-    A secret beside a stranger's text could be guessed from the length; here both come from the one who
-    asks, for a page is only made for a form with a token.
-    """
-    if "gzip" not in request.headers.get("Accept-Encoding", "") or response.direct_passthrough:
-        return response
-    body = response.get_data()
-    if len(body) > WORTH_IT and not response.headers.get("Content-Encoding"):
-        response.set_data(gzip.compress(body, EFFORT, mtime=0))
-        response.headers["Content-Encoding"] = "gzip"
-    response.headers.add("Vary", "Accept-Encoding")
-    return response
 
 
 def json_of(value: Any) -> Response:
@@ -34,13 +16,15 @@ def json_of(value: Any) -> Response:
     return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), mimetype="application/json")
 
 
-def table_of(lines: Sequence[Line]) -> dict[str, list[Any]]:
+def table_of(lines: Sequence[Line], tops: np.ndarray) -> dict[str, Any]:
     """Return all students of a roster as columns, in the file's order, each text as the page has it."""
     return {
         "number": [line.number for line in lines],
         "name": [line.name for line in lines],
         "also": [line.also for line in lines],
+        "rank": ranks_of([line.name for line in lines]),
         "label": [line.label for line in lines],
+        "top": tops,
         "grades": [line.grades for line in lines],
         "several": [line.several for line in lines],
         "risk": [line.risk for line in lines],

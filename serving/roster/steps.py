@@ -13,7 +13,7 @@ from data.bundle import Bundle
 from data.columns import FLOAT32_MAX, Column, Kind
 from data.contract import Contract
 from data.features import feature_space
-from serving.changes import STEP
+from serving.changes import STEP, helpful
 from serving.suggestions import risks_of
 
 WORTH_IT = 0.005  # of probability: what would round to nothing is no gain
@@ -66,7 +66,7 @@ def steps_of(contract: Contract) -> Iterator[Step]:
     space = feature_space(contract)
     groups = dict(zip(space.columns, space.groups, strict=True))
     signs = {"raises": (1,), "lowers": (-1,), None: (1, -1)}
-    for column in filter(lambda feature: feature.actionable, contract.features):
+    for column in helpful(contract):
         if column.kind is Kind.NOMINAL:
             yield from (Step(column, groups[column.name], 0, code) for code in range(len(column.codes)))
         else:

@@ -80,14 +80,22 @@ async function wireTable(form) {
 }
 
 function onChoice(event) {
-  if (event.target.closest(".judge") || event.target.name === "name") return;
+  if (event.target.closest(".opinion") || event.target.name === "name") return;
   arrange(1);
+}
+
+// Say an order in the form: by its button if it has one, else in the hidden field behind those.
+function sort(said) {
+  const [hidden] = state.form.querySelectorAll("input[type=hidden][name=order]");
+  hidden.value = said;
+  for (const button of state.form.querySelectorAll("input[type=radio][name=order]")) button.checked = button.value === said;
 }
 
 function onSubmit(event) {
   const button = event.submitter;
   if (button?.getAttribute("formaction") === "/roster/download" || !table) return;
   event.preventDefault();
+  if (button?.name === "sort") sort(button.value);
   if (button?.name === "note") note(button);
   else arrange(button?.name === "page" ? Number(button.value) : 1);
 }
@@ -105,9 +113,20 @@ function arrange(page) {
   form.querySelector("#shown").textContent = pages > 1 ? `${said}, ${size} at a time` : said;
   form.querySelector(".nobody").hidden = places.length > 0;
   form.querySelector("table.roster").classList.toggle("has-list", seats > 0);
+  for (const head of form.querySelectorAll("th[data-natural]")) mark(head, chosen.get("order"));
   for (const hint of form.querySelectorAll("[data-order]")) hint.hidden = hint.dataset.order !== chosen.get("order");
   turn(form.querySelector(".pager"), page, pages);
   count(chosen);
+}
+
+// Say of a column whether the table is ordered by it, and what its button does next.
+function mark(head, said) {
+  const button = head.querySelector("button");
+  const value = button.value.replace("-", "");
+  const now = said.replace("-", "") === value;
+  button.value = said === value ? `-${value}` : value;
+  if (now) head.setAttribute("aria-sort", said === value ? head.dataset.natural : head.dataset.turned);
+  else head.removeAttribute("aria-sort");
 }
 
 function kept(chosen) {
@@ -121,9 +140,17 @@ function kept(chosen) {
     && (!find || table.said[place].includes(find)));
 }
 
-function ordered(order, places) {
-  const key = { risk: table.risk, gain: table.gain, unsure: table.sure.map((sure) => -sure) }[order];
-  return key ? places.sort((a, b) => key[b] - key[a] || table.risk[b] - table.risk[a] || a - b) : places;
+function ordered(said, places) {
+  const turned = said.startsWith("-") ? -1 : 1;
+  const key = {
+    risk: (place) => table.risk[place],
+    gain: (place) => table.gain[place],
+    unsure: (place) => -table.sure[place],
+    file: (place) => -place,
+    name: (place) => -table.rank[place],
+    label: (place) => table.top[place],
+  }[said.replace("-", "")];
+  return places.sort((a, b) => turned * (key(b) - key(a)) || table.risk[b] - table.risk[a] || a - b);
 }
 
 function draw(places, seats, start, size) {
@@ -142,6 +169,7 @@ function row(place, listed) {
   body.classList.toggle("listed", listed);
   body.querySelector("[data-is=listed]").hidden = !listed;
   for (const name of ["name", "also", "label"]) set(name, table[name][place]);
+  set("of", table.name[place]);
   set("grades", table.several[place] ? table.grades[place] : "");
   body.querySelector("[data-is=mark]").hidden = !risky;
   body.querySelector("svg.bar rect:last-of-type").setAttribute("width", `${100 * table.risk[place]}%`);

@@ -49,7 +49,7 @@ def test_everything_wrong_with_a_file_is_said_at_once(file: Path) -> None:
     frame.loc[0, "Absences"], frame.loc[1, "Absences"] = 99, "many"
     frame.loc[[2, 5], "StudyTimeWeekly"] = "3,5"
     frame.loc[3, "ParentalSupport"] = "huge"
-    frame.loc[4, "StudentID"] = frame.loc[3, "StudentID"]
+    frame.loc[4, "StudentID"] = 1004
     report = check(write(frame, file), "grade_class")
     assert report.problems == [
         "column Music: it is not in the file",

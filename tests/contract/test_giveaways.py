@@ -49,7 +49,7 @@ def test_a_column_without_any_relation_tells_nothing(grades) -> None:
     power = power_alone("noise", column(np.random.default_rng(3).normal(size=len(y))), y, LABELS)
     assert not power.gives_away
     assert power.explained < 0.02
-    assert "takes 0% of the doubt" in power.evidence
+    assert "takes 0% of the doubt," in power.evidence
 
 
 def test_that_a_cell_is_missing_can_give_the_class_away(grades) -> None:

@@ -93,8 +93,7 @@ def test_another_kind_of_file_is_refused_with_the_kinds_that_can_be_read(
         ),
         ("", "there is no such file"),
         ("file:///nowhere/at%20all.csv", "/nowhere/at all.csv: there is no such file."),
-        ("https://example.org/roster.csv", "nothing here reads https://. Give the path of a file."),
-        ("s3://school/roster.csv", "nothing here reads s3://. Give the path of a file."),
+        ("https://example.org/roster.csv", "nothing here reads https://. Give a path, a database's table,"),
     ],
 )
 def test_what_is_not_there_is_refused(uri: str, says: str, tiny: Contract) -> None:
@@ -103,8 +102,11 @@ def test_what_is_not_there_is_refused(uri: str, says: str, tiny: Contract) -> No
     assert says in str(refusal.value)
 
 
-def test_a_directory_is_refused(tiny: Contract, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"this is a directory\. Give the file in it\."):
+def test_a_folder_without_files_that_can_be_read_is_refused(tiny: Contract, tmp_path: Path) -> None:
+    (tmp_path / "notes.docx").write_text("no records")
+    with pytest.raises(
+        BadInput, match=r"no file in this folder can be read\. It takes files ending in: \.csv"
+    ):
         read_records(str(tmp_path), tiny)
 
 

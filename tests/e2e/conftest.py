@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.deploy import main as deploy
 from tests.e2e.pipelines import Ended, Running, pipeline
 
 COHORT = "cohort://400?seed=3"
@@ -51,3 +52,12 @@ def run(start: Start) -> Run:
             return running.end()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def deployed(prefect_api: str) -> str:
+    """The session's Prefect server with the deployments registered; its address."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PREFECT_API_URL", prefect_api)
+        assert deploy([]) == 0
+    return prefect_api

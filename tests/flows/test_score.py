@@ -188,7 +188,7 @@ def test_a_table_comes_back_as_a_new_table(
     [
         ("cohort://100", "a generated cohort is no roster"),
         ("nowhere.csv", "there is no such file"),
-        ("sqlite:////nowhere/at/all.db?table=x", "does not answer"),
+        ("sqlite:////nowhere/at/all.db?table=x", "there is no such database"),
         ("sqlite:///file.db", "names no table"),
         ("postgresql://teacher:secret@127.0.0.1:1/school?table=x", "does not answer"),
     ],

@@ -71,7 +71,7 @@ class Clients:
         with closing(self._server.connect()) as connection:
             while not self._stop.is_set():
                 self.statuses[ask(connection, *self._kinds[place % 100])] += 1
-                place, due = place + 1, max(due + self.pause, time.monotonic() - 1)
+                place, due = place + 1, max(due + self.pause, time.monotonic() - 0.1)
                 self._stop.wait(max(0.0, due - time.monotonic()))
 
 

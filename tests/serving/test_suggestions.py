@@ -10,8 +10,9 @@ from data.bundle import Bundle
 from data.cohort import generate
 from data.columns import Column
 from data.contract import Contract
-from serving.changes import changes_of, combined
+from serving.changes import changes_of, combined, helpful
 from serving.suggestions import Aim, Suggestion, actionable, risks_of, suggest
+from tests.contract.tiny import YAML, contract_of
 
 Student = dict[str, Any]
 STUDENTS = 150
@@ -60,7 +61,8 @@ def test_every_suggestion_goes_in_the_direction_that_helps(
         for name, after in found.changes.items():
             assert after != student[name]
             effect = grade_class.columns[name].effect
-            assert effect is None or (after > student[name]) == (effect == "raises")
+            assert effect is not None
+            assert (after > student[name]) == (effect == "raises")
 
 
 def test_every_suggestion_does_what_it_says_when_predicted_again(
@@ -75,6 +77,18 @@ def test_every_suggestion_does_what_it_says_when_predicted_again(
             assert then["at_risk"] < 0.5 <= now["at_risk"]
         if found.aim is Aim.BETTER_CLASS:
             assert then["grade_class_index"] < now["grade_class_index"]
+
+
+def test_what_helps_is_not_guessed_where_the_contract_knows_it_of_other_columns(pass_fail: Contract) -> None:
+    known = helpful(pass_fail)
+    assert known
+    assert all(column.effect for column in known)
+    assert len(known) < sum(column.actionable for column in pass_fail.features)
+
+
+def test_where_the_contract_knows_no_direction_every_actionable_column_is_tried() -> None:
+    text = YAML.replace("Club, kind: boolean", "Club, kind: boolean, actionable: true")
+    assert [column.name for column in helpful(contract_of(text))] == ["Club"]
 
 
 def test_there_are_at_most_three_and_none_holds_another(bundle: Bundle, students: list[Student]) -> None:

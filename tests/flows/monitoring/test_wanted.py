@@ -1,6 +1,7 @@
 """When a retraining is wanted, and when it is not."""
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 from data.measurements import Measurement, write_measurements
 from flows.monitoring.runs import Run, is_of_set
-from flows.monitoring.wanted import WANTED, Before, confirmed, last_wanted, why_not
+from flows.monitoring.wanted import WANTED, confirmed, last_wanted, why_not
 from flows.monitoring.watch import Watched, earlier_relation
 from flows.monitoring.window import Window
 from tests.flows.monitoring.school import School, month, students
@@ -26,9 +27,9 @@ def watched(school: School) -> Watched:
 
 
 def reason(
-    watched: Watched, school: School, before: Before | None = None, *runs: Run, sure: bool = True
+    watched: Watched, school: School, last: datetime | None = None, *runs: Run, sure: bool = True
 ) -> str | None:
-    return why_not(watched, school.champion, before, runs, 7, sure=sure)
+    return why_not(watched, school.champion, last, runs, 7, sure=sure)
 
 
 def note(engine: sa.Engine, watched: Watched, number: int, name: str, about: str, verdict: str) -> None:
@@ -66,13 +67,13 @@ def test_none_is_wanted_while_one_is_under_way(watched: Watched, school: School)
 
 def test_the_cool_down_counts_from_the_end_of_the_last_ones_window(watched: Watched, school: School) -> None:
     almost = watched.window.until - 0.2 * (month(1) - month(0))
-    assert "less than 7 days ago" in (reason(watched, school, Before(almost, "x")) or "")
-    assert reason(watched, school, Before(month(0), "x")) is None
+    assert "less than 7 days ago" in (reason(watched, school, almost) or "")
+    assert reason(watched, school, month(0)) is None
 
 
 def test_none_is_wanted_without_grades_newer_than_the_last_one(watched: Watched, school: School) -> None:
     later = replace(watched, window=Window(month(2), month(3)))
-    told = reason(later, school, Before(month(1), "x"))
+    told = reason(later, school, month(1))
     assert told == "too few grades to learn from: 0 since 2026-12-01, of 30 needed"
 
 
@@ -80,7 +81,7 @@ def test_the_last_one_is_the_newest_that_was_wanted(watched: Watched, school: Sc
     assert last_wanted(school.engine, watched, []) is None
     for number in (-3, -2):
         note(school.engine, watched, number, WANTED, f"grade_class-{number}", "wanted")
-    assert last_wanted(school.engine, watched, []) == Before(month(-1), "grade_class--2")
+    assert last_wanted(school.engine, watched, []) == month(-1)
 
 
 def test_one_that_crashed_or_failed_counts_as_never_wanted_until_it_was_run_again(
@@ -91,7 +92,7 @@ def test_one_that_crashed_or_failed_counts_as_never_wanted_until_it_was_run_agai
         Run(str(SETS / "grade_class-a.parquet"), under_way=False, broken=b) for b in (True, False)
     )
     assert last_wanted(school.engine, watched, [failed]) is None
-    assert last_wanted(school.engine, watched, [done, failed]) == Before(month(-1), "grade_class-a")
+    assert last_wanted(school.engine, watched, [done, failed]) == month(-1)
     assert last_wanted(school.engine, watched, [failed, done]) is None
 
 

@@ -40,15 +40,19 @@ class Desk:
 
     def register(self, submission: Submission, **changed: object) -> Registered:
         """Register and judge, as the pipeline does."""
+        return register_submission(self.own(submission, **changed))
+
+    def own(self, submission: Submission, **changed: object) -> Submission:
+        """Return a submission as it is submitted here."""
         settings = self.settings.model_copy(update=changed)
-        return register_submission(self._with_bundle(replace(submission, settings=settings)))
+        return self._with_bundle(replace(submission, settings=settings))
 
     def add(self, submission: Submission) -> str:
         """Register without judging, as a run does that is killed in between; return the version."""
         client = self.client
         known = self.logged.get(submission.trained.fingerprint)
         if known is None:
-            own = self._with_bundle(replace(submission, settings=self.settings))
+            own = self.own(submission)
             version = log_and_register(client, self.experiment(own), own)
             self.logged[submission.trained.fingerprint] = version
             return str(version.version)

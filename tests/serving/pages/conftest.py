@@ -4,9 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import make_server
@@ -54,7 +55,7 @@ def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
     """Open a path in a new window; at the end nothing may have gone wrong in it, nor left this machine."""
     contexts, wrong = [], []
 
-    def open_page(path: str, *, size: tuple[int, int] = (1280, 900), at: str = "", **options: object) -> Page:
+    def open_page(path: str, *, size: tuple[int, int] = (1280, 900), at: str = "", **options: Any) -> Page:
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
         contexts.append(context)
         page = context.new_page()

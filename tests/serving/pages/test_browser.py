@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 from serving.settings import Settings
 from tests.serving.pages.conftest import at_an_address
@@ -73,8 +74,7 @@ def test_the_whole_journey_can_be_made_with_the_keyboard(visit: Visit) -> None:
     expect(page.get_by_role("heading", name="What might help")).to_be_visible()
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, PHONE])
+@pytest.mark.parametrize(("size", "colours"), [(DESK, "light"), (PHONE, "dark")])
 @pytest.mark.parametrize("path", ["/", "/model/card"])
 def test_axe_finds_nothing_and_nothing_sticks_out(
     visit: Visit, violations: Violations, path: str, size: tuple[int, int], colours: str
@@ -115,11 +115,14 @@ def test_the_door_is_passed_once_and_axe_finds_nothing_at_it(
         page.context.close()
 
 
+def add_size(sizes: list[int], answer: Response) -> None:
+    sizes.append(len(answer.body()))
+
+
 def test_a_page_with_all_it_needs_is_small(visit: Visit) -> None:
     for path in ("/", "/model/card"):
-        page = visit("/static/mark.svg")
-        sizes: list[int] = []
-        page.on("response", lambda answer, sizes=sizes: sizes.append(len(answer.body())))
+        page, sizes = visit("/static/mark.svg"), list[int]()
+        page.on("response", partial(add_size, sizes))
         page.goto(page.url.replace("/static/mark.svg", path))
         if path == "/":
             forecast(page)

@@ -11,11 +11,10 @@ from flask.testing import FlaskClient
 
 from data import card_words, history
 from data.log_database import open_log
-from data.manifest import FIGURES, MANIFEST
+from data.manifest import FIGURES, MANIFEST, digest
 from serving.app import create_app
 from serving.pages.versions import recorded_decisions
 from serving.settings import Settings
-from serving.sync import sync
 from tests.contract.tampering import rewrite, seal
 
 
@@ -26,11 +25,13 @@ def altered(
     """Make a client of a predictor whose bundle is another one."""
 
     def make(edit: Callable[[Path], object]) -> FlaskClient:
-        folder = tmp_path / "altered"
-        shutil.copytree(bundle_folder, folder)
-        edit(folder)
-        settings = settings_for(GRADECAST_HOME=tmp_path / "home", GRADECAST_MODEL_URI=folder)
-        sync(settings)
+        draft, settings = tmp_path / "draft", settings_for(GRADECAST_HOME=tmp_path / "home")
+        shutil.copytree(bundle_folder, draft)
+        edit(draft)
+        synced = settings.bundles / f"1-{digest(draft / MANIFEST)[:12]}"
+        settings.bundles.mkdir(parents=True)
+        draft.rename(synced)
+        settings.current_bundle.symlink_to(synced.name)
         return create_app(settings).test_client()
 
     return make

@@ -112,3 +112,18 @@ def test_a_secret_of_ones_own_is_used(tmp_path: Path, settings_for: Callable[...
     app = create_app(settings_for(GRADECAST_HOME=tmp_path, GRADECAST_SECRET_KEY="ours alone, and long"))
     assert app.secret_key == "ours alone, and long"
     assert not (tmp_path / "cookies.key").exists()
+
+
+def test_the_door_says_nothing_of_what_is_behind_it(locked: FlaskClient, client: FlaskClient) -> None:
+    title = "Final grade class, A to F"
+    assert title in client.get("/").text
+    assert title not in locked.get("/login").text
+    assert title not in locked.post("/login", data={}).text
+
+
+def test_who_is_lost_is_told_in_a_page_and_a_program_in_a_problem(client: FlaskClient) -> None:
+    lost = client.get("/nowhere", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (lost.status_code, lost.mimetype) == (404, "text/html")
+    assert "There is no page here" in lost.text
+    assert "script-src 'self'" in lost.headers["Content-Security-Policy"]
+    assert client.get("/nowhere").mimetype == "application/problem+json"

@@ -13,7 +13,7 @@ from data.cohort import generate
 from data.contract import Contract, load_contract
 from serving.predictor import CurrentPredictor
 from serving.roster.carrying import MOST_CARRIED, pack, unpack
-from serving.roster.choice import Choice, Only, Order, choose, read_choice
+from serving.roster.choice import Choice, Only, Order, choose, ranks_of, read_choice
 from serving.roster.forecasts import Forecasts, forecast
 from serving.roster.reading import also_shown, read_roster
 from serving.roster.steps import gains_of, steps_of
@@ -117,24 +117,39 @@ def test_every_kind_of_column_has_its_steps() -> None:
     text = YAML.replace("max: 20, effect: raises", "max: 20, effect: raises, actionable: true")
     text = text.replace("Job, kind: nominal", "Job, actionable: true, kind: nominal")
     text = text.replace("Help, kind: ordinal", "Help, actionable: true, kind: ordinal")
-    found = [(step.column.name, step.sign, step.code) for step in steps_of(contract_of(text))]
+    assert steps_in(text) == [("Hours", 1, 0)], "the others' directions are not known"
     jobs = [("Job", 0, 0), ("Job", 0, 1), ("Job", 0, 2)]
-    assert found == [("Hours", 1, 0), ("Help", 1, 0), ("Help", -1, 0), *jobs]
+    unknown = text.replace("effect: raises, actionable: true", "effect: raises")
+    assert steps_in(unknown) == [("Help", 1, 0), ("Help", -1, 0), *jobs]
 
 
-def test_every_order_is_the_one_it_says(bundle: Bundle, matrix: np.ndarray, forecasts: Forecasts) -> None:
-    labels, nobody = bundle.contract.target.labels, [""] * len(matrix)
-    by_risk = choose(Choice(), forecasts, labels, nobody).places
-    assert (np.diff(forecasts.risks[by_risk]) <= 0).all()
-    by_gain = choose(Choice(Order.GAIN), forecasts, labels, nobody).places
-    assert (np.diff(forecasts.gains.gain[by_gain]) <= 0).all()
-    by_doubt = choose(Choice(Order.UNSURE), forecasts, labels, nobody).places
-    assert (np.diff(forecasts.sure[by_doubt]) >= 0).all()
-    assert choose(Choice(Order.FILE), forecasts, labels, nobody).places.tolist() == list(range(len(matrix)))
+def steps_in(text: str) -> list[tuple[str, int, int]]:
+    return [(step.column.name, step.sign, step.code) for step in steps_of(contract_of(text))]
+
+
+def test_every_order_is_the_one_it_says(bundle: Bundle, forecasts: Forecasts) -> None:
+    names = [str(900 + place) for place in range(len(forecasts.risks))][::-1]
+
+    def places(order: Order, reverse: bool = False) -> np.ndarray:
+        choice = Choice(order, reverse=reverse)
+        return choose(choice, forecasts, bundle.contract.target.labels, names, names).places
+
+    assert (np.diff(forecasts.risks[places(Order.RISK)]) <= 0).all()
+    assert (np.diff(forecasts.risks[places(Order.RISK, reverse=True)]) >= 0).all()
+    assert (np.diff(forecasts.gains.gain[places(Order.GAIN)]) <= 0).all()
+    assert (np.diff(forecasts.sure[places(Order.UNSURE)]) >= 0).all()
+    assert (np.diff(forecasts.tops[places(Order.LABEL)]) <= 0).all()
+    assert places(Order.FILE).tolist() == list(range(len(names)))
+    assert places(Order.NAME).tolist() == list(range(len(names)))[::-1]
+
+
+def test_names_are_put_in_order_numbers_by_their_value() -> None:
+    assert ranks_of(["10", "9", "bea", "Ada", "100"]).tolist() == [1, 0, 4, 3, 2]
 
 
 def test_what_cannot_be_read_of_a_choice_counts_as_not_chosen() -> None:
     form = {"order": "alphabet", "only": "boys", "label": "Z", "seats": "-3", "page": "x", "find": " a "}
     assert read_choice(form, ("A", "B")) == Choice(find="a")
+    assert read_choice({"sort": "-name", "order": "risk"}, ("A", "B")) == Choice(Order.NAME, reverse=True)
     form = {"order": "gain", "only": "unsure", "label": "B", "seats": "8", "page": "2"}
     assert read_choice(form, ("A", "B")) == Choice(Order.GAIN, Only.UNSURE, "B", "", 8, 2)

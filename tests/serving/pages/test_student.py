@@ -1,9 +1,11 @@
 """The page of one student, by its forms alone."""
 
+import gzip
 import re
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from flask.testing import FlaskClient
 
@@ -77,8 +79,7 @@ def test_a_forecast_is_written_down_as_the_pages_without_the_id(
     assert "4711" not in str(entry)
     assert len(entry["student"]) == 32
     assert entry["prediction_id"][:8] in page
-    import orjson
-
+    assert 'action="/overrides"' in page
     read_entry(orjson.dumps(entry))
 
 
@@ -210,6 +211,15 @@ def test_a_static_file_is_kept_by_browsers_as_long_as_its_address_is_the_same(cl
     assert "max-age=31536000" in client.get(address[1], buffered=True).headers["Cache-Control"]
     assert "max-age=3" not in client.get("/static/style.css", buffered=True).headers["Cache-Control"]
     assert client.get("/static/..%2fapp.py").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/static/style.css"])
+def test_pages_go_out_compressed_to_browsers_that_take_them_so(client: FlaskClient, path: str) -> None:
+    plain = client.get(path, buffered=True)
+    packed = client.get(path, headers={"Accept-Encoding": "gzip, br"}, buffered=True)
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in plain.headers["Vary"]
+    assert len(gzip.decompress(packed.data)) == len(plain.data) > 2 * len(packed.data)
 
 
 def test_the_settings_of_the_session_keep_the_cookie_from_scripts_and_other_sites(

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from data.card import Card, Share
+from data.card import Share
 from data.columns import Column
 from data.contract import Contract
+from flows.reports.card_json import card_figures
 from serving.pages import outlook, words
+from tests.flows.reports.evidences import grade_evidence
 
 
 @pytest.mark.parametrize(
@@ -91,11 +93,12 @@ def test_a_headline_names_what_is_plausible() -> None:
     ],
 )
 def test_how_often_such_sets_held_the_truth_is_said_where_there_are_students_enough(
-    size: int, n: int, told: str
+    grade_class: Contract, size: int, n: int, told: str
 ) -> None:
     known = Share(label=str(min(size, 2)), share=0.9, low=0.8, high=0.95, n=n)
     everyone = Share(share=0.93, low=0.9, high=0.95, n=480)
-    card = Card.model_construct(sets=everyone, sets_by_size=(known,))
+    measured = card_figures(grade_evidence(grade_class))
+    card = measured.model_copy(update={"sets": everyone, "sets_by_size": (known,)})
     assert outlook.how_often_held(size, card).replace(words.GAP, " ") == told
     assert "not measured" in outlook.how_often_held(size, None)
 

@@ -1,0 +1,239 @@
+"""The same students are read alike from a file, several files, a database, a store and a collection."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from data.contract import Contract
+from data.errors import BadInput
+from data.frames import parse
+from data.source_mongo import document_chunks, open_collection
+from data.source_secrets import PASSWORD, set_aside, with_password, without_password
+from data.sources import check_source, read_records
+from tests.contract.postgres import postgres
+from tests.contract.tiny import students
+
+STUDENTS = students(
+    7, Sleep=[7.5, None, 6, None, 8.25, 9, 7], Job=["shop", "Farm", "zoo", "other", *["shop"] * 3]
+)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "school.db"
+    with sqlite3.connect(path) as connection:
+        STUDENTS.assign(Shoe=40).to_sql("students", sa.create_engine(f"sqlite:///{path}"), index=False)
+    connection.close()
+    return path
+
+
+def parsed(uri: str, contract: Contract) -> pd.DataFrame:
+    return parse(read_records(uri, contract).frame, contract)
+
+
+@pytest.mark.parametrize("what", ["table=students", "query=SELECT * FROM students ORDER BY Student"])
+def test_a_table_and_a_query_are_read_as_a_file_is(what: str, database: Path, tiny: Contract) -> None:
+    uri = f"sqlite:///{database}?{what}"
+    check_source(uri)
+    pd.testing.assert_frame_equal(parsed(uri, tiny), parse(STUDENTS, tiny))
+    records = read_records(uri, tiny)
+    assert records.undeclared == ("Shoe",)
+    assert "Early" not in records.frame
+    assert records.sha256 == read_records(uri, tiny).sha256
+
+
+def test_a_postgresql_table_is_read_as_a_file_is_and_cannot_be_written_by_a_query(tiny: Contract) -> None:
+    with postgres() as server:
+        engine = sa.create_engine(server.url, poolclass=sa.NullPool)
+        STUDENTS.to_sql("students", engine, index=False)
+        plain = server.url.replace("postgresql+psycopg", "postgresql")
+        pd.testing.assert_frame_equal(parsed(f"{plain}&table=students", tiny), parse(STUDENTS, tiny))
+        query = f'{plain}&query=SELECT * FROM students ORDER BY "Student"'
+        pd.testing.assert_frame_equal(parsed(query, tiny), parse(STUDENTS, tiny))
+        with pytest.raises(BadInput, match="data-modifying statement must be at the top level"):
+            read_records(f"{plain}&query=WITH x AS (DELETE FROM students RETURNING *) SELECT * FROM x", tiny)
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("table=pupils", "there is no such table. There are: students."),
+        ("query=SELECT Colour FROM students", "the database says: no such column: Colour"),
+        ("query=DELETE FROM students", "give one table, or one SELECT"),
+        ("query=SELECT 1&table=students", "give one table, or one SELECT"),
+        ("query=WITH x AS (SELECT 1) DELETE FROM students", 'the database says: near "DELETE": syntax error'),
+        ("query=SELECT Hours FROM students", "missing columns Student, Group,"),
+        ("query=SELECT * FROM students WHERE Days > 99", "a header and no rows"),
+        ("nothing", "it names no table"),
+    ],
+)
+def test_what_a_database_cannot_give_is_said(what: str, says: str, database: Path, tiny: Contract) -> None:
+    with pytest.raises(BadInput) as refusal:
+        read_records(f"sqlite:///{database}?{what}", tiny)
+    assert says in str(refusal.value)
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, tiny: Contract) -> None:
+    with pytest.raises(BadInput, match="there is no such database"):
+        check_source(f"sqlite:///{tmp_path / 'school.db'}?table=students")
+    assert not (tmp_path / "school.db").exists()
+
+
+@pytest.mark.parametrize("pattern", ["", "/*.csv", "/**/*"])
+def test_a_folder_and_a_pattern_give_their_files_one_after_the_other(
+    pattern: str, tmp_path: Path, tiny: Contract
+) -> None:
+    folder = tmp_path / "year"
+    folder.mkdir()
+    for number in range(3):
+        part = STUDENTS.iloc[number::3]
+        part.to_csv(folder / f"{number}.csv", index=False)
+    if not pattern:
+        STUDENTS.iloc[2::3].to_parquet(folder / "2.parquet")
+        (folder / "2.csv").unlink()
+    order = [*range(0, 7, 3), *range(1, 7, 3), *range(2, 7, 3)]
+    found = parsed(f"{folder}{pattern}", tiny)
+    wanted = parse(STUDENTS.iloc[order].reset_index(drop=True), tiny)
+    pd.testing.assert_frame_equal(found.drop(columns="Job"), wanted.drop(columns="Job"))
+    assert found["Job"].astype(str).tolist() == wanted["Job"].astype(str).tolist()
+
+
+def test_a_pattern_that_nothing_matches_and_a_column_that_one_file_lacks_are_said(
+    tmp_path: Path, tiny: Contract
+) -> None:
+    with pytest.raises(BadInput, match="no file that can be read matches this"):
+        check_source(str(tmp_path / "*.csv"))
+    STUDENTS.to_csv(tmp_path / "a.csv", index=False)
+    STUDENTS.drop(columns="Days").to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(BadInput, match=r"b\.csv: missing column Days"):
+        read_records(str(tmp_path), tiny)
+
+
+def test_the_digest_of_several_files_changes_with_any_of_them(tmp_path: Path, tiny: Contract) -> None:
+    for name in "ab":
+        STUDENTS.to_csv(tmp_path / f"{name}.csv", index=False)
+    before = read_records(str(tmp_path), tiny).sha256
+    STUDENTS.head(6).to_csv(tmp_path / "b.csv", index=False)
+    assert read_records(str(tmp_path), tiny).sha256 != before
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    moto = pytest.importorskip("moto.server", reason="a store to read from needs moto")
+    boto3 = pytest.importorskip("boto3", reason="a store to read from needs boto3")
+    pytest.importorskip("s3fs", reason="s3:// needs s3fs")
+    server = moto.ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+        ("AWS_DEFAULT_REGION", "eu-north-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="school", CreateBucketConfiguration={"LocationConstraint": "eu-north-1"})
+    client.put_object(Bucket="school", Key="year/a.csv", Body=STUDENTS.head(4).to_csv(index=False).encode())
+    client.put_object(Bucket="school", Key="year/b.csv", Body=STUDENTS.tail(3).to_csv(index=False).encode())
+    yield "s3://school"
+    server.stop()
+
+
+def test_objects_of_a_store_are_read_one_by_one_by_prefix_and_by_pattern(bucket: str, tiny: Contract) -> None:
+    assert len(read_records(f"{bucket}/year/a.csv", tiny).frame) == 4
+    assert len(read_records(f"{bucket}/year/", tiny).frame) == 7
+    assert len(read_records(f"{bucket}/year/*.csv", tiny).frame) == 7
+    with pytest.raises(BadInput, match="it cannot be fetched"):
+        read_records(f"{bucket}/year/c.csv", tiny)
+
+
+def test_documents_in_the_drivers_own_types_are_rows(tiny: Contract) -> None:
+    bson = pytest.importorskip("bson", reason="mongodb:// needs pymongo")
+    written = [
+        {
+            "_id": bson.ObjectId(),
+            **{name: value for name, value in row.items() if value is not None and value == value},
+            "Hours": bson.Decimal128(str(row["Hours"])),
+            "Days": bson.Int64(row["Days"]),
+        }
+        for row in STUDENTS.astype(object).to_dict("records")
+    ]
+    read = [bson.decode(bson.encode(document)) for document in written]
+    (frame,) = document_chunks(read)
+    assert all(isinstance(value, str) for value in frame["_id"])
+    pd.testing.assert_frame_equal(parse(frame, tiny), parse(STUDENTS, tiny))
+
+
+def test_many_documents_come_in_chunks_and_a_field_that_some_lack_is_missing_there() -> None:
+    pytest.importorskip("bson", reason="mongodb:// needs pymongo")
+    sizes = [len(frame) for frame in document_chunks({"n": n} for n in range(100_001))]
+    assert sizes == [50_000, 50_000, 1]
+    (frame,) = document_chunks([{"a": 1}, {"b": 2}])
+    assert np.isnan(frame["a"].to_numpy(dtype=float)).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("mongodb://teacher:secret@127.0.0.1:1/school", "it names no database or no collection"),
+        (
+            "mongodb://teacher:secret@127.0.0.1:1/?collection=students",
+            "it names no database or no collection",
+        ),
+        ("mongodb://teacher:secret@:x/school?collection=students", "cannot be read"),
+        (
+            "mongodb://teacher:secret@127.0.0.1:1/school?collection=students&serverSelectionTimeoutMS=50",
+            "127.0.0.1:1: [Errno 111] Connection refused",
+        ),
+    ],
+)
+def test_a_collection_that_cannot_be_read_is_said_without_its_password(
+    uri: str, says: str, tiny: Contract
+) -> None:
+    pytest.importorskip("pymongo", reason="mongodb:// needs pymongo")
+    with pytest.raises(BadInput) as refusal:
+        read_records(uri, tiny)
+    assert says in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_collection_is_opened_without_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pymongo", reason="mongodb:// needs pymongo")
+    collection = open_collection("mongodb://127.0.0.1:1/school?collection=students")
+    assert collection.full_name == "school.students"
+    collection.database.client.close()
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown", "password"),
+    [
+        ("postgresql://ann:p%40ss@db/school?table=x", "postgresql://ann@db/school?table=x", "p@ss"),
+        ("postgresql://ann@db/school?table=x", "postgresql://ann@db/school?table=x", None),
+        ("sqlite:///a.db?table=x", "sqlite:///a.db?table=x", None),
+        ("students.csv", "students.csv", None),
+    ],
+)
+def test_a_password_is_taken_out_of_an_address_and_found_again_in_the_environment(
+    uri: str, shown: str, password: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PASSWORD, raising=False)
+    monkeypatch.setenv("unrelated", "1")
+    assert without_password(uri) == shown
+    assert set_aside([uri, None]) == [shown, None]
+    import os
+
+    assert os.environ.pop(PASSWORD, None) == password
+    if password:
+        monkeypatch.setenv(PASSWORD, password)
+        assert with_password(shown) == uri
+
+
+def test_two_passwords_at_once_are_refused() -> None:
+    with pytest.raises(BadInput, match="two different passwords"):
+        set_aside(["postgresql://a:one@db/x?table=x", "postgresql://a:two@db/x?table=y"])

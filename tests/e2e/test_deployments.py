@@ -1,0 +1,104 @@
+"""The deployments, registered on a real Prefect server by the command that `make deploy` runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.deploy import main, registered
+from flows.support.prefect_process import port_to_use
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
+NAMES = {"grade-pipeline/default", "drift-monitor/daily", "batch-score/default", "rollback/default"}
+Deployments = dict[str, DeploymentResponse]
+
+
+@pytest.fixture
+def client(deployed: str) -> Iterator[SyncPrefectClient]:
+    with temporary_settings({PREFECT_API_URL: deployed}), get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def deployments(client: SyncPrefectClient) -> Deployments:
+    return registered()
+
+
+def test_the_four_deployments_are_registered_under_their_names(deployments: Deployments) -> None:
+    assert deployments.keys() >= NAMES
+
+
+def test_only_the_monitor_is_scheduled(deployments: Deployments) -> None:
+    scheduled = {name: deployments[name].schedules for name in NAMES}
+    (daily,) = scheduled.pop("drift-monitor/daily")
+    assert daily.active
+    assert daily.schedule.cron == "15 4 * * *"
+    assert not any(scheduled.values())
+
+
+def test_two_that_would_fight_wait_for_each_other(deployments: Deployments) -> None:
+    limits = {
+        name: deployments[name].global_concurrency_limit and deployments[name].global_concurrency_limit.limit
+        for name in NAMES
+    }
+    assert limits == {
+        "grade-pipeline/default": 1,
+        "drift-monitor/daily": 1,
+        "rollback/default": 1,
+        "batch-score/default": None,
+    }
+
+
+def test_every_parameter_has_a_type_for_the_form(deployments: Deployments) -> None:
+    forms = {name: (deployments[name].parameter_openapi_schema or {})["properties"] for name in NAMES}
+    for name, form in forms.items():
+        for field, schema in form.items():
+            assert {"type", "enum", "anyOf", "allOf", "$ref"} & schema.keys(), f"{name}: {field}"
+    choices = forms["grade-pipeline/default"]["on_drift"]
+    assert choices["enum"] == ["stop", "retrain", "warn"]
+
+
+@pytest.mark.parametrize("parameters", [{"on_drift": "shrug"}, {"data": 7}])
+def test_a_wrong_parameter_is_refused(
+    client: SyncPrefectClient, deployments: Deployments, parameters: dict[str, object]
+) -> None:
+    wanted = deployments["grade-pipeline/default"].id
+    with pytest.raises(PrefectHTTPStatusError, match="Validation failed"):
+        client.create_flow_run_from_deployment(wanted, parameters=parameters)
+
+
+def test_no_path_of_this_machine_is_registered(deployments: Deployments) -> None:
+    for name in NAMES:
+        assert str(ROOT) not in deployments[name].model_dump_json()
+    assert str(ROOT.parent) not in (ROOT / "prefect.yaml").read_text()
+
+
+def test_a_wanted_retraining_starts_the_pipeline_and_nothing_else(
+    client: SyncPrefectClient, deployments: Deployments
+) -> None:
+    pipeline = deployments["grade-pipeline/default"].id
+    resources = [f"prefect.deployment.{deployments[name].id}" for name in NAMES]
+    answers = [
+        client.request("GET", "/automations/related-to/{resource_id}", path_params={"resource_id": each})
+        for each in resources
+    ]
+    (wanted,) = [automation for answer in answers for automation in answer.json()]
+    assert wanted["trigger"]["expect"] == ["gradecast.retraining-wanted"]
+    (action,) = wanted["actions"]
+    assert action["deployment_id"] == str(pipeline)
+    assert action["parameters"]["on_drift"] == "retrain"
+
+
+def test_without_a_server_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = f"http://127.0.0.1:{port_to_use(0)}/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    assert main([]) == 2
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Bad input: PREFECT_API_URL is {address}, but no Prefect server is healthy there" in said
