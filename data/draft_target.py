@@ -13,7 +13,7 @@ from data.cells import to_numbers
 from data.draft_columns import MOST_CODES, codes_of, texts_of, title_of
 from data.errors import BadInput
 
-BAD_ENDS = r"fail|drop|left|leav|none|no\b|not |below|insufficient|poor|withdraw|at risk|^f$"
+BAD_ENDS = r"fail|drop|\bleft\b|leav|\bno(?:ne|t|thing)?\b|below|insufficient|poor|withdraw|at risk|^f$"
 GOOD_ENDS = r"pass|graduat|yes|excellent|advanced|distinction|very good|^a\+?$"
 NOISE = 0.05
 """Part by which a bound may be wrong more often than the best one, to be a rounder number."""

@@ -104,7 +104,7 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
         intervals=registered.intervals,
         bayes=registered.bayes,
         promoted=registered.promoted,
-        outcome="champion" if registered.promoted else "kept as challenger",
+        outcome=outcome_of(registered),
         reason=registered.reason,
         notes=undeclared_note(processed)
         + canary_note(registered)
@@ -130,6 +130,13 @@ def undeclared_note(processed: Processed) -> tuple[str, ...]:
     """Warn of columns that the contract does not have."""
     names = ", ".join(processed.undeclared)
     return (f"Not in the contract, and not used: {names}.",) if names else ()
+
+
+def outcome_of(registered: Registered) -> str:
+    """Say in a word or two what became of the version."""
+    if registered.promoted:
+        return "champion"
+    return "rolled back" if registered.canary else "kept as challenger"
 
 
 def canary_note(registered: Registered) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from data.manifest import (
     digest,
 )
 from data.storage import OWN, as_stored
-from flows.registry.lineage import TRAINED, write_lineage
+from flows.registry.lineage import TRAINED, lineage_of
 from flows.registry.submission import Submission
 from flows.registry.verification import check_parity, verify_bundle
 from flows.reports.card import model_card
@@ -57,9 +57,15 @@ def make_bundle(submission: Submission) -> None:
         verify_bundle(draft / "bundle")
         (draft / "plots").mkdir()
         write_plots(submission.evidence, draft / "plots")
-        write_lineage(submission, draft / Path(TRAINED).name)
+        write_lineage(submission, draft)
 
     finished_folder(submission.place, build)
+
+
+def write_lineage(submission: Submission, folder: Path) -> None:
+    """Write into a folder whom a submission learned from and is judged on."""
+    rows = {name: submission.split(name) for name in ("train", "test")}
+    lineage_of(rows, submission.contract).to_parquet(folder / Path(TRAINED).name, index=False)
 
 
 def write_bundle(folder: Path, submission: Submission) -> None:

@@ -1,5 +1,6 @@
 """Whom a version learned from and was judged on: kept beside it, so that later rows can be told apart."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,7 +10,6 @@ import pandas as pd
 
 from data.contract import Contract
 from data.frames import matrix, target_index
-from flows.registry.submission import Submission
 
 TRAINED = "lineage/trained.parquet"
 
@@ -25,7 +25,7 @@ class Lineage:
 
     @classmethod
     def read(cls, file: str | Path) -> Self:
-        """Read what `write_lineage` wrote; versions of before have pseudonyms of the train split alone."""
+        """Read what `lineage_of` gave; versions of before have pseudonyms of the train split alone."""
         rows = pd.read_parquet(file)
         if "split" not in rows:
             return cls(frozenset(rows["pseudonym"]), frozenset())
@@ -40,13 +40,12 @@ class Lineage:
         return marks(frame, contract).isin(self.met).to_numpy()
 
 
-def write_lineage(submission: Submission, file: Path) -> None:
-    """Write the pseudonym, split and mark of each clean row of a submission's source."""
-    splits = []
-    for name in ("train", "test"):
-        rows = submission.split(name)
-        splits.append(rows[["pseudonym"]].assign(split=name, mark=marks(rows, submission.contract)))
-    pd.concat(splits).to_parquet(file, index=False)
+def lineage_of(rows: Mapping[str, pd.DataFrame], contract: Contract) -> pd.DataFrame:
+    """Return pseudonym, split and mark of each clean row, given by split."""
+    splits = [
+        frame[["pseudonym"]].assign(split=name, mark=marks(frame, contract)) for name, frame in rows.items()
+    ]
+    return pd.concat(splits)
 
 
 def marks(frame: pd.DataFrame, contract: Contract) -> pd.Series:

@@ -40,7 +40,7 @@ def _cells(
     noted: Mapping[int, str],
 ) -> Row:
     labels, risk = predictor.bundle.manifest.labels, float(forecasts.risks[place])
-    step = step_of(place, roster.records[place], forecasts)
+    step = step_of(place, roster.records[place], forecasts.gains)
     return [
         "yes" if shown.listed[place] else "no",
         labels[forecasts.tops[place]],

@@ -1,12 +1,15 @@
 """The forecasts of a whole class, column by column, and the ids under which one may be written down."""
 
 import hmac
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import orjson
 
+from data.bundle import Bundle
 from data.records import Record
 from serving.predictor import Predictor
 from serving.roster.steps import Gains, gains_of
@@ -17,20 +20,31 @@ ID_DIGITS = 32
 DIGITS = 6
 
 
-class Forecasts(NamedTuple):
+@dataclass(frozen=True)
+class Forecasts:
     """What the model says of each student (n), in the order of the records.
 
     `risks`, `sure` (the likeliest class's probability) and the gains have six decimals, as the page's
     script is told them: it and the server put equals into the same order.
     """
 
+    bundle: Bundle
     matrix: np.ndarray
     shares: np.ndarray
     risks: np.ndarray
     tops: np.ndarray
     sets: list[list[str]]
     sure: np.ndarray
-    gains: Gains
+
+    @cached_property
+    def gains(self) -> Gains:
+        """What one step could gain each student."""
+        return self.gains_at(np.arange(len(self.risks)))
+
+    def gains_at(self, places: np.ndarray) -> Gains:
+        """Return what one step could gain some students, by their places."""
+        gains = gains_of(self.bundle, self.matrix[places], self.risks[places])
+        return gains._replace(gain=np.round(gains.gain, DIGITS))
 
 
 def forecast(predictor: Predictor, records: list[Record]) -> Forecasts:
@@ -41,9 +55,8 @@ def forecast(predictor: Predictor, records: list[Record]) -> Forecasts:
     risks, sure = (
         np.round(part.astype(float), DIGITS) for part in (risks_of(bundle, shares), shares.max(axis=1))
     )
-    gains = gains_of(bundle, matrix, risks)
-    gains = gains._replace(gain=np.round(gains.gain, DIGITS))
-    return Forecasts(matrix, shares, risks, shares.argmax(axis=1), bundle.grade_sets(shares), sure, gains)
+    tops, sets = shares.argmax(axis=1), bundle.grade_sets(shares)
+    return Forecasts(bundle, matrix, shares, risks, tops, sets, sure)
 
 
 def answers_to_log(predictor: Predictor, records: list[Record], key: str) -> list[dict[str, Any]]:

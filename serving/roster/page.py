@@ -1,8 +1,10 @@
 """The roster's pages: the one that asks for a class, and the one that shows it."""
 
+import threading
 from http import HTTPStatus
 from typing import Any
 
+import numpy as np
 from flask import Response, current_app, request
 
 from serving.api import ready_predictor
@@ -23,8 +25,15 @@ MOST_TROUBLES = 50  # shown on the page
 def upload_page(problem: Problem | None = None) -> Response:
     """Return the page that asks for a class, with what was wrong with the last one."""
     predictor = ready_predictor(current_app.extensions["predictor"])
+    threading.Thread(target=warm, args=(predictor,), daemon=True).start()
     values = {"contract": predictor.bundle.contract, "most": MOST_ROWS, "example": has_example(predictor)}
     return render("roster.html", problem.status if problem else HTTPStatus.OK, problem=problem, **values)
+
+
+def warm(predictor: Predictor) -> None:
+    """Have the booster read while a person looks for the file: the first time it takes a second."""
+    bundle = predictor.bundle
+    bundle.explain(np.zeros((1, len(bundle.space.names)), dtype=np.float32))
 
 
 def class_page(given: Received, said: str) -> Response:

@@ -15,6 +15,7 @@ from serving.predictor import Answer, Predictor
 from serving.roster.choice import Shown
 from serving.roster.forecasts import Forecasts
 from serving.roster.reading import Roster, also_shown
+from serving.roster.steps import Gains
 from serving.suggestions import Suggestion, suggest
 
 MOST_REASONS = 6
@@ -85,7 +86,7 @@ def lines_of(
 ) -> list[Line]:
     """Return the lines of some students, by their places among the records."""
     names, also, labels = names_of(roster, contract), also_of(roster, contract), contract.target.labels
-    gains, sure = forecasts.gains, forecasts.sure
+    gains = forecasts.gains_at(np.asarray(places, dtype=int))
     return [
         Line(
             number=roster.numbers[place],
@@ -95,18 +96,17 @@ def lines_of(
             grades=words.listed(forecasts.sets[place], "or"),
             several=len(forecasts.sets[place]) > 1,
             risk=float(forecasts.risks[place]),
-            sure=float(sure[place]),
-            step=step_of(place, roster.records[place], forecasts),
-            gain=float(gains.gain[place]),
+            sure=float(forecasts.sure[place]),
+            step=step_of(turn, roster.records[place], gains),
+            gain=float(gains.gain[turn]),
             listed=bool(shown.listed[place]),
         )
-        for place in places
+        for turn, place in enumerate(places)
     ]
 
 
-def step_of(place: int, record: Record, forecasts: Forecasts) -> str:
+def step_of(place: int, record: Record, gains: Gains) -> str:
     """Return a student's best single step in words; nothing where none helps."""
-    gains = forecasts.gains
     if gains.best[place] < 0:
         return ""
     column = gains.steps[gains.best[place]].column

@@ -84,12 +84,12 @@ class Loop:
 
     def ask_and_grade(self, students: pd.DataFrame) -> None:
         """Ask for forecasts, and report the grades that came later."""
-        told = json.loads(students.to_json(orient="records"))
+        told = json.loads(students.astype({"GradeClass": int}).to_json(orient="records"))
         asked = [{k: v for k, v in each.items() if k not in ("GPA", "GradeClass")} for each in told]
         graded = [{k: each[k] for k in ("StudentID", "GPA", "GradeClass")} for each in told]
         for route, body, expected in (("/predict", asked, 200), ("/outcomes", graded, 202)):
             status, answer = self.predictor.post(route, body)
-            assert status == expected, answer
+            assert status == expected, str(answer)[:500]
 
     def logged(self) -> tuple[int, int]:
         """Count the forecasts and the grades in the log."""

@@ -1,8 +1,9 @@
 """Rules and dashboards ask for what is there: names that the predictor really exports."""
 
+import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,31 @@ def test_a_board_is_one_that_grafana_can_load(path: Path) -> None:
     known = {"prometheus"}
     sources = {panel["datasource"]["uid"] for panel in panels(path)}
     assert sources == known == {datasource()["uid"]}
+
+
+@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+def test_a_board_has_nothing_that_grafanas_schema_does_not_know(path: Path) -> None:
+    pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk is not installed")
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    read = json.loads(JSONEncoder(sort_keys=True).encode(Dashboard.from_json(board(path))))
+    assert list(lost(board(path), read)) == []
+
+
+def lost(before: object, after: object, place: str = "") -> Iterator[str]:
+    """Yield the places of what is in the first and not in the second; what is empty is no loss."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name, value in before.items():
+            if name in after or value:
+                yield from lost(value, after.get(name), f"{place}.{name}")
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from lost(one, other, f"{place}[{number}]")
+    elif before != after and before:
+        yield place
 
 
 def cells_of(place: tuple[int, ...]) -> list[tuple[int, int]]:

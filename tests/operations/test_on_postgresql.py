@@ -120,7 +120,7 @@ def test_the_loop_runs_on_postgresql_and_survives_its_loss(tmp_path: Path, stude
             "GRADECAST_LOG_URL": environment["GRADECAST_LOG_URL"],
         }
         with servers(environment, ports, tmp_path):
-            run(environment, "flows.pipeline", "--data", "cohort://400")
+            run(environment, "flows.pipeline", "--data", "cohort://800")
             version = answer_once(tmp_path / "first", asked, student)
             run(environment, "flows.backup", str(tmp_path / "backups"))
         before = rows(server, predictions), rows(server, history)

@@ -1,5 +1,6 @@
 """/health*: what answers, and why it may not be what is wanted."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -83,3 +84,11 @@ def test_a_slow_follower_may_be_silent_for_longer() -> None:
 
 def test_a_lone_sync_misses_no_follower() -> None:
     assert find_troubles(Status(), None, 2, NOW) == []
+
+
+def test_it_says_which_release_runs_where_one_has_a_name(
+    synced: Settings, settings_for: Callable[..., Settings]
+) -> None:
+    named = settings_for(GRADECAST_HOME=synced.home, GRADECAST_RELEASE="2026.11.21-7")
+    assert create_app(named).test_client().get("/health/ready").get_json()["release"] == "2026.11.21-7"
+    assert "release" not in create_app(synced).test_client().get("/health/ready").get_json()

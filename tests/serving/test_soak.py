@@ -22,6 +22,7 @@ CLIENTS = 4
 LOAD = 0.7  # of what the clients get when they do not wait
 MOST_GROWTH = 6.0  # MB of one worker, whose threads take memory as they happen to need it
 LOOK_SECONDS = 0.5
+MOST_SILENCE = 4.0  # seconds; after five the server lets a silent connection go
 
 
 class Look(NamedTuple):
@@ -67,9 +68,13 @@ class Clients:
         return (self.statuses.total() - before) / (time.monotonic() - begun)
 
     def _ask_on(self, number: int) -> None:
-        place, due = number * 25, time.monotonic()
+        place = number * 25
+        due = last = time.monotonic()
         with closing(self._server.connect()) as connection:
             while not self._stop.is_set():
+                if time.monotonic() - last > MOST_SILENCE:
+                    connection.close()  # it is opened anew by the next request
+                last = time.monotonic()
                 self.statuses[ask(connection, *self._kinds[place % 100])] += 1
                 place, due = place + 1, max(due + self.pause, time.monotonic() - 0.1)
                 self._stop.wait(max(0.0, due - time.monotonic()))

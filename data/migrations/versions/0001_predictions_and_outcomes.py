@@ -14,6 +14,15 @@ JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 
 def upgrade() -> None:
     """Make the tables `predictions` and `outcomes`."""
+    _predictions()
+    _outcomes()
+    for table in ("predictions", "outcomes"):
+        op.create_index(f"ix_{table}_at", table, ["at"], if_not_exists=True)
+        op.create_index(f"{table}_of_student", table, ["student", "at"], if_not_exists=True)
+    op.create_index("ix_outcomes_prediction_id", "outcomes", ["prediction_id"], if_not_exists=True)
+
+
+def _predictions() -> None:
     op.create_table(
         "predictions",
         sa.Column("prediction_id", sa.String(DIGITS), primary_key=True),
@@ -29,6 +38,9 @@ def upgrade() -> None:
         sa.Column("grade_set", JSON, nullable=False),
         if_not_exists=True,
     )
+
+
+def _outcomes() -> None:
     op.create_table(
         "outcomes",
         sa.Column("outcome_id", sa.String(DIGITS), primary_key=True),
@@ -41,7 +53,3 @@ def upgrade() -> None:
         sa.Column("score", sa.Float),
         if_not_exists=True,
     )
-    for table in ("predictions", "outcomes"):
-        op.create_index(f"ix_{table}_at", table, ["at"], if_not_exists=True)
-        op.create_index(f"{table}_of_student", table, ["student", "at"], if_not_exists=True)
-    op.create_index("ix_outcomes_prediction_id", "outcomes", ["prediction_id"], if_not_exists=True)

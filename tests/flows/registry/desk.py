@@ -10,9 +10,8 @@ from mlflow.entities.model_registry import ModelVersion
 from data.history import read, verify
 from data.log_database import open_log
 from flows.register import Registered, register_submission
-from flows.registry.bundling import write_bundle
+from flows.registry.bundling import write_bundle, write_lineage
 from flows.registry.decisions import newest_entry
-from flows.registry.lineage import TRAINED, write_lineage
 from flows.registry.promotion import Verdict
 from flows.registry.run_log import log_and_register
 from flows.registry.store import experiment_id, open_registry, version_of_alias
@@ -101,7 +100,7 @@ class Desk:
             submission.bundle.mkdir(parents=True)
             write_bundle(submission.bundle, submission)
             (submission.place / "plots").mkdir()
-            write_lineage(submission, submission.place / Path(TRAINED).name)
+            write_lineage(submission, submission.place)
         return submission
 
     def spoil(self, path_in_bundle: str, version: str | None = None) -> None:

@@ -78,7 +78,8 @@ def paused(client: SyncPrefectClient, version: str) -> FlowRun:
 
 def form(client: SyncPrefectClient, run: FlowRun) -> dict[str, str]:
     """Return what the form of a paused run is made of, by key."""
-    answer = client.request("POST", f"/flow_runs/{run.id}/input/filter", json={"prefix": "", "limit": 10})
+    wanted = {"prefix": "", "limit": 10}
+    answer = client.request("POST", "/flow_runs/{id}/input/filter", path_params={"id": run.id}, json=wanted)
     return {each["key"].rpartition("-")[2]: each["value"] for each in answer.json()}
 
 

@@ -134,3 +134,15 @@ def test_a_history_that_cannot_be_read_is_told_and_the_rest_of_the_card_shown(
     card = client.get("/model/card")
     assert card.status_code == 200
     assert "cannot be read just now" in card.text
+
+
+def test_a_model_of_real_records_is_no_demonstration(
+    altered: Callable[..., FlaskClient], client: FlaskClient
+) -> None:
+    def come_from_a_file(folder: Path) -> None:
+        rewrite(folder, MANIFEST, lambda manifest: manifest["training"].update(source="records.csv"))
+
+    real = altered(come_from_a_file)
+    for path in ("/", "/model/card"):
+        assert "Demonstration." in client.get(path).text
+        assert "Demonstration." not in real.get(path).text
