@@ -1,5 +1,6 @@
 """The figures of a model card: what `flows` measures of a model and the pages show."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -8,9 +9,9 @@ from data.manifest import FIGURES, BundleError, Manifest, verified
 
 
 class Part(BaseModel):
-    """A part of the figures; frozen, and nothing in it that is not named here."""
+    """A part of the figures; frozen. What a bundle of another time says besides is not read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Share(Part):
@@ -116,8 +117,8 @@ class Card(Part):
     sets: Share
     """Of all test students, those whose set of plausible classes held the true one."""
     sets_by_class: tuple[Share, ...]
-    sets_by_size: tuple[Share, ...]
-    """By how many classes a set names, as its label."""
+    sets_by_members: tuple[Share, ...] = Field(default=())
+    """By the classes that a set names: its label, as `members` writes it."""
     found: Share
     """Of the students who ended at risk, those forecast so."""
     right: Share
@@ -131,6 +132,11 @@ class Card(Part):
     part_year: tuple[PartOfYear, ...] = Field(default=())
     """Empty where it was not measured."""
     notes: tuple[str, ...]
+
+
+def members(labels: Sequence[str]) -> str:
+    """Return the label of a set of classes."""
+    return "|".join(labels)
 
 
 def read_card(folder: Path, manifest: Manifest) -> Card | None:

@@ -7,7 +7,6 @@ folder of its own, `demo-year/` in the usual one, so that nothing of the person'
 import argparse
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -18,17 +17,19 @@ from rich.table import Table
 
 from data.contract import load_contract
 from data.errors import BadInput
+from flows.demo.deployments import run, wait_until
 from flows.demo.months import SHORT, YEAR, Month
-from flows.demo.player import PIPELINE, Loop, Office, play, run, served_version, wait_until
+from flows.demo.player import PIPELINE, Loop, Office, play, served_version
 from flows.demo.plot import ALARMS, Figure90, Played, plot_year
 from flows.reports.plot_style import styled
 from flows.reports.progress import open_console
 from flows.settings import Settings
 from flows.support.endings import DONE, FAILED, explain
+from flows.support.predictor_api import PredictorApi
 from flows.support.prefect_process import port_to_use
 from flows.support.services import Places
 from flows.support.workspace import finished_file
-from flows.up import Up, alone, interrupt_once, make_registry
+from flows.up import Up, alone, interruptible, make_registry
 
 PICTURE, CONTRACT, FIRST_CHAMPION = "demo-year.png", "grade_class", "cohort://2392"
 STUDENTS, SEED, WINDOW = 700, 11, 1_200
@@ -50,11 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--grid", default="default", help="default, wide or a YAML file")
     options = parser.parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt_once)
     console, usual = open_console(), Settings()
     try:
-        with alone(prepared_home(usual)):
+        with interruptible(), alone(prepared_home(usual)):
             months = SHORT if options.short else YEAR
             played = play_year(console, months, options.students, options.grid)
     except KeyboardInterrupt:
@@ -93,7 +92,7 @@ def play_year(console: Console, months: Sequence[Month], students: int, grid: st
     up = Up(console, settings, places)
     with up.running():
         up.show()
-        loop = Loop(places.predictor_url, settings, contract, students, SEED, up.say)
+        loop = Loop(PredictorApi(places.predictor_url), settings, contract, students, SEED, up.say)
         up.say("The first champion: 2,392 generated students")
         run(PIPELINE, {"data": FIRST_CHAMPION, "contract": CONTRACT, "grid": grid})
         wait_until(lambda: served_version(loop) == loop.champion(), "the predictor answers")

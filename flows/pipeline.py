@@ -46,7 +46,9 @@ def grade_pipeline(
         processed = process(data, contract)
         checked = drift(processed, contract, on_drift)
         trained = train(processed, contract, grid)
-        registered = register(trained, processed, contract, must_win=checked.alarmed, approval=approval)
+        # Of a retraining the monitor has seen the alarm; among the older records the gate may not see it.
+        must_win = checked.alarmed or on_drift == "retrain"
+        registered = register(trained, processed, contract, must_win=must_win, approval=approval)
     except Stopped as stop:
         return Failed(name="Stopped", message=str(stop))  # type: ignore[return-value]
     return PipelineResult(processed=processed, drift=checked, trained=trained, registered=registered)

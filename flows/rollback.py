@@ -1,20 +1,20 @@
-"""Rollback: make an earlier champion the champion again; the predictor follows within seconds."""
+"""Rollback: make an earlier champion the champion again; the predictor follows within seconds.
+
+A command without Prefect, whose import alone takes seconds: it must be quick, whatever else is down. The
+deployment `rollback/default` is flows/rollback_flow.py.
+"""
 
 import argparse
 import getpass
 import sys
 
 from mlflow.exceptions import MlflowException
-from prefect import flow
-from prefect.artifacts import create_markdown_artifact
-from prefect.states import Failed
 from rich.console import Console
 
 from data.contract import load_contract
 from data.errors import BadInput, Stopped
 from flows.registry.following import follow
 from flows.registry.rollback import RolledBack, roll_back
-from flows.reports.markdown import cell
 from flows.reports.progress import open_console
 from flows.settings import Settings
 from flows.support.endings import DONE, explain
@@ -23,24 +23,8 @@ from flows.support.predictor_api import PredictorApi
 NO_REASON = "no reason was given"
 
 
-@flow(name="rollback")
-def rollback(
-    contract: str = "grade_class",
-    to: str | None = None,
-    reason: str = NO_REASON,
-    by: str = "rollback deployment",
-) -> RolledBack:
-    """Turn back to the version of a number, or to the champion before this one."""
-    try:
-        done = roll_back(Settings(), load_contract(contract).model_name, to, reason=reason, by=by)
-    except Stopped as stop:
-        return Failed(name="Stopped", message=str(stop))  # type: ignore[return-value]
-    create_markdown_artifact(f"## {cell(told(done))}\n\n{cell(done.reason)}", key="rollback")
-    return done
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """Roll back from the command line, without Prefect: it must be quick, whatever else is down."""
+    """Roll back from the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.rollback", description=__doc__)
     parser.add_argument("--to", metavar="VERSION", help="version to go back to (default: the one before)")
     parser.add_argument("--reason", default=NO_REASON, help="why, for the history")

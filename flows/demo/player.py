@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from mlflow import MlflowClient
@@ -13,26 +12,23 @@ from data.contract import Contract
 from data.log_database import open_log
 from data.log_tables import outcomes, predictions
 from data.measurements import latest_measurements
+from flows.demo.deployments import PAUSE, is_final, run, runs_of, wait_until
 from flows.demo.months import Month
 from flows.demo.plot import ALARMS, Figure90, Played
-from flows.demo.school import Asked, Class, ask, get, report, students_of
+from flows.demo.school import Asked, Class, ask, report, students_of
 from flows.registry.store import CHAMPION, open_registry, version_of_alias
 from flows.settings import Settings
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import FlowRun
+from flows.support.predictor_api import PredictorApi
 
 PIPELINE, MONITOR, ROLLBACK = "grade-pipeline/default", "drift-monitor/daily", "rollback/default"
-LIMIT = 600.0  # seconds for anything to come about
 STARTS = 30.0  # seconds for a retraining to be started by the event
-PAUSE = 0.5
 
 
 @dataclass(frozen=True)
 class Loop:
     """The running loop, and the school that it is shown with."""
 
-    predictor: str
+    predictor: PredictorApi
     settings: Settings
     contract: Contract
     students: int
@@ -128,42 +124,10 @@ def retraining(loop: Loop, since: datetime) -> str:
     return newest
 
 
-def run(deployment: str, parameters: dict[str, Any]) -> "FlowRun":
-    """Start a deployment and wait for its end; raises RuntimeError where it fails."""
-    from prefect.deployments import run_deployment
-
-    done: Any = run_deployment(deployment, parameters=parameters, timeout=LIMIT, poll_interval=1)
-    if done.state is None or not done.state.is_completed():
-        ended = done.state.message if done.state else "it never began"
-        raise RuntimeError(f"{deployment} did not complete: {ended}")
-    return done
-
-
-def runs_of(deployment: str, since: datetime) -> list["FlowRun"]:
-    """Return the runs of a deployment that were made since a moment, oldest first."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas import filters
-    from prefect.client.schemas.sorting import FlowRunSort
-
-    with get_client(sync_client=True) as client:
-        found = client.read_deployment_by_name(deployment)
-        return client.read_flow_runs(
-            flow_run_filter=filters.FlowRunFilter(
-                deployment_id=filters.FlowRunFilterDeploymentId(any_=[found.id]),
-                expected_start_time=filters.FlowRunFilterExpectedStartTime(after_=since),
-            ),
-            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
-        )
-
-
-def is_final(flow_run: "FlowRun") -> bool:
-    """Tell whether a run has ended."""
-    return flow_run.state is not None and flow_run.state.is_final()
-
-
 def served_version(loop: Loop) -> str:
     """Return the version that the predictor answers with."""
-    return str(get(f"{loop.predictor}/health/ready").get("model_version", ""))
+    ready = loop.predictor.ready()
+    return (ready.version if ready else None) or ""
 
 
 def is_logged(asked: Asked, loop: Loop) -> bool:
@@ -173,12 +137,3 @@ def is_logged(asked: Asked, loop: Loop) -> bool:
         names = set(connection.execute(sa.select(predictions.c.prediction_id)).scalars())
         settled = set(connection.execute(sa.select(outcomes.c.prediction_id)).scalars())
     return set(asked.ids) <= names & settled
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Wait until something is true; raises RuntimeError where it does not come about."""
-    end = time.monotonic() + LIMIT
-    while not true():
-        if time.monotonic() > end:
-            raise RuntimeError(f"waited {LIMIT:.0f} s in vain until {what}")
-        time.sleep(PAUSE)

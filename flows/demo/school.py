@@ -1,10 +1,8 @@
 """The demonstration's school: its students ask the predictor, and their grades come later."""
 
-import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import numpy as np
 
@@ -12,8 +10,8 @@ from data.cohort import generate
 from data.contract import Contract
 from data.frames import parse, target_index, to_records
 from flows.demo.months import Month
+from flows.support.predictor_api import PredictorApi
 
-PATIENCE = 60  # seconds
 AT_ONCE = 500  # records of one request
 
 
@@ -54,7 +52,7 @@ def students_of(month: Month, place: int, count: int, contract: Contract, seed: 
     return Class(records, target_index(frame, contract), scores)
 
 
-def ask(url: str, students: Class, contract: Contract, month: Month) -> Asked:
+def ask(predictor: PredictorApi, students: Class, contract: Contract, month: Month) -> Asked:
     """Ask for every student's forecast; without a column, as the month has it, all are refused."""
     records = students.records
     if month.lost_column:
@@ -62,18 +60,25 @@ def ask(url: str, students: Class, contract: Contract, month: Month) -> Asked:
         records = [{name: value for name, value in record.items() if name != lost} for record in records]
     ids: list[str] = []
     for start in range(0, len(records), AT_ONCE):
-        status, answer = post(f"{url}/predict", records[start : start + AT_ONCE])
-        if status == 422:
+        status, answer = predictor.ask("/predict", records[start : start + AT_ONCE])
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY:
             first = answer["errors"][0]
             return Asked([], f"{first['field']}: {first['message']}")
+        refuse_other(status, HTTPStatus.OK, answer)
         ids += [forecast["prediction_id"] for forecast in answer]
     return Asked(ids)
 
 
 def report(
-    url: str, students: Class, asked: Asked, contract: Contract, *, corrupted: float, seed: int
-) -> int:
-    """Report the grades, a share of them drawn blindly and then without a score; return how many."""
+    predictor: PredictorApi,
+    students: Class,
+    asked: Asked,
+    contract: Contract,
+    *,
+    corrupted: float,
+    seed: int,
+) -> None:
+    """Report the grades; where a share of them is drawn blindly, all without their scores."""
     rng = np.random.default_rng(seed)
     labels = contract.target.labels
     mixed = rng.random(len(asked.ids)) < corrupted
@@ -86,28 +91,11 @@ def report(
             outcome[contract.score.name] = float(students.scores[place])
         outcomes.append(outcome)
     for start in range(0, len(outcomes), AT_ONCE):
-        post(f"{url}/outcomes", outcomes[start : start + AT_ONCE])
-    return len(outcomes)
+        status, answer = predictor.ask("/outcomes", outcomes[start : start + AT_ONCE])
+        refuse_other(status, HTTPStatus.ACCEPTED, answer)
 
 
-def post(url: str, body: Any) -> tuple[int, Any]:
-    """Post JSON and return the status and the JSON answered; raises RuntimeError but for 2xx and 422."""
-    headers = {"Content-Type": "application/json"}
-    try:
-        with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=PATIENCE) as answer:
-            return answer.status, json.loads(answer.read())
-    except HTTPError as error:
-        if error.code != 422:
-            raise RuntimeError(f"{url} answered {error.code}: {error.read().decode()[:300]}") from error
-        return error.code, json.loads(error.read())
-
-
-def get(url: str) -> dict[str, Any]:
-    """Return the JSON object at an address, whatever the status; empty while nothing answers."""
-    try:
-        with urlopen(url, timeout=PATIENCE) as answer:
-            return dict(json.loads(answer.read()))
-    except HTTPError as error:
-        return dict(json.loads(error.read()))
-    except OSError:
-        return {}
+def refuse_other(status: int, wanted: HTTPStatus, answer: Any) -> None:
+    """Raise RuntimeError with what the predictor said, unless it answered as wanted."""
+    if status != wanted:
+        raise RuntimeError(f"the predictor answered {status} where {wanted} was wanted: {answer}")

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from data.card import Audit, Bin, Card, ClassFigures, Data, Figure, Group, PartOfYear, Rival, Share
+from data.card import Audit, Bin, Card, ClassFigures, Data, Figure, Group, PartOfYear, Rival, Share, members
 from flows.reports import groups as audits
 from flows.reports import shares
 from flows.reports.card_purpose import counted_columns
@@ -31,7 +31,7 @@ def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Ca
         classes=tuple(_classes(evidence)),
         sets=share_of(shares.share_of(_held(evidence))),
         sets_by_class=tuple(held.values()),
-        sets_by_size=tuple(_by_size(evidence)),
+        sets_by_members=tuple(_by_members(evidence)),
         found=share_of(found),
         right=share_of(right),
         reliability=tuple(reliability_bins(*audits.risks(evidence))),
@@ -108,9 +108,10 @@ def _held(evidence: Evidence) -> np.ndarray:
     return np.array([labels[k] in s for k, s in zip(evidence.y, evidence.sets, strict=True)], dtype=bool)
 
 
-def _by_size(evidence: Evidence) -> list[Share]:
-    held, sizes = _held(evidence), np.array([len(members) for members in evidence.sets], dtype=int)
-    return [share_of(shares.share_of(held[sizes == size]), str(size)) for size in np.unique(sizes)]
+def _by_members(evidence: Evidence) -> list[Share]:
+    """Return, for each set of classes that was given, how often it held the true one."""
+    held, named = _held(evidence), np.array([members(labels) for labels in evidence.sets], dtype=object)
+    return [share_of(shares.share_of(held[named == one]), one) for one in sorted(set(named))]
 
 
 def _audits(evidence: Evidence) -> list[Audit]:

@@ -1,6 +1,8 @@
 """Ask the predictor over HTTP, as anyone does: which version answers, and what it forecasts."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -8,8 +10,9 @@ from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 from flows.settings import Settings
 
-PATIENCE = 10.0  # seconds for one answer of a busy machine
+PATIENCE = 30.0  # seconds for one answer of a busy machine
 OWN_MACHINE = ("127.0.0.1", "localhost", "::1")
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 CANARY = {"X-Gradecast-Canary": "true"}
 """Tells the predictor that no student is asked about: it is noted in the log."""
 
@@ -40,7 +43,7 @@ class PredictorApi:
     def ready(self) -> Ready | None:
         """Ask which version answers; None where no predictor does."""
         try:
-            _, said = self._ask("/health/ready", {})
+            _, said = self.ask("/health/ready")
         except (OSError, ValueError):
             return None
         if not isinstance(said, dict) or not {"model_version", "detail"} & said.keys():
@@ -50,18 +53,23 @@ class PredictorApi:
 
     def model(self) -> tuple[int, dict[str, Any]]:
         """Ask what the model that answers is; return and raise as `forecast` does."""
-        return self._ask("/model", self._key)
+        return self.ask("/model")
 
     def forecast(self, record: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Ask for one forecast as the canary; return the HTTP status and the answer, or what is wrong.
 
         Raises OSError where nothing answers, ValueError where the answer is no JSON.
         """
-        headers = {"Content-Type": "application/json", **CANARY, **self._key}
-        return self._ask("/predict", headers, json.dumps(record).encode())
+        return self.ask("/predict", record, CANARY)
 
-    def _ask(self, path: str, headers: dict[str, str], body: bytes | None = None) -> tuple[int, Any]:
-        request = Request(f"{self.url}{path}", body, headers)
+    def ask(self, path: str, body: Any = None, headers: Mapping[str, str] = NO_HEADERS) -> tuple[int, Any]:
+        """Get a path, or post JSON to it; return the HTTP status and the JSON answered, whatever it is.
+
+        Raises OSError where nothing answers, ValueError where the answer is no JSON.
+        """
+        sent = None if body is None else json.dumps(body).encode()
+        kind = {"Content-Type": "application/json"} if sent else {}
+        request = Request(f"{self.url}{path}", sent, {**kind, **self._key, **headers})
         try:
             with self._opener().open(request, timeout=PATIENCE) as answer:
                 return answer.status, json.loads(answer.read())

@@ -53,7 +53,7 @@ def begin_run() -> None:
 
 
 def reconcile(home: Path) -> list[str]:
-    """Mark runs of dead processes as crashed, start again what may be; return what was done, in words.
+    """Mark runs of dead processes as crashed, schedule again what may be; say what was done.
 
     Runs that a worker took and did not start before it was killed are given back to be taken again.
     Raises httpx.HTTPError where the Prefect server cannot be asked.
@@ -99,7 +99,7 @@ def _start_again(client: "SyncPrefectClient", run: "FlowRun") -> str:
         idempotency_key=f"again-{run.id}",
         labels={ATTEMPT: attempt + 1},
     )
-    return f"; started again as {again.name}"
+    return f"; scheduled again as {again.name}"
 
 
 def _crash(client: "SyncPrefectClient", run: "FlowRun") -> None:

@@ -1,9 +1,10 @@
 """What the page says of one forecast, in the words of its contract."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from data.bundle import Bundle
-from data.card import Card, Share
+from data.card import Card, Share, members
 from data.contract import Contract
 from serving.pages import words
 from serving.predictor import Answer
@@ -13,7 +14,7 @@ ENOUGH = 30
 TELLING = 0.05  # points; less is not worth a sentence
 SHOWN = 8  # reasons, before the rest is folded away
 UNSURE = 3  # plausible classes
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SURE = 0.75  # that what is named holds the truth; below it people are told that it is hard to tell
 
 
 class Outlook(NamedTuple):
@@ -35,12 +36,13 @@ class Outlook(NamedTuple):
 def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> Outlook:
     """Put a forecast with its reasons into words."""
     contract, reasons, plausible = bundle.contract, answer["reasons"], answer["grade_set"]
+    chance = sum(answer["probabilities"][label] for label in plausible)
     everything = len(plausible) == len(contract.target.labels)
     unit = words.effect_unit(contract, str(bundle.manifest.training.get("kind", "")))
     return Outlook(
         answer=answer,
         headline=words.likely(answer),
-        tested="It can rule nothing out." if everything else how_often_held(len(plausible), card),
+        tested="It can rule nothing out." if everything else how_often_held(plausible, chance, card),
         risk=words.listed(contract.target.at_risk, "or"),
         gist=gist(reasons, contract, unit),
         unit=unit,
@@ -48,28 +50,27 @@ def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> Outlook:
         raises="raises" if contract.target.ordered else "for",
         first=reasons[:SHOWN],
         rest=reasons[SHOWN:],
-        unsure=everything or len(plausible) >= UNSURE,
+        unsure=everything or len(plausible) >= UNSURE or chance < SURE,
     )
 
 
-def how_often_held(size: int, card: Card | None) -> str:
-    """Say how often sets of as many classes held the true one in tests; of all sets where few are so."""
+def how_often_held(plausible: Sequence[str], chance: float, card: Card | None) -> str:
+    """Say how often the same set held the true class in tests; of all sets, where too few were the same.
+
+    `chance` is what the classes of the set add up to for this student.
+    """
+    named = words.listed(plausible, "or")
+    here = f"Here the chance of {named} is {words.chance(chance)}."
     if card is None:
-        return "How often such a forecast holds the true one was not measured for this model."
-    own = next((share for share in card.sets_by_size if share.label == str(size)), None)
-    if own is None or own.n < ENOUGH:
-        return f"In tests, the truth was among those named for {_of(card.sets)}."
-    if size == 1:
-        return f"In tests, forecasts that named a single one were right for {_of(own)}."
-    return f"In tests, one of the {_number(size)} named was right for {_of(own)}."
+        return f"How often such a forecast is right was not measured for this model. {here}"
+    same = next((share for share in card.sets_by_members if share.label == members(plausible)), None)
+    if same is None or same.n < ENOUGH:
+        return f"In tests, the truth was among those named for {_of(card.sets)}. {here}"
+    return f"In tests, when it named {named}{' alone' * (len(plausible) == 1)}, it was right for {_of(same)}."
 
 
 def _of(share: Share) -> str:
     return f"{words.percent(share.share)} of {words.plural(share.n, 'student')}"
-
-
-def _number(size: int) -> str:
-    return NUMBERS[size] if size < len(NUMBERS) else str(size)
 
 
 def gist(reasons: list[dict[str, Any]], contract: Contract, unit: str) -> str:

@@ -78,13 +78,13 @@ def test_a_board_is_one_that_grafana_can_load(path: Path) -> None:
 
 @pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
 def test_a_board_has_nothing_that_grafanas_schema_does_not_know(path: Path) -> None:
-    pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk is not installed")
-    from grafana_foundation_sdk.cog.encoder import JSONEncoder
-    from grafana_foundation_sdk.cog.plugins import register_default_plugins
-    from grafana_foundation_sdk.models.dashboard import Dashboard
-
-    register_default_plugins()
-    read = json.loads(JSONEncoder(sort_keys=True).encode(Dashboard.from_json(board(path))))
+    why = "grafana-foundation-sdk is not installed"
+    encoder, plugins, model = (
+        pytest.importorskip(f"grafana_foundation_sdk.{name}", reason=why)
+        for name in ("cog.encoder", "cog.plugins", "models.dashboard")
+    )
+    plugins.register_default_plugins()
+    read = json.loads(encoder.JSONEncoder(sort_keys=True).encode(model.Dashboard.from_json(board(path))))
     assert list(lost(board(path), read)) == []
 
 

@@ -1,12 +1,16 @@
 """Rollback: by command, by function and by flow, on a real registry."""
 
+import subprocess
+import sys
+
 import pytest
 
 from data.errors import BadInput, Stopped
 from data.manifest import MODEL
 from flows.registry.rollback import roll_back, withdraw
 from flows.registry.submission import Submission
-from flows.rollback import main, rollback
+from flows.rollback import main
+from flows.rollback_flow import rollback
 from tests.flows.registry.desk import NAME, Desk
 
 
@@ -131,6 +135,11 @@ def test_the_command_turns_back_and_says_what_the_predictor_does(
 def test_the_command_ends_with_2_for_a_version_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--to", "9"]) == 2
     assert "Bad input: grade-class has no version 9" in capsys.readouterr().out
+
+
+def test_the_command_needs_no_prefect() -> None:
+    program = "import sys, flows.rollback; sys.exit('prefect' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_the_flow_turns_back(at_home: Desk, prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> None:

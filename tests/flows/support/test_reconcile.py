@@ -151,7 +151,7 @@ def test_a_run_that_its_worker_saw_crash_is_started_again_too(
     client.set_flow_run_state(run.id, Crashed(), force=True)
     leave(home, run.id)
     (told,) = reconcile(home)
-    assert told.startswith(f"{run.name} crashed; started again as ")
+    assert told.startswith(f"{run.name} crashed; scheduled again as ")
 
 
 def test_a_run_that_a_dead_worker_had_taken_can_be_taken_by_another(

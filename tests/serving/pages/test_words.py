@@ -12,6 +12,9 @@ from serving.pages import outlook, words
 from tests.flows.reports.evidences import grade_evidence
 
 
+ALL = "In tests, the truth was among those named for 93 % of 480 students."
+
+
 @pytest.mark.parametrize(
     ("share", "said"),
     [(0, "0 %"), (0.004, "under 1 %"), (0.5, "50 %"), (0.996, "over 99 %"), (1, "100 %"), (None, "–")],
@@ -84,23 +87,23 @@ def test_a_headline_names_what_is_plausible() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "n", "told"),
+    ("plausible", "n", "told"),
     [
-        (1, 30, "In tests, forecasts that named a single one were right for 90 % of 30 students."),
-        (2, 30, "In tests, one of the two named was right for 90 % of 30 students."),
-        (2, 29, "In tests, the truth was among those named for 93 % of 480 students."),
-        (3, 30, "In tests, the truth was among those named for 93 % of 480 students."),
+        (["B"], 30, "In tests, when it named B alone, it was right for 90 % of 30 students."),
+        (["B", "C"], 30, "In tests, when it named B or C, it was right for 90 % of 30 students."),
+        (["B"], 29, f"{ALL} Here the chance of B is 58 %."),
+        (["C", "D"], 30, f"{ALL} Here the chance of C or D is 58 %."),
     ],
 )
 def test_how_often_such_sets_held_the_truth_is_said_where_there_are_students_enough(
-    grade_class: Contract, size: int, n: int, told: str
+    grade_class: Contract, plausible: list[str], n: int, told: str
 ) -> None:
-    known = Share(label=str(min(size, 2)), share=0.9, low=0.8, high=0.95, n=n)
+    known = tuple(Share(label=label, share=0.9, low=0.8, high=0.95, n=n) for label in ("B", "B|C"))
     everyone = Share(share=0.93, low=0.9, high=0.95, n=480)
     measured = card_figures(grade_evidence(grade_class))
-    card = measured.model_copy(update={"sets": everyone, "sets_by_size": (known,)})
-    assert outlook.how_often_held(size, card).replace(words.GAP, " ") == told
-    assert "not measured" in outlook.how_often_held(size, None)
+    card = measured.model_copy(update={"sets": everyone, "sets_by_members": known})
+    assert outlook.how_often_held(plausible, 0.58, card).replace(words.GAP, " ") == told
+    assert "not measured" in outlook.how_often_held(plausible, 0.58, None)
 
 
 def test_the_gist_names_the_largest_effect_on_either_side(grade_class: Contract) -> None:
