@@ -9,10 +9,11 @@ NOT_FOR = (
     "Saying what causes a grade. Its reasons are associations in past records.",
     "Students unlike those it learned from: another school, course, age or way of marking.",
 )
-WHOLE_PERIOD = (
-    "counted up over a period, and here over the whole of it. A count taken part of the way through is too "
-    "low, and the forecast made from it wrong. A model that needs the whole period's count cannot warn early "
-    "in that period; for that, train one on records as they stood at that time."
+WHOLE_PERIOD = "counted up over a period, and here over the whole of it."
+TOO_EARLY = (
+    "A count taken part of the way through is too low, and the forecast made from it wrong. A model that "
+    "needs the whole period's count cannot warn early in that period; for that, train one on records as "
+    "they stood at that time."
 )
 LIMITS = (
     "It knows only its columns. Illness, a new teacher or trouble at home it cannot see.",

@@ -56,7 +56,11 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
         # By chance a test split may look odd to the model that passed on it: an equal run is no new batch.
         same = champion.bundle.manifest.training["source_sha256"] == processed.sha256
         unseen = ~champion.has_seen(parsed["pseudonym"]) & (not same)
-        return gate(parsed, faults, reference, champion.bundle.probabilities, unseen, contract)
+        changed = contract_changes(champion.bundle.contract, contract)
+        if not changed:
+            return gate(parsed, faults, reference, champion.bundle.probabilities, unseen, contract)
+        verdict = gate(parsed, faults, reference, None, unseen, contract)
+        return verdict.model_copy(update={"overall": DRIFT, "reasons": (changed, *verdict.reasons)})
     train, test = (parsed[parsed["split"] == name] for name in ("train", "test"))
     reference = Reference(train.sample(min(len(train), 5_000), random_state=0), len(train), len(parsed))
     verdict = gate(test, faults, reference, None, None, contract)
@@ -64,6 +68,24 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
         return verdict.model_copy(update={"overall": TOO_FEW_ROWS})
     why = "There is no champion to compare with yet; the test split was compared with the train split."
     return verdict.model_copy(update={"overall": NO_REFERENCE, "reasons": (why,)})
+
+
+def contract_changes(before: Contract, now: Contract) -> str:
+    """Say how a contract differs from the champion's in what the model reads and answers, empty if it does not."""
+    old, new = ({column.name: column for column in contract.features} for contract in (before, now))
+    both = [name for name in old if name in new]
+    parts = {
+        "new": [name for name in new if name not in old],
+        "gone": [name for name in old if name not in new],
+        "other codes or kind": [
+            n for n in both if (old[n].kind, old[n].codes) != (new[n].kind, new[n].codes)
+        ],
+        "other classes": [now.target.column] if before.target.classes != now.target.classes else [],
+    }
+    found = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
+    if not found and list(old) == list(new):
+        return ""
+    return f"The contract is not the champion's ({found or 'another order'}), so the champion cannot judge."
 
 
 def report_place(processed: Processed, champion: Champion | None, settings: Settings) -> Path:

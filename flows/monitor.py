@@ -24,6 +24,7 @@ from flows.registry.store import open_registry
 from flows.reports.progress import stage
 from flows.settings import Settings
 from flows.support.command import run_flow
+from flows.support.retries import DELAYS, RETRIES, may_pass
 
 DAYS = 30.0
 PLOTTED = ("estimated_accuracy", "realised_accuracy", "drift_share")
@@ -58,7 +59,7 @@ def look(contract_name: str, window: Window, settings: Settings, *, retrain: boo
     return Seen.of(watched, asked, report)
 
 
-@task
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
 @stage("monitor")
 def look_at_window(contract_name: str, window: Window, retrain: bool) -> Seen:
     """Look at a window and publish what was seen."""

@@ -21,6 +21,9 @@ from flows.support.command import run_flow
 from flows.train import Trained, train
 from flows.training.grid import load_grid
 
+CONTRACT = "grade_class"
+"""The contract that is meant where none is named."""
+
 
 class PipelineResult(BaseModel):
     """What each stage gave."""
@@ -36,7 +39,7 @@ class PipelineResult(BaseModel):
 @flow(name="grade-pipeline")
 def grade_pipeline(
     data: str = DEFAULT,
-    contract: str = "grade_class",
+    contract: str = CONTRACT,
     grid: str = "default",
     on_drift: OnDrift = "stop",
     approval: Approval | None = None,
@@ -58,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the pipeline from the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
     parser.add_argument("--data", default=DEFAULT, help=f"{KINDS} (default: %(default)s)")
-    parser.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
+    parser.add_argument("--contract", default=CONTRACT, help="name or YAML file (default: %(default)s)")
     parser.add_argument("--grid", default="default", help="default, wide or a YAML file")
     parser.add_argument(
         "--on-drift", default="stop", choices=("stop", "retrain", "warn"), help="what drift leads to"
@@ -120,12 +123,19 @@ def next_steps(result: PipelineResult, settings: Settings) -> tuple[tuple[str, s
     """Say what to do next, and the command for it."""
     prefect = f"PREFECT_HOME={settings.home.absolute() / 'prefect'} .venv/bin/prefect server start"
     return (
-        ("Serve it", "make serve"),
+        ("Serve it", serving(result)),
         ("Runs and plots", f".venv/bin/mlflow ui --backend-store-uri {settings.mlflow_uri}"),
         ("Flow runs", prefect),
         ("Data report", str(result.processed.folder / REPORT)),
         ("Drift report", str(result.drift.report)),
     )
+
+
+def serving(result: PipelineResult) -> str:
+    """Return the command that serves this contract's champion; without a name it is the default one's."""
+    if result.processed.contract == CONTRACT:
+        return "make serve"
+    return f"GRADECAST_MODEL_URI=models:/{result.registered.name}@champion make serve"
 
 
 def undeclared_note(processed: Processed) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from flows.reports.data_report import write_data_report
 from flows.reports.progress import stage
 from flows.settings import Settings
 from flows.support.fingerprint import code_digest, fingerprint
+from flows.support.retries import DELAYS, RETRIES, may_pass
 from flows.support.workspace import finished_folder
 from flows.training.folds import check_anything_to_learn
 from flows.training.inputs import training_data
@@ -153,7 +154,7 @@ def check_bad_share(processed: Processed, limit: float) -> None:
     )
 
 
-@task
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
 @stage("process")
 def process_source(source: str, contract_name: str) -> Processed:
     """Validate, quarantine and split a source."""

@@ -6,8 +6,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import pyarrow as pa
-import sqlalchemy as sa
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
@@ -28,6 +26,7 @@ from flows.scoring.rosters import Roster, open_roster
 from flows.scoring.sinks import check_sink, write_sink
 from flows.settings import Settings
 from flows.support.command import run_flow
+from flows.support.retries import DELAYS, RETRIES, may_pass
 
 
 class Scored(BaseModel):
@@ -67,7 +66,7 @@ def parts_folder(roster: Roster, model: Champion, settings: Settings) -> Path:
     return settings.home / "scores" / f".parts-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-@task(retries=2, retry_delay_seconds=5, retry_condition_fn=lambda _task, _run, state: _is_of_io(state))
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
 @stage("score")
 def score_roster(data: str, contract: str, out: str, model: str, log: bool) -> Scored:
     """Score what has no part yet, and write the whole; a retry goes on where it stopped."""
@@ -132,13 +131,6 @@ def show(console: Console, scored: Scored, settings: Settings) -> None:  # noqa:
     if tally.errors:
         console.print(f"{tally.errors:,} rows break the contract: see their column `error`")
     console.print(f"Written to {scored.out}", soft_wrap=True)
-
-
-def _is_of_io(state: object) -> bool:
-    """Whether a failure may pass by itself: a database that is away or locked, a disk."""
-    error = getattr(state, "data", None)
-    causes = (error, getattr(error, "__cause__", None))  # of a source that says in words what it cannot do
-    return any(isinstance(cause, sa.exc.OperationalError | OSError | pa.ArrowIOError) for cause in causes)
 
 
 if __name__ == "__main__":

@@ -56,5 +56,5 @@ def _summary(steps: list[Step], *, ramp: bool) -> str:
         return f"No knee up to {last.users} users: {last.rate:,.0f} answers a second, and it kept up."
     return (
         f"The knee is at {found.users} users: {found.rate:,.0f} answers a second, 95th {found.p95:.0f} ms. "
-        "With more, answers take longer, and no more of them come in a second."
+        "With twice as many, answers take longer, and throughput grows by less than half."
     )

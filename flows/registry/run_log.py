@@ -88,7 +88,8 @@ def log_training_data(submission: Submission) -> None:
     """
     contract, processed = submission.contract, submission.processed
     train = submission.split("train")
-    file: Any = None if processed.generated else processed.source  # None is allowed, whatever the hint says
+    # MLflow knows files alone; the tag names any source. None is allowed, whatever the hint says.
+    file: Any = processed.source if Path(processed.source).is_file() else None
     target = contract.target.column
     with warnings.catch_warnings():  # two equal ways to see a path as a source
         warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")

@@ -1,6 +1,6 @@
 """The parts of the model card that follow from the contract: purpose, columns, limits, duties."""
 
-from data.card_words import DUTIES, LAW, LIMITS, NOT_FOR, NOT_REAL, WHOLE_PERIOD
+from data.card_words import DUTIES, LAW, LIMITS, NOT_FOR, NOT_REAL, TOO_EARLY, WHOLE_PERIOD
 from data.columns import Column, Kind
 from data.contract import Contract
 from flows.reports.markdown import bullets, section, table
@@ -30,7 +30,7 @@ def columns(contract: Contract) -> str:
         "As of when its columns must be known",
         "All of these must be known when a forecast is asked for, and mean what they meant in training.",
         table(["Column", "values", "the outcome", "note"], lines, words=True),
-        f"**{listed(counted)}:** {WHOLE_PERIOD}" if counted else "",
+        f"**{listed(counted)}: {WHOLE_PERIOD}** {TOO_EARLY}" if counted else "",
         f"Known too late or too close to the outcome, and never used: {listed(leaks)}." if leaks else "",
     )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from load.__main__ import main
+from load.__main__ import STEPS, main
 from load.knee import Second, knee, read_history, steps_of
 from load.report import words
 from tests.serving.running import running, wait_until
@@ -63,3 +63,16 @@ def test_thirty_users_are_answered_and_reported(
     assert sum(second.failures for second in found) == 0
     assert (folder / "load.png").read_bytes().startswith(b"\x89PNG")
     assert "30 users:" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_ramp_goes_through_its_steps_and_looks_for_the_knee(bundle_folder: Path, tmp_path: Path) -> None:
+    with running(tmp_path / "home", GRADECAST_MODEL_URI=bundle_folder) as server:
+        wait_until(lambda: server.ready()[0] == 200, "it is ready")
+        address = f"http://127.0.0.1:{server.port}"
+        assert main(["--address", address, "--ramp", "--seconds", "5", "--into", str(tmp_path)]) == 0
+    (folder,) = tmp_path.glob("load-*")
+    found = steps_of(read_history(folder / "load_stats_history.csv"))
+    assert {step.users for step in found} <= set(STEPS)
+    assert len(found) >= 5
+    assert "knee" in (folder / "load.md").read_text().lower()

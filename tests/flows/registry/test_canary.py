@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from data.bundle import Bundle
 from data.log_database import open_log
@@ -22,6 +23,7 @@ from tests.flows.registry.desk import NAME, Desk
 from tests.serving.running import Running, running, wait_until
 
 PATIENT = 60.0
+KEY = "known-to-few"
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,10 @@ def watched(
     """A registry with one champion, and a predictor that serves it."""
     desk = desk_at("watched", tmp_path_factory, settings)
     desk.seat(weak)
-    with running(desk.settings.home, WEB_CONCURRENCY=2) as server:
+    with running(desk.settings.home, WEB_CONCURRENCY=2, GRADECAST_API_KEY=KEY) as server:
         wait_until(lambda: server.version() == "1", "the first champion is served")
-        named = {"predictor_url": f"http://127.0.0.1:{server.port}", "canary_seconds": PATIENT}
+        url = f"http://127.0.0.1:{server.port}"
+        named = {"predictor_url": url, "api_key": SecretStr(KEY), "canary_seconds": PATIENT}
         yield Desk(desk.settings.model_copy(update=named), desk.logged), server
 
 
@@ -51,6 +54,10 @@ def first_example(bundle: Path) -> dict[str, object]:
 def asked(desk: Desk) -> list[str]:
     """How each logged forecast was asked for."""
     return [row["via"] for row in read_log(open_log(desk.settings.database_url), "grade_class")]
+
+
+def version_of(api: PredictorApi, record: dict[str, object]) -> object:
+    return api.forecast(record)[1].get("model_version")
 
 
 def test_the_predictor_follows_a_promotion_and_is_asked_for_the_reference_records(
@@ -73,10 +80,11 @@ def test_the_predictor_answers_from_the_old_version_soon_after_a_rollback(
     desk, server = watched
     desk.seat(submission)
     record = first_example(desk.own(submission).bundle)
-    wait_until(lambda: server.post("/predict", record)[1]["model_version"] != "1", "the new version answers")
+    api = api_of(desk)
+    wait_until(lambda: version_of(api, record) != "1", "the new version answers")
     roll_back(desk.settings, NAME, "1", reason="drill", by="test")
-    assert follow(api_of(desk), NAME, "1", PATIENT).state == "follows"
-    wait_until(lambda: server.post("/predict", record)[1]["model_version"] == "1", "the old version answers")
+    assert follow(api, NAME, "1", PATIENT).state == "follows"
+    wait_until(lambda: version_of(api, record) == "1", "the old version answers")
 
 
 def test_answers_far_from_the_reference_are_a_fault(
@@ -156,16 +164,14 @@ def test_each_look_at_the_predictor_is_judged(ready: Ready | None, state: str | 
 
 
 def test_a_predictor_that_wants_a_key_which_one_does_not_have_is_left_alone(
-    tmp_path: Path, bundle_folder: Path
+    watched: tuple[Desk, Running], submission: Submission
 ) -> None:
-    with running(
-        tmp_path, GRADECAST_MODEL_URI=bundle_folder, GRADECAST_API_KEY="secret", WEB_CONCURRENCY=1
-    ) as on:
-        wait_until(lambda: on.version() == "local", "it serves")
-        bundle, url = Bundle.load(bundle_folder), f"http://127.0.0.1:{on.port}"
-        with pytest.raises(NotCheckedError, match="wants another key"):
-            compare(PredictorApi(url), bundle, "local", time.monotonic() + 9)
-        assert compare(PredictorApi(url, "secret"), bundle, "local", time.monotonic() + 9) is None
+    desk, server = watched
+    keyless, bundle = PredictorApi(desk.settings.predictor_url), Bundle.load(desk.own(submission).bundle)
+    with pytest.raises(NotCheckedError, match="wants another key"):
+        compare(keyless, bundle, str(server.version()), time.monotonic() + 9)
+    with pytest.raises(NotCheckedError, match="wants another key"):
+        serves_this_registry(keyless, desk.client, NAME)
 
 
 def test_a_promotion_that_the_predictor_refuses_is_taken_back_with_the_reason(

@@ -11,7 +11,6 @@ from flows.reports.card_json import card_figures
 from serving.pages import outlook, words
 from tests.flows.reports.evidences import grade_evidence
 
-
 ALL = "In tests, the truth was among those named for 93 % of 480 students."
 
 

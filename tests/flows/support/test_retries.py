@@ -1,0 +1,53 @@
+"""A task that waits for a disk or a database is tried again; one that fails for good is not."""
+
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+from prefect import flow, task
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from data.errors import BadInput, Stopped
+from flows.support.command import without_heartbeats
+from flows.support.retries import RETRIES, may_pass
+
+
+def away() -> Exception:
+    return sa.exc.OperationalError("SELECT 1", {}, Exception("the database is locked"))
+
+
+def said_to_be_away() -> Exception:
+    error = BadInput("the database does not answer.")
+    error.__cause__ = away()
+    return error
+
+
+@pytest.mark.parametrize(
+    ("fails", "tries"),
+    [
+        (away, 1 + RETRIES),
+        (said_to_be_away, 1 + RETRIES),
+        (lambda: OSError("the disk is away for a moment"), 1 + RETRIES),
+        (lambda: BadInput("a column is missing."), 1),
+        (lambda: Stopped("a gate decided"), 1),
+        (lambda: ZeroDivisionError(), 1),
+    ],
+)
+def test_only_a_failure_that_may_pass_is_tried_again(
+    fails: Callable[[], Exception], tries: int, prefect_api: str
+) -> None:
+    tried = []
+
+    @task(retries=RETRIES, retry_delay_seconds=0, retry_condition_fn=may_pass)
+    def reading() -> None:
+        tried.append(1)
+        raise fails()
+
+    @flow
+    def wired() -> None:
+        reading()
+
+    with temporary_settings({PREFECT_API_URL: prefect_api}), without_heartbeats():
+        state = wired(return_state=True)  # type: ignore[var-annotated]
+    assert state.is_failed()
+    assert len(tried) == tries
