@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from data.contract import Contract, load_contract
 from data.errors import Stopped
-from flows.gates.findings import DRIFT, LEAST_ROWS, NO_REFERENCE, TOO_FEW_ROWS
+from flows.gates.findings import DRIFT, LEAST_ROWS, NO_REFERENCE, NOT_TESTED, TOO_FEW_ROWS
+from flows.gates.relation import undecided
 from flows.gates.samples import Reference, without_unasked
 from flows.gates.verdict import Verdict, gate, save_html, table
 from flows.process import FAULTS, Processed
@@ -60,7 +61,8 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
         if not changed:
             return gate(parsed, faults, reference, champion.bundle.probabilities, unseen, contract)
         verdict = gate(parsed, faults, reference, None, unseen, contract)
-        return verdict.model_copy(update={"overall": DRIFT, "reasons": (changed, *verdict.reasons)})
+        reasons, relation = (changed, *verdict.reasons), tuple(undecided("the contract changed", NOT_TESTED))
+        return verdict.model_copy(update={"overall": DRIFT, "reasons": reasons, "relation": relation})
     train, test = (parsed[parsed["split"] == name] for name in ("train", "test"))
     reference = Reference(train.sample(min(len(train), 5_000), random_state=0), len(train), len(parsed))
     verdict = gate(test, faults, reference, None, None, contract)
@@ -71,7 +73,7 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
 
 
 def contract_changes(before: Contract, now: Contract) -> str:
-    """Say how a contract differs from the champion's in what the model reads and answers, empty if it does not."""
+    """Say how a contract differs from the champion's in what the model reads and answers, if it does."""
     old, new = ({column.name: column for column in contract.features} for contract in (before, now))
     both = [name for name in old if name in new]
     parts = {

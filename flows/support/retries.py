@@ -6,7 +6,8 @@ import sqlalchemy as sa
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-RETRIES, DELAYS = 2, [2, 10]  # seconds before each
+RETRIES = 2
+DELAYS: list[float] = [2, 10]  # seconds before each
 
 
 def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -76,7 +76,8 @@ def log(settings: Settings, *entries: object) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): digest(path) for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): digest(path) for path in files}
 
 
 def logged(url: str) -> set[str]:

@@ -77,7 +77,7 @@ def test_the_predictor_follows_a_promotion_and_is_asked_for_the_reference_record
 def test_the_predictor_answers_from_the_old_version_soon_after_a_rollback(
     watched: tuple[Desk, Running], submission: Submission
 ) -> None:
-    desk, server = watched
+    desk, _ = watched
     desk.seat(submission)
     record = first_example(desk.own(submission).bundle)
     api = api_of(desk)
@@ -117,7 +117,8 @@ def test_a_predictor_of_another_registry_is_left_alone(
     of_other, server = watched
     for each in (submission, weak):
         desk.seat(each)
-    elsewhere = desk.settings.model_copy(update={"predictor_url": of_other.settings.predictor_url})
+    named = {"predictor_url": of_other.settings.predictor_url, "api_key": SecretStr(KEY)}
+    elsewhere = desk.settings.model_copy(update=named)
     assert serves_this_registry(api_of(of_other), of_other.client, NAME)
     version = str(server.version())
     before = desk.history()

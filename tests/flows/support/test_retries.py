@@ -48,6 +48,6 @@ def test_only_a_failure_that_may_pass_is_tried_again(
         reading()
 
     with temporary_settings({PREFECT_API_URL: prefect_api}), without_heartbeats():
-        state = wired(return_state=True)  # type: ignore[var-annotated]
+        state = wired(return_state=True)
     assert state.is_failed()
     assert len(tried) == tries
