@@ -28,7 +28,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup run pipeline serve up deploy score rollback history demo-year
-.PHONY: test test-slow lint data bench clean
+.PHONY: load backup restore test test-slow lint data bench clean
 
 help:
 	@echo 'make TARGET [DATA=path-or-URI] [CONTRACT=name-or-path] [GRID=name-or-path] [ARGS="…"]'
@@ -70,6 +70,15 @@ history: setup ## Who promoted, rejected or turned back what, when and why (CONT
 
 demo-year: setup ## Play twelve monthly batches through predictor, monitor and retraining (ten minutes)
 	@$(DEV) -m flows.demo_year $(ARGS)
+
+load: setup ## Load a running predictor (ADDRESS, ARGS="--ramp" to its limit), report to var/reports
+	@$(DEV) -m load $${ADDRESS:+--address "$$ADDRESS"} $(ARGS)
+
+backup: setup ## Back up log, registry, Prefect and state, while all runs on (INTO=folder)
+	@$(DEV) -m flows.backup "$${INTO:-backups}" $(ARGS)
+
+restore: setup ## Restore a backup over nothing (FROM=folder; ARGS=--check only checks it)
+	@$(DEV) -m flows.restore "$$FROM" $(ARGS)
 
 test: setup ## Run the tests (ARGS="-k word" for some)
 	@$(DEV) -m pytest $(ARGS)

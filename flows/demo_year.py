@@ -96,7 +96,7 @@ def play_year(console: Console, months: Sequence[Month], students: int, grid: st
         up.say("The first champion: 2,392 generated students")
         run(PIPELINE, {"data": FIRST_CHAMPION, "contract": CONTRACT, "grid": grid})
         wait_until(lambda: served_version(loop) == loop.champion(), "the predictor answers")
-        office, begun = Office(), time.monotonic()
+        office, begun = Office(loop.champion()), time.monotonic()
         played = [play(loop, month, place, office) for place, month in enumerate(months)]
         up.say(f"{len(played)} months in {(time.monotonic() - begun) / 60:.1f} minutes")
     return played

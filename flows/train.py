@@ -92,7 +92,7 @@ def _train(
         fitted = fit(
             data, grid, seed=settings.seed, folds=settings.folds, jobs=settings.jobs, on_progress=on_progress
         )
-    fitted = replace(fitted, notes=fitted.notes + declared)
+    fitted = replace(fitted, notes=declared + fitted.notes)
     write_fitted(draft, fitted, data.y[fitted.tuned_on], contract, digest)
 
 

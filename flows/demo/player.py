@@ -14,14 +14,15 @@ from data.log_tables import outcomes, predictions
 from data.measurements import latest_measurements
 from flows.demo.deployments import PAUSE, is_final, run, runs_of, wait_until
 from flows.demo.months import Month
-from flows.demo.plot import ALARMS, Figure90, Played
+from flows.demo.plot import Figure90, Played
 from flows.demo.school import Asked, Class, ask, report, students_of
+from flows.monitoring.wanted import WANTED
 from flows.registry.store import CHAMPION, open_registry, version_of_alias
 from flows.settings import Settings
 from flows.support.predictor_api import PredictorApi
 
 PIPELINE, MONITOR, ROLLBACK = "grade-pipeline/default", "drift-monitor/daily", "rollback/default"
-STARTS = 30.0  # seconds for a retraining to be started by the event
+STARTS = 60.0  # seconds for a retraining to be started by the event
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ class Loop:
 
 @dataclass
 class Office:
-    """The school's office: remembers the month before, whose grades it may have to report again."""
+    """The school's office: remembers the first champion, and whose grades it may have to report again."""
 
+    first_champion: str
     before: tuple[Class, Asked] | None = None
 
 
@@ -63,7 +65,8 @@ def play(loop: Loop, month: Month, place: int, office: Office) -> Played:
     champion, since = loop.champion(), datetime.now(UTC)
     loop.say(f"{month.name}: {month.story}")
     if month.rollback:
-        run(ROLLBACK, {"contract": loop.contract.name, "reason": month.story, "by": "the demonstration"})
+        back = {"to": office.first_champion, "reason": month.story, "by": "the demonstration"}
+        run(ROLLBACK, {"contract": loop.contract.name, **back})
         champion = loop.champion()
         wait_until(lambda: served_version(loop) == champion, "the predictor follows the rollback")
     if month.mended and office.before is not None:
@@ -73,8 +76,8 @@ def play(loop: Loop, month: Month, place: int, office: Office) -> Played:
     report(loop.predictor, students, asked, loop.contract, corrupted=month.corrupted, seed=loop.seed + place)
     office.before = students, asked
     wait_until(lambda: is_logged(asked, loop), "the log has what was asked and reported")
-    verdict, figures = watch(loop, since) if asked.ids else ("", {})
-    retrained = retraining(loop, since) if verdict in ALARMS else ""
+    verdict, figures, wanted = watch(loop, since) if asked.ids else ("", {}, False)
+    retrained = retraining(loop, since) if wanted else ""
     return Played(
         name=month.name,
         story=month.story,
@@ -89,19 +92,24 @@ def play(loop: Loop, month: Month, place: int, office: Office) -> Played:
     )
 
 
-def watch(loop: Loop, since: datetime) -> tuple[str, dict[str, Figure90]]:
-    """Run the monitor's deployment on a window; return its verdict and the shares with an interval."""
+def watch(loop: Loop, since: datetime) -> tuple[str, dict[str, Figure90], bool]:
+    """Run the monitor's deployment on a window.
+
+    Returns its verdict, the shares with an interval, and whether it wanted a retraining.
+    """
     until = datetime.now(UTC)
     window = {"since": since.isoformat(), "until": until.isoformat()}
     run(MONITOR, {"contract": loop.contract.name, **window})
     engine = open_log(loop.settings.database_url)
-    rows = [row for row in latest_measurements(engine, loop.contract.name) if not row["about"]]
+    measured = latest_measurements(engine, loop.contract.name)
+    wanted = any(row["name"] == WANTED for row in measured)
+    rows = [row for row in measured if not row["about"]]
     verdict = next((row["verdict"] for row in rows if row["name"] == "drift_share"), "")
     shares = {
         row["name"]: Figure90(row["value"], row["low"], row["high"]) for row in rows if row["low"] is not None
     }
-    loop.say(f"  monitor: {verdict}")
-    return verdict, shares
+    loop.say(f"  monitor: {verdict}{', and wants a retraining' if wanted else ''}")
+    return verdict, shares, wanted
 
 
 def retraining(loop: Loop, since: datetime) -> str:

@@ -120,7 +120,7 @@ def _events(axes: "Axes", months: Sequence[Played]) -> None:
             color, marker = (PROMOTED, "D") if promoted else (KEPT, "X")
             _mark(axes, place, 1, marker, color, f"v{month.retrained} {word}")
         if month.rolled_back:
-            _mark(axes, place, 2, "<", OKABE_ITO[4], f"back to v{month.after}")
+            _mark(axes, place, 2, "<", OKABE_ITO[4], f"back to v{month.champion}")
         if month.refused:
             _mark(axes, place, 2, "s", INK, "file refused")
     axes.set_xticks(range(len(months)), [f"{month.name[:3]}\n{_wrapped(month.story)}" for month in months])

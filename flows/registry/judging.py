@@ -9,6 +9,7 @@ from data.bundle import Bundle
 from data.frames import matrix, target_index
 from flows.registry.champion import Champion, load_champion, load_version
 from flows.registry.decisions import REPLACES
+from flows.registry.doubt import doubting_losses
 from flows.registry.limits import (
     Limits,
     audit_masks,
@@ -38,10 +39,14 @@ def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -
     if champion is None or not _comparable(champion, submission) or not floor.promoted:
         return size.applied(floor)
     rows = rows_to_compare(champion, submission, test)
-    theirs = row_losses(champion.bundle.probabilities(matrix(test[rows], champion.bundle.contract)), y[rows])
+    answers = champion.bundle.probabilities(matrix(test[rows], champion.bundle.contract))
+    theirs = row_losses(answers, y[rows])
     margin = submission.settings.promotion_margin
-    new = _new_students(champion, submission)
-    verdict = against_champion(own[rows], theirs, margin=margin, new_students=new, seed=seed)
+    if submission.must_win:
+        verdict = _after_alarm(own[rows], answers, y[rows], margin, seed)
+    else:
+        new = int((~champion.has_seen(submission.split("train")["pseudonym"])).sum())
+        verdict = against_champion(own[rows], theirs, margin=margin, new_students=new, seed=seed)
     if len(theirs) < ENOUGH_ROWS:
         return size.applied(verdict)
     groups = group_limits(own[rows], theirs, audit_masks(test[rows], submission.contract), seed)
@@ -62,11 +67,15 @@ def rows_to_compare(champion: Champion, submission: Submission, test: pd.DataFra
     return batch if batch.sum() >= ENOUGH_ROWS else unseen
 
 
-def _new_students(champion: Champion, submission: Submission) -> int:
-    """Count the training students whom the champion had not; after a drift alarm they count for nothing."""
-    if submission.must_win:
-        return 0
-    return int((~champion.has_seen(submission.split("train")["pseudonym"])).sum())
+def _after_alarm(own: np.ndarray, answers: np.ndarray, y: np.ndarray, margin: float, seed: int) -> Verdict:
+    """Judge by what was learned of the students: being less sure, as mixed-up grades teach, is not enough.
+
+    New students count for nothing: they are those that raised the alarm.
+    """
+    theirs, doubt = doubting_losses(answers, y)
+    verdict = against_champion(own, theirs, margin=margin, new_students=0, seed=seed)
+    reason = f"{verdict.reason}, given a doubt of {doubt:.0%} that suits these grades"
+    return Verdict(verdict.promoted, reason, verdict.figures | {"doubt": doubt})
 
 
 def _latency(champion: Champion, submission: Submission, rows: pd.DataFrame) -> Limits:

@@ -224,3 +224,19 @@ def test_a_text_that_a_spreadsheet_would_run_is_neutralised_in_a_csv_alone(
 
 def _asked(row: dict[str, Any], contract: Contract) -> dict[str, Any]:
     return {column.name: row[column.name] for column in contract.asked}
+
+
+def test_a_folder_and_a_query_in_an_order_are_rosters_too(
+    students: pd.DataFrame, grade_class: Contract, tmp_path: Path
+) -> None:
+    folder, database = tmp_path / "year", tmp_path / "school.db"
+    folder.mkdir()
+    for name in ("a", "b"):
+        students.to_csv(folder / f"{name}.csv", index=False)
+    students.to_sql("students", sa.create_engine(f"sqlite:///{database}", poolclass=sa.NullPool), index=False)
+    asked = f"sqlite:///{database}?query=SELECT * FROM students"
+    several, ordered = open_roster(str(folder), grade_class), open_roster(f"{asked} ORDER BY 1", grade_class)
+    assert sum(chunk.num_rows for chunk in several.chunks()) == 2 * len(students)
+    assert sum(chunk.num_rows for chunk in ordered.chunks()) == ordered.rows == len(students)
+    with pytest.raises(BadInput, match="it says no order"):
+        open_roster(asked, grade_class)
