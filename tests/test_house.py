@@ -10,11 +10,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from pydantic import AliasChoices
-from pydantic.fields import FieldInfo
-
-from flows.settings import Settings as FlowSettings
-from serving.settings import Settings as ServingSettings
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"prefect", "evidently", "scikit-learn", "pandas", "pyarrow", "catboost", "mlflow", "matplotlib"}
@@ -100,17 +95,3 @@ def test_nothing_large_is_committed() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     paths = [ROOT / name for name in listed.stdout.split("\0") if name and name != "Pipfile.lock"]
     assert [path for path in paths if path.is_file() and path.stat().st_size > LARGE] == []
-
-
-def test_the_readmes_table_of_settings_has_every_setting_and_no_other() -> None:
-    rows = re.findall(r"^\| `([A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE)
-    serving = {str(field.alias) for field in ServingSettings.model_fields.values()}
-    flows = {environment_name(name, field) for name, field in FlowSettings.model_fields.items()}
-    assert flows | serving <= set(rows)
-    assert {name for name in rows if name.startswith("GRADECAST_")} <= flows | serving
-
-
-def environment_name(name: str, field: FieldInfo) -> str:
-    if isinstance(field.validation_alias, AliasChoices):
-        return str(field.validation_alias.choices[0])
-    return f"GRADECAST_{name.upper()}"

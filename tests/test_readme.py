@@ -6,12 +6,18 @@ from pathlib import Path
 import yaml
 
 from data.cohort import SCENARIOS
+from data.source_secrets import PASSWORD
 from flows.settings import Settings as FlowSettings
 from serving.settings import Settings as ServingSettings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-ELSEWHERE = {"PREFECT_API_URL"}  # read by flows/support/prefect_server.py
+ELSEWHERE = {
+    "PREFECT_API_URL",
+    "PREFECT_SERVER_API_PORT",
+    "MLFLOW_PORT",
+    PASSWORD,
+}  # read by flows/support/prefect_server.py
 
 
 def _flow_variables() -> set[str]:

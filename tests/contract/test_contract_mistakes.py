@@ -186,5 +186,5 @@ def test_a_contract_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["grades", "nowhere/tiny.yaml", ""])
 def test_an_unknown_contract_is_answered_with_those_that_there_are(name: str) -> None:
-    with pytest.raises(BadInput, match="Name one of: grade_class, pass_fail; or give the path"):
+    with pytest.raises(BadInput, match="after_school, exam_scores, grade_class, pass_fail; or give the path"):
         load_contract(name)

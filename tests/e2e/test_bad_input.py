@@ -75,7 +75,7 @@ def a_picture(place: Path) -> Path:
 
 
 FILES: dict[Make, str] = {
-    a_directory: "this is a directory. Give the file in it.",
+    a_directory: "no file in this folder can be read. It takes files ending in: .csv",
     no_such_file: "nothing.csv: there is no such file. Check the path",
     an_empty_file: "empty.csv: the file is empty. Give one",
     a_header_alone: "header.csv: the file has a header and no rows. Give one",
@@ -145,7 +145,10 @@ def an_unknown_contract(place: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (an_unknown_contract, "there is no contract 'no_such_contract'. Name one of: grade_class, pass_fail"),
+        (
+            an_unknown_contract,
+            "no contract 'no_such_contract'. Name one of: after_school, exam_scores, grade_class",
+        ),
         (
             a_wrong_contract,
             "line 42: columns.Absences.kind: give one of 'number', 'integer', 'boolean',",

@@ -87,7 +87,9 @@ def test_drift_is_shown_measured_and_asked_to_be_retrained_on_once(
     assert payload["reason"].startswith("drift: ")
     assert len(read_frame(Path(payload["data"]), school.contract)) >= 300
     assert run(0) == 0
-    assert "less than 7 days ago" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    # The server is shared: where the deployments are registered on it, the event has started one.
+    assert "less than 7 days ago" in said or "one is under way" in said
     assert len(events(prefect_api)) == known + 1
 
 
