@@ -5,7 +5,6 @@ is. A process that is killed in between leaves it there, and whoever opens the r
 something finishes it first.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,13 +19,12 @@ from data.log_database import open_log
 from flows.registry.store import CHALLENGER, CHAMPION, PREVIOUS, move_alias, open_registry, version_of_alias
 from flows.settings import Settings
 from flows.support.locks import file_lock
+from flows.support.prefect_server import to_stderr
 
 NOTED, NEWEST = "undone-", "history"
 """Tags of a model: decisions that are not done yet, and the newest entry of its history."""
 ROLLED_BACK, REPLACES, CANARY = "rolled_back", "replaces", "canary"
 """Tags of a version."""
-
-log = logging.getLogger("gradecast.registry")
 
 
 class Move(BaseModel):
@@ -103,7 +101,7 @@ def finish(client: MlflowClient, settings: Settings, name: str) -> bool:
             _record(client, settings, key, decision)
             client.delete_model_version_tag(name, version, key)
     except sa.exc.SQLAlchemyError as error:
-        log.warning("the promotion history cannot be written now, and will be: %s", error)
+        to_stderr(f"The promotion history cannot be written now, and will be: {error}")
         return False
     return True
 

@@ -104,14 +104,14 @@ def test_a_rejection_makes_a_challenger_and_an_entry(
 
 
 def test_a_decision_is_done_though_the_history_cannot_be_written_and_is_recorded_later(
-    weak: Submission, submission: Submission, desk: Desk, caplog: pytest.LogCaptureFixture
+    weak: Submission, submission: Submission, desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     desk.seat(weak)
     desk.add(submission)
     away = desk.settings.model_copy(update={"log_url": "sqlite:////nowhere/at/all/log.db"})
     assert not carry_out(desk.client, away, promotion(desk.client, promoted("2"), {}))
     assert not carry_out(desk.client, away, way_back(desk.client, turned_back()))
-    assert "cannot be written now, and will be" in caplog.text
+    assert "cannot be written now, and will be" in capsys.readouterr().err
     assert desk.aliases() == {"champion": "1"}
     assert len(desk.history()) == 1
     desk.client.set_registered_model_alias(NAME, "previous", "2")  # as a person may meanwhile

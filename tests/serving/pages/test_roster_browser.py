@@ -202,6 +202,7 @@ def test_the_page_of_a_school_stays_small_with_all_it_needs(
     upload(page, school_file)
     if scripts:
         expect(page.get_by_role("button", name="Apply")).to_be_hidden()
+        page.wait_for_load_state("networkidle")
         table = sizes.pop(next(address for address in sizes if address.endswith("/roster/data")))
         assert table <= 3 * MOST_BYTES, "the students, fetched apart"
     assert sum(sizes.values()) <= MOST_BYTES
