@@ -45,7 +45,7 @@ FORGOTTEN = (
 def main(arguments: list[str] | None = None) -> int:
     """Play the year, print it as a table, draw it, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.demo_year", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="three months instead of twelve")
+    parser.add_argument("--short", action="store_true", help="four months instead of twelve")
     parser.add_argument(
         "--students", type=int, default=STUDENTS, help="students a month (default: %(default)s)"
     )

@@ -40,5 +40,5 @@ YEAR = (
     Month("July", "the programme ends: a person rolls back", rollback=True),
     Month("August"),
 )
-SHORT = (YEAR[0], YEAR[5], YEAR[7])
-"""Three months that show the loop: a quiet one, a changed effect, mixed-up grades."""
+SHORT = (YEAR[0], *YEAR[5:8])
+"""Four months that show the loop: a quiet one, two of a changed effect, one of mixed-up grades."""
