@@ -2,14 +2,18 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from data.bundle import Bundle
 from data.contract import Contract
+from data.log_database import open_log
 from data.manifest import EXAMPLES
+from tests.contract.postgres import Postgres, postgres
 from tests.contract.tiny import contract_of
 
 
@@ -36,3 +40,22 @@ def rows(bundle: Bundle) -> np.ndarray:
     """The feature matrix of its examples."""
     examples = json.loads((bundle.folder / EXAMPLES).read_bytes())
     return bundle.matrix([bundle.record.validate_python(example["record"]) for example in examples])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """A PostgreSQL that a file's tests share."""
+    with postgres() as started:
+        yield started
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> sa.Engine:
+    """A database for the log with nothing in it, of either kind."""
+    if request.param == "sqlite":
+        return open_log(f"sqlite:///{tmp_path / 'predictions.db'}")
+    engine = open_log(request.getfixturevalue("server").url, patience=0.2)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    return engine

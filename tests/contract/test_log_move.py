@@ -1,6 +1,5 @@
 """From SQLite to PostgreSQL without losing a row."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,15 +16,9 @@ from data.log_reading import read_log
 from data.log_tables import history, predictions
 from data.measurements import Frame, Measurement, write_measurements
 from tests.contract.logged import asked, came
-from tests.contract.postgres import Postgres, postgres
+from tests.contract.postgres import Postgres
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,13 +1,9 @@
 """What the monitor measured: kept for reports, dashboards and /metrics."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
 import sqlalchemy as sa
 
-from data.log_database import open_log
 from data.measurements import (
     Frame,
     Measurement,
@@ -15,27 +11,8 @@ from data.measurements import (
     read_measurements,
     write_measurements,
 )
-from tests.contract.postgres import Postgres, postgres
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as started:
-        yield started
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> sa.Engine:
-    """A log in which nothing was measured."""
-    if request.param == "sqlite":
-        return open_log(f"sqlite:///{tmp_path / 'predictions.db'}")
-    engine = open_log(request.getfixturevalue("server").url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
-    return engine
 
 
 def month(number: int, version: str = "1") -> Frame:

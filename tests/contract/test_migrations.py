@@ -1,7 +1,6 @@
 """The log's database comes along from every older Gradecast, on SQLite and PostgreSQL."""
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,32 +13,19 @@ from sqlalchemy.schema import CreateTable
 
 from data.draining import drain
 from data.errors import BadInput
-from data.log_database import create_tables, open_log
+from data.log_database import create_tables
 from data.log_reading import read_log
 from data.log_tables import tables
 from data.migrations import FOLDER, HEAD, VERSION_TABLE
 from tests.contract.logged import RECORD
-from tests.contract.postgres import Postgres, postgres
 
 FIRST = datetime(2025, 9, 1, 8, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as started:
-        yield started
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> sa.Engine:
+@pytest.fixture
+def empty(log: sa.Engine) -> sa.Engine:
     """A database with nothing in it."""
-    if request.param == "sqlite":
-        return open_log(f"sqlite:///{tmp_path / 'predictions.db'}")
-    engine = open_log(request.getfixturevalue("server").url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
-    return engine
+    return log
 
 
 def upgrade(engine: sa.Engine) -> None:

@@ -1,6 +1,6 @@
 """The prediction log: what is kept, which outcome settles which forecast, and how rows are taken out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from data.log_entries import prediction_entries, student_of
 from data.predictions import erase, main, purge, read_log
 from data.spool import REFUSED, drained_alone, take
 from tests.contract.logged import ANSWER, RECORD, asked, came
-from tests.contract.postgres import Postgres, postgres
+from tests.contract.postgres import Postgres
 
 Entry = dict[str, Any]
 Write = Callable[..., None]
@@ -35,23 +35,6 @@ def write_file(folder: Path, *entries: Entry, name: str = "1-1.jsonl") -> Path:
     path = folder / name
     path.write_bytes(b"".join(orjson.dumps(entry) + b"\n" for entry in entries))
     return path
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as started:
-        yield started
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> sa.Engine:
-    """An empty log."""
-    if request.param == "sqlite":
-        return open_log(f"sqlite:///{tmp_path / 'predictions.db'}")
-    engine = open_log(request.getfixturevalue("server").url, patience=0.2)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE IF EXISTS predictions, outcomes, gradecast_schema"))
-    return engine
 
 
 @pytest.fixture
