@@ -66,6 +66,7 @@ class CurrentPredictor:
         self._link = link
         self._seen: Seen | None = None
         self._again = 0.0
+        self._looking = threading.Lock()
         self._predictor: Predictor | None = None
         self.problem: str | None = None
         """Why the bundle that is current is not the one that answers."""
@@ -78,15 +79,23 @@ class CurrentPredictor:
     def get(self) -> Predictor:
         """Return the predictor; raises BundleError while there is no bundle that can be used.
 
-        Ask once a request: the next answer may come from another version.
+        Ask once a request: the next answer may come from another version. The first one waits for a bundle
+        that is there and not open yet, for another worker may have said already that it is ready.
         """
         predictor = self._predictor
+        if predictor is None:
+            self.look()
+            predictor = self._predictor
         if predictor is None:
             raise BundleError(self.problem or "no model has been synced yet")
         return predictor
 
     def look(self) -> None:
         """Open the current bundle if it is another one than before; on failure the last good one stays."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         seen = self._read_link()
         if seen is None or (seen == self._seen and (not self.problem or time.monotonic() < self._again)):
             return

@@ -51,6 +51,12 @@ def test_without_a_model_it_says_so_and_takes_the_first_that_comes(wanted: Setti
     assert current.problem is None
 
 
+def test_who_asks_first_waits_for_a_bundle_that_is_there(wanted: Settings, student: Student) -> None:
+    current = CurrentPredictor(wanted.current_bundle)
+    sync(wanted)
+    assert current.get().predict([student]), "though its thread may not have looked yet"
+
+
 @pytest.mark.parametrize("spoil", [lambda model: flip(model, 100), Path.unlink])
 def test_a_bundle_that_it_cannot_open_leaves_the_last_good_one(
     current: CurrentPredictor,
