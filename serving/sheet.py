@@ -3,11 +3,12 @@
 import codecs
 import csv
 import io
+import operator
 import re
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from http import HTTPStatus
-from itertools import islice
+from itertools import dropwhile, islice
 from types import SimpleNamespace
 from typing import BinaryIO
 
@@ -43,9 +44,9 @@ class Sheet:
         if not any(self.header):
             raise _not_csv("it has no header")
 
-    def chunks(self, rows: int) -> Generator[list[Row]]:
-        """Yield the rows below the header in lists, empty lines left out; raises Problem 400."""
-        with closing(self._lists(rows)) as every:
+    def chunks(self, rows: int, *, blank: bool = False) -> Generator[list[Row]]:
+        """Yield the rows below the header in lists, without empty lines or with them; raises Problem 400."""
+        with closing(self._lists(rows, blank=blank)) as every:
             for number, chunk in enumerate(every):
                 if below := chunk[1:] if number == 0 else chunk:
                     yield below
@@ -62,13 +63,13 @@ class Sheet:
         writer.writerows([[f"'{cell}" if _is_run(cell) else cell for cell in row] for row in rows])
         return [line.removesuffix(LINE_END) for line in lines]
 
-    def _lists(self, rows: int) -> Generator[list[Row]]:
-        """Yield the header and the rows in lists of so many, empty lines left out."""
+    def _lists(self, rows: int, *, blank: bool = False) -> Generator[list[Row]]:
+        """Yield the header and the rows in lists of so many; of empty lines those below the header, if any."""
         self._file.seek(0)
         text = io.TextIOWrapper(self._file, encoding="utf-8-sig", newline="")
         reader = csv.reader(text, delimiter=self.delimiter, strict=True)
         try:
-            every = filter(None, reader)
+            every = dropwhile(operator.not_, reader) if blank else filter(None, reader)
             while chunk := list(islice(every, rows)):
                 yield chunk
         except UnicodeDecodeError as error:

@@ -67,7 +67,7 @@ def _written(text: str) -> str:
     odd, delimiter = orjson.loads(told)["odd"], orjson.loads(told)["delimiter"]
     header, *even = zip(*(column.split(CELL) for column in columns), strict=True)
     rows = iter(even)
-    lines = (odd.get(str(place)) or next(rows) for place in range(len(even) + len(odd)))
+    lines = (odd[str(place)] if str(place) in odd else next(rows) for place in range(len(even) + len(odd)))
     written = io.StringIO(newline="")
     csv.writer(written, delimiter=delimiter).writerows([header, *lines])
     return written.getvalue()

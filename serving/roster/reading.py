@@ -48,7 +48,7 @@ def read_roster(sheet: Sheet, contract: Contract, added: Sequence[str] = ()) -> 
     """Read a whole file; raises Problem 413 for too many rows, 422 for columns that do not fit."""
     check_header(sheet.header, contract, added)
     rows: list[Row] = []
-    for chunk in sheet.chunks(MOST_ROWS):
+    for chunk in sheet.chunks(MOST_ROWS, blank=True):  # a spreadsheet counts them too
         rows += chunk
         if len(rows) > MOST_ROWS:
             detail = f"The page takes {MOST_ROWS:,} rows at most. POST /predict/batch takes any number."
@@ -70,7 +70,7 @@ def read_one(sheet: Sheet, contract: Contract, number: int) -> Record:
     """Return the record of one row; raises Problem 422 where there is none."""
     check_header(sheet.header, contract, ())
     first = FIRST_ROW
-    for chunk in sheet.chunks(1_000):
+    for chunk in sheet.chunks(1_000, blank=True):
         if first <= number < first + len(chunk):
             records, _ = RowReader(sheet.header, contract).read([chunk[number - first]])
             if records:

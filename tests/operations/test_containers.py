@@ -219,7 +219,9 @@ def get(port: int, path: str, body: object = None, headers: dict[str, str] | Non
         return 0, None
 
 
-def test_the_pipelines_container_has_what_it_runs(store: Store, context: Path) -> None:
+def test_the_pipelines_container_trains_and_has_what_else_it_runs(
+    store: Store, context: Path, tmp_path: Path
+) -> None:
     image = store.build("pipeline", context)
     assert store.config(image)["User"] == "10001:10001"
     with container_of(store, image) as container:
@@ -230,6 +232,13 @@ def test_the_pipelines_container_has_what_it_runs(store: Store, context: Path) -
             ("prefect", "version"),
             ("mlflow", "server", "--help"),
             ("pg_dump", "--version"),
-            ("python", "-c", "import psycopg, asyncpg"),
+            ("python", "-c", "import psycopg, asyncpg; print('imported')"),
         ):
             assert inside(store, container, *command)
+        home = tmp_path / "home"
+        home.mkdir()
+        os.chown(home, 10_001, 10_001)
+        volume = ("--network", "host", "--volume", f"{home}:/var/lib/gradecast")
+        pipeline = ("python", "-m", "flows.pipeline", "--data", "cohort://1200", "--contract", "exam_scores")
+        print(inside(store, container, *pipeline, options=volume))
+        assert (home / "mlflow.db").is_file()

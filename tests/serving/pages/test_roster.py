@@ -82,6 +82,16 @@ def test_rows_with_problems_are_named_by_row_and_column_and_the_others_forecast(
     assert '<th scope="row" class="number">5</th><td>Sports' in page
 
 
+def test_an_empty_line_is_a_row_as_a_spreadsheet_counts(client: FlaskClient) -> None:
+    lines = csv_of(students(4)).decode().splitlines()
+    lines[3] = f"1,{lines[3]}"
+    first = send(client, file="\n".join([*lines[:2], "", *lines[2:]]).encode()).text
+    again = send(client, carried=field(first, "carried")).text
+    for page in (first, again):
+        assert "3\xa0students forecast" in page
+        assert '<th scope="row" class="number">5</th><td>The whole row' in page
+
+
 def test_a_row_with_a_cell_too_many_is_as_wrong_when_it_comes_back(client: FlaskClient) -> None:
     lines = csv_of(students(4)).decode().splitlines()
     lines[2] = f"1,{lines[2]}"
