@@ -5,7 +5,6 @@ Imports no pandas, scikit-learn or MLflow.
 """
 
 import json
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,16 +15,18 @@ from data.contract import Contract, load_contract
 from data.errors import BadInput
 from data.features import FeatureSpace, feature_space
 from data.manifest import (
-    BOOSTER,
     CONTRACT,
     EXAMPLES,
     MANIFEST,
     MODEL,
+    MODEL_FILES,
     BundleError,
     Manifest,
     read_manifest,
     verified,
 )
+from data.model_files import Model, open_model
+from data.model_words import effect_unit
 from data.records import Record, matrix_maker, record_adapter
 
 TOLERANCE = 1e-5
@@ -53,13 +54,19 @@ def open_session(model: Path | bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def column_effects(booster: Any, matrix: np.ndarray, space: FeatureSpace) -> np.ndarray:
-    """Return each contract feature's effect on the latent score (rows, features), by TreeSHAP."""
-    import xgboost
+def column_effects(model: Model, matrix: np.ndarray, contract: Contract) -> np.ndarray:
+    """Return each contract feature's effect (rows, features): a nominal's float columns added up."""
+    effects = model.effects(matrix, ordered=contract.target.ordered)
+    groups = feature_space(contract).groups
+    return np.stack([effects[:, list(group)].sum(axis=1) for group in groups], axis=1)
 
-    effects = booster.predict(xgboost.DMatrix(matrix, nthread=1), pred_contribs=True)
-    effects = effects[:, 0, :] if effects.ndim == 3 else effects
-    return np.stack([effects[:, list(group)].sum(axis=1) for group in space.groups], axis=1)
+
+def _verified_model(folder: Path, manifest: Manifest) -> Model:
+    path = folder / MODEL_FILES[manifest.family]
+    try:
+        return open_model(path.name, verified(path, manifest))
+    except ValueError as error:
+        raise BundleError(f"{path}: no model of the family {manifest.family}: {error}") from error
 
 
 class Bundle:
@@ -75,7 +82,7 @@ class Bundle:
         self._thresholds = list(zip(range(len(labels)), labels, manifest.set_thresholds, strict=True))
         # The bytes that were checked are those that are used, whatever becomes of the folder.
         self._session = open_session(verified(folder / MODEL, manifest))
-        self._booster_bytes = bytearray(verified(folder / BOOSTER, manifest))
+        self._model = _verified_model(folder, manifest)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -91,18 +98,17 @@ class Bundle:
     def explain(self, matrix: np.ndarray) -> np.ndarray:
         """Return each contract feature's effect on the latent score (rows, features), in `unit`.
 
-        TreeSHAP of the booster; a nominal's float columns are added up. For an unordered target
-        the effects are those on the margin of the first class.
+        TreeSHAP of a booster, integrated gradients of a dense model. Where the model weighs each class
+        and has no one score, they are effects on the first class's lead over the last; for an unordered
+        target on the first class's weight.
         """
-        return column_effects(self._booster, matrix, self.space)
+        return column_effects(self._model, matrix, self.contract)
 
-    @cached_property
-    def _booster(self) -> Any:
-        import xgboost
-
-        booster = xgboost.Booster({"nthread": 1})
-        booster.load_model(self._booster_bytes)
-        return booster
+    @property
+    def unit(self) -> str:
+        """The unit of the effects."""
+        manifest = self.manifest
+        return effect_unit(manifest.unit, manifest.head["kind"], ordered=self.contract.target.ordered)
 
     def grade_sets(self, probabilities: np.ndarray) -> list[list[str]]:
         """Return the labels whose conformal sets hold each row: always with the likeliest class."""
@@ -130,7 +136,7 @@ class Bundle:
         }
 
     def check(self) -> None:
-        """Answer the bundle's own examples, model and booster alike; raises BundleError."""
+        """Answer the bundle's own examples, graph and model alike; raises BundleError."""
         rows, expected = self._examples()
         if expected.shape != (len(rows), len(self.manifest.labels)) or not len(rows):
             raise BundleError(f"{self.folder / EXAMPLES}: no example, or not one probability a class")
@@ -140,7 +146,7 @@ class Bundle:
                 f"{self.folder}: its examples are answered {gap:.2g} away from what was registered"
             )
         if not np.isfinite(self.explain(rows)).all():
-            raise BundleError(f"{self.folder}: the booster gives reasons that are not numbers")
+            raise BundleError(f"{self.folder}: the model gives reasons that are not numbers")
 
     def _examples(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the examples' feature matrix and the probabilities registered for them."""

@@ -1,17 +1,33 @@
 """The bundle's format: its files, and the manifest that holds the SHA-256 of each."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 MANIFEST = "manifest.json"
-CONTRACT, MODEL, BOOSTER, CARD = "contract.yaml", "model.onnx", "booster.ubj", "card.md"
+CONTRACT, MODEL, CARD = "contract.yaml", "model.onnx", "card.md"
+BOOSTER, DENSE = "booster.ubj", "dense.json"
 REFERENCE, EXAMPLES, FIGURES = "reference.csv", "examples.json", "card.json"
 FILES = (CONTRACT, MODEL, BOOSTER, CARD, REFERENCE, EXAMPLES, FIGURES)
 NEEDED = frozenset(FILES) - {FIGURES}
 """Files without which there is no bundle; older ones have no figures beside their card."""
+
+FamilyName = Literal["xgboost", "catboost", "logistic", "neural"]
+MODEL_FILES: dict[FamilyName, str] = {
+    "xgboost": BOOSTER,
+    "catboost": BOOSTER,  # its trees are rewritten as XGBoost's: serving needs one library
+    "logistic": DENSE,
+    "neural": DENSE,
+}
+"""The file of each family's model, beside its ONNX graph."""
+
+
+def files_of(family: FamilyName, files: Iterable[str] = FILES) -> tuple[str, ...]:
+    """Return the files of a bundle of this family."""
+    return tuple(MODEL_FILES[family] if name == BOOSTER else name for name in files)
 
 
 class BundleError(RuntimeError):
@@ -24,6 +40,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
+    family: FamilyName = "xgboost"
+    """Of the model; older bundles do not say."""
     contract: str
     fingerprint: str
     created: str
@@ -50,8 +68,9 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValidationError) as error:
         raise BundleError(f"{folder / MANIFEST}: no readable manifest: {error}") from error
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
-    if present != set(manifest.files) or not present >= NEEDED:
-        odd = ", ".join(sorted(present ^ (set(manifest.files) | NEEDED)))
+    needed = set(files_of(manifest.family, NEEDED))
+    if present != set(manifest.files) or not present >= needed:
+        odd = ", ".join(sorted(present ^ (set(manifest.files) | needed)))
         raise BundleError(f"{folder}: files missing, or not in the manifest: {odd or 'see the manifest'}")
     for name in manifest.files:
         verified(folder / name, manifest)

@@ -4,31 +4,34 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from data.bundle import open_session
+from data.columns import OWN
 from data.contract import Contract
 from data.contract_file import find_contract
 from data.features import feature_space
 from data.frames import matrix, to_records
 from data.manifest import (
-    BOOSTER,
     CARD,
     CONTRACT,
     EXAMPLES,
     FIGURES,
-    FILES,
     MANIFEST,
     MODEL,
+    MODEL_FILES,
     REFERENCE,
     Manifest,
     digest,
+    files_of,
 )
-from data.storage import OWN, as_stored
+from data.storage import appended, as_stored
 from flows.registry.lineage import TRAINED, lineage_of
 from flows.registry.submission import Submission
 from flows.registry.verification import check_parity, verify_bundle
@@ -40,7 +43,8 @@ from flows.reports.plots import write_plots
 from flows.support.workspace import finished_folder
 from flows.training.heads import Head
 
-REFERENCE_ROWS = 5_000
+REFERENCE_ROWS, MANY_ROWS = 5_000, 200_000
+LINEAGE = pa.schema([("pseudonym", pa.string()), ("split", pa.string()), ("mark", pa.uint64())])
 EXAMPLE_ROWS = 20
 
 
@@ -64,26 +68,34 @@ def make_bundle(submission: Submission) -> None:
 
 def write_lineage(submission: Submission, folder: Path) -> None:
     """Write into a folder whom a submission learned from and is judged on."""
-    rows = {name: submission.split(name) for name in ("train", "test")}
-    lineage_of(rows, submission.contract).to_parquet(folder / Path(TRAINED).name, index=False)
+    with appended(folder / Path(TRAINED).name) as append:
+        for block in chain(submission.blocks("train"), submission.blocks("test")):
+            append(
+                pa.Table.from_pandas(lineage_of(block, submission.contract), LINEAGE, preserve_index=False)
+            )
 
 
 def write_bundle(folder: Path, submission: Submission) -> None:
     """Write a bundle into an empty folder."""
     contract, evidence = submission.contract, submission.evidence
-    everyone = submission.processed.parsed(contract)
-    for name in (MODEL, BOOSTER):
+    family = submission.trained.family
+    for name in (MODEL, MODEL_FILES[family]):
         shutil.copyfile(submission.trained.folder / name, folder / name)
     shutil.copyfile(find_contract(submission.contract_name), folder / CONTRACT)
     part_year = part_year_figures(evidence, _forecaster(folder / MODEL, contract))
     (folder / CARD).write_text(model_card(evidence, {}, part_year), encoding="utf-8")
     figures = card_figures(evidence, part_year)
     (folder / FIGURES).write_text(figures.model_dump_json(indent=1), encoding="utf-8")
-    reference = reference_sample(everyone[everyone["split"] == "train"], contract)
+    reference = reference_sample(_trained_on(submission), contract)
     reference.to_csv(folder / REFERENCE, index=False)
     (folder / EXAMPLES).write_text(_examples(evidence), encoding="utf-8")
-    manifest = _manifest(submission, {name: digest(folder / name) for name in FILES})
+    manifest = _manifest(submission, {name: digest(folder / name) for name in files_of(family)})
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+
+
+def _trained_on(submission: Submission) -> pd.DataFrame:
+    """Return the rows of the train split, quarantined ones too, or a stratified sample of many."""
+    return submission.processed.sample(submission.contract, MANY_ROWS, "train")
 
 
 def _forecaster(model: Path, contract: Contract) -> Callable[[pd.DataFrame], np.ndarray]:
@@ -108,6 +120,7 @@ def reference_sample(frame: pd.DataFrame, contract: Contract, seed: int = 0) -> 
 def _manifest(submission: Submission, files: dict[str, str]) -> Manifest:
     trained, evidence, target = submission.trained, submission.evidence, submission.contract.target
     return Manifest(
+        family=trained.family,
         contract=submission.contract.name,
         fingerprint=trained.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -124,7 +137,7 @@ def _manifest(submission: Submission, files: dict[str, str]) -> Manifest:
 
 def _training(submission: Submission) -> dict[str, Any]:
     trained, processed = submission.trained, submission.processed
-    how = trained.model_dump(include={"kind", "params", "rounds", "set_rows", "notes"})
+    how = trained.model_dump(include={"family", "kind", "params", "rounds", "set_rows", "notes"})
     return {
         **how,
         "rows": processed.train_rows,

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import xgboost
 
 from data.bundle import TOLERANCE, open_session
-from data.manifest import BOOSTER, MODEL, BundleError
+from data.manifest import MODEL, BundleError
+from data.model_files import read_model
 from flows.support.fingerprint import ROOT
 from flows.training.heads import Head
 from flows.training.onnx_export import parity
@@ -61,19 +61,18 @@ def verify_bundle(folder: Path) -> None:
 
 
 def check_parity(folder: Path, head: Head, features: np.ndarray, nullable: list[tuple[int, ...]]) -> None:
-    """Raise BundleError unless ONNX model and booster agree to 1e-5 on a feature matrix (rows, columns).
+    """Raise BundleError unless ONNX graph and model agree to 1e-5 on a feature matrix (rows, columns).
 
     Asked again with each nullable feature's columns missing: a NaN let through unawares would be
     answered with certainty.
     """
-    session = open_session(folder / MODEL)
-    booster = xgboost.Booster({"nthread": 1}, model_file=str(folder / BOOSTER))
+    session, model = open_session(folder / MODEL), read_model(folder)
     for columns in ((), *nullable):
         asked = features[:PARITY_ROWS].copy()
         asked[:, list(columns)] = np.nan
-        gap = parity(booster, head, session, asked)
+        gap = parity(model, head, session, asked)
         if not gap <= TOLERANCE:
-            raise BundleError(f"{folder}: ONNX model and booster differ by {gap:.2g}, more than {TOLERANCE}")
+            raise BundleError(f"{folder}: ONNX graph and model differ by {gap:.2g}, more than {TOLERANCE}")
 
 
 def refuse_pickles(folder: Path) -> None:

@@ -1,10 +1,12 @@
-"""The leaderboard as people read it: the chosen model among its baselines, on the same folds."""
+"""The leaderboard as people read it: the chosen model, other families' best, baselines, on the same folds."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
+from data.model_words import TITLES
 from flows.reports.wording import listed
+from flows.training.families.standing import best_of_families
 from flows.training.search import OURS
 
 SHOWN = "Gradecast"
@@ -12,7 +14,7 @@ SHOWN = "Gradecast"
 
 @dataclass(frozen=True)
 class Line:
-    """One model of the leaderboard; `as_good` says so of a baseline, by a paired bootstrap."""
+    """One model of the leaderboard; `as_good` says so of any but the chosen one, by a paired bootstrap."""
 
     name: str
     log_loss: float
@@ -28,13 +30,17 @@ class Line:
 
 
 def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
-    """Return the search's best candidate and the baselines, lowest log loss first.
+    """Return the best candidate, the best of each other family and the baselines, lowest log loss first.
 
-    From the columns model, cv_log_loss, cv_accuracy, cv_f1_macro and as_good to name, log_loss,
+    From the columns model, family, cv_log_loss, cv_accuracy, cv_f1_macro and as_good to name, log_loss,
     accuracy, f1_macro and as_good.
     """
-    ours = board["model"] == OURS
-    rows = pd.concat([board[ours].nsmallest(1, "cv_log_loss"), board[~ours]]).sort_values("cv_log_loss")
+    candidates = board["model"] == OURS
+    best = board[candidates].nsmallest(1, "cv_log_loss")
+    families = best_of_families(board[candidates])
+    others = families.drop(best.index, errors="ignore")
+    others = others.assign(model=[f"{TITLES[name]}, tuned" for name in others.get("family", ())])
+    rows = pd.concat([best, others, board[~candidates]]).sort_values("cv_log_loss")
     names = {"model": "name", "cv_log_loss": "log_loss", "cv_accuracy": "accuracy", "cv_f1_macro": "f1_macro"}
     kept = rows.rename(columns=names)[[*names.values(), "as_good"]]
     return kept.assign(as_good=kept["as_good"].eq(True)).reset_index(drop=True)

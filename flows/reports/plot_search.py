@@ -1,7 +1,11 @@
 """Plots of what the model was chosen from."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from data.manifest import FamilyName
+from data.model_words import TITLES
 from flows.reports.evidence import Evidence
 from flows.reports.leaderboard import Line, lines_of
 from flows.reports.plot_style import FAINT, INK, MAIN, OKABE_ITO, new_figure
@@ -12,29 +16,49 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+DEPTHS = ("max_depth", "depth")
+
+
 def candidates(evidence: Evidence) -> "Figure":
-    """Draw the cross-validated log loss of every candidate by depth and, within a depth, by rounds."""
+    """Draw the cross-validated log loss of every candidate by kind and, within a kind, by rounds."""
     board = evidence.candidates.sort_values("rounds", kind="stable").reset_index(drop=True)
     drawn = new_figure(f"The grid: {plural(len(board), 'candidate')}", 8.6, 5.2)
     axes = drawn.subplots()
-    depths = sorted(board["max_depth"].unique())
-    ranks = board.groupby("max_depth")["rounds"].rank(method="first", pct=True)
-    places = board["max_depth"].map(depths.index) + 0.7 * (ranks - 0.5)
+    kinds = _kinds(board)
+    names = list(dict.fromkeys(kinds.sort_values(key=lambda named: named.map(_in_order))))
+    ranks = board.groupby(kinds)["rounds"].rank(method="first", pct=True)
+    places = kinds.map(names.index) + 0.7 * (ranks - 0.5)
     dots = axes.scatter(
         places, board["cv_log_loss"], c=board["rounds"], cmap="viridis_r", s=42, edgecolor="white"
     )
-    drawn.colorbar(dots, ax=axes, label="Rounds (trees)", shrink=0.6, aspect=16).outline.set_visible(False)
+    drawn.colorbar(dots, ax=axes, label="Rounds", shrink=0.6, aspect=16).outline.set_visible(False)
     best = int(board["cv_log_loss"].argmin())
     axes.plot(places[best], board["cv_log_loss"][best], "o", markersize=15, markerfacecolor="none", color=INK)
-    axes.set_xticks(range(len(depths)), [f"{depth:g}" for depth in depths])
-    axes.set(xlabel="Depth of a tree; within a depth, more rounds to the right")
-    axes.set(xlim=(-0.6, len(depths) - 0.4), ylabel="Cross-validated log loss, lower is better")
+    axes.set_xticks(range(len(names)), [_shown(name) for name in names])
+    axes.set(xlabel="Family and depth of its trees; within one, more rounds to the right")
+    axes.set(xlim=(-0.6, len(names) - 0.4), ylabel="Cross-validated log loss, lower is better")
     axes.grid(axis="x", visible=False)
     varies = (
         f", {board['cv_log_loss_std'][best]:.3f} between folds (one sd)" if "cv_log_loss_std" in board else ""
     )
     axes.set_title(f"Ringed, the chosen one: {board['cv_log_loss'][best]:.4f}{varies}")
     return drawn
+
+
+def _kinds(board: pd.DataFrame) -> "pd.Series[Any]":
+    """Return each candidate's family and the depth of its trees, 0 where it has none."""
+    depths = board.reindex(columns=list(DEPTHS)).max(axis=1).fillna(0)
+    families = board["family"] if "family" in board else ["xgboost"] * len(board)
+    return pd.Series([*zip(families, depths, strict=True)], index=board.index)
+
+
+def _in_order(kind: tuple[FamilyName, float]) -> tuple[int, float]:
+    return list(TITLES).index(kind[0]), kind[1]
+
+
+def _shown(kind: tuple[FamilyName, float]) -> str:
+    family, depth = kind
+    return f"{TITLES[family]}\ndepth {depth:g}" if depth else TITLES[family].replace(" ", "\n")
 
 
 def leaderboard(evidence: Evidence) -> "Figure":

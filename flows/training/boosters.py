@@ -38,7 +38,7 @@ class Growing:
         settings = native_params(data, params, seed) | {"nthread": threads}
         # A booster remembers its predictions on matrices it was made with: each look is cheap.
         self.booster = xgb.Booster(settings, cache=[self.matrix, *watch])
-        self.cuts = _first_cuts(data)
+        self.cuts = first_cuts(data)
 
     def grow(self, until: int) -> None:
         """Add trees up to this number of rounds."""
@@ -65,7 +65,8 @@ class Growing:
         self.booster.boost(self.matrix, self.rounds, grad=grad, hess=hess)
 
 
-def _first_cuts(data: TrainingData) -> np.ndarray:
+def first_cuts(data: TrainingData) -> np.ndarray:
+    """Return the cuts (K-1,) that a fit starts from: of a score they are its bounds; softmax has none."""
     if data.kind == "ordinal":
         return starting_cuts(data.y, data.classes)
     return np.asarray(data.bounds if data.kind == "score" else (), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The cross-validated curve of one fit: the boosters of all folds grown side by side.
+"""The cross-validated curve of one fit: the models of all folds grown side by side.
 
 Rounds, sigma and candidate are all chosen on the same out-of-fold rows. That flatters the chosen
 candidate's own cross-validated figures a little (two or three numbers picked on all rows), which
@@ -13,10 +13,11 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import xgboost as xgb
 
-from flows.training.boosters import BLOCK, Growing
+from data.manifest import FamilyName
+from flows.training.boosters import BLOCK
 from flows.training.data import TrainingData
+from flows.training.families.choosing import start
 from flows.training.folds import Folds
 from flows.training.grid import Candidates
 from flows.training.heads import class_probabilities, fit_sigma
@@ -31,6 +32,7 @@ class OutOfFold:
     (n, 0) for softmax.
     """
 
+    family: FamilyName
     rounds: int
     sigma: float
     log_loss: float
@@ -69,31 +71,31 @@ def cross_validate(data: TrainingData, folds: Folds, fit: Candidates, seed: int)
     kept = {rounds: kept.get(rounds, best) for rounds in fit.checkpoints}
     seconds = (time.perf_counter() - started) / len(kept)
     rows = [
-        {**fit.params, "n_estimators": limit, **_figures(data, folds, held), "seconds": seconds}
+        {**_named(fit, limit), **_figures(data, folds, held), "seconds": seconds}
         for limit, held in kept.items()
     ]
     return FitResult(rows, min(kept.values(), key=lambda held: held.log_loss))
 
 
+def _named(fit: Candidates, limit: int) -> dict[str, Any]:
+    return {"family": fit.family, **fit.params, **({fit.rounds: limit} if fit.rounds else {})}
+
+
 def _looks(data: TrainingData, folds: Folds, fit: Candidates, seed: int) -> Iterator[OutOfFold]:
     """Yield the pooled out-of-fold state at each checkpoint and, with patience, every few rounds."""
-    watched = [xgb.DMatrix(data.X[held]) for _, held in folds]
-    growing = [
-        Growing(data.rows(rows), fit.params, seed, watch=(matrix,))
-        for (rows, _), matrix in zip(folds, watched, strict=True)
-    ]
+    learners = [start(data.rows(rows), data.X[held], fit, seed) for rows, held in folds]
     order = np.argsort(np.concatenate([held for _, held in folds]))
     repeats = [len(held) for _, held in folds]
     between = range(BLOCK, max(fit.checkpoints), BLOCK) if fit.patience else ()
-    sigma, factor = data.spread, 20.0
+    sigma, factor = 0.0, 20.0
     for rounds in sorted({*between, *fit.checkpoints}):
-        for booster in growing:
-            booster.grow(rounds)
-        pairs = zip(growing, watched, strict=True)
-        latent = np.concatenate([booster.latent(matrix) for booster, matrix in pairs])[order]
-        cuts = np.repeat([booster.cuts for booster in growing], repeats, axis=0)[order]
+        for learner in learners:
+            learner.grow(rounds)
+        latent = np.concatenate([learner.held() for learner in learners])[order]
+        cuts = np.repeat([learner.cuts for learner in learners], repeats, axis=0)[order]
+        sigma = sigma or (data.spread if latent.ndim == 1 else 1.0)
         sigma, loss = fit_sigma(latent, data.y, cuts, sigma, factor)
-        yield OutOfFold(rounds, sigma, loss, latent, cuts)
+        yield OutOfFold(fit.family, rounds, sigma, loss, latent, cuts)
         factor = 3.0 if fit.patience else factor  # sigma moves little between two looks
 
 

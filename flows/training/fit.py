@@ -5,11 +5,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xgboost as xgb
 
-from flows.training.boosters import Growing, predict_latent, refit
+from data.manifest import FamilyName
+from data.model_files import Model
+from flows.support.engine import Engine
+from flows.training.boosters import refit
 from flows.training.conformal import Thresholds, calibrate
 from flows.training.data import Kind, TrainingData
+from flows.training.families.base import Grown
+from flows.training.families.choosing import Chosen, Refit, fit_all
+from flows.training.families.standing import compared
+from flows.training.families.words import how
 from flows.training.folds import TUNING_ROWS, check_rows, stratified_folds, tuning_rows
 from flows.training.grid import Grid
 from flows.training.heads import Head
@@ -20,13 +26,15 @@ from flows.training.search import Found, OnDone, search
 class Fitted:
     """A trained model and how it came to be.
 
+    kind: what its latent is: the score, one learned from ordered classes, or a margin a class.
     tuned_on: positions of the rows that were searched on, in the given data's order (all, or the
     sample); oof_latent (m,), or (m, K) for softmax, and oof_probabilities (m, K) are theirs.
     notes: sentences for the model card.
     """
 
+    family: FamilyName
     kind: Kind
-    booster: xgb.Booster
+    model: Model
     head: Head
     thresholds: Thresholds
     params: dict[str, Any]
@@ -40,11 +48,7 @@ class Fitted:
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
         """Return class probabilities (n, K) of feature rows (n, F)."""
-        return self.head.probabilities(predict_latent(self.booster, X))
-
-    def booster_bytes(self) -> bytes:
-        """Return the booster as UBJSON."""
-        return bytes(self.booster.save_raw("ubj"))
+        return self.head.probabilities(self.model.latent(X))
 
 
 def fit(
@@ -57,51 +61,54 @@ def fit(
     on_progress: OnDone | None = None,
     baselines: bool = True,
     limit: int = TUNING_ROWS,
+    grow: Refit = refit,
+    engine: Engine | None = None,
 ) -> Fitted:
     """Search the grid by stratified cross-validation and refit the best on all rows.
 
     Above `limit` rows the search uses a stratified sample of that size. Raises BadInput where a
-    class has too few rows for the folds. The same arguments give the same model.
+    class has too few rows for the folds. The same arguments give the same model. `grow` is what
+    fits XGBoost to all rows: `refit` here, or what spreads it over workers; `engine` searches.
     """
     check_rows(data, folds)
     sample = tuning_rows(data, folds, seed, limit)
     tuned = data if sample is None else data.rows(sample)
     parts = stratified_folds(tuned, folds, seed)
-    found = search(tuned, grid, parts, seed=seed, jobs=jobs, on_done=on_progress, baselines=baselines)
+    found = search(
+        tuned, grid, parts, seed=seed, jobs=jobs, on_done=on_progress, baselines=baselines, engine=engine
+    )
     # Threads change the order of float sums: only where one would take minutes.
-    growing = refit(data, found.params, found.best.rounds, seed, threads=1 if sample is None else jobs)
-    return _fitted(data, np.arange(len(data.y)) if sample is None else sample, found, growing)
+    threads = 1 if sample is None else jobs
+    chosen = Chosen(found.best.family, found.params, found.best.rounds)
+    grown = fit_all(data, chosen, seed, threads=threads, grow=grow)
+    return _fitted(data, np.arange(len(data.y)) if sample is None else sample, found, grown)
 
 
-def _fitted(data: TrainingData, tuned_on: np.ndarray, found: Found, growing: Growing) -> Fitted:
-    shares = found.best.probabilities()
+def _fitted(data: TrainingData, tuned_on: np.ndarray, found: Found, grown: Grown) -> Fitted:
+    best, shares = found.best, found.best.probabilities()
+    kind: Kind = data.kind if len(grown.cuts) else "softmax"
     return Fitted(
-        kind=data.kind,
-        booster=growing.booster,
-        head=growing.head(found.best.sigma),
+        family=best.family,
+        kind=kind,
+        model=grown.model,
+        head=grown.head(best.sigma),
         thresholds=calibrate(shares, data.y[tuned_on]),
         params=found.params,
-        rounds=found.best.rounds,
+        rounds=best.rounds,
         leaderboard=found.leaderboard,
         tuned_on=tuned_on,
-        oof_latent=found.best.latent,
+        oof_latent=best.latent,
         oof_probabilities=shares,
         baselines=found.baselines,
-        notes=_notes(data, len(tuned_on), found.leaderboard),
+        notes=(how(best.family, kind, data), *_notes(data, len(tuned_on), found.leaderboard)),
     )
 
 
-def _notes(data: TrainingData, tuned: int, leaderboard: pd.DataFrame) -> tuple[str, ...]:
-    notes = [HOW[data.kind]]
+def _notes(data: TrainingData, tuned: int, leaderboard: pd.DataFrame) -> list[str]:
+    notes = []
     if tuned < len(data.y):
         notes.append(f"Tuned on a stratified sample of {tuned:,} rows, refitted on all {len(data.y):,}.")
-    good = leaderboard.loc[leaderboard["as_good"].eq(True), "model"]
-    notes += [f"On these rows {name} is as good: its log loss is not surely higher." for name in good]
-    return tuple(notes)
-
-
-HOW: dict[Kind, str] = {
-    "score": "The booster was trained on the score; the classes' own bounds are its cut points.",
-    "ordinal": "No score to train on: the ordinal objective learned the cut points.",
-    "softmax": "The classes have no order: one margin a class, and softmax.",
-}
+    notes += compared(leaderboard)
+    baselines = leaderboard[leaderboard["family"].isna()]
+    good = baselines.loc[baselines["as_good"].eq(True), "model"]
+    return notes + [f"On these rows {name} is as good: its log loss is not surely higher." for name in good]

@@ -1,66 +1,20 @@
 """Grid files: families of candidates in YAML, checked before anything is fitted."""
 
-from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import BadInput
+from data.manifest import FamilyName
+from flows.training.families.parameters import Candidates, Family, FamilyOfGrid
+
+__all__ = ["Candidates", "Family", "Grid", "load_grid"]
+
+TAGS = set(get_args(FamilyName))
 
 GRIDS = Path(__file__).parents[1] / "grids"
-
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-ONE_OR_MORE = (BeforeValidator(_as_list), Field(min_length=1))
-Depths = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], *ONE_OR_MORE]
-Rounds = Annotated[tuple[Annotated[int, Field(ge=1, le=10_000)], ...], *ONE_OR_MORE]
-Shares = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], *ONE_OR_MORE]
-Amounts = Annotated[tuple[Annotated[float, Field(ge=0)], ...], *ONE_OR_MORE]
-Switches = Annotated[tuple[bool, ...], *ONE_OR_MORE]
-
-
-class Candidates(BaseModel):
-    """One fit and its checkpoints: XGBoost's parameters, and the rounds to stop and look at."""
-
-    model_config = ConfigDict(frozen=True)
-
-    params: dict[str, Any]
-    checkpoints: tuple[int, ...]
-    patience: int | None
-
-
-class Family(BaseModel):
-    """Every combination of its lists; one value stands for a list of one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_depth: Depths
-    learning_rate: Shares
-    n_estimators: Rounds
-    min_child_weight: Amounts = (1.0,)
-    subsample: Shares = (1.0,)
-    colsample_bytree: Shares = (1.0,)
-    gamma: Amounts = (0.0,)
-    reg_lambda: Amounts = (1.0,)
-    additive: Switches = (False,)
-    patience: Annotated[int, Field(ge=1)] | None = None
-
-    def fits(self) -> list[Candidates]:
-        """Return one entry for each fit; it holds a candidate for each value of n_estimators."""
-        axes = {name: getattr(self, name) for name in type(self).model_fields}
-        axes = {name: values for name, values in axes.items() if name not in {"n_estimators", "patience"}}
-        checkpoints = tuple(sorted(set(self.n_estimators)))
-        return [
-            Candidates(
-                params=dict(zip(axes, point, strict=True)), checkpoints=checkpoints, patience=self.patience
-            )
-            for point in product(*axes.values())
-        ]
 
 
 class Grid(BaseModel):
@@ -68,7 +22,7 @@ class Grid(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    families: tuple[Family, ...] = Field(min_length=1)
+    families: tuple[FamilyOfGrid, ...] = Field(min_length=1)
 
     def fits(self) -> list[Candidates]:
         """Return the fits of all families, in their order."""
@@ -84,7 +38,7 @@ class Grid(BaseModel):
 
 
 def load_grid(name_or_path: str | Path) -> Grid:
-    """Read a grid by the name of one of ours (`default`, `wide`) or by its path.
+    """Read a grid by the name of one of ours (`default`, `wide`, `families`) or by its path.
 
     Raises BadInput naming the file, the field and what is allowed.
     """
@@ -106,7 +60,8 @@ def _readable(error: ValidationError) -> str:
     """Return one line for each wrong field, as `families 1, max_depth: what is wrong`."""
     lines = []
     for problem in error.errors():
-        place = [f"{part + 1}" if isinstance(part, int) else part for part in problem["loc"]]
+        parts = [part for number, part in enumerate(problem["loc"]) if not (number == 2 and part in TAGS)]
+        place = [f"{part + 1}" if isinstance(part, int) else part for part in parts]
         where = ", ".join(part for part in (" ".join(place[:2]), " ".join(place[2:])) if part)
         lines.append(f"{where}: {problem['msg']}" if where else problem["msg"])
     return "; ".join(lines) + "."

@@ -1,4 +1,4 @@
-"""The model as one ONNX graph: the trees by onnxmltools, the head as nodes behind them.
+"""The model as one ONNX graph: trees by onnxmltools, or a dense model's layers, with the head behind.
 
 Input "features" float32 (n, F), NaN where missing. Outputs "probabilities" float32 (n, K) and,
 for probit, "latent" float32 (n,), in the score's unit where there is one.
@@ -7,9 +7,11 @@ for probit, "latent" float32 (n,), in the score's unit where there is one.
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xgboost as xgb
 
-from flows.training.boosters import predict_latent
+from data.model_dense import DenseModel
+from data.model_files import Model
+from data.model_trees import TreeModel
+from flows.training.families.dense_graph import dense_graph
 from flows.training.heads import Head
 
 if TYPE_CHECKING:
@@ -17,46 +19,54 @@ if TYPE_CHECKING:
     import onnxruntime
 
 OPSET = 17  # of the default domain: the newest that every onnxruntime of the last years reads
-TREES = "trees"
+RAW = "raw"  # the latent, or the margins, before the head
 TOLERANCE = 1e-5
 
 
-def export(booster: xgb.Booster, head: Head) -> "onnx.ModelProto":
-    """Convert a booster and its head, and check the graph.
+def export(model: Model, head: Head) -> "onnx.ModelProto":
+    """Convert a model and its head, and check the graph.
 
-    The booster must have been trained on plain arrays with base_score written out: the converter
+    A booster must have been trained on plain arrays with base_score written out: the converter
     reads both from it.
     """
     import onnx
     from onnx import helper
-    from onnxmltools import convert_xgboost
-    from onnxmltools.convert.common.data_types import FloatTensorType
 
-    inputs = [("features", FloatTensorType([None, booster.num_features()]))]
-    model = convert_xgboost(booster, initial_types=inputs)
+    graph = dense_graph(model, RAW, OPSET) if isinstance(model, DenseModel) else _trees(model)
     tail, constants = _probit(head) if head.kind == "probit" else _softmax(head)
-    _expose_trees(model.graph)
-    model.graph.node.extend(helper.make_node(*node[:3], **node[3]) for node in tail)
-    model.graph.initializer.extend(
+    graph.graph.node.extend(helper.make_node(*node[:3], **node[3]) for node in tail)
+    graph.graph.initializer.extend(
         onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()
     )
-    del model.graph.output[:]
-    model.graph.output.extend(_outputs(head))
-    model.opset_import.append(helper.make_opsetid("", OPSET))
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    del graph.graph.output[:]
+    graph.graph.output.extend(_outputs(head))
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
 
 
-def parity(booster: xgb.Booster, head: Head, session: "onnxruntime.InferenceSession", X: np.ndarray) -> float:
-    """Return the largest difference of a probability between ONNX and the booster with its head.
+def parity(model: Model, head: Head, session: "onnxruntime.InferenceSession", X: np.ndarray) -> float:
+    """Return the largest difference of a probability between ONNX and the model with its head.
 
     Asked in one batch and row by row for the first rows, since runtimes treat the two apart.
     """
-    wanted = head.probabilities(predict_latent(booster, X))
+    wanted = head.probabilities(model.latent(X))
     batch = session.run(["probabilities"], {"features": X})[0]
     ones = [session.run(["probabilities"], {"features": X[i : i + 1]})[0] for i in range(min(len(X), 50))]
     gaps = [np.abs(batch - wanted).max(), np.abs(np.vstack(ones) - wanted[: len(ones)]).max()]
     return float(np.max(gaps))
+
+
+def _trees(model: TreeModel) -> "onnx.ModelProto":
+    from onnx import helper
+    from onnxmltools import convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    booster = model.booster
+    inputs = [("features", FloatTensorType([None, booster.num_features()]))]
+    converted = convert_xgboost(booster, initial_types=inputs)
+    _expose_trees(converted.graph)
+    converted.opset_import.append(helper.make_opsetid("", OPSET))
+    return converted
 
 
 Node = tuple[str, list[str], list[str], dict[str, Any]]
@@ -76,8 +86,8 @@ def _probit(head: Head) -> tuple[list[Node], dict[str, Any]]:
         "flat": np.array([-1], dtype=np.int64),
     }
     nodes: list[Node] = [
-        ("Reshape", [TREES, "flat"], ["latent"], {}),
-        ("Sub", [TREES, "cuts"], ["away"], {}),
+        ("Reshape", [RAW, "flat"], ["latent"], {}),
+        ("Sub", [RAW, "cuts"], ["away"], {}),
         ("Mul", ["away", "scale"], ["scaled"], {}),
         ("Erf", ["scaled"], ["reach"], {}),
         ("Gemm", ["reach", "steps", "last"], ["shares"], {}),
@@ -88,7 +98,7 @@ def _probit(head: Head) -> tuple[list[Node], dict[str, Any]]:
 
 def _softmax(head: Head) -> tuple[list[Node], dict[str, Any]]:
     nodes: list[Node] = [
-        ("Mul", [TREES, "scale"], ["scaled"], {}),
+        ("Mul", [RAW, "scale"], ["scaled"], {}),
         ("Softmax", ["scaled"], ["probabilities"], {"axis": 1}),
     ]
     return nodes, {"scale": np.float32(1.0 / head.sigma)}
@@ -100,7 +110,7 @@ def _expose_trees(graph: "onnx.GraphProto") -> None:
     for attribute in trees.attribute:
         if attribute.name == "post_transform":
             attribute.s = b"NONE"
-    trees.output[-1] = TREES
+    trees.output[-1] = RAW
 
 
 def _outputs(head: Head) -> list["onnx.ValueInfoProto"]:

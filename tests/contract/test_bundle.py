@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data.bundle import Bundle
@@ -127,3 +128,12 @@ def test_a_contract_with_a_mistake_is_refused_even_with_its_digest(folder: Path)
     seal(folder, CONTRACT)
     with pytest.raises(BundleError, match=r"contract\.yaml: line 1: .*this key is missing"):
         Bundle.load(folder)
+
+
+def test_a_bundle_of_before_there_were_families_is_xgboosts(folder: Path, rows: np.ndarray) -> None:
+    before = Bundle.load(folder).explain(rows)
+    rewrite(folder, MANIFEST, lambda manifest: manifest.pop("family"))
+    old = Bundle.load(folder)
+    assert old.manifest.family == "xgboost"
+    assert (old.explain(rows) == before).all()
+    old.check()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
+from data.model_trees import TreeModel
 from flows.training.boosters import Growing, predict_latent, refit
 from flows.training.data import TrainingData
 from flows.training.fit import Fitted
@@ -103,9 +104,10 @@ def test_growing_side_by_side_gives_the_same_booster_as_growing_alone(students: 
 
 def test_reasons_add_up_to_the_latent(fitted: Fitted, students: Make) -> None:
     X = students(n=50, seed=5).X
-    effects = fitted.booster.predict(xgb.DMatrix(X), pred_contribs=True)
+    assert isinstance(fitted.model, TreeModel)
+    effects = fitted.model.booster.predict(xgb.DMatrix(X), pred_contribs=True)
 
-    assert effects.sum(axis=-1) == pytest.approx(predict_latent(fitted.booster, X), abs=1e-4)
+    assert effects.sum(axis=-1) == pytest.approx(fitted.model.latent(X), abs=1e-4)
 
 
 def test_rounded_leaves_sum_to_the_same_latent_in_any_order(students: Make) -> None:

@@ -1,7 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from data.errors import BadInput
+from data.model_trees import TreeModel
+from flows.training.boosters import Growing, refit
 from flows.training.data import TrainingData
 from flows.training.fit import Fitted, fit
 from flows.training.grid import Grid
@@ -27,7 +31,7 @@ def test_the_noise_of_the_score_is_found(students: Make, small_grid: Grid) -> No
 def test_the_same_seed_gives_the_same_model_in_one_process_or_two(students: Make, small_grid: Grid) -> None:
     one, two = (fit(students(), small_grid, seed=3, folds=3, jobs=jobs, baselines=False) for jobs in (1, 2))
 
-    assert one.booster_bytes() == two.booster_bytes()
+    assert one.model.to_bytes() == two.model.to_bytes()
     assert one.head == two.head
     assert one.leaderboard.drop(columns="seconds").equals(two.leaderboard.drop(columns="seconds"))
 
@@ -58,7 +62,9 @@ def test_the_chosen_candidate_is_the_one_of_the_lowest_log_loss(students: Make, 
     best = model.leaderboard.iloc[0]
 
     assert model.params["max_depth"] == best["max_depth"]
-    assert model.rounds == best["rounds"] == model.booster.num_boosted_rounds()
+    assert model.rounds == best["rounds"]
+    assert isinstance(model.model, TreeModel)
+    assert model.model.booster.num_boosted_rounds() == model.rounds
     pooled = evaluate(model.oof_probabilities, students().y)
     assert pooled["log_loss"] == pytest.approx(best["cv_log_loss"])
 
@@ -110,3 +116,17 @@ def test_a_class_too_small_for_the_folds_is_refused_before_anything_is_fitted(
 
     with pytest.raises(BadInput, match="2 a fold"):
         fit(data, small_grid, seed=0, folds=20)
+
+
+def test_xgboost_is_refitted_by_whoever_is_asked_to(students: Make, small_grid: Grid) -> None:
+    asked: list[int] = []
+
+    def elsewhere(data: TrainingData, params: Any, rounds: int, seed: int, threads: int = 1) -> Growing:
+        asked.append(rounds)
+        return refit(data, params, rounds, seed, threads)
+
+    here = fit(students(), small_grid, seed=3, folds=3, baselines=False)
+    there = fit(students(), small_grid, seed=3, folds=3, baselines=False, grow=elsewhere)
+
+    assert asked == [here.rounds]
+    assert there.model.to_bytes() == here.model.to_bytes()

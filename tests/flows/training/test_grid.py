@@ -26,7 +26,7 @@ def test_rounds_are_checkpoints_of_one_fit(tmp_path: Path) -> None:
 
 
 def test_an_unknown_grid_is_refused_with_the_names_of_those_there_are() -> None:
-    with pytest.raises(BadInput, match=r"no grid huge.*default, wide"):
+    with pytest.raises(BadInput, match=r"no grid huge.*default, families, wide"):
         load_grid("huge")
 
 

@@ -1,0 +1,101 @@
+"""A dense model of a bundle: a logistic regression, or a small neural network, in plain numbers.
+
+Missing cells take a fill, with a column that says so; columns are standardised; then come one layer,
+which is a multinomial logistic regression, or two with ReLU between them.
+"""
+
+from functools import cached_property
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+Numbers = tuple[FiniteFloat, ...]
+
+
+class Layer(BaseModel):
+    """Weights (in, out) and biases (out,)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: Annotated[tuple[Numbers, ...], Field(min_length=1)]
+    biases: Annotated[Numbers, Field(min_length=1)]
+
+
+class DenseModel(BaseModel):
+    """Margins of classes from feature rows.
+
+    fills (F,) stand in for missing cells; `marked` holds the columns whose missing cells a column of
+    its own marks; means and scales are of the F columns and the marks behind them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fills: Numbers
+    marked: tuple[Annotated[int, Field(ge=0)], ...]
+    means: Numbers
+    scales: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=2)]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        width = len(self.fills) + len(self.marked)
+        sizes = [width]
+        for layer in self.layers:
+            if len(layer.weights) != sizes[-1] or {len(row) for row in layer.weights} != {len(layer.biases)}:
+                raise ValueError("a layer does not fit the one before")
+            sizes.append(len(layer.biases))
+        if (len(self.means), len(self.scales)) != (width, width) or max(self.marked, default=-1) >= width:
+            raise ValueError("columns, means and scales are not as many")
+        return self
+
+    @cached_property
+    def arrays(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The weights (in, out) and biases (out,) of each layer."""
+        return [(np.array(layer.weights), np.array(layer.biases)) for layer in self.layers]
+
+    def latent(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the margins (n, K), float64, of feature rows (n, F); NaN is a missing value."""
+        rows = self._standardised(matrix)
+        for weights, biases in self.arrays[:-1]:
+            rows = np.maximum(rows @ weights + biases, 0)
+        weights, biases = self.arrays[-1]
+        return rows @ weights + biases
+
+    def effects(self, matrix: np.ndarray, *, ordered: bool) -> np.ndarray:
+        """Return each float column's part in a margin (n, F), against the average row.
+
+        The margin is the first class's lead over the last where classes have an order, else the first
+        class's own. The parts are integrated gradients (Sundararajan, Taly and Yan 2017), exact where
+        there is one hidden layer: for a logistic regression coefficient times (value - mean), and always
+        parts that add up to what the row's margin is above the average row's.
+        """
+        rows = self._standardised(matrix)
+        parts = rows * self._mean_slopes(rows, ordered)
+        known = parts[:, : len(self.fills)].copy()
+        known[:, list(self.marked)] += parts[:, len(self.fills) :]
+        return known
+
+    def to_bytes(self) -> bytes:
+        """Return the model as JSON."""
+        return self.model_dump_json().encode()
+
+    def _standardised(self, matrix: np.ndarray) -> np.ndarray:
+        missing = np.isnan(matrix)
+        filled = np.where(missing, np.array(self.fills), matrix)
+        rows = np.concatenate([filled, missing[:, list(self.marked)]], axis=1)
+        return (rows - np.array(self.means)) / np.array(self.scales)
+
+    def _mean_slopes(self, rows: np.ndarray, ordered: bool) -> np.ndarray:
+        """Return the margin's mean gradient on the way from the average row to each (n, columns).
+
+        A hidden unit counts for the part of the way on which it is active.
+        """
+        last = self.arrays[-1][0]
+        slopes = (last[:, 0] - last[:, -1] if ordered else last[:, 0])[None]
+        for weights, biases in self.arrays[:-1]:
+            way = rows @ weights
+            rise = np.maximum(way + biases, 0) - np.maximum(biases, 0)
+            active = np.divide(rise, way, out=np.zeros_like(way), where=way != 0)
+            slopes = (slopes * active) @ weights.T
+        return slopes

@@ -1,0 +1,51 @@
+"""A booster as the model of a bundle: its latent, and each column's part in it by TreeSHAP."""
+
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+
+class TreeModel:
+    """An XGBoost booster, read from UBJSON when it is first asked."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @classmethod
+    def of(cls, booster: Any) -> Self:
+        """Return a grown booster as a model."""
+        return cls(bytes(booster.save_raw("ubj")))
+
+    @cached_property
+    def booster(self) -> Any:
+        """The booster, on one thread."""
+        import xgboost
+
+        booster = xgboost.Booster({"nthread": 1})
+        booster.load_model(bytearray(self._content))
+        return booster
+
+    def latent(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the latent (n,), or margins (n, K), of feature rows (n, F); NaN is a missing value."""
+        return self.booster.predict(self._rows(matrix), output_margin=True)
+
+    def effects(self, matrix: np.ndarray, *, ordered: bool) -> np.ndarray:
+        """Return each float column's part in the latent (n, F), by TreeSHAP.
+
+        Of margins, it is the part in the first class's lead over the last where classes have an
+        order, else in the first class's own.
+        """
+        parts = self.booster.predict(self._rows(matrix), pred_contribs=True)[..., :-1]
+        if parts.ndim == 2:
+            return parts
+        return parts[:, 0] - parts[:, -1] if ordered else parts[:, 0]
+
+    def to_bytes(self) -> bytes:
+        """Return the booster as UBJSON."""
+        return self._content
+
+    def _rows(self, matrix: np.ndarray) -> Any:
+        import xgboost
+
+        return xgboost.DMatrix(matrix, nthread=1)

@@ -1,0 +1,200 @@
+"""Each family goes from records to a registered version, and the predictor answers from it with reasons."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+
+from data.bundle import Bundle
+from data.cohorts import GENERATORS
+from data.contract import load_contract
+from data.features import feature_space
+from data.frames import matrix, parse, to_records
+from data.manifest import DENSE, MANIFEST, MODEL_FILES, BundleError, FamilyName, read_manifest
+from data.model_words import MODELS
+from flows.evaluate import gather_evidence
+from flows.process import process_records
+from flows.register import register_submission
+from flows.registry.bundling import write_bundle
+from flows.registry.submission import Submission
+from flows.registry.verification import check_parity, verify_bundle
+from flows.settings import Settings
+from flows.train import train_model
+from flows.training.grid import Grid
+from flows.training.heads import Head
+from serving.app import create_app
+from serving.settings import Settings as ServingSettings
+from serving.sync import sync
+from tests.contract.tampering import seal
+from tests.serving.pages.rosters import token_of
+
+GRIDS: dict[FamilyName, dict[str, Any]] = {
+    "catboost": {"family": "catboost", "depth": 2, "learning_rate": 0.2, "iterations": 80},
+    "logistic": {"family": "logistic", "C": [1, 10]},
+    "neural": {"family": "neural", "hidden_units": 8, "epochs": 60},
+}
+HOPELESS = {"max_depth": 1, "learning_rate": 0.01, "n_estimators": 2}
+
+
+UNORDERED_TREES, ORDERED, UNORDERED = (
+    ("after_school", "catboost"),
+    ("grade_class", "logistic"),
+    ("after_school", "neural"),
+)
+named = " ".join
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model in its bundle, with a client of a predictor that has it."""
+
+    submission: Submission
+    folder: Path
+    client: FlaskClient
+    records: list[dict[str, Any]]
+
+    @property
+    def ordered(self) -> bool:
+        return self.submission.contract.target.ordered
+
+    @property
+    def family(self) -> FamilyName:
+        return self.submission.trained.family
+
+
+@pytest.fixture(scope="module", params=[UNORDERED_TREES, ORDERED, UNORDERED], ids=named)
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    name, family = request.param
+    home = tmp_path_factory.mktemp(family)
+    settings = Settings(home=home / "flows", folds=2, jobs=1, tracking_uri="")
+    contract = load_contract(name)
+    processed = process_records("cohort://500", contract, settings)
+    trained = train_model(
+        processed, contract, Grid.model_validate({"families": [HOPELESS, GRIDS[family]]}), settings
+    )
+    evidence = gather_evidence(trained, processed, contract, settings)
+    submission = Submission(trained, processed, name, evidence, settings)
+    folder = home / "bundle"
+    folder.mkdir()
+    write_bundle(folder, submission)
+    verify_bundle(folder)
+    predictor = ServingSettings.from_environment(
+        {"GRADECAST_HOME": str(home / "serving"), "GRADECAST_MODEL_URI": str(folder)}
+    )
+    sync(predictor)
+    records = to_records(parse(GENERATORS[name].generate(60, seed=77), contract), contract)
+    return Served(submission, folder, create_app(predictor).test_client(), records)
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """Copy a bundle, to change it."""
+    return Path(shutil.copytree(folder, to / "bundle"))
+
+
+def test_the_family_of_the_lowest_loss_is_chosen_and_its_bundle_says_so(served: Served) -> None:
+    manifest = read_manifest(served.folder)
+
+    assert manifest.family == served.family != "xgboost"
+    assert MODEL_FILES[served.family] in manifest.files
+    assert any("XGBoost's best" in note for note in manifest.training["notes"])
+
+
+def test_it_answers_close_to_the_truth(served: Served) -> None:
+    contract, bundle = served.submission.contract, Bundle.load(served.folder)
+    raw = GENERATORS[contract.name].generate(200, seed=78)
+    records = [bundle.record.validate_python(one) for one in to_records(parse(raw, contract), contract)]
+
+    shares = bundle.probabilities(bundle.matrix(records))
+
+    truth = GENERATORS[contract.name].true_probabilities(raw)
+    assert np.abs(shares - truth).mean() < 0.12
+    assert shares.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_predictor_gives_its_reasons_missing_cells_included(served: Served) -> None:
+    contract = served.submission.contract
+    answered = served.client.post("/predict?explain=true", json=served.records).get_json()
+
+    assert len(answered) == len(served.records)
+    for record, answer in zip(served.records, answered, strict=True):
+        effects = [reason["effect"] for reason in answer["reasons"]]
+        assert {r["feature"]: r["value"] for r in answer["reasons"]}.keys() <= record.keys()
+        assert len(effects) == len(contract.features)
+        assert np.isfinite(effects).all()
+        assert sorted(map(abs, effects), reverse=True) == [abs(effect) for effect in effects]
+        unit = "log odds" if served.ordered else contract.target.unit  # of the score it knows nothing
+        assert {reason["unit"] for reason in answer["reasons"]} == {unit}
+
+
+def test_the_pages_show_it(served: Served) -> None:
+    form = {name: "" if value is None else str(value) for name, value in served.records[0].items()}
+
+    shown = served.client.post("/", data=form | {"csrf_token": token_of(served.client)})
+    card = served.client.get("/model/card")
+
+    assert (shown.status_code, card.status_code) == (200, 200)
+    assert MODELS[served.family] in card.text
+    assert "points on the model" in shown.text.replace("&#39;", "'")
+
+
+def test_its_graph_agrees_with_it_and_so_it_does_with_each_nullable_column_missing(served: Served) -> None:
+    contract, space = served.submission.contract, feature_space(served.submission.contract)
+    groups = zip(contract.features, space.groups, strict=True)
+    nullable = [group for column, group in groups if column.nullable]
+    rows = matrix(served.submission.evidence.frame, contract)
+
+    check_parity(served.folder, Head(**served.submission.trained.head), rows, nullable)
+
+    assert bool(nullable) == (contract.name == "after_school")
+
+
+@pytest.mark.parametrize("served", [ORDERED], indirect=True, ids=named)
+def test_what_helps_reads_as_help(served: Served) -> None:
+    bundle = Bundle.load(served.folder)
+    raises = [place for place, column in enumerate(bundle.contract.features) if column.effect == "raises"]
+    lowers = [place for place, column in enumerate(bundle.contract.features) if column.effect == "lowers"]
+    records = [bundle.record.validate_python(record) for record in served.records]
+    matrix = bundle.matrix(records)
+    effects, best = bundle.explain(matrix), bundle.probabilities(matrix)[:, 0]
+
+    strong = max(raises + lowers, key=lambda place: np.abs(effects[:, place]).mean())
+
+    values = matrix[:, bundle.space.groups[strong][0]]
+    same_way = 1 if strong in raises else -1
+    assert np.corrcoef(values, effects[:, strong])[0, 1] * same_way > 0.9
+    assert np.corrcoef(effects.sum(axis=1), best)[0, 1] > 0.3
+
+
+@pytest.mark.parametrize("served", [UNORDERED], indirect=True, ids=named)
+def test_numbers_that_are_no_model_are_refused_even_with_their_digest(served: Served, tmp_path: Path) -> None:
+    folder = copied(served.folder, tmp_path)
+    numbers = json.loads((folder / DENSE).read_bytes())
+    numbers["means"].pop()
+    (folder / DENSE).write_text(json.dumps(numbers))
+    seal(folder, DENSE)
+
+    with pytest.raises(BundleError, match=rf"dense\.json: no model of the family {served.family}"):
+        Bundle.load(folder)
+
+
+def test_a_manifest_of_another_family_is_refused(served: Served, tmp_path: Path) -> None:
+    folder = copied(served.folder, tmp_path)
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    manifest["family"] = "xgboost" if served.family != "catboost" else "logistic"
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+    with pytest.raises(BundleError, match="files missing, or not in the manifest"):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize("served", [ORDERED], indirect=True, ids=named)
+def test_it_is_registered_under_its_contracts_name(served: Served) -> None:
+    registered = register_submission(served.submission)
+
+    assert (registered.version, registered.promoted) == ("1", True)
+    assert read_manifest(served.submission.bundle).family == "logistic"

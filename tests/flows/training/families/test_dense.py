@@ -1,0 +1,170 @@
+"""Logistic regression and the neural network: as scikit-learn answers, in plain numbers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from data.bundle import open_session
+from data.model_dense import DenseModel, Layer
+from data.model_files import read_model
+from flows.training.data import TrainingData
+from flows.training.families.dense import LogisticLearner, NeuralLearner
+from flows.training.heads import Head
+from flows.training.onnx_export import TOLERANCE, export, parity
+from tests.flows.training.students import Make
+
+LOGISTIC = {"C": 1.0}
+NEURAL = {"hidden_units": 6, "learning_rate_init": 0.01, "alpha": 0.001}
+TINY = DenseModel(
+    fills=(1.0, 2.0),
+    marked=(1,),
+    means=(3.0, 2.0, 0.5),
+    scales=(2.0, 1.0, 0.5),
+    layers=(Layer(weights=((1.0, -1.0), (0.5, 0.0), (0.25, 0.0)), biases=(0.0, 0.0)),),
+)
+NO_XGBOOST = """
+import sys, pathlib, numpy
+from data.model_files import read_model
+print(read_model(pathlib.Path(sys.argv[1])).effects(numpy.zeros((1, 2)), ordered=True).shape)
+assert "xgboost" not in sys.modules and "sklearn" not in sys.modules
+"""
+
+
+def learned(
+    data: TrainingData, family: str, held: np.ndarray | None = None
+) -> LogisticLearner | NeuralLearner:
+    """Return a learner at its end."""
+    held = data.X[:0] if held is None else held
+    if family == "logistic":
+        learner: LogisticLearner | NeuralLearner = LogisticLearner(data, held, LOGISTIC, 0)
+        learner.grow(1)
+    else:
+        learner = NeuralLearner(data, held, NEURAL, 0)
+        learner.grow(30)
+    return learner
+
+
+@pytest.fixture(params=["logistic", "neural"])
+def family(request: pytest.FixtureRequest) -> str:
+    """One of the two."""
+    return str(request.param)
+
+
+@pytest.mark.parametrize("kind", ["ordinal", "softmax", "pair"])
+def test_the_numbers_kept_answer_as_scikit_learn_does(
+    students: Make, two_classes: TrainingData, kind: str, family: str
+) -> None:
+    data = two_classes if kind == "pair" else students(kind=kind, missing=0.1)
+    learner = learned(data, family)
+    rows = learner._scaler.transform(learner._imputer.transform(data.X.astype(float)))
+    theirs = learner._regression if isinstance(learner, LogisticLearner) else learner._network
+
+    margins = learner.model().latent(data.X)
+    shares = np.exp(margins) / np.exp(margins).sum(axis=1, keepdims=True)
+
+    assert shares == pytest.approx(theirs.predict_proba(rows), abs=1e-6)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_onnx_agrees_with_them_missing_cells_included(students: Make, family: str, missing: float) -> None:
+    data, head = students(missing=missing), Head("softmax", (), 0.8)
+    model = learned(data, family).model()
+    rows = students(n=300, seed=4, missing=0.3).X
+    rows[0] = np.nan
+
+    session = open_session(export(model, head).SerializeToString())
+
+    assert parity(model, head, session, rows) <= TOLERANCE / 10
+
+
+def test_without_missing_cells_there_are_no_marks_and_a_missing_one_is_the_mean(
+    students: Make, family: str
+) -> None:
+    data = students()
+    model = learned(data, family).model()
+    missing, mean = data.X[:5].copy(), data.X[:5].copy()
+    missing[:, 1], mean[:, 1] = np.nan, data.X[:, 1].mean(dtype=float)
+
+    assert model.marked == ()
+    assert model.latent(missing) == pytest.approx(model.latent(mean), abs=1e-5)
+
+
+def test_fills_and_scales_are_of_the_rows_learned_from_and_never_of_those_held_out(students: Make) -> None:
+    data = students(missing=0.1)
+    far = data.X + 1_000
+
+    one, other = learned(data, "logistic", data.X), learned(data, "logistic", far)
+
+    assert one.model() == other.model()
+    assert not np.allclose(one.held(), other.held())
+
+
+def test_a_reason_is_the_coefficient_times_the_distance_from_the_mean() -> None:
+    rows = np.array([[5.0, 4.0], [3.0, np.nan]])
+
+    ordered, alone = TINY.effects(rows, ordered=True), TINY.effects(rows, ordered=False)
+
+    # (5 - 3) / 2 * (1 - -1); (4 - 2) * 0.5 and no mark: -1 * 0.25. Missing: no distance, and +1 * 0.25.
+    assert ordered == pytest.approx(np.array([[2.0, 0.75], [0.0, 0.25]]))
+    assert alone == pytest.approx(np.array([[1.0, 0.75], [0.0, 0.25]]))
+
+
+def test_reasons_add_up_to_what_the_margin_is_above_the_average_rows(students: Make, family: str) -> None:
+    data = students(missing=0.1)
+    model = learned(data, family).model()
+    for ordered in (True, False):
+        margins = model.latent(data.X)
+        margin = margins[:, 0] - margins[:, -1] if ordered else margins[:, 0]
+
+        rest = margin - model.effects(data.X, ordered=ordered).sum(axis=1)
+
+        assert np.ptp(rest) < 1e-9
+
+
+def test_what_helps_has_a_positive_effect_and_what_hurts_a_negative_one(students: Make, family: str) -> None:
+    data = students(n=800)
+    model = learned(data, family).model()
+    rows = np.repeat(data.X.mean(axis=0, keepdims=True), 2, axis=0).astype(np.float32)
+    rows[:, 0], rows[:, 1] = (20, 0), (0, 29)  # many hours and no absences, then the other way round
+
+    effects = model.effects(rows, ordered=True)
+
+    assert (effects[0, :2] > 0).all()
+    assert (effects[1, :2] < 0).all()
+
+
+def test_the_same_seed_gives_the_same_numbers(students: Make, family: str) -> None:
+    data = students(missing=0.1)
+
+    assert learned(data, family).model().to_bytes() == learned(data, family).model().to_bytes()
+
+
+def test_its_file_is_read_and_explained_without_xgboost_or_scikit_learn(tmp_path: Path) -> None:
+    (tmp_path / "dense.json").write_bytes(TINY.to_bytes())
+
+    done = subprocess.run([sys.executable, "-c", NO_XGBOOST, tmp_path], capture_output=True, text=True)
+
+    assert read_model(tmp_path) == TINY
+    assert done.stdout.strip() == "(1, 2)", done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fills": (1.0,)},
+        {"marked": (7,)},
+        {"means": (3.0, float("nan"), 0.5)},
+        {"scales": (2.0, 0.0, 0.5)},
+        {"layers": ()},
+        {"layers": TINY.layers * 2},
+        {"layers": ({"weights": ((1.0,), (1.0, 2.0), (1.0,)), "biases": (0.0,)},)},
+        {"secret": 1},
+    ],
+)
+def test_numbers_that_do_not_fit_together_are_no_model(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        DenseModel.model_validate({**TINY.model_dump(), **change})

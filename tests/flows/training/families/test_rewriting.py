@@ -1,0 +1,136 @@
+"""CatBoost's trees and their copies as XGBoost's answer alike, to the edge of every border."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data.bundle import open_session
+from data.model_trees import TreeModel
+from flows.training.boosters import refit
+from flows.training.data import TrainingData
+from flows.training.families.rewriting import rewritten
+from flows.training.families.symmetric import cuts_of, exported, raw, refit_symmetric, train
+from flows.training.heads import Head
+from flows.training.onnx_export import TOLERANCE, export, parity
+from tests.flows.training.students import Make
+
+PARAMS = {"depth": 3, "learning_rate": 0.1, "l2_leaf_reg": 1.0, "subsample": 0.7, "random_strength": 1.0}
+ROUNDS = 60
+
+
+def rows_on_the_borders(document: dict[str, Any]) -> np.ndarray:
+    """Return rows whose values are borders of the model, the float32 numbers beside them, and missing."""
+    borders = [one["borders"][1:] or [0.0] for one in document["features_info"]["float_features"]]
+    rng = np.random.default_rng(0)
+    on = np.column_stack([rng.choice(np.array(own, np.float32), 300) for own in borders])
+    down, up = np.float32(-np.inf), np.float32(np.inf)
+    rows = np.concatenate([on, np.nextafter(on, up), np.nextafter(on, down)])
+    rows[rng.random(rows.shape) < 0.2] = np.nan
+    return rows
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+@pytest.mark.parametrize("kind", ["score", "ordinal", "softmax", "pair"])
+def test_catboost_its_trees_as_xgboosts_and_onnx_answer_alike(
+    students: Make, two_classes: TrainingData, kind: str, missing: float
+) -> None:
+    data = two_classes if kind == "pair" else students(kind=kind, missing=missing)
+    model = train(data, PARAMS, ROUNDS, seed=0)
+    document = exported(model)
+    rows = rows_on_the_borders(document)
+
+    grown = refit_symmetric(data, PARAMS, ROUNDS, 0, 1)
+    head = grown.head(1.0)
+
+    assert grown.model.latent(rows) == pytest.approx(raw(model, rows, ROUNDS), abs=1e-5)
+    assert parity(grown.model, head, open_session(export(grown.model, head).SerializeToString()), rows) <= (
+        TOLERANCE / 10
+    )
+
+
+def test_a_column_that_is_the_same_everywhere_keeps_the_others_in_their_places(students: Make) -> None:
+    data = students()
+    X = data.X.copy()
+    X[:, 1] = 7
+    flat = replace(data, X=X)
+    model = train(flat, PARAMS, ROUNDS, seed=0)
+
+    latent = refit_symmetric(flat, PARAMS, ROUNDS, 0, 1).model.latent(data.X)
+
+    assert latent == pytest.approx(raw(model, data.X, ROUNDS), abs=1e-5)
+
+
+def test_reasons_add_up_to_the_latent_leaves_that_no_row_reached_included(students: Make) -> None:
+    data = students(missing=0.1)
+    document = exported(train(data, PARAMS, ROUNDS, seed=0))
+    model = TreeModel.of(rewritten(document, 4, 1))
+    rows = rows_on_the_borders(document)
+
+    rest = model.latent(rows) - model.effects(rows, ordered=True).sum(axis=1)
+
+    assert min(min(tree["leaf_weights"]) for tree in document["oblivious_trees"]) == 0
+    assert np.ptp(rest) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["score", "pair"])
+def test_a_known_direction_holds_wherever_there_is_one_latent(
+    students: Make, two_classes: TrainingData, kind: str
+) -> None:
+    data = two_classes if kind == "pair" else students(kind=kind)
+    model = refit_symmetric(data, PARAMS, ROUNDS, 0, 1).model
+    for column, direction in enumerate(data.monotone[:3]):
+        rows = np.repeat(data.X[:50, None], 30, axis=1)
+        rows[:, :, column] = np.linspace(0, 30, 30)
+
+        latent = model.latent(rows.reshape(-1, 4)).reshape(50, 30)
+
+        assert (np.diff(latent, axis=1) * direction >= -1e-6).all()
+
+
+def test_a_part_of_the_trees_is_the_model_of_fewer_rounds(students: Make) -> None:
+    data = students()
+
+    longer, shorter = train(data, PARAMS, ROUNDS, seed=0), train(data, PARAMS, ROUNDS // 3, seed=0)
+
+    assert raw(longer, data.X, ROUNDS // 3) == pytest.approx(raw(shorter, data.X, ROUNDS // 3), abs=1e-9)
+
+
+def test_the_score_keeps_its_bounds_a_pair_has_one_cut_and_more_classes_have_margins(
+    students: Make, two_classes: TrainingData
+) -> None:
+    assert tuple(cuts_of(students())) == students().bounds
+    assert tuple(cuts_of(two_classes)) == (0.0,)
+    assert len(cuts_of(students(kind="ordinal"))) == len(cuts_of(students(kind="softmax"))) == 0
+
+
+def test_scale_and_bias_of_margins_are_taken_over(students: Make) -> None:
+    data = students(kind="softmax")
+    model = train(data, PARAMS, ROUNDS, seed=0)
+    document = exported(model) | {"scale_and_bias": [2.0, [0.5, -1.0, 0.25]]}
+
+    latent = TreeModel.of(rewritten(document, 4, 3)).latent(data.X)
+
+    assert latent == pytest.approx(2 * raw(model, data.X, ROUNDS) + [0.5, -1.0, 0.25], abs=1e-4)
+
+
+def test_missing_cells_that_count_as_the_largest_are_refused(students: Make) -> None:
+    document = exported(train(students(missing=0.1), PARAMS, 5, seed=0))
+    document["features_info"]["float_features"][2]["nan_value_treatment"] = "AsTrue"
+
+    with pytest.raises(RuntimeError, match=r"columns \[2\] for the largest"):
+        rewritten(document, 4, 1)
+
+
+def test_two_classes_without_an_order_are_answered_alike_by_xgboost_and_onnx(
+    two_classes: TrainingData,
+) -> None:
+    pair = replace(two_classes, ordered=False)
+    growing = refit(pair, {"max_depth": 1}, 30, seed=0)
+    model, head = TreeModel.of(growing.booster), Head("probit", tuple(growing.cuts.tolist()), 1.0)
+
+    session = open_session(export(model, head).SerializeToString())
+
+    assert pair.kind == "ordinal"
+    assert parity(model, head, session, pair.X) <= TOLERANCE
