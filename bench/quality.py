@@ -2,7 +2,8 @@
 
 Nested cross-validation of the whole stage: in each outer fold the search, its early stopping, sigma
 and refit see the other folds alone, and the held-out rows are scored once. Then a generated
-cohort, whose true probabilities are known, against the best that any model could do on it.
+cohort, whose true probabilities are known, against the best that any model could do on it. Then every
+contract beside its baselines, on the same outer folds.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
+from bench.contracts_quality import print_contracts
 from data import cohort
 from data.contract import Contract, load_contract
 from data.frames import FIRST_ROW, parse
@@ -39,7 +41,7 @@ LABEL_FAULT = "label contradicts score"
 
 
 def main() -> None:
-    """Run both parts and print them."""
+    """Run the parts and print them."""
     asked = _arguments()
     contract, grid = load_contract(asked.contract), load_grid(asked.grid)
     if not Path(asked.data).is_file():
@@ -51,6 +53,8 @@ def main() -> None:
         print_nested(pd.DataFrame(runs), targets, f"{asked.data}: {consistent.sum():,} consistent rows")
     if asked.cohort:
         print_bayes(asked.cohort, grid, asked.jobs)
+    if asked.others:
+        print_contracts(asked.others, grid, asked.seeds, asked.jobs)
 
 
 def labelled_rows(path: str, contract: Contract) -> tuple[TrainingData, np.ndarray]:
@@ -116,6 +120,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--cohort", type=int, help="generated rows; 0 for none")
+    parser.add_argument("--others", type=int, default=2_000,
+                        help="generated rows of the other contracts; 0 leaves all of them out")  # fmt: skip
     asked = parser.parse_args()
     asked.seeds = asked.seeds or (1 if asked.quick else 5)
     if asked.cohort is None:

@@ -3,25 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from data.card_audit import Audit
+from data.card_calls import Calls
+from data.card_shares import Part, Share
 from data.manifest import FIGURES, BundleError, Manifest, verified
-
-
-class Part(BaseModel):
-    """A part of the figures; frozen. What a bundle of another time says besides is not read."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Share(Part):
-    """A share of n students, from 0 to 1, with its exact 95 % interval; of none there is no share."""
-
-    label: str = ""
-    share: float | None
-    low: float | None
-    high: float | None
-    n: int
 
 
 class Figure(Part):
@@ -61,22 +48,6 @@ class Bin(Part):
 
     said: float
     seen: Share
-
-
-class Group(Part):
-    """Who is in an audit group: how often the forecast was wrong, and the risk forecast and true."""
-
-    wrong: Share
-    forecast_risk: float
-    true_risk: float
-
-
-class Audit(Part):
-    """The groups of one audit column; `luck` is how often equal groups would differ as much."""
-
-    column: str
-    groups: tuple[Group, ...]
-    luck: float | None
 
 
 class PartOfYear(Part):
@@ -123,6 +94,8 @@ class Card(Part):
     """Of the students who ended at risk, those forecast so."""
     right: Share
     """Of the students forecast at risk, those who ended so."""
+    calls: Calls | None = None
+    """None where the bundle is of the time before there were any."""
     reliability: tuple[Bin, ...]
     calibration_luck: float
     """The calibration error that a perfect model would show on the test split by luck alone."""

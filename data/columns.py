@@ -96,6 +96,7 @@ class Column(Strict):
     effect: Literal["raises", "lowers"] | None = None
     actionable: bool = False
     nullable: bool = False
+    audited: bool = False
     strong: Name | None = None
 
     @model_validator(mode="before")
@@ -117,6 +118,8 @@ class Column(Strict):
             raise Misfit("a nominal column has no order and so no direction of effect", "effect")
         if self.nullable and self.role is not Role.FEATURE:
             raise Misfit("only a feature can be nullable", "nullable")
+        if self.audited and self.role is not Role.FEATURE:
+            raise Misfit("this is for a feature; a column with the role audit is audited anyway", "audited")
         if self.strong and self.role is not Role.FEATURE:
             raise Misfit("only a feature can be strong", "strong")
         if self.min is not None and self.max is not None and self.min >= self.max:

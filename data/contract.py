@@ -83,6 +83,11 @@ class Contract(Strict):
         return self._having(Role.AUDIT)
 
     @cached_property
+    def audited(self) -> tuple[Column, ...]:
+        """Columns of the fairness audit: those recorded for it, then the features that are audited too."""
+        return self.audit + tuple(column for column in self.features if column.audited)
+
+    @cached_property
     def leaks(self) -> tuple[Column, ...]:
         """Columns that give the outcome away and are never used."""
         return self._having(Role.LEAK)

@@ -15,9 +15,12 @@ from data.frames import FIRST_ROW, matrix, needed_columns, parse, target_index
 from data.giveaways import power_alone
 from data.quarantine import quarantine
 from data.sources import read_whole
+from data.target import Target
 
 LEAST_OF_A_CLASS = 13
 """Rows that give the train split, four fifths of them, two for each of the five folds."""
+RARE = 0.2
+"""Share of students at risk below which costs are asked for."""
 BAD_SHARE = 0.15
 """Share of bad rows above which the pipeline stops, unless it is told otherwise."""
 
@@ -126,8 +129,14 @@ def _check_learning(clean: pd.DataFrame, contract: Contract, report: Report) -> 
         for label, count in zip(labels, counts, strict=True)
         if count < LEAST_OF_A_CLASS
     ]
+    report.notes += _rare_risk(counts, contract.target)
     constant = [c.name for c in contract.features if clean[c.name].nunique(dropna=False) < 2]
     report.notes += [f"column {name}: the same value in every sound row" for name in constant]
+    report.notes += [
+        f"column {c.name}: nullable, but no cell is empty; what a model says of an empty one rests on nothing"
+        for c in contract.features
+        if c.nullable and clean[c.name].notna().all()
+    ]
     space, features = feature_space(contract), matrix(clean, contract)
     for column, places in zip(contract.features, space.groups, strict=True):
         power = power_alone(column.name, features[:, list(places)], y, labels)
@@ -138,3 +147,13 @@ def _check_learning(clean: pd.DataFrame, contract: Contract, report: Report) -> 
             else:
                 remedy = "give it the role leak, or say under `strong` why it is known in time"
                 report.problems.append(f"{found}; {remedy}")
+
+
+def _rare_risk(counts: np.ndarray, target: Target) -> list[str]:
+    """Point at the costs where few students are at risk, of whom fewer would be called so."""
+    rare = sum(n for label, n in zip(target.labels, counts.tolist(), strict=True) if label in target.at_risk)
+    if target.costs is not None or rare >= RARE * counts.sum():
+        return []
+    remedy = "say under `costs` in the target what a missed student and a false alarm cost"
+    share = f"{rare / counts.sum():.1%}"
+    return [f"at risk: {share} of the sound rows, few of them more likely than not; {remedy}"]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from data.columns import Column, Misfit
 from data.errors import BadInput
-from data.target import Target
+from data.target import Costs, Target
 
 FOLDER = Path(__file__).parent / "contracts"
 Model = TypeVar("Model", bound=BaseModel)
@@ -22,6 +22,7 @@ MESSAGES = {
     "float_type": "write a number",
     "float_parsing": "write a number",
     "finite_number": "write a finite number",
+    "greater_than": "write a number above {gt:g}",
     "bool_type": "write true or false",
     "bool_parsing": "write true or false",
     "dict_type": "write keys with values here, {{key: value}}",
@@ -113,14 +114,14 @@ def _problem(tree: yaml.Node, item: Any, model: type[BaseModel]) -> str:
     line, path = _locate(tree, [*keys, *misfit.keys] if isinstance(misfit, Misfit) else keys)
     message = MESSAGES.get(item["type"], item["msg"].removeprefix("Value error, ")).format_map(context)
     if item["type"] == "extra_forbidden":
-        message = f"this key is not known here; there are {_known(model, len(keys))}"
+        message = f"this key is not known here; there are {_known(model, keys)}"
     return f"line {line}: {'.'.join(path)}: {message}"
 
 
-def _known(model: type[BaseModel], depth: int) -> str:
-    """List the keys of the whole contract (depth 1), its target (2) or one of its columns (3)."""
-    levels: tuple[type[BaseModel], ...] = (model, Target, Column)
-    level = levels[depth - 1]
+def _known(model: type[BaseModel], keys: list[Any]) -> str:
+    """List the keys of the whole contract, its target, the target's costs or one of its columns."""
+    below: type[BaseModel] = Costs if keys[0] == "target" else Column
+    level = (model, Target, below)[len(keys) - 1]
     return ", ".join(name for name in level.model_fields if (level, name) != (Column, "name"))
 
 

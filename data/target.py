@@ -2,13 +2,23 @@
 
 import re
 from itertools import pairwise
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
 from data.columns import RESERVED, Codes, Misfit, Name, Strict, check_codes
 
 DERIVATION = re.compile(r"^\s*(?P<score>\S+)\s*>=\s*(?P<bound>-?\d+(?:\.\d+)?)\s*$")
+
+
+class Costs(Strict):
+    """What the two mistakes of calling students at risk cost, in any one unit.
+
+    missed: a student who ends at risk and was not called so; false_alarm: one called so who does not.
+    """
+
+    missed: Annotated[FiniteFloat, Field(gt=0)]
+    false_alarm: Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Target(Strict):
@@ -23,6 +33,7 @@ class Target(Strict):
     derive: str | None = None
     train_on_score: bool = True
     unit: str = "points"
+    costs: Costs | None = None
 
     @model_validator(mode="after")
     def _classes_risk_and_rule_agree(self) -> Self:
@@ -92,3 +103,13 @@ class Target(Strict):
         if self.derive_rule:
             return (float(self.derive_rule["bound"]),)
         return tuple(self.at_least.values()) or None
+
+    @property
+    def call_from(self) -> float:
+        """The probability of the at-risk classes from which a student is called at risk.
+
+        Where probabilities are calibrated, false_alarm / (missed + false_alarm) makes the expected cost
+        least (Elkan 2001, "The Foundations of Cost-Sensitive Learning"); 0.5 without costs.
+        """
+        costs = self.costs
+        return 0.5 if costs is None else costs.false_alarm / (costs.missed + costs.false_alarm)

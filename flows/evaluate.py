@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import xgboost
 
 from data.bundle import column_effects, open_session
 from data.cohorts import GENERATORS
 from data.columns import OWN
 from data.contract import Contract
-from data.features import feature_space
 from data.frames import matrix, target_index
-from data.manifest import BOOSTER, MODEL
+from data.manifest import MODEL
+from data.model_files import read_model
 from flows.process import Processed
+from flows.reports.calls import call_metrics
 from flows.reports.evidence import Evidence
+from flows.reports.flips import count_flips
+from flows.reports.groups import risk_of, risky
 from flows.settings import Settings
 from flows.support.fingerprint import git_commit
 from flows.train import Trained
@@ -40,9 +42,7 @@ def gather_evidence(
     frame = processed.split(contract, "test")
     features, y = matrix(frame, contract), target_index(frame, contract)
     session = open_session(trained.folder / MODEL)
-    booster = xgboost.Booster({"nthread": 1}, model_file=str(trained.folder / BOOSTER))
-    probabilities = session.run(["probabilities"], {"features": features})[0].astype(np.float64)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    probabilities = _probabilities(session, features)
     return Evidence(
         contract=contract,
         y=y,
@@ -51,14 +51,21 @@ def gather_evidence(
         intervals=intervals(probabilities, y, settings.seed, "test_"),
         leaderboard=trained.compared(),
         candidates=trained.candidates(),
-        effects=column_effects(booster, features[:EFFECT_ROWS], feature_space(contract)),
+        effects=column_effects(read_model(trained.folder), features[:EFFECT_ROWS], contract),
         frame=frame,
         sets=_label_sets(probabilities, trained, contract),
+        flips=count_flips(frame, contract, lambda asked: _probabilities(session, matrix(asked, contract))),
+        pooled=trained.out_of_fold(),
         bayes=bayes_limit(frame, y, processed),
-        params={**trained.params, "rounds": trained.rounds, **trained.head},
+        params={"family": trained.family, **trained.params, "rounds": trained.rounds, **trained.head},
         notes=trained.notes,
         data=_about_data(processed),
     )
+
+
+def _probabilities(session: "InferenceSession", features: np.ndarray) -> np.ndarray:
+    shares = session.run(["probabilities"], {"features": features})[0].astype(np.float64)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 def all_metrics(
@@ -73,6 +80,10 @@ def all_metrics(
     found: dict[str, float | None] = {**evaluate(probabilities, y, "test_")}
     for label, figures in evaluate_classes(probabilities, y, contract.target.labels).items():
         found |= {f"test_{name}_{label}": value for name, value in figures.items() if name != "n"}
+    target = contract.target
+    found |= call_metrics(risk_of(probabilities, target), risky(target)[y], target)
+    if not target.ordered:
+        found.pop("test_qwk")  # near misses have no meaning there
     pooled, classes = trained.out_of_fold()
     best = trained.candidates().iloc[0]
     found["cv_log_loss"] = float(best["cv_log_loss"])
@@ -84,9 +95,8 @@ def all_metrics(
 
 def published_accuracy(processed: Processed, contract: Contract, session: "InferenceSession") -> float | None:
     """Return the accuracy on the test students with their labels as published, contradictions included."""
-    frame = processed.parsed(contract)
-    only_label = frame["quarantine"].isin(["", f"{contract.target.column}: {LABEL_FAULT}"])
-    rows = frame[(frame["split"] == "test") & only_label]
+    frame = processed.parsed(contract, "test")
+    rows = frame[frame["quarantine"].isin(["", f"{contract.target.column}: {LABEL_FAULT}"])]
     if rows.empty:
         return None
     answered = session.run(["probabilities"], {"features": matrix(rows, contract)})[0].argmax(axis=1)

@@ -48,7 +48,7 @@ class Predictor:
 
     def _reasons(self, record: Record, effects: np.ndarray) -> list[dict[str, Any]]:
         """Return each feature's effect on the score, largest first."""
-        names, unit = self.bundle.space.columns, self.bundle.manifest.unit
+        names, unit = self.bundle.space.columns, self.bundle.unit
         return [
             {"feature": names[i], "value": record[names[i]], "effect": float(effects[i]), "unit": unit}
             for i in np.argsort(-np.abs(effects), kind="stable")

@@ -15,7 +15,6 @@ from data.records import Record
 from serving.changes import Change, changes_of, combined, helpful
 
 CLEARLY = 0.05  # of probability: less is no help
-LIKELY = 0.5
 EACH = 0.1  # what one more column weighs, in ranges
 
 
@@ -40,9 +39,9 @@ class Suggestion(NamedTuple):
 def suggest(bundle: Bundle, record: Record, most: int = 3) -> list[Suggestion]:
     """Return a few suggestions for a validated record, the smallest changes first.
 
-    Those that make a class at risk unlikely come before those that reach a better likeliest class, and
-    these before those that only lower the risk. No suggestion contains another one's columns: they are
-    choices.
+    Those that bring the risk below what is called at risk come before those that reach a better
+    likeliest class, and these before those that only lower the risk. No suggestion contains another
+    one's columns: they are choices.
     """
     options = {column.name: changes_of(column, record[column.name]) for column in helpful(bundle.contract)}
     tried = list(combined(options))
@@ -73,8 +72,9 @@ def _reached(bundle: Bundle, shares: np.ndarray, risks: np.ndarray) -> np.ndarra
     """Return the aim that each tried row reaches; `shares` begins with the row as it is."""
     tops = shares.argmax(axis=1)
     calmer = risks[1:] <= risks[0]
-    out = calmer & (risks[0] >= LIKELY) & (risks[1:] < LIKELY)
-    better = calmer & (tops[1:] < tops[0]) if bundle.contract.target.ordered else out
+    target = bundle.contract.target
+    out = calmer & (risks[0] >= target.call_from) & (risks[1:] < target.call_from)
+    better = calmer & (tops[1:] < tops[0]) if target.ordered else out
     less = risks[0] - risks[1:] >= CLEARLY
     aims = np.where(less, Aim.LESS_RISK, Aim.NOTHING)
     return np.where(out, Aim.OUT_OF_RISK, np.where(better, Aim.BETTER_CLASS, aims))

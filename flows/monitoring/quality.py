@@ -50,7 +50,7 @@ def by_group(settled: Forecasts, contract: Contract) -> Iterator[Measurement]:
     """Yield the share of wrong classes in each group of the audit columns, of those with rows enough."""
     settled = settled.take(settled.classes(contract) >= 0)
     wrong = settled.probabilities.argmax(axis=1) != settled.classes(contract)
-    for column in contract.audit:
+    for column in contract.audited:
         if settled.frame[column.name].notna().sum() == 0:
             continue
         for name, rows in members(settled.frame[column.name], column):

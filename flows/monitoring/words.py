@@ -64,7 +64,7 @@ def lines(watched: Watched) -> list[Line]:
 
 def group_lines(watched: Watched) -> list[Line]:
     """Return the share of wrong classes of each audit group."""
-    titles = {column.name: column.title for column in watched.contract.audit}
+    titles = {column.name: column.title for column in watched.contract.audited}
     groups = [found for found in watched.measurements if found.name == "group_error"]
     return [_line(found, _group_title(found.about, titles)) for found in groups]
 

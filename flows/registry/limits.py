@@ -42,7 +42,7 @@ def audit_masks(frame: pd.DataFrame, contract: Contract) -> dict[str, np.ndarray
     """Return which rows (n,) are in each group of the audit columns, by `column=group`, if rows enough."""
     masks = {
         f"{column.name}={name}": rows
-        for column in contract.audit
+        for column in contract.audited
         for name, rows in members(frame[column.name], column)
     }
     return {name: rows for name, rows in masks.items() if rows.sum() >= ENOUGH_ROWS}

@@ -21,10 +21,13 @@ from data.storage import as_stored
 from flows.registry.lineage import TRAINED
 from flows.registry.signature import model_signature
 from flows.registry.submission import Submission
+from flows.reports.fairness import fairness_audits
+from flows.reports.fairness_table import fairness_table
 from flows.support.fingerprint import ROOT
 
 BEST_FEW = 3
 BATCH = 1_000  # metrics that MLflow takes at once
+DATASET_ROWS = 50_000  # of the records that the run names
 REQUIREMENTS = ["mlflow", "numpy", "onnxruntime", "pandas", "pandera", "pydantic", "pyyaml", "xgboost-cpu"]
 
 
@@ -40,6 +43,7 @@ def log_and_register(client: MlflowClient, experiment: str, submission: Submissi
         log_training_data(submission)
         mlflow.log_artifacts(str(submission.place / "plots"), "plots")
         mlflow.log_artifact(str(submission.bundle / CARD))
+        mlflow.log_table(fairness_table(fairness_audits(evidence)), "fairness.json")
         mlflow.log_artifact(str(submission.processed.folder / "report.html"), "reports")
         return register_bundle(client, submission, tags)
 
@@ -87,7 +91,7 @@ def log_training_data(submission: Submission) -> None:
     A later run can tell from the latter which students this model has not seen.
     """
     contract, processed = submission.contract, submission.processed
-    train = submission.split("train")
+    train = processed.sample(contract, DATASET_ROWS, "train", clean=True)  # all, where there are no more
     # MLflow knows files alone; the tag names any source. None is allowed, whatever the hint says.
     file: Any = processed.source if Path(processed.source).is_file() else None
     target = contract.target.column

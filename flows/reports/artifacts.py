@@ -73,18 +73,6 @@ def register_markdown(registered: Mapping[str, Any], evidence: Evidence) -> str:
     )
 
 
-def score_markdown(scored: Mapping[str, Any]) -> str:
-    """Say how many rows were scored, by which version, and where they are; takes the fields of `Scored`."""
-    tally = scored["tally"]
-    sound = tally["rows"] - tally["errors"]
-    lines = [("Scored", count(sound)), ("With an error", count(tally["errors"]))]
-    return _joined(
-        f"## Scored by {cell(scored['name'])} version {scored['version']}",
-        f"From `{scored['source']}` to `{scored['out']}`",
-        table(["", "rows"], lines),
-    )
-
-
 def leaderboard_table(leaderboard: pd.DataFrame) -> str:
     """Return the leaderboard as a table, the chosen model in bold."""
     lines = [

@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from typing import cast
 
 from data.card import PartOfYear
-from flows.reports import card_figures, card_purpose
+from data.manifest import FamilyName
+from data.model_words import method
+from flows.reports import card_fairness, card_figures, card_purpose
+from flows.reports.calls import calls_of
 from flows.reports.evidence import Evidence
+from flows.reports.fairness import fairness_audits
 from flows.reports.markdown import bullets, cell, section, table
 from flows.reports.part_year import before_the_end
 from flows.reports.wording import count, listed, plural, reasons_of
@@ -31,10 +36,11 @@ def model_card(
         _data(evidence),
         _training(evidence),
         card_figures.quality(evidence),
+        card_fairness.call_section(calls_of(evidence)),
         card_figures.each_class(evidence),
         card_figures.calibration(evidence),
         card_figures.grade_sets(evidence),
-        card_figures.by_group(evidence),
+        card_fairness.fairness_section(fairness_audits(evidence), evidence.contract),
         card_purpose.limits(len(evidence.y)),
         card_purpose.duties(),
     ]
@@ -76,18 +82,15 @@ def _source(source: str) -> str:
 
 
 def _training(evidence: Evidence) -> str:
-    ordered = evidence.contract.target.ordered
+    family, head = evidence.params.get("family", "xgboost"), evidence.params.get("kind", "probit")
     directed = [column.title for column in evidence.contract.features if column.effect]
     chosen = [(name, _short(value)) for name, value in evidence.params.items()]
     return section(
         "How it was trained",
-        "One XGBoost booster predicts a latent score; cut points on it, with normal noise, give the "
-        "probability of each class."
-        if ordered
-        else "One XGBoost booster gives a margin for each class; softmax makes them probabilities.",
+        method(cast("FamilyName", family), str(head)),
         f"Of {plural(len(evidence.candidates), 'candidate')}, the one with the lowest cross-validated log "
         "loss was fitted again on the whole training split.",
-        f"Held to their known direction: {listed(directed)}." if directed and ordered else "",
+        f"Held to their known direction: {listed(directed)}." if directed and head == "probit" else "",
         table(["Chosen", ""], chosen, words=True),
         bullets(map(cell, evidence.notes)),
     )

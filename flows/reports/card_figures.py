@@ -3,24 +3,15 @@
 import numpy as np
 
 from flows.reports.artifacts import leaderboard_table, metrics_table
+from flows.reports.card_fairness import TOO_FEW
 from flows.reports.evidence import Evidence
-from flows.reports.groups import (
-    ENOUGH_ROWS,
-    Group,
-    audit_groups,
-    chance_of_difference,
-    found_and_right,
-    set_coverage,
-)
+from flows.reports.groups import found_and_right, set_coverage
 from flows.reports.leaderboard import as_good_sentence
 from flows.reports.markdown import section, table
 from flows.reports.shares import Share, luck_of_calibration
 from flows.reports.wording import NOTHING, count, figure, listed, percent, plural, span
 from flows.training.conformal import LEVEL
 from flows.training.metrics import FEW
-
-TOO_FEW = "too few rows"
-SURE = 0.05  # shared out among the audit columns
 
 
 def quality(evidence: Evidence) -> str:
@@ -34,7 +25,7 @@ def quality(evidence: Evidence) -> str:
         metrics_table(evidence),
         _limit(evidence),
         f"At risk means {at_risk}. Of the {plural(found.n, 'student')} who ended at risk, {_told(found)} had "
-        f"been forecast so; of the {count(right.n)} forecast at risk, {_told(right)} ended so.",
+        f"been called so; of the {count(right.n)} called at risk, {_told(right)} ended so.",
         "### Beside simpler and usual models",
         "Cross-validated on the training split, the same folds for each.",
         leaderboard_table(evidence.leaderboard),
@@ -117,47 +108,3 @@ def _of_share(share: Share, enough: int, otherwise: str) -> list[str]:
     if share.n < enough:
         return [TOO_FEW, otherwise]
     return [percent(share.share), f"{percent(share.low)} to {percent(share.high)}"]
-
-
-def by_group(evidence: Evidence) -> str:
-    """Give the error of each audit group, and claim nothing of small ones."""
-    columns = [column for column in evidence.contract.audit if column.name in evidence.frame]
-    if not columns:
-        return section("Error by group", "The contract names no audit column, so this was not looked at.")
-    parts = []
-    for column in columns:
-        groups = audit_groups(evidence, column)
-        header = [
-            column.title,
-            "test rows",
-            "wrong class",
-            "95 % interval",
-            "forecast at risk",
-            "were at risk",
-        ]
-        parts += [table(header, map(_group_line, groups)), _difference(groups, len(columns))]
-    return section(
-        "Error by group",
-        f"{listed([column.title for column in columns])}: recorded for this audit, never seen by the model. "
-        f"Nothing is claimed of a group with fewer than {ENOUGH_ROWS} test students.",
-        *parts,
-    )
-
-
-def _group_line(group: Group) -> list[str]:
-    told = _of_share(group.wrong, ENOUGH_ROWS, "")
-    risk = [percent(group.forecast_risk), percent(group.true_risk)] if group.enough else ["", ""]
-    return [group.name, count(group.wrong.n), *told, *risk]
-
-
-def _difference(groups: list[Group], tests: int) -> str:
-    chance = chance_of_difference(groups)
-    if chance is None:
-        return "Too few rows to compare the groups."
-    luck = "under 0.1 %" if chance < 0.001 else percent(chance, 0 if chance >= 0.1 else 1)
-    if chance < SURE / tests:
-        return f"**The groups' errors differ by more than luck explains** (luck alone: {luck}). Find out why."
-    return (
-        f"Luck alone would make groups differ as much in {luck} of such test splits: no difference is shown, "
-        "and a small one could not be."
-    )

@@ -1,16 +1,19 @@
 """The card's figures for programs and pages; `card` puts the same into Markdown."""
 
-import math
 from collections.abc import Sequence
 from pathlib import PurePath
 
 import numpy as np
 
-from data.card import Audit, Bin, Card, ClassFigures, Data, Figure, Group, PartOfYear, Rival, Share, members
-from flows.reports import groups as audits
+from data.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, Rival, members
+from data.card_shares import Share
 from flows.reports import shares
+from flows.reports.calls import calls_of
 from flows.reports.card_purpose import counted_columns
+from flows.reports.card_shares import card_share, known
 from flows.reports.evidence import Evidence
+from flows.reports.fairness import fairness_audits
+from flows.reports.groups import found_and_right, risks, set_coverage
 from flows.reports.leaderboard import lines_of
 from flows.reports.wording import FIGURES
 from flows.training.metrics import FEW
@@ -22,44 +25,35 @@ OF_ORDER = "test_qwk"
 
 def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Card:
     """Return every figure of the card."""
-    held = {label: share_of(share, label) for label, share in audits.set_coverage(evidence).items()}
-    found, right = audits.found_and_right(evidence)
+    held = {label: card_share(share, label) for label, share in set_coverage(evidence).items()}
+    found, right = found_and_right(evidence)
     return Card(
         data=_data(evidence),
         figures=tuple(_figures(evidence)),
         rivals=tuple(Rival.model_validate(vars(line)) for line in lines_of(evidence.leaderboard)),
         classes=tuple(_classes(evidence)),
-        sets=share_of(shares.share_of(_held(evidence))),
+        sets=card_share(shares.share_of(_held(evidence))),
         sets_by_class=tuple(held.values()),
         sets_by_members=tuple(_by_members(evidence)),
-        found=share_of(found),
-        right=share_of(right),
-        reliability=tuple(reliability_bins(*audits.risks(evidence))),
+        found=card_share(found),
+        right=card_share(right),
+        calls=calls_of(evidence),
+        reliability=tuple(reliability_bins(*risks(evidence))),
         calibration_luck=shares.luck_of_calibration(evidence.probabilities),
-        audits=tuple(_audits(evidence)),
+        audits=fairness_audits(evidence),
         counted=tuple(column.name for column in counted_columns(evidence.contract)),
         part_year=tuple(part_year),
         notes=evidence.notes,
     )
 
 
-def share_of(share: shares.Share, label: str = "") -> Share:
-    """Return a share as the card keeps it: nothing, not NaN, where there are no rows."""
-    values = {name: _known(value) for name, value in vars(share).items() if name != "n"}
-    return Share.model_validate({**values, "n": share.n, "label": label})
-
-
 def reliability_bins(said: np.ndarray, came: np.ndarray) -> list[Bin]:
     """Return forecast probabilities (n,) in bins of equal width, beside how often they came true (n,)."""
     place = np.minimum((said * BINS).astype(int), BINS - 1)
     return [
-        Bin(said=float(said[place == k].mean()), seen=share_of(shares.share_of(came[place == k])))
+        Bin(said=float(said[place == k].mean()), seen=card_share(shares.share_of(came[place == k])))
         for k in np.unique(place)
     ]
-
-
-def _known(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def _data(evidence: Evidence) -> Data:
@@ -78,12 +72,12 @@ def _figures(evidence: Evidence) -> list[Figure]:
     limit = evidence.bayes or {}
     found = []
     for name, title in FIGURES.items():
-        value = _known(evidence.metrics.get(name))
+        value = known(evidence.metrics.get(name))
         low, high = evidence.intervals.get(name, (None, None))
         if value is not None and (name != OF_ORDER or evidence.contract.target.ordered):
             best = limit.get(name.removeprefix("test_"))
             found.append(
-                Figure(name=name, title=title, value=value, low=_known(low), high=_known(high), limit=best)
+                Figure(name=name, title=title, value=value, low=known(low), high=known(high), limit=best)
             )
     return found
 
@@ -95,7 +89,7 @@ def _classes(evidence: Evidence) -> list[ClassFigures]:
         ClassFigures.model_validate(
             {"label": label, "n": n}
             | {
-                name: _known(evidence.metrics.get(f"test_{name}_{label}")) if n >= FEW else None
+                name: known(evidence.metrics.get(f"test_{name}_{label}")) if n >= FEW else None
                 for name in ("precision", "recall", "f1")
             }
         )
@@ -111,23 +105,4 @@ def _held(evidence: Evidence) -> np.ndarray:
 def _by_members(evidence: Evidence) -> list[Share]:
     """Return, for each set of classes that was given, how often it held the true one."""
     held, named = _held(evidence), np.array([members(labels) for labels in evidence.sets], dtype=object)
-    return [share_of(shares.share_of(held[named == one]), one) for one in sorted(set(named))]
-
-
-def _audits(evidence: Evidence) -> list[Audit]:
-    found = []
-    for column in evidence.contract.audit:
-        if column.name in evidence.frame:
-            members = audits.audit_groups(evidence, column)
-            kept = tuple(
-                Group(
-                    wrong=share_of(group.wrong, group.name),
-                    forecast_risk=group.forecast_risk,
-                    true_risk=group.true_risk,
-                )
-                for group in members
-            )
-            found.append(
-                Audit(column=column.name, groups=kept, luck=_known(audits.chance_of_difference(members)))
-            )
-    return found
+    return [card_share(shares.share_of(held[named == one]), one) for one in sorted(set(named))]

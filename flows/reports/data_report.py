@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from data.contract import Contract
+from flows.processing.writing import by_reason
 from flows.reports.column_view import (
     SAMPLE_ROWS,
     ColumnView,
@@ -19,6 +21,9 @@ from flows.reports.column_view import (
 )
 from flows.reports.wording import count, figure, plural
 
+Faults = Mapping[tuple[str, str], int]
+"""Rows by reason of quarantine and column."""
+
 
 def write_data_report(
     parsed: pd.DataFrame, faults: pd.DataFrame, contract: Contract, path: Path, limit: int = SAMPLE_ROWS
@@ -28,8 +33,19 @@ def write_data_report(
     Distributions, missing values, outliers and each column against the target; quarantine by reason.
     The file needs nothing but itself.
     """
-    views = views_of(sample_of(parsed, limit), contract)
-    overview = _overview(views, parsed, faults, contract)
+    bad = int(faults["row"].nunique())
+    write_sample_report(sample_of(parsed, limit), len(parsed), bad, by_reason(faults), contract, path)
+
+
+def write_sample_report(
+    sample: pd.DataFrame, rows: int, bad: int, faults: Faults, contract: Contract, path: Path
+) -> None:
+    """Write the report on a sample of `rows` rows that were read, of which `bad` are in quarantine.
+
+    `faults` has the rows by reason and column, all of them counted.
+    """
+    views = views_of(sample, contract)
+    overview = _overview(views, rows, bad, faults, contract)
     path.write_text(_html(views, overview, _cards(views, ordered=contract.target.ordered)), encoding="utf-8")
 
 
@@ -54,16 +70,16 @@ def _html(views: list[ColumnView], overview: dict[str, Any], cards: list[dict[st
 
 
 def _overview(
-    views: list[ColumnView], parsed: pd.DataFrame, faults: pd.DataFrame, contract: Contract
+    views: list[ColumnView], rows: int, bad: int, faults: Faults, contract: Contract
 ) -> dict[str, Any]:
     shown = pd.DataFrame({view.title: view.series for view in views})
     return {
         "title": contract.title.replace("<", "‹"),
-        "note": _note(len(shown), len(parsed)),
+        "note": _note(len(shown), rows),
         "columns": list(shown),
         "counters": {
             "rows like another": count(int(shown.duplicated().sum())),
-            "rows in quarantine": count(int(faults["row"].nunique())),
+            "rows in quarantine": count(bad),
         },
         "tables": json.dumps([*_quarantine_table(faults, contract), _strength_table(views)]),
     }
@@ -78,14 +94,13 @@ def _note(looked_at: int, read: int) -> str:
     )
 
 
-def _quarantine_table(faults: pd.DataFrame, contract: Contract) -> list[list[Any]]:
-    if faults.empty:
+def _quarantine_table(faults: Faults, contract: Contract) -> list[list[Any]]:
+    if not faults:
         return []
     titles = {name: column.title for name, column in contract.columns.items()}
     titles[contract.target.column] = contract.target.title
-    counts = faults.drop_duplicates(["row", "column", "reason"]).value_counts(["reason", "column"])
-    ranked = counts.rename("rows").reset_index().to_dict("records")
-    lines = [[line["reason"], titles.get(line["column"], ""), count(int(line["rows"]))] for line in ranked]
+    ranked = sorted(faults.items(), key=lambda found: -found[1])
+    lines = [[reason, titles.get(column, ""), count(rows)] for (reason, column), rows in ranked]
     return [["Quarantine, by reason", ["reason", "column", "rows"], lines]]
 
 

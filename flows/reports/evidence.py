@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from data.card_audit import Flips
 from data.contract import Contract
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """A trained model's figures on its test split, and how it came about.
+    """A trained model's figures on its test split, and how it came about; one is equal to itself alone.
 
     Classes are in the contract's order (best first where ordered), rows those of the test split.
     """
@@ -30,11 +31,15 @@ class Evidence:
     candidates: pd.DataFrame
     """One row a candidate of the grid: its parameters, rounds, cv_log_loss, cv_log_loss_std."""
     effects: np.ndarray
-    """Contributions to the latent score in the target's unit, (first test rows, contract features)."""
+    """Contributions to the latent score, or to a margin (first test rows, contract features)."""
     frame: pd.DataFrame
     """The test split as parsed: features and audit columns."""
     sets: list[list[str]]
     """The grade set of each test row, as labels."""
+    flips: dict[str, Flips]
+    """By audited column: what becomes of the forecasts when it alone is changed."""
+    pooled: tuple[np.ndarray, np.ndarray]
+    """The out-of-fold forecasts of the training split (m, K) and its classes (m,)."""
     bayes: dict[str, float] | None
     """On generated cohorts: the best possible accuracy, f1_macro and log_loss on the same rows."""
     params: dict[str, object]

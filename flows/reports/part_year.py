@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from data.card import PartOfYear, Share
+from data.card import PartOfYear
+from data.card_shares import Share
 from data.columns import Column
 from flows.reports import shares
-from flows.reports.card_json import share_of
 from flows.reports.card_purpose import counted_columns
+from flows.reports.card_shares import card_share
 from flows.reports.evidence import Evidence
+from flows.reports.groups import risk_of, risky
 from flows.reports.markdown import section, table
 from flows.reports.wording import NOTHING, listed, percent
 
@@ -39,17 +41,20 @@ def _at(
     projected = so_far.assign(
         **{c.name: (so_far[c.name] / part).round().clip(upper=c.limits[1]) for c in counted}
     )
-    told, told_projected = (forecast(frame).argmax(axis=1) for frame in (so_far, projected))
     target = evidence.contract.target
-    risky = np.array([label in target.at_risk for label in target.labels])
-    true = risky[evidence.y]
+    said, said_projected = forecast(so_far), forecast(projected)
+    true = risky(target)[evidence.y]
     return PartOfYear(
         part=part,
-        so_far=share_of(shares.share_of(told == evidence.y)),
-        projected=share_of(shares.share_of(told_projected == evidence.y)),
-        found_so_far=share_of(shares.share_of(risky[told][true])),
-        found_projected=share_of(shares.share_of(risky[told_projected][true])),
+        so_far=_share(said.argmax(axis=1) == evidence.y),
+        projected=_share(said_projected.argmax(axis=1) == evidence.y),
+        found_so_far=_share(risk_of(said, target)[true] >= target.call_from),
+        found_projected=_share(risk_of(said_projected, target)[true] >= target.call_from),
     )
+
+
+def _share(hits: np.ndarray) -> Share:
+    return card_share(shares.share_of(hits))
 
 
 def _thinned(counts: pd.Series, part: float, rng: np.random.Generator) -> pd.Series:

@@ -13,7 +13,7 @@ ROWS = 5_000  # more rows leave nothing to luck worth showing
 
 @dataclass(frozen=True)
 class Share:
-    """A share of n rows with its exact (Clopper-Pearson) 95 % interval; NaN for no rows."""
+    """A share of n rows with its exact (Clopper-Pearson) interval; NaN for no rows."""
 
     share: float
     low: float
@@ -21,11 +21,11 @@ class Share:
     n: int
 
 
-def share_of(hits: np.ndarray) -> Share:
-    """Return the share of true values (n,)."""
+def share_of(hits: np.ndarray, level: float = 0.95) -> Share:
+    """Return the share of true values (n,) with its interval at a level."""
     if not len(hits):
         return Share(float("nan"), float("nan"), float("nan"), 0)
-    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(0.95, method="exact")
+    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="exact")
     return Share(float(hits.mean()), float(interval.low), float(interval.high), len(hits))
 
 

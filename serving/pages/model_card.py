@@ -4,8 +4,10 @@ from typing import Any, NamedTuple
 
 from flask import Response, current_app
 
-from data import card_words
-from data.card import Audit, Card, read_card
+from data import card_sentences, card_words
+from data.card import Card, read_card
+from data.card_audit import Audit
+from data.model_words import method
 from serving import charts
 from serving.api import ready_predictor
 from serving.pages.outlook import ENOUGH
@@ -21,18 +23,19 @@ EXPLAINED = {
     "test_roc_auc_ovr": "how well it tells each class from the rest; 1 is perfect, 0.5 is guessing",
     "test_accuracy_published": "the same on the labels as published, contradictions included",
 }
-SURE = 0.05  # shared out among the audit columns
 
 model_card = page_blueprint("model_card")
 
 
 class Audited(NamedTuple):
-    """One audit column with what its figures allow to be said."""
+    """One audited column with what its figures allow to be said."""
 
     title: str
     audit: Audit
+    fares: str
     verdict: str
     worrying: bool
+    flips: str
     most: float
 
 
@@ -46,9 +49,11 @@ def show_card() -> Response:
         "card.html",
         contract=bundle.contract,
         training=bundle.manifest.training,
+        method=method(bundle.manifest.family, bundle.manifest.head["kind"]),
         commit=bundle.manifest.git_commit,
         card=card,
         said=card_words,
+        told=card_sentences,
         explained=EXPLAINED,
         enough=ENOUGH,
         decisions=recorded_decisions(current_app.extensions["settings"], bundle.contract.model_name),
@@ -71,14 +76,15 @@ def _bin(found: Any) -> charts.Bin:
     return charts.Bin(found.said, found.seen.share, found.seen.low, found.seen.high, found.seen.n)
 
 
-def _audited(audit: Audit, title: str, tests: int) -> Audited:
-    """Say whether the groups' errors differ by more than luck, as far as there are rows to tell."""
+def _audited(audit: Audit, title: str, columns: int) -> Audited:
+    """Say how the groups fare, whether by more than luck, and what the column alone changes."""
     shown = [group.wrong.high or 0.0 for group in audit.groups if group.wrong.n >= ENOUGH]
-    most = max(shown, default=1.0)
-    if audit.luck is None:
-        return Audited(title, audit, "There are too few students to compare the groups.", False, most)
-    if audit.luck < SURE / tests:
-        verdict = "The groups' errors differ by more than luck explains. Find out why before relying on it."
-        return Audited(title, audit, verdict, True, most)
-    verdict = "No difference is shown: luck alone would make groups of this size differ as much."
-    return Audited(title, audit, verdict, False, most)
+    return Audited(
+        title=title,
+        audit=audit,
+        fares=card_sentences.groups_sentence(audit),
+        verdict=card_sentences.verdict(audit, columns),
+        worrying=card_sentences.worrying(audit, columns),
+        flips=card_sentences.flips_sentence(audit.flips, title) if audit.flips else "",
+        most=max(shown, default=1.0),
+    )

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from data.bundle import Bundle
-from data.card import Card, Share, members
+from data.card import Card, members
+from data.card_shares import Share
 from data.contract import Contract
 from serving.pages import words
 from serving.predictor import Answer
@@ -24,6 +25,7 @@ class Outlook(NamedTuple):
     headline: str
     tested: str
     risk: str
+    call: str
     gist: str
     unit: str
     lowers: str
@@ -44,6 +46,7 @@ def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> Outlook:
         headline=words.likely(answer),
         tested="It can rule nothing out." if everything else how_often_held(plausible, chance, card),
         risk=words.listed(contract.target.at_risk, "or"),
+        call=called(answer, contract),
         gist=gist(reasons, contract, unit),
         unit=unit,
         lowers="lowers" if contract.target.ordered else "against",
@@ -52,6 +55,12 @@ def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> Outlook:
         rest=reasons[SHOWN:],
         unsure=everything or len(plausible) >= UNSURE or chance < SURE,
     )
+
+
+def called(answer: Answer, contract: Contract) -> str:
+    """Say that a student is called at risk, and from which chance on; nothing of the others."""
+    threshold = contract.target.call_from
+    return f"called at risk, from {words.percent(threshold)} on" if answer["at_risk"] >= threshold else ""
 
 
 def how_often_held(plausible: Sequence[str], chance: float, card: Card | None) -> str:

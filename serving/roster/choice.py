@@ -6,10 +6,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from data.target import Target
 from serving.roster.forecasts import Forecasts
 
 PAGE, AT_ONCE = 25, 40  # students of a page, and of a class that is shown as one
-LIKELY = 0.5
 MOST_TYPED = 60  # letters of a search
 Kind = TypeVar("Kind", bound=StrEnum)
 
@@ -72,11 +72,9 @@ def read_choice(form: Mapping[str, str], labels: tuple[str, ...]) -> Choice:
     )
 
 
-def choose(
-    choice: Choice, forecasts: Forecasts, labels: tuple[str, ...], names: list[str], also: list[str]
-) -> Shown:
+def choose(choice: Choice, forecasts: Forecasts, target: Target, names: list[str], also: list[str]) -> Shown:
     """Put a choice into effect; `names` and what `also` tells who is meant are what a search looks at."""
-    keep = _kept(choice, forecasts, labels)
+    keep = _kept(choice, forecasts, target)
     if choice.find:
         wanted = choice.find.casefold()
         said = zip(names, also, strict=True)
@@ -101,12 +99,12 @@ def page_of(choice: Choice, shown: Shown) -> tuple[np.ndarray, int, int]:
     return shown.places[(page - 1) * size : page * size], page, pages
 
 
-def _kept(choice: Choice, forecasts: Forecasts, labels: tuple[str, ...]) -> np.ndarray:
+def _kept(choice: Choice, forecasts: Forecasts, target: Target) -> np.ndarray:
     keep = np.ones(len(forecasts.risks), dtype=bool)
     if choice.label:
-        keep &= forecasts.tops == labels.index(choice.label)
+        keep &= forecasts.tops == target.labels.index(choice.label)
     if choice.only is Only.AT_RISK:
-        keep &= forecasts.risks >= LIKELY
+        keep &= forecasts.risks >= target.call_from
     elif choice.only is Only.GAIN:
         keep &= forecasts.gains.best >= 0
     elif choice.only is Only.UNSURE:

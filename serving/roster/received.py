@@ -63,7 +63,7 @@ def received() -> Received:
     forecasts = forecast(predictor, roster.records)
     choice = read_choice(request.form, contract.target.labels)
     names, also = names_of(roster, contract), also_of(roster, contract)
-    shown = choose(choice, forecasts, contract.target.labels, names, also)
+    shown = choose(choice, forecasts, contract.target, names, also)
     return Received(predictor, roster, forecasts, choice, shown, read_noted(request.form.get("noted", "")))
 
 

@@ -134,7 +134,7 @@ function kept(chosen) {
   const find = chosen.get("find").trim().toLowerCase();
   return table.number.map((_, place) => place).filter((place) =>
     (!label || table.label[place] === label)
-    && (only !== "at-risk" || table.risk[place] >= 0.5)
+    && (only !== "at-risk" || table.risk[place] >= Number(state.form.dataset.callFrom))
     && (only !== "unsure" || table.several[place])
     && (only !== "gain" || table.step[place] !== "")
     && (!find || table.said[place].includes(find)));

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data import cohort
+from data import cohort, cohort_after_school
 from data.contract_check import check
 from data.contract_command import main
-from data.contract_file import FOLDER
+from data.contract_file import FOLDER, find_contract
 
 ROOT = FOLDER.parents[1]
 
@@ -82,6 +82,26 @@ def test_a_class_with_too_few_rows_and_a_column_that_never_changes_are_said(file
     report = check(write(kept.assign(Music=0), file), "grade_class")
     assert report.problems == ["class A: 3 sound rows; training needs about 13"]
     assert report.notes == ["column Music: the same value in every sound row"]
+
+
+def test_few_students_at_risk_are_a_note_unless_costs_are_named(real_courses: Path, tmp_path: Path) -> None:
+    assert not any(note.startswith("at risk:") for note in check(str(real_courses), "pass_fail").notes)
+    text = find_contract("pass_fail").read_text(encoding="utf-8")
+    without = tmp_path / "without.yaml"
+    without.write_text("".join(line for line in text.splitlines(True) if "costs:" not in line), "utf-8")
+    (note,) = [n for n in check(str(real_courses), str(without)).notes if n.startswith("at risk:")]
+    assert "15.4% of the sound rows" in note
+
+
+def test_a_nullable_column_without_an_empty_cell_is_a_note(tmp_path: Path) -> None:
+    students = cohort_after_school.generate(400, seed=1)
+    filled = students.assign(maths_mark=students["maths_mark"].fillna(10))
+    said = [
+        [note for note in check(write(frame, tmp_path / "a.csv"), "after_school").notes if "maths" in note]
+        for frame in (students, filled)
+    ]
+    assert said[0] == []
+    assert said[1][0].startswith("column maths_mark: nullable, but no cell is empty")
 
 
 def test_too_many_bad_rows_are_said_to_stop_the_pipeline(file: Path) -> None:

@@ -44,6 +44,21 @@ def test_the_second_contract_derives_its_target_and_bars_its_score_from_training
     assert [column.name for column in pass_fail.leaks] == ["G1", "G2"]
 
 
+def test_students_are_called_at_risk_from_one_half_on_unless_costs_say_otherwise(pass_fail: Contract) -> None:
+    assert contract_of().target.call_from == 0.5
+    assert pass_fail.target.call_from == pytest.approx(0.2)
+    costly = YAML.replace("  at_risk: [C]", "  at_risk: [C]\n  costs: {missed: 1, false_alarm: 3}")
+    assert contract_of(costly).target.call_from == 0.75
+
+
+def test_audited_are_the_columns_kept_for_it_and_the_features_that_say_so(tiny: Contract) -> None:
+    assert [column.name for column in tiny.audited] == ["Group"]
+    job = YAML.replace("{title: Job,", "{title: Job, audited: true,")
+    assert [column.name for column in contract_of(job).audited] == ["Group", "Job"]
+    assert contract_of(job).features == tiny.features[:4] + contract_of(job).audited[1:] + tiny.features[5:]
+    assert [c.name for c in load_contract("exam_scores").audited] == ["gender", "race/ethnicity"]
+
+
 @pytest.mark.parametrize("name", ["grade_class", "pass_fail"])
 def test_the_published_files_have_every_column_of_their_contract(
     name: str, real_grades: Path, real_courses: Path

@@ -47,9 +47,9 @@ def test_the_run_holds_plots_card_report_and_every_candidate(
     session_registry: MlflowClient, run: Run
 ) -> None:
     names = {file.path for file in session_registry.list_artifacts(run.info.run_id)}
-    assert {"card.md", "leaderboard.json", "plots", "reports", "lineage"} <= names
+    assert {"card.md", "leaderboard.json", "fairness.json", "plots", "reports", "lineage"} <= names
     plots = [file.path for file in session_registry.list_artifacts(run.info.run_id, "plots")]
-    assert len(plots) >= 5
+    assert {"plots/fairness.png", "plots/at_risk.png"} <= set(plots)
     assert all(path.endswith(".png") for path in plots)
 
 
@@ -68,6 +68,16 @@ def test_the_leaderboard_is_a_table_and_steps_and_the_best_few_are_child_runs(
         board["cv_log_loss"].head(3).tolist()
     )
     assert {child.info.status for child in children} == {"FINISHED"}
+
+
+def test_the_fairness_audit_is_a_table_of_every_rate_of_every_group(
+    session_registry: MlflowClient, run: Run, submission: Submission
+) -> None:
+    table = session_registry.load_table(run.info.experiment_id, "fairness.json", [run.info.run_id])
+    assert set(table["column"]) == {column.name for column in submission.contract.audit}
+    students = table[(table["column"] == "Gender") & (table["rate"] == "called")]["n"].dropna()
+    assert students.sum() == submission.processed.test_rows
+    assert {"found", "false_alarms", "equalized_odds", "flipped_calls"} <= set(table["rate"])
 
 
 def test_the_version_names_its_origin(session_registry: MlflowClient, submission: Submission) -> None:

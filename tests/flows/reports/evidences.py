@@ -10,6 +10,7 @@ from data import cohort
 from data.contract import Contract
 from data.frames import parse, target_index
 from flows.reports.evidence import Evidence
+from flows.reports.flips import count_flips
 from flows.training.bootstrap import intervals
 from flows.training.metrics import evaluate, evaluate_classes
 
@@ -64,6 +65,8 @@ def evidence_of(
         effects=np.random.default_rng(0).normal(size=(len(y), len(contract.features))),
         frame=frame,
         sets=[[labels[k] for k in np.flatnonzero(row >= min(0.1, row.max()))] for row in probabilities],
+        flips=count_flips(frame, contract, lambda asked: probabilities[: len(asked)]),
+        pooled=(probabilities, y),
         bayes=None,
         params={"max_depth": 1, "rounds": 600, "cuts": (3.5, 3.0), "sigma": 0.2},
         notes=("Tuned on a stratified sample of 50,000 rows.",),

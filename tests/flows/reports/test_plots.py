@@ -21,6 +21,8 @@ ALL = [
     "confusion.png",
     "roc.png",
     "precision_recall.png",
+    "at_risk.png",
+    "fairness.png",
     "importance.png",
     "effects.png",
     "candidates.png",

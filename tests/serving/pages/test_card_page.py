@@ -1,15 +1,18 @@
 """The model's card as a page."""
 
+import html
 import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from data import card_words, history
+from data import card_sentences, card_words, history
+from data.card import Card
 from data.log_database import open_log
 from data.manifest import FIGURES, MANIFEST, digest
 from serving.app import create_app
@@ -94,6 +97,53 @@ def test_groups_that_differ_by_more_than_luck_are_pointed_out(altered: Callable[
         rewrite(folder, FIGURES, lambda card: [audit.update(luck=0.001) for audit in card["audits"]])
 
     assert altered(differ).get("/model/card").text.count("differ by more than luck explains") == 2
+
+
+def test_it_says_who_is_called_at_risk_and_how_each_group_fares(
+    client: FlaskClient, bundle_folder: Path
+) -> None:
+    figures = Card.model_validate_json((bundle_folder / FIGURES).read_bytes())
+    card = html.unescape(client.get("/model/card").text)
+    assert figures.calls is not None
+    assert card_sentences.calls_sentence(figures.calls) in card
+    assert "names no costs" in card
+    for audit in figures.audits:
+        assert card_sentences.groups_sentence(audit) in card
+        assert audit.flips is not None
+        assert card_sentences.flips_sentence(audit.flips, audit.column) in card
+        assert (f"Calls, found and false alarms by {audit.column}" in card) == bool(audit.differences)
+
+
+def test_costs_are_told_with_the_threshold_that_follows(altered: Callable[..., FlaskClient]) -> None:
+    known = {"value": 20.0, "low": 10.0, "high": 30.0}
+    price = {"missed": 4, "false_alarm": 1, "nobody": 60, "everybody": 85, "best_threshold": {"value": 0.2}}
+    price |= dict.fromkeys(("here", "pooled", "best"), known)
+
+    def name_costs(folder: Path) -> None:
+        rewrite(folder, FIGURES, lambda card: card["calls"].update(price=price, threshold=0.2))
+
+    card = altered(name_costs).get("/model/card").text
+    assert "calling from 1 / (4 + 1) = 20 % on costs least" in card
+    assert "calling nobody costs 60.0, everybody 85.0" in card
+
+
+def test_figures_of_before_there_were_calls_and_rates_are_shown_as_far_as_they_go(
+    altered: Callable[..., FlaskClient],
+) -> None:
+    def as_before(folder: Path) -> None:
+        def forget(card: dict[str, Any]) -> None:
+            del card["calls"]
+            for audit in card["audits"]:
+                del audit["differences"], audit["flips"]
+                for group in audit["groups"]:
+                    del group["rates"]
+
+        rewrite(folder, FIGURES, forget)
+
+    card = altered(as_before).get("/model/card")
+    assert card.status_code == 200
+    assert "Wrong class" in card.text
+    assert "Who is called at risk</h2>" not in card.text
 
 
 def test_figures_that_cannot_be_read_are_an_error_that_is_told(altered: Callable[..., FlaskClient]) -> None:

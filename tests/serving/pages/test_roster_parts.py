@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from data.bundle import Bundle
 from data.cohort import generate
 from data.contract import Contract, load_contract
+from data.target import Costs
 from serving.predictor import CurrentPredictor
 from serving.roster.carrying import MOST_CARRIED, pack, unpack
 from serving.roster.choice import Choice, Only, Order, choose, ranks_of, read_choice
@@ -132,7 +133,7 @@ def test_every_order_is_the_one_it_says(bundle: Bundle, forecasts: Forecasts) ->
 
     def places(order: Order, reverse: bool = False) -> np.ndarray:
         choice = Choice(order, reverse=reverse)
-        return choose(choice, forecasts, bundle.contract.target.labels, names, names).places
+        return choose(choice, forecasts, bundle.contract.target, names, names).places
 
     assert (np.diff(forecasts.risks[places(Order.RISK)]) <= 0).all()
     assert (np.diff(forecasts.risks[places(Order.RISK, reverse=True)]) >= 0).all()
@@ -141,6 +142,21 @@ def test_every_order_is_the_one_it_says(bundle: Bundle, forecasts: Forecasts) ->
     assert (np.diff(forecasts.tops[places(Order.LABEL)]) <= 0).all()
     assert places(Order.FILE).tolist() == list(range(len(names)))
     assert places(Order.NAME).tolist() == list(range(len(names)))[::-1]
+
+
+def test_those_at_risk_are_those_whom_the_contracts_costs_call_so(
+    bundle: Bundle, forecasts: Forecasts
+) -> None:
+    target = bundle.contract.target
+    costly = target.model_copy(update={"costs": Costs(missed=9, false_alarm=1)})
+    names = [str(place) for place in range(len(forecasts.risks))]
+    half, tenth = (
+        set(choose(Choice(only=Only.AT_RISK), forecasts, asked, names, names).places.tolist())
+        for asked in (target, costly)
+    )
+    assert half == set(np.flatnonzero(forecasts.risks >= 0.5).tolist())
+    assert tenth == set(np.flatnonzero(forecasts.risks >= 0.1).tolist())
+    assert half < tenth
 
 
 def test_names_are_put_in_order_numbers_by_their_value() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from data.card import Share
+from data.card_shares import Share
 from data.columns import Column
 from data.contract import Contract
 from flows.reports.card_json import card_figures
@@ -118,3 +118,10 @@ def test_the_gist_names_the_largest_effect_on_either_side(grade_class: Contract)
     )
     assert outlook.gist(reasons[2:], grade_class, "grade points").startswith("Nothing stands out")
     assert "lowers" not in outlook.gist(reasons[1:], grade_class, "grade points")
+
+
+def test_a_student_is_called_at_risk_from_the_chance_on_that_the_contract_says(pass_fail: Contract) -> None:
+    assert (
+        outlook.called({"at_risk": 0.2}, pass_fail).replace(words.GAP, " ") == "called at risk, from 20 % on"
+    )
+    assert outlook.called({"at_risk": 0.19}, pass_fail) == ""

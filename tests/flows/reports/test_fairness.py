@@ -1,0 +1,171 @@
+"""The fairness audit: rates by group, how far apart, by luck or not, and what a change alone flips."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from fairlearn.metrics import equalized_odds_difference
+
+from data.card_audit import ACCURACY, CALLED, FALSE_ALARMS, FOUND, GAP, MISSED, ODDS, RIGHT, Audit
+from data.card_sentences import flips_sentence, groups_sentence, verdict, worrying
+from data.columns import Role
+from data.contract import Contract
+from flows.reports.evidence import Evidence
+from flows.reports.fairness import MOST_ROWS, fairness_audits, metric_frame, students_of
+from flows.reports.fairness_table import fairness_table
+from flows.reports.flips import count_flips
+from flows.reports.group_counts import RATES, counted, table_of
+from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
+
+
+@pytest.fixture(scope="module")
+def evidence(grade_class: Contract) -> Evidence:
+    return grade_evidence(grade_class, rows=600)
+
+
+def audit_of(evidence: Evidence, column: str) -> Audit:
+    return next(audit for audit in fairness_audits(evidence) if audit.column == column)
+
+
+def without_noise(evidence: Evidence, wrong: np.ndarray) -> Evidence:
+    """The same students, forecast with certainty: rightly, but for the wrong ones called safe or at risk."""
+    said = np.where(wrong, (evidence.y + 3) % 5, evidence.y)
+    return replace(evidence, probabilities=np.eye(5)[said])
+
+
+def test_the_counts_give_fairlearns_own_rates(evidence: Evidence) -> None:
+    groups = evidence.frame["Ethnicity"].cat.codes.to_numpy().astype(int)
+    students = students_of(evidence)
+    theirs = metric_frame(students, pd.Series(groups, name="group")).by_group
+    own = counted(*table_of(students, groups, 4))
+    for name in RATES:
+        assert own.values(name) == pytest.approx(theirs[name].to_numpy(), abs=1e-9)
+
+
+def test_the_difference_in_equalized_odds_is_fairlearns(evidence: Evidence) -> None:
+    students, groups = students_of(evidence), evidence.frame["Gender"].astype(int)
+    theirs = equalized_odds_difference(students.true, students.called, sensitive_features=groups)
+    own = audit_of(evidence, "Gender").difference(ODDS)
+    assert own is not None
+    assert own.value == pytest.approx(theirs)
+
+
+def test_every_rate_of_a_large_group_lies_in_its_interval(evidence: Evidence) -> None:
+    for group in audit_of(evidence, "Gender").groups:
+        assert [rate.name for rate in group.rates] == list(RATES)
+        for rate in group.rates:
+            assert rate.low is not None
+            assert rate.low <= rate.value <= rate.high
+
+
+def test_what_adds_up_adds_up(evidence: Evidence) -> None:
+    for group in audit_of(evidence, "Gender").groups:
+        found, missed, gap = group.rate(FOUND), group.rate(MISSED), group.rate(GAP)
+        assert found.value + missed.value == pytest.approx(1)
+        assert group.rate(ACCURACY).value == pytest.approx(1 - group.wrong.share)
+        assert gap.value == pytest.approx(group.forecast_risk - group.true_risk)
+
+
+def test_nothing_is_claimed_of_small_groups_nor_of_rates_with_few_behind_them(grade_class: Contract) -> None:
+    audit = audit_of(grade_evidence(grade_class, rows=200), "Ethnicity")
+    small = [group for group in audit.groups if group.wrong.n < 30]
+    assert small
+    assert all(rate.value is None for group in small for rate in group.rates)
+    for group in audit.groups:
+        assert all(rate.value is None for rate in group.rates if rate.n < 10)
+    told = groups_sentence(audit)
+    assert all(f"({group.wrong.label})" not in told for group in small)
+
+
+def test_equal_groups_are_seldom_said_to_differ(grade_class: Contract) -> None:
+    contract = changed(grade_class, {k: c for k, c in grade_class.columns.items() if k != "Ethnicity"})
+    base, verdicts = grade_evidence(contract, rows=300), []
+    for seed in range(20):
+        shuffled = base.frame["Gender"].sample(frac=1, random_state=seed).set_axis(base.frame.index)
+        dealt = replace(base, frame=base.frame.assign(Gender=shuffled))
+        verdicts.append(worrying(audit_of(dealt, "Gender"), 1))
+    assert sum(verdicts) <= 3
+
+
+def test_a_group_that_is_overlooked_is_said_to_be(evidence: Evidence) -> None:
+    girls = (evidence.frame["Gender"] == 1).to_numpy()
+    overlooked = girls & (evidence.y == 4) & (np.arange(len(girls)) % 2 == 0)
+    audit = audit_of(without_noise(evidence, overlooked), "Gender")
+    found = audit.difference(FOUND)
+    assert found.value > 0.2
+    assert found.low > 0.1
+    assert found.luck < 0.001
+    assert worrying(audit, 2)
+    assert "(Female) and 100 % (Male) had been called so" in groups_sentence(audit)
+    assert "by more than luck explains (luck alone: under 0.1 %)" in verdict(audit, 2)
+
+
+def test_more_students_than_are_asked_are_a_sample_of_them(
+    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.reports.fairness.MOST_ROWS", 100)
+    sample = fairness_audits(replace(evidence))
+    assert all(sum(group.wrong.n for group in audit.groups) == 100 for audit in sample)
+    assert MOST_ROWS == 50_000
+
+
+def test_a_column_that_nobody_gave_is_not_audited(evidence: Evidence) -> None:
+    empty = evidence.frame.assign(Gender=None).astype({"Gender": evidence.frame["Gender"].dtype})
+    assert [audit.column for audit in fairness_audits(replace(evidence, frame=empty))] == ["Ethnicity"]
+
+
+def test_changing_what_the_model_never_sees_changes_nothing(submission) -> None:
+    flips = submission.evidence.flips
+    assert set(flips) == {"Gender", "Ethnicity"}
+    for found in flips.values():
+        assert (found.feature, found.classes, found.calls, found.most) == (False, 0, 0, 0)
+        assert found.n == len(submission.evidence.y)
+    assert "by construction: the model never sees it" in flips_sentence(flips["Gender"], "Gender")
+
+
+def test_changing_an_audited_feature_flips_those_whom_it_decides(grade_class: Contract) -> None:
+    gender = grade_class.columns["Gender"].model_copy(update={"role": Role.FEATURE, "audited": True})
+    contract = changed(grade_class, {**grade_class.columns, "Gender": gender})
+    evidence = grade_evidence(contract, rows=100)
+
+    def by_gender(frame: pd.DataFrame) -> np.ndarray:
+        shares = np.full((len(frame), 5), 0.05)
+        shares[np.arange(len(frame)), np.where(frame["Gender"] == 1, 4, 0)] = 0.8
+        return shares
+
+    flips = count_flips(evidence.frame, contract, by_gender)["Gender"]
+    assert (flips.feature, flips.classes, flips.calls) == (True, 1, 1)
+    assert flips.most == pytest.approx(0.75)
+    assert "changes the likeliest class of 100.0 % of the students" in flips_sentence(flips, "Gender")
+
+
+def test_a_number_is_changed_to_the_middle_of_each_third(grade_class: Contract) -> None:
+    age = grade_class.columns["Age"].model_copy(update={"audited": True})
+    contract = changed(grade_class, {**grade_class.columns, "Age": age})
+    asked: list[set[float]] = []
+
+    def noting(frame: pd.DataFrame) -> np.ndarray:
+        asked.append(set(frame["Age"]))
+        return np.full((len(frame), 5), 0.2)
+
+    count_flips(grade_evidence(contract, rows=100).frame, contract, noting)
+    assert [len(ages) for ages in asked[-3:]] == [1, 1, 1]
+    assert set().union(*asked[-3:]) <= {15.0, 16.0, 17.0, 18.0}
+
+
+def test_the_table_for_the_registry_has_every_rate_and_difference(evidence: Evidence) -> None:
+    table = fairness_table(fairness_audits(evidence))
+    gender = table[table["column"] == "Gender"]
+    assert set(gender["rate"]) == {*RATES, ODDS, "flipped_classes", "flipped_calls"}
+    assert gender.loc[gender["group"] == "Male", "rate"].tolist() == list(RATES)
+    assert CALLED in set(gender["rate"])
+    assert FALSE_ALARMS in set(gender["rate"])
+
+
+def test_few_students_of_two_classes_break_nothing(pass_fail: Contract) -> None:
+    for rows in (3, 12, 45):
+        for audit in fairness_audits(any_evidence(pass_fail, rows)):
+            assert Audit.model_validate_json(audit.model_dump_json()) == audit
+            assert audit.luck is None or 0 < audit.luck <= 1
+            assert RIGHT in {rate.name for rate in audit.groups[0].rates}
