@@ -1,5 +1,6 @@
 """Read a CSV's declared columns; say which row is broken and how to mend it."""
 
+import codecs
 import csv
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from data.errors import BadInput
 from data.frames import FIRST_ROW, refuse_missing, refuse_twice
 
 DELIMITERS = ",;\t"
+BLOCK = 1 << 20  # bytes that are looked at at once
 
 
 class Header(NamedTuple):
@@ -96,6 +98,18 @@ def no_rows(path: Path | str) -> BadInput:
 
 
 def _check_utf8(path: Path) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as file:
+            for block in iter(lambda: file.read(BLOCK), b""):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        _refuse_line(path)
+
+
+def _refuse_line(path: Path) -> None:
+    """Raise BadInput for the line that is not UTF-8."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:

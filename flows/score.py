@@ -4,28 +4,32 @@ import argparse
 import hashlib
 import shutil
 import sys
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
+import pyarrow as pa
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
+from data.bundle import Bundle
 from data.contract import load_contract
 from data.database_tables import is_table
 from data.errors import BadInput
-from data.log_database import open_log
 from data.log_settings import LogSettings
 from data.source_secrets import set_aside
-from flows.registry.champion import Champion, load_version
+from flows.registry.champion import load_bundle
 from flows.registry.store import open_registry, version_named
-from flows.reports import artifacts
 from flows.reports.progress import search_progress, stage
-from flows.scoring.parts import Scorer, Tally, open_tables, read_parts, score_parts
+from flows.scoring.parts import Parts, Scorer, Tally, make_log
 from flows.scoring.rosters import Roster, open_roster
 from flows.scoring.sinks import check_sink, write_sink
+from flows.scoring.words import score_markdown
 from flows.settings import Settings
 from flows.support.command import run_flow
+from flows.support.engine import Engine, EngineName, running
 from flows.support.retries import DELAYS, RETRIES, may_pass
 
 
@@ -49,43 +53,52 @@ def default_out(source: str, settings: Settings) -> str:
     return str(settings.home / "scores" / f"{path.stem}-scored{path.suffix}")
 
 
-def load_model(contract_name: str, model: str, settings: Settings) -> Champion:
-    """Load the version of an alias or a number; raises BadInput where there is none."""
+def load_model(contract_name: str, model: str, settings: Settings) -> tuple[str, Bundle]:
+    """Load the version of an alias or a number: its number and its bundle; raises BadInput without one."""
     contract = load_contract(contract_name)
     client = open_registry(settings)
     version = version_named(client, contract.model_name, model)
     if version is None:
         remedy = "Train one with `make pipeline`, or name another with --model."
         raise BadInput(f"{contract.model_name} has no version or alias {model!r}.", remedy=remedy)
-    return load_version(client, contract.model_name, version)
+    return version, load_bundle(contract.model_name, version)
 
 
-def parts_folder(roster: Roster, model: Champion, settings: Settings) -> Path:
+def parts_folder(roster: Roster, contract: str, version: str, settings: Settings) -> Path:
     """Return where the parts are until all are done: its own for each roster, version and id key."""
-    identity = repr((roster.name, model.bundle.contract.name, model.version, settings.id_key))
-    return settings.home / "scores" / f".parts-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    identity = repr((roster.name, contract, version, settings.id_key))
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return settings.home.absolute() / "scores" / f".parts-{digest}"
 
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
 @stage("score")
-def score_roster(data: str, contract: str, out: str, model: str, log: bool) -> Scored:
+def score_roster(data: str, contract: str, out: str, model: str, engine: Engine, *, log: bool) -> Scored:
     """Score what has no part yet, and write the whole; a retry goes on where it stopped."""
     settings = Settings()
-    champion = load_model(contract, model, settings)
-    roster = open_roster(data, champion.bundle.contract)
-    engine = open_tables(open_log(LogSettings.from_environment().database_url)) if log else None
-    scorer = Scorer(champion.bundle, champion.version, settings.id_key, engine)
-    folder = parts_folder(roster, champion, settings)
+    version, bundle = load_model(contract, model, settings)
+    roster = open_roster(data, bundle.contract)
+    url = LogSettings.from_environment().database_url if log else None
+    if url is not None:
+        make_log(url)
+    folder = parts_folder(roster, bundle.contract.name, version, settings)
+    scorer = Scorer(bundle.folder.absolute(), version, settings.id_key, url)
+    parts = Parts(roster, folder, scorer, engine, settings.jobs)
     with search_progress(name="batch score") as on_progress:
-        tally = score_parts(roster, folder, scorer, on_progress)
-    if not tally.rows:
-        raise BadInput("there are no rows.", file=roster.name, remedy="Give a roster with students in it.")
-    write_sink(out, read_parts(folder), roster.delimiter, bom=roster.bom)
+        write_sink(out, _with_rows(parts.tables(on_progress), roster), roster.delimiter, bom=roster.bom)
     shutil.rmtree(folder)
-    name = champion.bundle.contract.model_name
-    scored = Scored(source=roster.name, out=out, name=name, version=champion.version, tally=tally)
-    create_markdown_artifact(artifacts.score_markdown(scored.model_dump()), key="batch-score")
+    name = bundle.contract.model_name
+    scored = Scored(source=roster.name, out=out, name=name, version=version, tally=parts.tally)
+    create_markdown_artifact(score_markdown(scored.model_dump()), key="batch-score")
     return scored
+
+
+def _with_rows(tables: Iterator[pa.Table], roster: Roster) -> Iterator[pa.Table]:
+    """Return the tables; raises BadInput where there is none."""
+    first = next(tables, None)
+    if first is None:
+        raise BadInput("there are no rows.", file=roster.name, remedy="Give a roster with students in it.")
+    return chain([first], tables)
 
 
 @flow(name="batch-score")
@@ -95,11 +108,17 @@ def batch_score(
     out: str | None = None,
     model: str = "champion",
     log: bool = True,
+    engine: EngineName = "local",
+    scheduler: str = "",
 ) -> Scored:
-    """Score a CSV, a Parquet file or a table; `model` is an alias or a version's number."""
+    """Score a CSV, a Parquet file or a table; `model` is an alias or a version's number.
+
+    On Dask, the workers see the state folder under the same path, and the log's database.
+    """
     target = out or default_out(data, Settings())
     check_sink(target)
-    return score_roster(data, contract, target, model, log)
+    with running(Engine.of(engine, scheduler)) as ready:
+        return score_roster(data, contract, target, model, ready, log=log)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,12 +132,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--no-log", dest="log", action="store_false", help="leave the prediction log as it is"
     )
+    parser.add_argument("--engine", default="local", help="local or dask (default: %(default)s)")
+    parser.add_argument("--scheduler", default="", help="of Dask, tcp://HOST:PORT (default: a local cluster)")
     options = parser.parse_args(arguments)
     return run_flow(batch_score, vars(options), lambda: check_input(options), show)
 
 
 def check_input(options: argparse.Namespace) -> None:
     """Raise BadInput for what can be told before anything is started."""
+    Engine.of(options.engine, options.scheduler)
     options.data, options.out = set_aside([options.data, options.out])
     open_roster(options.data, load_contract(options.contract))
     check_sink(options.out or default_out(options.data, Settings()))

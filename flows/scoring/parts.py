@@ -1,23 +1,30 @@
 """A roster scored in parts, each on disk as it is done: a run that is killed goes on where it stopped."""
 
 import hashlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
 from data.bundle import Bundle
-from data.log_database import create_tables, insert_missing
-from data.log_tables import predictions
+from data.log_bulk import insert_forecasts
+from data.log_database import create_tables, open_log
 from flows.reports.progress import OnDone
+from flows.scoring.entries import log_columns
 from flows.scoring.forecasts import Forecasts, forecast
-from flows.scoring.rosters import ROWS, Roster
+from flows.scoring.rosters import Roster
+from flows.scoring.workers import in_order
+from flows.support.engine import Engine
 from flows.support.workspace import finished_file
 
-LOGGED_AT_ONCE = 5_000
+SUFFIX = ".arrow"
+ERRORS = b"errors"
+ONE_WRITER = threading.Lock()  # SQLite would have the others ask again and again
 
 
 class Tally(BaseModel):
@@ -31,52 +38,96 @@ class Tally(BaseModel):
     reused: int = 0
 
 
+@dataclass(frozen=True)
 class Scorer:
-    """One model version that scores the parts of one roster."""
+    """What it takes to score a part, wherever that is done: where the model is, and where the log."""
 
-    def __init__(self, bundle: Bundle, version: str, key: str, log: sa.Engine | None) -> None:
-        """Score with a bundle; what is answered goes into the log's database, if one is given."""
-        self._bundle, self._version, self._key, self._log = bundle, version, key, log
-
-    def score(self, chunk: pa.Table, seed: str) -> Forecasts:
-        """Return a chunk's forecasts, written down already."""
-        found = forecast(chunk, self._bundle, self._version, seed)
-        if self._log is not None and len(found.places):
-            entries = found.entries(self._key)
-            with self._log.connect() as connection:
-                for start in range(0, len(entries), LOGGED_AT_ONCE):
-                    insert_missing(connection, predictions, entries[start : start + LOGGED_AT_ONCE])
-        return found
+    bundle: Path
+    version: str
+    key: str = field(repr=False)
+    log_url: str | None = field(default=None, repr=False)
 
 
-def score_parts(roster: Roster, folder: Path, scorer: Scorer, on_progress: OnDone) -> Tally:
-    """Score each chunk that has no part in the folder yet, and return the tally of all.
+@dataclass(frozen=True)
+class Part:
+    """A part that is on disk: its rows, those with an error, and whether an earlier run had left it."""
+
+    path: Path
+    rows: int
+    errors: int
+    reused: bool
+
+    def read(self) -> pa.Table:
+        """Return its rows with their forecasts."""
+        with pa.memory_map(str(self.path)) as file:
+            return pa.ipc.open_file(file).read_all()
+
+
+class Parts:
+    """The parts of a roster in its order, each as soon as it is scored; and what they add up to."""
+
+    def __init__(self, roster: Roster, folder: Path, scorer: Scorer, engine: Engine, jobs: int = 1) -> None:
+        """Score the chunks of a roster that have no part in the folder yet, on an engine."""
+        self._roster, self._folder, self._scorer = roster, folder, scorer
+        self._engine, self._jobs = engine, jobs
+        self.tally = Tally()
+
+    def tables(self, on_progress: OnDone) -> Generator[pa.Table]:
+        """Yield each part's rows with their forecasts; in the end remove the parts of rows that changed."""
+        done: set[Path] = set()
+        chunks = enumerate(self._roster.chunks())
+        work = ((self._folder, place, chunk, self._scorer) for place, chunk in chunks)
+        for part in in_order(score_part, work, self._engine, self._jobs):
+            done.add(part.path)
+            self.tally = _added(self.tally, part)
+            on_progress(len(done), max(self._roster.parts, len(done)))
+            yield part.read()
+        for stale in set(self._folder.glob(f"*{SUFFIX}")) - done:
+            stale.unlink()
+
+
+def _added(tally: Tally, part: Part) -> Tally:
+    return Tally(
+        rows=tally.rows + part.rows,
+        errors=tally.errors + part.errors,
+        parts=tally.parts + 1,
+        reused=tally.reused + part.reused,
+    )
+
+
+def score_part(folder: Path, place: int, chunk: pa.Table, scorer: Scorer) -> Part:
+    """Score one chunk into the folder, unless its part is there, and write down what was answered.
 
     A part is named for its place and its rows' digest: where the roster has changed, it is scored anew.
     """
-    rows = errors = reused = 0
-    parts: list[Path] = []
-    total = max(1, -(-roster.rows // ROWS))
-    for place, chunk in enumerate(roster.chunks()):
-        seed = f"{folder.name}-{place:06d}-{digest_of(chunk)}"
-        path = folder / f"{place:06d}-{seed[-16:]}.parquet"
-        if path.exists():
-            reused += 1
-        else:
-            _write_part(path, chunk, scorer.score(chunk, seed))
-        metadata = pyarrow.parquet.read_schema(path).metadata or {}
-        rows, errors = rows + len(chunk), errors + int(metadata[b"errors"])
-        parts.append(path)
-        on_progress(len(parts), max(total, len(parts)))
-    for stale in set(folder.glob("*.parquet")) - set(parts):
-        stale.unlink()
-    return Tally(rows=rows, errors=errors, parts=len(parts), reused=reused)
+    seed = f"{folder.name}-{place:06d}-{digest_of(chunk)}"
+    path = folder / f"{place:06d}-{seed[-16:]}{SUFFIX}"
+    if path.exists():
+        return Part(path, len(chunk), _errors_in(path), reused=True)
+    found = forecast(chunk, open_bundle(scorer.bundle), scorer.version, seed)
+    if scorer.log_url is not None and len(found.places):
+        entries = log_columns(found, scorer.key)
+        with ONE_WRITER, _log(scorer.log_url).connect() as connection:
+            insert_forecasts(connection, entries)
+    _write_part(path, chunk, found)
+    return Part(path, len(chunk), found.bad, reused=False)
 
 
-def read_parts(folder: Path) -> Iterator[pa.Table]:
-    """Yield the parts in the roster's order."""
-    for path in sorted(folder.glob("*.parquet")):
-        yield pyarrow.parquet.read_table(path)
+@lru_cache(maxsize=1)
+def open_bundle(folder: Path) -> Bundle:
+    """Return a bundle; opened once in a process that scores many parts with it."""
+    return Bundle.load(folder)
+
+
+@lru_cache(maxsize=1)
+def _log(url: str) -> sa.Engine:
+    return open_log(url)
+
+
+def make_log(url: str) -> None:
+    """Make the tables of the log before many write into them."""
+    with open_log(url).connect() as connection:
+        create_tables(connection)
 
 
 def digest_of(chunk: pa.Table) -> str:
@@ -88,17 +139,21 @@ def digest_of(chunk: pa.Table) -> str:
     return hashlib.sha256(written.getvalue()).hexdigest()[:16]
 
 
+def _errors_in(path: Path) -> int:
+    with pa.memory_map(str(path)) as file:
+        return int((pa.ipc.open_file(file).schema.metadata or {})[ERRORS])
+
+
 def _write_part(path: Path, chunk: pa.Table, found: Forecasts) -> None:
     added = found.added()
     table = chunk
     for name in added.column_names:
         table = table.append_column(name, added[name])
-    table = table.replace_schema_metadata({"errors": str(found.bad)})
-    finished_file(path, lambda draft: pyarrow.parquet.write_table(table, draft, compression="lz4"))
+    table = table.combine_chunks().replace_schema_metadata({ERRORS: str(found.bad)})
+    finished_file(path, lambda draft: _write(table, draft))
 
 
-def open_tables(engine: sa.Engine) -> sa.Engine:
-    """Return the log's database with its tables made."""
-    with engine.connect() as connection:
-        create_tables(connection)
-    return engine
+def _write(table: pa.Table, path: Path) -> None:
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_file(str(path), table.schema, options=options) as writer:
+        writer.write_table(table)

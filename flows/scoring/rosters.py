@@ -36,6 +36,11 @@ class Roster:
     delimiter: str = ","
     bom: bool = False
 
+    @property
+    def parts(self) -> int:
+        """Return about how many chunks there are."""
+        return max(1, -(-self.rows // ROWS))
+
 
 def open_roster(uri: str, contract: Contract) -> Roster:
     """Open a roster; raises BadInput where it cannot be read or lacks a feature's column."""

@@ -14,9 +14,12 @@ import sqlalchemy as sa
 
 from data.database_tables import TableAddress, is_table
 from data.errors import BadInput
+from flows.scoring.plain import is_text
+from flows.scoring.text_bytes import has_byte, has_first_byte
 from flows.support.workspace import finished_file
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+FIRST_OF_RUN = b"=+-@ \t\n\v\f\r"
 RUN = r"^\s*[=+\-@]"
 NUMBER = r"^\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*$"
 DRAFT = "_gradecast_draft"
@@ -56,8 +59,8 @@ def _to_csv(path: Path, parts: Iterator[pa.Table], delimiter: str, *, bom: bool)
     with path.open("wb") as file:
         file.write(codecs.BOM_UTF8 if bom else b"")
         for place, part in enumerate(parts):
-            table = neutralised(part)
-            special = f'["\\r\\n{delimiter}]'
+            table = neutralised(_written_out(part))
+            special = f'"\r\n{delimiter}'
             options = pyarrow.csv.WriteOptions(
                 include_header=place == 0,
                 delimiter=delimiter,
@@ -67,17 +70,27 @@ def _to_csv(path: Path, parts: Iterator[pa.Table], delimiter: str, *, bom: bool)
             pyarrow.csv.write_csv(table, file, options)
 
 
+def _written_out(table: pa.Table) -> pa.Table:
+    """Return a table of plain columns: Parquet may have categories, and texts with longer offsets."""
+    for place, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        kind = pa.string() if is_text(kind) else kind
+        if kind != field.type:
+            table = table.set_column(place, field.name, table[place].cast(kind))
+    return table
+
+
 def _quoting(columns: Sequence[pa.ChunkedArray], special: str) -> str:
     """Return how to quote: PyArrow does it with every text or with none."""
-    texts = [column for column in columns if pa.types.is_string(column.type)]
-    return "needed" if any(pc.any(pc.match_substring_regex(t, special)).as_py() for t in texts) else "none"
+    marks = special.encode()
+    return "needed" if any(has_byte(c, marks) for c in columns if is_text(c.type)) else "none"
 
 
 def neutralised(table: pa.Table) -> pa.Table:
     """Return a table without metadata, a quote before each text that a spreadsheet would run."""
     table = table.replace_schema_metadata()
     for place, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
+        if is_text(field.type) and has_first_byte(table[place], FIRST_OF_RUN):
             table = table.set_column(place, field.name, _neutralised(table[place]))
     return table
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
@@ -17,9 +18,10 @@ from data.errors import BadInput
 from data.log_database import open_log
 from data.log_tables import predictions
 from flows.scoring import rosters
-from flows.scoring.parts import Scorer, Tally, open_tables, read_parts, score_parts
+from flows.scoring.parts import Parts, Scorer, Tally, make_log
 from flows.scoring.rosters import open_roster
 from flows.scoring.sinks import check_sink, write_sink
+from flows.support.engine import Engine
 from serving.scoring import added_columns
 
 KEY = "a school's own key"
@@ -46,9 +48,20 @@ def nothing_shown(done: int, total: int, best_log_loss: float | None = None) -> 
     assert done <= total
 
 
-def score(uri: str, contract: Contract, bundle: Bundle, folder: Path, log: sa.Engine | None = None) -> Tally:
-    roster = open_roster(uri, contract)
-    return score_parts(roster, folder, Scorer(bundle, "7", KEY, log), nothing_shown)
+def scorer(bundle: Bundle, log: str | None = None) -> Scorer:
+    return Scorer(bundle.folder, "7", KEY, log)
+
+
+def score(
+    uri: str, contract: Contract, bundle: Bundle, folder: Path, log: str | None = None
+) -> tuple[Tally, list[pa.Table]]:
+    parts = Parts(open_roster(uri, contract), folder, scorer(bundle, log), Engine.local(), jobs=2)
+    tables = list(parts.tables(nothing_shown))
+    return parts.tally, tables
+
+
+def rows_of(tables: list[pa.Table]) -> Any:
+    return pd.concat([table.to_pandas() for table in tables], ignore_index=True)
 
 
 def test_a_csv_comes_back_row_by_row_with_its_own_columns_untouched(
@@ -56,9 +69,10 @@ def test_a_csv_comes_back_row_by_row_with_its_own_columns_untouched(
 ) -> None:
     source, out = tmp_path / "class.csv", tmp_path / "out.csv"
     students.to_csv(source, index=False, sep=";", encoding="utf-8-sig")
-    assert score(str(source), grade_class, bundle, tmp_path / "parts") == Tally(rows=100, parts=3)
+    tally, tables = score(str(source), grade_class, bundle, tmp_path / "parts")
+    assert tally == Tally(rows=100, parts=3)
     roster = open_roster(str(source), grade_class)
-    write_sink(str(out), read_parts(tmp_path / "parts"), roster.delimiter, bom=roster.bom)
+    write_sink(str(out), iter(tables), roster.delimiter, bom=roster.bom)
     assert out.read_bytes().startswith(b"\xef\xbb\xbf")
     with source.open(encoding="utf-8-sig") as before, out.open(encoding="utf-8-sig") as after:
         asked, answered = (list(csv.DictReader(file, delimiter=";")) for file in (before, after))
@@ -71,8 +85,8 @@ def test_a_forecast_is_what_the_bundle_answers(
 ) -> None:
     source = tmp_path / "class.parquet"
     students.to_parquet(source, index=False)
-    score(str(source), grade_class, bundle, tmp_path / "parts")
-    rows = pd.concat([part.to_pandas() for part in read_parts(tmp_path / "parts")], ignore_index=True)
+    _, tables = score(str(source), grade_class, bundle, tmp_path / "parts")
+    rows = rows_of(tables)
     records = [bundle.record.validate_python(_asked(row, grade_class)) for row in rows.to_dict("records")]
     answers = bundle.answers(bundle.probabilities(bundle.matrix(records)))
     assert rows["grade_class"].tolist() == [answer["grade_class"] for answer in answers]
@@ -106,8 +120,8 @@ def test_a_row_that_breaks_the_contract_has_its_error_and_the_others_are_scored(
     frame = students.astype(object)
     frame.loc[41, column] = cell
     frame.to_csv(tmp_path / "class.csv", index=False)
-    tally = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
-    rows = pd.concat([part.to_pandas() for part in read_parts(tmp_path / "parts")], ignore_index=True)
+    tally, tables = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
+    rows = rows_of(tables)
     assert tally.errors == 1
     assert rows.loc[41, "error"].startswith(error.partition(" (")[0])
     assert pd.isna(rows.loc[41, "grade_class"])
@@ -118,21 +132,31 @@ def test_a_run_that_was_interrupted_goes_on_where_it_stopped_and_answers_the_sam
     students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
 ) -> None:
     students.to_csv(tmp_path / "class.csv", index=False)
-    log = open_tables(open_log(f"sqlite:///{tmp_path / 'log.db'}"))
+    log = a_log(tmp_path)
     roster = open_roster(str(tmp_path / "class.csv"), grade_class)
+    stopped = Parts(roster, tmp_path / "parts", scorer(bundle, log), Engine.local()).tables(nothing_shown)
+    next(stopped), next(stopped)
+    stopped.close()
+    first = parts_in(tmp_path)
+    tally, _ = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts", log)
+    assert (tally.rows, tally.parts, tally.reused) == (100, 3, len(first))
+    assert parts_in(tmp_path)[: len(first)] == first
+    assert len(logged(log)) == 100
 
-    def interrupted(done: int, total: int, best_log_loss: float | None = None) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        score_parts(roster, tmp_path / "parts", Scorer(bundle, "7", KEY, log), interrupted)
-    first = [path.name for path in sorted((tmp_path / "parts").glob("*.parquet"))]
-    tally = score_parts(roster, tmp_path / "parts", Scorer(bundle, "7", KEY, log), nothing_shown)
-    assert tally == Tally(rows=100, parts=3, reused=2)
-    assert [path.name for path in sorted((tmp_path / "parts").glob("*.parquet"))][:2] == first
-    with log.connect() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(predictions)).scalar_one() == 100
+def a_log(folder: Path) -> str:
+    url = f"sqlite:///{folder / 'log.db'}"
+    make_log(url)
+    return url
+
+
+def logged(url: str) -> list[Any]:
+    with open_log(url).connect() as connection:
+        return list(connection.execute(sa.select(predictions)).mappings().all())
+
+
+def parts_in(folder: Path) -> list[str]:
+    return [path.name for path in sorted((folder / "parts").glob("*.arrow"))]
 
 
 def test_rows_that_changed_since_the_interruption_are_scored_anew(
@@ -142,19 +166,18 @@ def test_rows_that_changed_since_the_interruption_are_scored_anew(
     score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
     students["Absences"] = students["Absences"].where(students.index != 50, 29 - students["Absences"])
     students.to_csv(tmp_path / "class.csv", index=False)
-    tally = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
+    tally, _ = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
     assert (tally.parts, tally.reused) == (3, 2)
-    assert len(list((tmp_path / "parts").glob("*.parquet"))) == 3
+    assert len(parts_in(tmp_path)) == 3
 
 
 def test_what_was_scored_is_in_the_log_without_ids(
     students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
 ) -> None:
     students.to_csv(tmp_path / "class.csv", index=False)
-    log = open_tables(open_log(f"sqlite:///{tmp_path / 'log.db'}"))
+    log = a_log(tmp_path)
     score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts", log)
-    with log.connect() as connection:
-        rows = connection.execute(sa.select(predictions)).mappings().all()
+    rows = logged(log)
     assert {(row["via"], row["model_version"], row["contract"]) for row in rows} == {
         ("score", "7", "grade_class")
     }
@@ -171,9 +194,9 @@ def test_a_table_comes_back_as_a_new_table(
         students.to_sql("students", connection, index=False)
     connection.close()
     out = f"sqlite:///{database}?table=scored"
-    score(f"sqlite:///{database}?table=students", grade_class, bundle, tmp_path / "parts")
+    _, tables = score(f"sqlite:///{database}?table=students", grade_class, bundle, tmp_path / "parts")
     check_sink(out)
-    write_sink(out, read_parts(tmp_path / "parts"))
+    write_sink(out, iter(tables))
     engine = sa.create_engine(f"sqlite:///{database}")
     with engine.connect() as reading:
         scored = pd.read_sql("SELECT * FROM scored", reading)
@@ -214,9 +237,9 @@ def test_a_text_that_a_spreadsheet_would_run_is_neutralised_in_a_csv_alone(
 ) -> None:
     noted = students.assign(Note="=HYPERLINK(1)")
     noted.to_csv(tmp_path / "class.csv", index=False)
-    score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
-    write_sink(str(tmp_path / "out.csv"), read_parts(tmp_path / "parts"))
-    write_sink(str(tmp_path / "out.parquet"), read_parts(tmp_path / "parts"))
+    _, tables = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
+    write_sink(str(tmp_path / "out.csv"), iter(tables))
+    write_sink(str(tmp_path / "out.parquet"), iter(tables))
     assert set(pd.read_csv(tmp_path / "out.csv")["Note"]) == {"'=HYPERLINK(1)"}
     table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
     assert set(table["Note"].to_pylist()) == {"=HYPERLINK(1)"}
