@@ -26,7 +26,10 @@ from flows.training.inputs import training_data
 from flows.training.search import search
 
 JOBS, SEED, ROWS, A_CELL = 2, 7, 1_900, 2
-AXES = tuple(name for name in Family.model_fields if name not in {"reg_lambda", "additive", "patience"})
+AXES = tuple(
+    name for name in Family.model_fields if name not in {"family", "reg_lambda", "additive", "patience"}
+)
+TINY = Grid(families=(Family(max_depth=(1, 2), learning_rate=(0.1,), n_estimators=(10,)),))
 SAME_ROUNDS, EARLY_STOPPING = 5.0, 10.0  # times faster: what is wanted
 
 Run = Callable[[], float]  # returns the best candidate's cross-validated log loss
@@ -38,9 +41,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a twelfth of the candidates")
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
-    data = _data()
+    data = students()
     folds = stratified_folds(data, 5, SEED)
-    family = _usual_family(asked.quick)
+    family = usual_family(asked.quick)
     grid = Grid(families=(family,))
     sample = _sample(family, np.random.default_rng(SEED))
     runs: dict[str, Run] = {
@@ -48,18 +51,21 @@ def main() -> None:
         "same rounds": lambda: _ours(data, folds, grid.without_patience()),
         "early stopping": lambda: _ours(data, folds, grid),
     }
-    seconds, losses = _alternate(runs, asked.repeats)
+    start_processes()
+    seconds, losses = alternate(runs, asked.repeats)
     _report(seconds, losses, grid.size(), len(sample))
 
 
-def _data() -> TrainingData:
+def students() -> TrainingData:
+    """Return the generated rows that are searched on."""
     contract = load_contract("grade_class")
     return training_data(parse(cohort.generate(ROWS, seed=SEED), contract), contract)
 
 
-def _usual_family(quick: bool) -> Family:
+def usual_family(quick: bool) -> Family:
     """Return the wide grid's family of usual candidates, thinned when quick."""
-    family = max(load_grid("wide").families, key=lambda one: len(one.n_estimators))
+    boosted = [one for one in load_grid("wide").families if isinstance(one, Family)]
+    family = max(boosted, key=lambda one: len(one.n_estimators))
     thin = {"min_child_weight": (1.0,), "subsample": (0.8,), "colsample_bytree": (0.8,), "gamma": (0.0,)}
     return family.model_copy(update=thin | {"learning_rate": (0.05, 0.2)}) if quick else family
 
@@ -91,11 +97,10 @@ def _ours(data: TrainingData, folds: Folds, grid: Grid) -> float:
     return search(data, grid, folds, seed=SEED, jobs=JOBS, baselines=False).best.log_loss
 
 
-def _alternate(runs: dict[str, Run], repeats: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+def alternate(runs: dict[str, Run], repeats: int) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Run each in turn, as often as asked; return seconds and best log loss by name."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     losses: dict[str, float] = {}
-    _start_processes()
     for _ in range(repeats):
         for name, run in runs.items():
             started = time.perf_counter()
@@ -104,11 +109,10 @@ def _alternate(runs: dict[str, Run], repeats: int) -> tuple[dict[str, list[float
     return seconds, losses
 
 
-def _start_processes() -> None:
+def start_processes() -> None:
     """Let the worker processes that both share import XGBoost and scikit-learn before the clock runs."""
-    data = _data().rows(np.arange(300))
-    tiny = Grid(families=(Family(max_depth=(1, 2), learning_rate=(0.1,), n_estimators=(10,)),))
-    _ours(data, stratified_folds(data, 2, SEED), tiny)
+    data = students().rows(np.arange(300))
+    _ours(data, stratified_folds(data, 2, SEED), TINY)
     _scikit_learn(data, stratified_folds(data, 2, SEED), [{"n_estimators": 2}] * 2)
 
 

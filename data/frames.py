@@ -37,6 +37,7 @@ def parse(
     labelled: bool = True,
     partial: bool = False,
     file: str | Path | None = None,
+    first_row: int = FIRST_ROW,
 ) -> pd.DataFrame:
     """Return the declared columns in canonical types: what was written, not yet judged.
 
@@ -44,7 +45,7 @@ def parse(
     the contract's codes and whose last ones are what the contract does not know. Leaks and
     undeclared columns are left out; score and target too when the frame is only to be scored.
     Raises BadInput for a missing column, unless the frame may be partial, for one that is there twice,
-    and for text in a number.
+    and for text in a number, whose row it counts from `first_row`.
     """
     names = [str(name) for name in raw.columns]
     if not partial:
@@ -52,7 +53,7 @@ def parse(
     refuse_twice(names, file)
     barred = (Role.LEAK,) if labelled else (Role.LEAK, Role.SCORE)
     kept = [c for c in contract.columns.values() if c.role not in barred and c.name in raw.columns]
-    parsed = {column.name: _parse_column(raw[column.name], column, file) for column in kept}
+    parsed = {column.name: _parse_column(raw[column.name], column, file, first_row) for column in kept}
     frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)))
     return with_target(frame, raw, contract) if labelled else frame
 
@@ -141,17 +142,17 @@ def _floats(series: pd.Series, column: Column) -> np.ndarray:
     return one_hot
 
 
-def _parse_column(series: pd.Series, column: Column, file: str | Path | None) -> pd.Series:
+def _parse_column(series: pd.Series, column: Column, file: str | Path | None, first_row: int) -> pd.Series:
     if column.role is Role.ID:
         return to_ids(series, whole=column.kind is Kind.INTEGER)
     if column.coded:
         return pd.Series(
             to_categories(series, column.codes, functools.partial(code_of, column)), name=column.name
         )
-    return _numbers(series, column.name, file)
+    return _numbers(series, column.name, file, first_row)
 
 
-def _numbers(series: pd.Series, name: str, file: str | Path | None) -> pd.Series:
+def _numbers(series: pd.Series, name: str, file: str | Path | None, first_row: int) -> pd.Series:
     values, wrong = to_numbers(series)
     if not wrong.any():
         return values
@@ -161,7 +162,7 @@ def _numbers(series: pd.Series, name: str, file: str | Path | None) -> pd.Series
     if "," in text:
         remedy = "Write decimals with a point, and thousands without a comma."
     raise BadInput(
-        f"{text!r} is not a number.", file=file, row=position + FIRST_ROW, column=name, remedy=remedy
+        f"{text!r} is not a number.", file=file, row=position + first_row, column=name, remedy=remedy
     )
 
 

@@ -13,13 +13,14 @@ from data.contract import Contract
 from data.frames import FIRST_ROW, class_of_score
 from data.ids import WHOLE_ID
 
+DUPLICATE = "duplicate id"
 REASONS = (
     "missing",
     "not finite",
     "not a whole number",
     "out of range",
     "unknown code",
-    "duplicate id",
+    DUPLICATE,
     "label contradicts score",
 )
 COLUMNS = ["row", "column", "value", "reason"]
@@ -141,7 +142,7 @@ def _duplicates(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     if name is None:
         return _no_faults()
     ids = frame[name]
-    return _faults(ids[ids.notna() & ids.duplicated()], "duplicate id")
+    return _faults(ids[ids.notna() & ids.duplicated()], DUPLICATE)
 
 
 def _contradictions(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:

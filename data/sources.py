@@ -6,7 +6,7 @@ collections of MongoDB, generated cohorts.
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,16 +54,16 @@ def read_records(uri: str, contract: Contract, *, labelled: bool = True) -> Reco
     Raises BadInput.
     """
     shown = without_password(uri)
-    if _is_cohort(uri):
+    if is_cohort(uri):
         generated, plan = generate_cohort(uri, contract)
-        return Records(generated, uri, _digest_of(generated), generated=plan)
+        return Records(generated, uri, digest_of_frames([generated]), generated=plan)
     if is_table(uri) or is_collection(uri):
         frame, names = _read_database(uri, contract, labelled=labelled)
-        digest = _digest_of(frame)
+        digest = digest_of_frames([frame])
     else:
-        with _opened(uri) as files:
+        with opened_files(uri) as files:
             frame, names = _read_files(files, contract, labelled=labelled)
-            digest = _sha256(files)
+            digest = digest_of_files(files)
     if not len(frame):
         raise no_rows(shown)
     known = {*contract.columns, contract.target.column, *frame.columns}
@@ -76,16 +76,17 @@ def check_source(uri: str) -> None:
         RowSource.of(uri).names()
     elif is_collection(uri):
         open_collection(uri)
-    elif not _is_cohort(uri) and not is_stored(uri):
+    elif not is_cohort(uri) and not is_stored(uri):
         local_files(uri)
 
 
-def _is_cohort(uri: str) -> bool:
+def is_cohort(uri: str) -> bool:
+    """Tell whether an address asks for a generated cohort."""
     return urlsplit(uri).scheme == "cohort"
 
 
 @contextmanager
-def _opened(uri: str) -> Iterator[list[Path]]:
+def opened_files(uri: str) -> Iterator[list[Path]]:
     """Give the files of an address, on this machine for as long as they are needed."""
     if is_stored(uri):
         with fetched(uri) as files:
@@ -121,7 +122,7 @@ def _read_files(files: list[Path], contract: Contract, *, labelled: bool) -> tup
 
 def read_whole(uri: str) -> pd.DataFrame:
     """Read every column of a CSV, its cells as text, or of a Parquet file; raises BadInput."""
-    if _is_cohort(uri):
+    if is_cohort(uri):
         raise BadInput(f"{uri}: a generated cohort has its contract.", remedy="Give a file.")
     path = local_files(uri)[0]
     frame = read_parquet(path) if is_parquet(path) else read_texts(path)
@@ -146,26 +147,50 @@ def _read_parquet(path: Path, contract: Contract, *, labelled: bool) -> tuple[pd
     pseudonymous = labelled and PSEUDONYM in names
     wanted = contract.readable | ({PSEUDONYM} if pseudonymous else set())
     frame = read_parquet(path, [name for name in names if name in wanted])
-    return (_of_pseudonyms(frame, contract, path) if pseudonymous else frame), names
+    return (of_pseudonyms(frame, contract, path) if pseudonymous else frame), names
 
 
-def _of_pseudonyms(frame: pd.DataFrame, contract: Contract, path: Path) -> pd.DataFrame:
-    """Return a frame without ids, and with every audit column, empty where none was given."""
+def of_pseudonyms(
+    frame: pd.DataFrame, contract: Contract, path: Path, first_row: int = FIRST_ROW
+) -> pd.DataFrame:
+    """Return a frame without ids, and with every audit column, empty where none was given.
+
+    Raises BadInput where a pseudonym is none; the frame's first row is the file's row `first_row`.
+    """
     wrong = ~frame[PSEUDONYM].astype(str).str.fullmatch(WELL_FORMED).to_numpy()
     if wrong.any():
         remedy = "Leave the column out and give the id, or give 32 hex digits."
-        row = int(wrong.argmax()) + FIRST_ROW
+        row = int(wrong.argmax()) + first_row
         raise BadInput("this is no pseudonym.", file=path, row=row, column=PSEUDONYM, remedy=remedy)
     unasked = {column.name: None for column in contract.audit if column.name not in frame}
     ids = [contract.id.name] if contract.id else []
     return frame.assign(**unasked).drop(columns=ids, errors="ignore")
 
 
-def _digest_of(frame: pd.DataFrame) -> str:
-    return hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()).hexdigest()
+class FramesDigest:
+    """The SHA-256 of rows as they are read, one frame after the other."""
+
+    def __init__(self) -> None:
+        self._found = hashlib.sha256()
+
+    def update(self, frame: pd.DataFrame) -> None:
+        """Take in the next rows."""
+        self._found.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was taken in so far."""
+        return self._found.hexdigest()
 
 
-def _sha256(files: list[Path]) -> str:
+def digest_of_frames(frames: Iterable[pd.DataFrame]) -> str:
+    """Return the digest of rows, in one frame or one frame after the other."""
+    found = FramesDigest()
+    for frame in frames:
+        found.update(frame)
+    return found.hexdigest()
+
+
+def digest_of_files(files: list[Path]) -> str:
     """Return the digest of one file, or of the digests of several."""
     digests = []
     for path in files:

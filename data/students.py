@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 
 from data.contract import Contract
-from data.ids import canonical_text, pseudonym, record_id, split_position
+from data.ids import canonical_text, pseudonym_maker, record_id, split_position
 
 
 def pseudonyms(frame: pd.DataFrame, contract: Contract, key: str) -> np.ndarray:
     """Return each row's pseudonym (text); a row whose id is missing has an empty one."""
-    return np.array(
-        [pseudonym(student, key) if student else "" for student in student_ids(frame, contract)], object
-    )
+    make = pseudonym_maker(key)
+    return np.array([make(student) if student else "" for student in student_ids(frame, contract)], object)
 
 
 def student_ids(frame: pd.DataFrame, contract: Contract) -> list[str]:

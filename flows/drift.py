@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import BaseModel, ConfigDict
@@ -12,9 +11,9 @@ from data.contract import Contract, load_contract
 from data.errors import Stopped
 from flows.gates.findings import DRIFT, LEAST_ROWS, NO_REFERENCE, NOT_TESTED, TOO_FEW_ROWS
 from flows.gates.relation import undecided
-from flows.gates.samples import Reference, without_unasked
+from flows.gates.samples import LOOKED_AT, Reference, without_unasked
 from flows.gates.verdict import Verdict, gate, save_html, table
-from flows.process import FAULTS, Processed
+from flows.process import Processed
 from flows.registry.champion import Champion, load_champion
 from flows.registry.store import open_registry
 from flows.reports import artifacts
@@ -34,6 +33,7 @@ class Drift(BaseModel):
     reasons: tuple[str, ...]
     champion: str | None
     report: Path
+    note: str = ""
 
     @property
     def alarmed(self) -> bool:
@@ -47,10 +47,10 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
     Without a champion the test split is compared with the train split, which decides nothing: the
     verdict is "no reference", and the columns are there to look at.
     """
-    parsed = processed.parsed(contract)
+    parsed = processed.sample(contract, LOOKED_AT)
+    faults = processed.faults(parsed.index)
     if contract.id and contract.id.name not in parsed:  # rows of the log
         parsed = without_unasked(parsed, contract)
-    faults = pd.read_parquet(processed.folder / FAULTS)
     if champion is not None:
         trained = int(champion.bundle.manifest.training["rows"])
         reference = Reference(champion.reference(), trained, trained)
@@ -96,6 +96,16 @@ def report_place(processed: Processed, champion: Champion | None, settings: Sett
     return settings.home / "reports" / f"drift-{processed.folder.name}-{against}.html"
 
 
+def sampled_note(processed: Processed) -> str:
+    """Say that not all rows were looked at, where there were too many."""
+    if processed.rows <= LOOKED_AT:
+        return ""
+    return (
+        f"The drift gate looked at a stratified sample of {LOOKED_AT:,} of the {processed.rows:,} rows: "
+        "each class, and the rows in quarantine, with their share of all."
+    )
+
+
 def check_drift(processed: Processed, contract_name: str, settings: Settings) -> tuple[Drift, Verdict]:
     """Compare processed records with the champion, and write the report.
 
@@ -105,12 +115,14 @@ def check_drift(processed: Processed, contract_name: str, settings: Settings) ->
     champion = load_champion(open_registry(settings), contract.model_name)
     verdict = compare(processed, contract, champion)
     report = report_place(processed, champion, settings)
-    finished_file(report, lambda draft: save_html(verdict, draft))
+    note = sampled_note(processed)
+    finished_file(report, lambda draft: save_html(verdict, draft, note))
     found = Drift(
         verdict=verdict.overall,
         reasons=verdict.reasons,
         champion=champion.version if champion else None,
         report=report,
+        note=note,
     )
     return found, verdict
 
@@ -131,7 +143,8 @@ def check_records(processed: Processed, contract_name: str) -> Drift:
     """Run the drift gate and publish what it found."""
     found, verdict = check_drift(processed, contract_name, Settings())
     rows = table(verdict)
-    create_markdown_artifact(artifacts.drift_markdown(found.verdict, found.reasons, rows), key="drift")
+    shown = artifacts.drift_markdown(found.verdict, found.reasons, rows)
+    create_markdown_artifact(f"{shown}\n\n{found.note}".rstrip(), key="drift")
     create_table_artifact(rows, key="drift-columns")
     return found
 

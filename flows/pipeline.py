@@ -18,6 +18,7 @@ from flows.register import Registered, register
 from flows.reports.screen import Summary, show_summary
 from flows.settings import Approval, Settings
 from flows.support.command import run_flow
+from flows.support.engine import Engine, EngineName, on_engine, running
 from flows.train import Trained, train
 from flows.training.grid import load_grid
 
@@ -43,12 +44,15 @@ def grade_pipeline(
     grid: str = "default",
     on_drift: OnDrift = "stop",
     approval: Approval | None = None,
+    engine: EngineName = "local",
+    scheduler: str = "",
 ) -> PipelineResult:
     """Process, check for drift, train, register. A gate's stop is a failed state named Stopped."""
     try:
-        processed = process(data, contract)
-        checked = drift(processed, contract, on_drift)
-        trained = train(processed, contract, grid)
+        with running(Engine.of(engine, scheduler)) as ready:
+            processed: Processed = on_engine(process, ready)(data, contract, ready)
+            checked = drift(processed, contract, on_drift)
+            trained: Trained = on_engine(train, ready)(processed, contract, grid, ready)
         # Of a retraining the monitor has seen the alarm; among the older records the gate may not see it.
         must_win = checked.alarmed or on_drift == "retrain"
         registered = register(trained, processed, contract, must_win=must_win, approval=approval)
@@ -62,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
     parser.add_argument("--data", default=DEFAULT, help=f"{KINDS} (default: %(default)s)")
     parser.add_argument("--contract", default=CONTRACT, help="name or YAML file (default: %(default)s)")
-    parser.add_argument("--grid", default="default", help="default, wide or a YAML file")
+    parser.add_argument("--grid", default="default", help="default, wide, families or a YAML file")
     parser.add_argument(
         "--on-drift", default="stop", choices=("stop", "retrain", "warn"), help="what drift leads to"
     )
@@ -71,12 +75,15 @@ def main(arguments: list[str] | None = None) -> int:
         choices=("none", "required"),
         help="whether a person must approve a promotion (default: GRADECAST_APPROVAL, which is none)",
     )
+    parser.add_argument("--engine", default="local", help="local or dask (default: %(default)s)")
+    parser.add_argument("--scheduler", default="", help="of Dask, tcp://HOST:PORT (default: a local cluster)")
     options = parser.parse_args(arguments)
     return run_flow(grade_pipeline, vars(options), lambda: check_input(options), show)
 
 
 def check_input(options: argparse.Namespace) -> None:
     """Raise BadInput for what can be told before anything is started."""
+    Engine.of(options.engine, options.scheduler)
     (options.data,) = set_aside([options.data])
     load_contract(options.contract)
     load_grid(options.grid)
@@ -112,6 +119,7 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
         outcome=outcome_of(registered),
         reason=registered.reason,
         notes=undeclared_note(processed)
+        + ((result.drift.note,) if result.drift.note else ())
         + canary_note(registered)
         + reused_notes(result)
         + result.trained.notes,

@@ -1,6 +1,7 @@
 """Train: search the grid by cross-validation on the train split, refit the best on all of it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,23 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
 from data.contract import Contract, load_contract
-from data.manifest import BOOSTER, MODEL
+from data.manifest import MODEL, MODEL_FILES, FamilyName
 from flows.gates.leakage import check_leakage
 from flows.process import Processed
 from flows.reports import artifacts
 from flows.reports.leaderboard import chosen_and_baselines
 from flows.reports.progress import search_progress, stage
 from flows.settings import Settings
+from flows.support.engine import Engine
 from flows.support.fingerprint import code_digest, fingerprint
 from flows.support.workspace import finished_folder
+from flows.training.boosters import refit
+from flows.training.distributed import SPREAD, refit_on_workers
 from flows.training.fit import Fitted, fit
+from flows.training.folds import TUNING_ROWS
 from flows.training.grid import Grid, load_grid
-from flows.training.inputs import training_data
 from flows.training.onnx_export import export
+from flows.training.rows import rows_to_learn
 from flows.training.search import OURS
 
 LEADERBOARD, OUT_OF_FOLD, SUMMARY = "leaderboard.parquet", "out_of_fold.parquet", "trained.json"
@@ -36,6 +41,7 @@ class Trained(BaseModel):
 
     folder: Path
     fingerprint: str
+    family: FamilyName = "xgboost"
     kind: str
     params: dict[str, Any]
     rounds: int
@@ -64,45 +70,74 @@ class Trained(BaseModel):
         return frame.drop(columns="y").to_numpy(), frame["y"].to_numpy()
 
 
-def train_model(processed: Processed, contract: Contract, grid: Grid, settings: Settings) -> Trained:
+def train_model(
+    processed: Processed,
+    contract: Contract,
+    grid: Grid,
+    settings: Settings,
+    engine: Engine | None = None,
+) -> Trained:
     """Train on the train split into `candidates/`, or return what an equal run left there.
 
-    Raises BadInput where a class has too few rows, Stopped where a feature gives the class away.
+    The engine searches the grid; beyond 50,000 rows it also fits XGBoost to all of them. Raises
+    BadInput where a class has too few rows, Stopped where a feature gives the class away.
     """
+    engine = engine or Engine.local()
+    spread = engine.dask and processed.train_rows > TUNING_ROWS
     digest = fingerprint(
         processed=processed.fingerprint,
         grid=grid.model_dump(mode="json"),
         folds=settings.folds,
         seed=settings.seed,
+        refit="dask" if spread else "here",
         code=code_digest("data", "flows/training"),
     )
     folder = settings.home / "candidates" / f"{contract.name}-{digest}"
-    fresh = finished_folder(folder, lambda draft: _train(draft, processed, contract, grid, settings, digest))
+    work = Work(processed, contract, grid, settings, engine, spread)
+    fresh = finished_folder(folder, lambda draft: _train(draft, work, digest))
     summary = Trained.model_validate_json((folder / SUMMARY).read_bytes())
     return summary.model_copy(update={"folder": folder, "reused": not fresh})
 
 
-def _train(
-    draft: Path, processed: Processed, contract: Contract, grid: Grid, settings: Settings, digest: str
-) -> None:
-    rows = processed.split(contract, "train")
+@dataclass(frozen=True)
+class Work:
+    """What is trained on what, and where; `spread`: whether the refit is the engine's too."""
+
+    processed: Processed
+    contract: Contract
+    grid: Grid
+    settings: Settings
+    engine: Engine
+    spread: bool
+
+
+def _train(draft: Path, work: Work, digest: str) -> None:
+    contract, settings = work.contract, work.settings
+    rows, data = rows_to_learn(work.processed, contract, draft)
     declared = check_leakage(rows, contract)
-    data = training_data(rows, contract)
     with search_progress() as on_progress:
         fitted = fit(
-            data, grid, seed=settings.seed, folds=settings.folds, jobs=settings.jobs, on_progress=on_progress
+            data,
+            work.grid,
+            seed=settings.seed,
+            folds=settings.folds,
+            jobs=settings.jobs,
+            on_progress=on_progress,
+            grow=partial(refit_on_workers, engine=work.engine) if work.spread else refit,
+            engine=work.engine,
         )
-    fitted = replace(fitted, notes=declared + fitted.notes)
+    where = (SPREAD,) if work.spread and fitted.family == "xgboost" else ()
+    fitted = replace(fitted, notes=declared + fitted.notes + where)
     write_fitted(draft, fitted, data.y[fitted.tuned_on], contract, digest)
 
 
 def write_fitted(folder: Path, fitted: Fitted, y: np.ndarray, contract: Contract, digest: str) -> None:
-    """Write a fitted model: booster, ONNX, leaderboard, out-of-fold probabilities, summary.
+    """Write a fitted model: its own file, ONNX, leaderboard, out-of-fold probabilities, summary.
 
     `y` holds the classes of the rows that the search used.
     """
-    (folder / BOOSTER).write_bytes(fitted.booster_bytes())
-    (folder / MODEL).write_bytes(export(fitted.booster, fitted.head).SerializeToString())
+    (folder / MODEL_FILES[fitted.family]).write_bytes(fitted.model.to_bytes())
+    (folder / MODEL).write_bytes(export(fitted.model, fitted.head).SerializeToString())
     fitted.leaderboard.to_parquet(folder / LEADERBOARD, index=False)
     shares = pd.DataFrame(fitted.oof_probabilities, columns=list(contract.target.labels))
     shares.assign(y=y).to_parquet(folder / OUT_OF_FOLD, index=False)
@@ -110,6 +145,7 @@ def write_fitted(folder: Path, fitted: Fitted, y: np.ndarray, contract: Contract
     summary = Trained(
         folder=folder,
         fingerprint=digest,
+        family=fitted.family,
         kind=fitted.kind,
         params=fitted.params,
         rounds=fitted.rounds,
@@ -123,15 +159,17 @@ def write_fitted(folder: Path, fitted: Fitted, y: np.ndarray, contract: Contract
 
 @task
 @stage("train")
-def train_candidate(processed: Processed, contract_name: str, grid_name: str) -> Trained:
+def train_candidate(processed: Processed, contract_name: str, grid_name: str, engine: Engine) -> Trained:
     """Search a grid, refit the best candidate, keep it on disk."""
     contract = load_contract(contract_name)
-    trained = train_model(processed, contract, load_grid(grid_name), Settings())
+    trained = train_model(processed, contract, load_grid(grid_name), Settings(), engine)
     create_markdown_artifact(artifacts.train_markdown(trained.leaderboard(), trained.notes), key="train")
     return trained
 
 
 @flow(name="train")
-def train(processed: Processed, contract: str, grid: str = "default") -> Trained:
+def train(
+    processed: Processed, contract: str, grid: str = "default", engine: Engine | None = None
+) -> Trained:
     """Turn clean splits into a trained candidate."""
-    return train_candidate(processed, contract, grid)
+    return train_candidate(processed, contract, grid, engine or Engine.local())

@@ -13,6 +13,8 @@ from flows.gates.stattests import YES
 
 QUARANTINE = "quarantine"
 REFERENCE_ROWS, BATCH_ROWS = 5_000, 20_000
+LOOKED_AT = 200_000
+"""Rows that the gate reads at most: of more, a sample that keeps the shares of classes and of sound rows."""
 MOST_UNKNOWN = 20  # unknown texts told apart; with more, the column holds something else altogether
 HUGE = 1e100
 """A number beyond this counts as infinite: the sums of a histogram would overflow."""

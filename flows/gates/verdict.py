@@ -38,6 +38,7 @@ from flows.gates.subgroups import subgroups
 COLUMNS_ALPHA, LOSS_ALPHA, RESIDUAL_ALPHA = 0.02, 0.005, 0.01
 """False alarms allowed, 3.5 % in all; `python -m bench.drift_gate` measures them."""
 RELATION_ROWS = 100_000
+BODY = "<body>"
 
 Champion = Callable[[np.ndarray], np.ndarray]
 
@@ -98,12 +99,13 @@ def table(verdict: Verdict) -> list[dict[str, Any]]:
     return [finding.cells() for finding in found]
 
 
-def save_html(verdict: Verdict, path: Path) -> None:
-    """Write Evidently's report, or the bare verdict where Evidently had nothing to test."""
+def save_html(verdict: Verdict, path: Path, note: str = "") -> None:
+    """Write Evidently's report, or the bare verdict where Evidently had nothing to test; a note on top."""
     if verdict.snapshot is not None:
-        verdict.snapshot.save_html(str(path))
+        shown = verdict.snapshot.get_html_str(as_iframe=False)
+        path.write_text(shown.replace(BODY, f"{BODY}<p>{escape(note)}</p>", 1) if note else shown, "utf-8")
         return
-    lines = "".join(f"<p>{escape(reason)}</p>" for reason in verdict.reasons)
+    lines = "".join(f"<p>{escape(reason)}</p>" for reason in (*verdict.reasons, note) if reason)
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Drift</title>'
     rows = pd.DataFrame(table(verdict)).to_html(index=False)
     path.write_text(f"{head}<h1>Drift: {verdict.overall}</h1>{lines}{rows}</html>", encoding="utf-8")

@@ -45,7 +45,7 @@ def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -
     if submission.must_win:
         verdict = _after_alarm(own[rows], answers, y[rows], margin, seed)
     else:
-        new = int((~champion.has_seen(submission.split("train")["pseudonym"])).sum())
+        new = sum(int((~champion.has_seen(block["pseudonym"])).sum()) for block in submission.blocks("train"))
         verdict = against_champion(own[rows], theirs, margin=margin, new_students=new, seed=seed)
     if len(theirs) < ENOUGH_ROWS:
         return size.applied(verdict)
@@ -99,8 +99,10 @@ def rival(client: MlflowClient, name: str, version: ModelVersion) -> Champion | 
 
 def _shares(submission: Submission) -> np.ndarray:
     """Return the share of each class among the training rows (K,)."""
-    classes = target_index(submission.split("train"), submission.contract)
-    return np.bincount(classes, minlength=len(submission.contract.target.labels)) / len(classes)
+    contract, classes = submission.contract, len(submission.contract.target.labels)
+    blocks = submission.blocks("train")
+    counts = sum(np.bincount(target_index(block, contract), minlength=classes) for block in blocks)
+    return np.asarray(counts) / np.sum(counts)
 
 
 def _comparable(champion: Champion, submission: Submission) -> bool:

@@ -1,6 +1,5 @@
 """Whom a version learned from and was judged on: kept beside it, so that later rows can be told apart."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -40,12 +39,9 @@ class Lineage:
         return marks(frame, contract).isin(self.met).to_numpy()
 
 
-def lineage_of(rows: Mapping[str, pd.DataFrame], contract: Contract) -> pd.DataFrame:
-    """Return pseudonym, split and mark of each clean row, given by split."""
-    splits = [
-        frame[["pseudonym"]].assign(split=name, mark=marks(frame, contract)) for name, frame in rows.items()
-    ]
-    return pd.concat(splits)
+def lineage_of(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Return pseudonym, split and mark of each clean row."""
+    return rows[["pseudonym", "split"]].assign(mark=marks(rows, contract))
 
 
 def marks(frame: pd.DataFrame, contract: Contract) -> pd.Series:

@@ -1,5 +1,6 @@
 """What a pipeline run submits to the registry."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,10 @@ class Submission:
     def bundle(self) -> Path:
         """Return the bundle's folder."""
         return self.place / "bundle"
+
+    def blocks(self, name: str) -> Iterator[pd.DataFrame]:
+        """Yield the clean rows of a split, without their ids, part after part."""
+        return self.processed.blocks(self.contract, name)
 
     def split(self, name: str) -> pd.DataFrame:
         """Read the clean rows of a split."""

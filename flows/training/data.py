@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 Kind = Literal["score", "ordinal", "softmax"]
+PAIR = 2
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,13 @@ class TrainingData:
 
     @property
     def kind(self) -> Kind:
-        """How the latent is learned: on the score, by the ordinal objective, or one margin a class."""
-        if not self.ordered:
-            return "softmax"
-        return "score" if self.score is not None and self.bounds is not None else "ordinal"
+        """How the latent is learned: on the score, by the ordinal objective, or one margin a class.
+
+        Two classes are in order, whether or not it means anything.
+        """
+        if self.ordered and self.score is not None and self.bounds is not None:
+            return "score"
+        return "ordinal" if self.ordered or self.classes == PAIR else "softmax"
 
     @property
     def classes(self) -> int:

@@ -1,5 +1,7 @@
 """Stratified folds and the stratified sample that a large set is tuned on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
@@ -22,24 +24,25 @@ def stratified_folds(data: TrainingData, folds: int, seed: int) -> Folds:
     return list(splitter.split(np.zeros(len(data.y)), data.y))
 
 
-def check_anything_to_learn(data: TrainingData, folds: int) -> None:
-    """Raise BadInput where there are fewer rows than folds, or rows of one class alone."""
-    if len(data.y) < folds:
+def check_anything_to_learn(counts: Sequence[int], labels: Sequence[str], folds: int) -> None:
+    """Raise BadInput where there are fewer rows than folds, or rows of one class alone, given each's rows."""
+    if sum(counts) < folds:
         raise BadInput(
-            f"{len(data.y)} usable rows are fewer than {folds} folds.",
+            f"{sum(counts)} usable rows are fewer than {folds} folds.",
             remedy=f"Give at least {ROWS_A_FOLD * folds} rows of each class.",
         )
-    if (data.y == data.y[0]).all():
+    only = [label for label, count in zip(labels, counts, strict=True) if count]
+    if len(only) == 1:
         raise BadInput(
-            f"Every row is of the class {data.labels[int(data.y[0])]}: there is nothing to tell apart.",
+            f"Every row is of the class {only[0]}: there is nothing to tell apart.",
             remedy="Give rows of at least two classes.",
         )
 
 
 def check_rows(data: TrainingData, folds: int) -> None:
     """Raise BadInput unless every class has at least two rows for each fold."""
-    check_anything_to_learn(data, folds)
     counts = np.bincount(data.y, minlength=data.classes)
+    check_anything_to_learn(counts.tolist(), data.labels, folds)
     scarce = [
         f"{label} has {count}"
         for label, count in zip(data.labels, counts, strict=True)

@@ -4,6 +4,8 @@ Model: P(class <= k) = Phi(f - t_k) with cuts t falling, classes best first, and
 latent in units of its own noise (McCullagh 1980, "Regression models for ordinal data").
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import ndtr, ndtri
 
@@ -20,17 +22,25 @@ def starting_cuts(y: np.ndarray, classes: int) -> np.ndarray:
     return -ndtri(shares)
 
 
-def move_cuts(cuts: np.ndarray, latent: np.ndarray, y: np.ndarray, steps: int = 2) -> np.ndarray:
+Total = Callable[[np.ndarray], np.ndarray]
+"""Adds up what each holder of rows gives: nothing to add where all rows are here."""
+
+
+def move_cuts(
+    cuts: np.ndarray, latent: np.ndarray, y: np.ndarray, steps: int = 2, total: Total = np.asarray
+) -> np.ndarray:
     """Return the cuts moved by Newton steps to where each class is expected as often as it occurs.
 
     Solves sum_i Phi(f_i - t_k) = #(y <= k) for each k alone; since the counts rise with k, the
     solutions are in order (sorted all the same: two steps from nearby only approach them).
     """
-    wanted = np.cumsum(np.bincount(y, minlength=len(cuts) + 1))[:-1] / len(y)
+    counts = total(np.bincount(y, minlength=len(cuts) + 1))
+    rows = counts.sum()
+    wanted = np.cumsum(counts)[:-1] / rows
     for _ in range(steps):
         away = latent[:, None] - cuts
-        slope = np.maximum(density(away).mean(axis=0), 1e-6)
-        cuts = cuts + np.clip((ndtr(away).mean(axis=0) - wanted) / slope, -0.5, 0.5)
+        slope = np.maximum(total(density(away).sum(axis=0)) / rows, 1e-6)
+        cuts = cuts + np.clip((total(ndtr(away).sum(axis=0)) / rows - wanted) / slope, -0.5, 0.5)
     return np.sort(cuts)[::-1]
 
 

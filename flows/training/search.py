@@ -1,9 +1,9 @@
-"""The grid search: every fit and every baseline in parallel processes, one leaderboard."""
+"""The grid search: every fit and every baseline in parallel, one leaderboard."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,13 @@ from flows.training.baselines import Baseline, baselines_for, out_of_fold
 from flows.training.bootstrap import as_good_as
 from flows.training.curves import FitResult, OutOfFold, cross_validate
 from flows.training.data import TrainingData
+from flows.training.families.standing import candidate_rows
 from flows.training.folds import Folds
 from flows.training.grid import Grid
 from flows.training.pool import run
+
+if TYPE_CHECKING:
+    from flows.support.engine import Engine
 
 OURS = "gradecast"
 
@@ -27,10 +31,10 @@ class Found:
     """The outcome of a search.
 
     leaderboard: a row for each candidate and baseline, lowest cv_log_loss first, with the columns
-    model (`gradecast` or the baseline's name), XGBoost's parameters, rounds, sigma, cv_log_loss,
-    cv_log_loss_std, cv_accuracy, cv_f1_macro, seconds, as_good (baselines: not surely worse than
-    the best candidate). params and best are the chosen candidate's; baselines hold out-of-fold
-    probabilities (n, K) by name.
+    model (`gradecast` or the baseline's name), family and its parameters, rounds, sigma, cv_log_loss,
+    cv_log_loss_std, cv_accuracy, cv_f1_macro, seconds, as_good (baselines, and the best of other
+    families: not surely worse than the best candidate). params and best are the chosen candidate's;
+    baselines hold out-of-fold probabilities (n, K) by name.
     """
 
     leaderboard: pd.DataFrame
@@ -48,17 +52,19 @@ def search(
     jobs: int,
     on_done: OnDone | None = None,
     baselines: bool = True,
+    engine: "Engine | None" = None,
 ) -> Found:
     """Cross-validate every candidate and baseline; choose the candidate of the lowest log loss.
 
     One fit with all its checkpoints and folds is a unit of work; `on_done` is called after each.
-    The same seed gives the same choice, whatever the number of processes.
+    The same seed gives the same choice, whatever the number of processes and wherever they are.
     """
     fits = grid.fits()
     named = baselines_for(data, seed) if baselines else {}
-    work: list[partial[Any]] = [partial(out_of_fold, data, folds, baseline) for baseline in named.values()]
-    work += [partial(cross_validate, data, folds, fit, seed) for fit in fits]
-    answers = run(work, jobs, _teller(len(work), on_done) if on_done else None)
+    work: list[partial[Any]] = [partial(out_of_fold, predict=baseline) for baseline in named.values()]
+    work += [partial(cross_validate, fit=fit, seed=seed) for fit in fits]
+    told = _teller(len(work), on_done) if on_done else None
+    answers = run(work, jobs, told, shared=(data, folds), engine=engine)
     pooled: dict[str, Baseline] = dict(zip(named, answers, strict=False))
     results: list[FitResult] = answers[len(named) :]
     chosen = min(range(len(fits)), key=lambda number: results[number].best.log_loss)
@@ -82,7 +88,7 @@ def leaderboard(
     data: TrainingData, results: Sequence[FitResult], baselines: dict[str, Baseline], best: OutOfFold
 ) -> pd.DataFrame:
     """Return candidates and baselines in one frame, lowest cross-validated log loss first."""
-    rows = [{"model": OURS, **row} for result in results for row in result.rows]
+    rows = [{"model": OURS, **row} for row in candidate_rows(results, best, data.y)]
     chosen = best.probabilities()
     for name, baseline in baselines.items():
         good = as_good_as(baseline.probabilities, chosen, data.y)

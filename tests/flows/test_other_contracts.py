@@ -9,13 +9,15 @@ from data.bundle import Bundle
 from data.cohorts import GENERATORS
 from data.contract import load_contract
 from data.frames import parse, to_records
-from data.manifest import EXAMPLES
+from data.manifest import CARD, EXAMPLES
 from flows.evaluate import gather_evidence
 from flows.process import process_records
 from flows.registry.bundling import make_bundle
 from flows.registry.run_log import example_input
 from flows.registry.signature import model_signature
 from flows.registry.submission import Submission
+from flows.reports.artifacts import metrics_table
+from flows.reports.card_json import card_figures
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
@@ -51,6 +53,29 @@ def test_the_best_possible_figures_are_those_of_its_own_generator(submitted: Sub
     best = submitted.evidence.bayes
     assert best is not None
     assert best["log_loss"] < submitted.evidence.metrics["test_log_loss"] + 0.05
+
+
+def test_agreement_that_forgives_near_misses_is_told_of_ordered_classes_alone(submitted: Submission) -> None:
+    ordered = submitted.contract.target.ordered
+    assert ("test_qwk" in submitted.evidence.metrics) == ordered
+    for told in (metrics_table(submitted.evidence), (submitted.bundle / CARD).read_text(encoding="utf-8")):
+        assert ("Quadratic kappa" in told) == ordered
+    names = {figure.name for figure in card_figures(submitted.evidence).figures}
+    assert ("test_qwk" in names) == ordered
+
+
+def test_its_flips_are_those_of_records_changed_and_sent_to_the_bundle(submitted: Submission) -> None:
+    bundle, evidence = Bundle.load(submitted.bundle), submitted.evidence
+    records = to_records(evidence.frame, bundle.contract)
+    before = bundle.probabilities(bundle.matrix(records)).argmax(axis=1)
+    for column in bundle.contract.audited:
+        changes = np.zeros(len(records), dtype=bool)
+        for code in column.codes:
+            after = bundle.matrix([{**record, column.name: code} for record in records])
+            changes |= bundle.probabilities(after).argmax(axis=1) != before
+        flips = evidence.flips[column.name]
+        assert flips.classes == pytest.approx(changes.mean())
+        assert flips.feature == (column in bundle.contract.features) == (flips.most > 0)
 
 
 def test_mlflow_takes_its_example_under_its_signature(submitted: Submission) -> None:

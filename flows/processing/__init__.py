@@ -1,0 +1,1 @@
+"""Processing, chunk by chunk."""

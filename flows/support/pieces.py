@@ -1,0 +1,66 @@
+"""Pieces of work that come one after the other, done by several processes and given back in their order."""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, islice, starmap
+from typing import Any, Protocol
+
+from joblib.externals.loky import ProcessPoolExecutor
+
+from flows.support.engine import Engine, dask_client, worker_addresses
+
+AHEAD = 2  # pieces under way for each worker: no more are read, however slow the workers
+FEW = 5  # pieces that are done before processes would have started
+
+
+class Answer(Protocol):
+    """What is promised by whoever does a piece."""
+
+    def result(self) -> Any:
+        """Wait for it."""
+
+
+def in_order(
+    function: Callable[..., Any], pieces: Iterator[tuple[Any, ...]], engine: Engine, jobs: int
+) -> Iterator[Any]:
+    """Yield what the function gives for the arguments of each piece, in order.
+
+    In this process, in `jobs` processes where there are more than a few pieces, or on the workers of a
+    cluster; there a piece whose worker dies is done again by another.
+    """
+    if engine.dask:
+        with dask_client(engine) as client:
+            ahead = AHEAD * max(1, len(worker_addresses(client)))
+            yield from _windowed(partial(client.submit, function, pure=False), pieces, ahead)
+        return
+    first = list(islice(pieces, FEW))
+    if jobs == 1 or len(first) < FEW:
+        yield from starmap(function, chain(first, pieces))
+        return
+    with ProcessPoolExecutor(jobs, initializer=end_with_parent, initargs=(os.getpid(),)) as pool:
+        yield from _windowed(partial(pool.submit, function), chain(first, pieces), AHEAD * jobs)
+
+
+def _windowed(submit: Callable[..., Answer], pieces: Iterable[tuple[Any, ...]], ahead: int) -> Iterator[Any]:
+    waiting: deque[Answer] = deque()
+    for piece in pieces:
+        waiting.append(submit(*piece))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def end_with_parent(parent: int) -> None:
+    """Let this worker end within a second of its parent's being killed, in the middle of a piece too."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

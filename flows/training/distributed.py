@@ -1,0 +1,146 @@
+"""The refit on the workers of a Dask cluster: `xgboost.dask`, each worker with its share of the rows.
+
+The model is the local one up to the places where a number may be cut: each worker sketches its own rows,
+and the merged sketch has slightly other quantiles than one of all rows.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xgboost as xgb
+
+from flows.support.engine import PATIENCE, Engine, dask_client, worker_addresses
+from flows.training.boosters import first_cuts, native_params
+from flows.training.data import TrainingData
+from flows.training.rounding import round_leaves
+from flows.training.spread_ordinal import CUTS, KeepCuts, SpreadOrdinal
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+PART_ROWS = 250_000
+ATTEMPTS = 5
+SPREAD = "XGBoost was fitted to all rows by the workers of a Dask cluster, whose quantiles differ a little."
+NOTICED = 5.0  # seconds in which a scheduler has noticed that a worker is gone
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A booster that was grown on workers, and the cuts on its latent."""
+
+    booster: xgb.Booster
+    cuts: np.ndarray
+
+
+def refit_on_workers(
+    data: TrainingData,
+    params: Mapping[str, Any],
+    rounds: int,
+    seed: int,
+    threads: int = 1,  # noqa: ARG001  as of `refit`: a worker has its own
+    *,
+    engine: Engine,
+) -> Spread:
+    """Fit one booster to all rows as `boosters.refit` does; each worker has threads of its own.
+
+    When a worker is lost it starts from the first round again, on those that are there then. Raises
+    RuntimeError when that happens five times.
+    """
+    with dask_client(engine) as client:
+        for _ in range(ATTEMPTS):
+            client.wait_for_workers(1, timeout=PATIENCE)
+            workers = worker_addresses(client)
+            try:
+                return _grown(client, workers, data, params, rounds, seed)
+            except (CancelledError, OSError, RuntimeError, ValueError) as error:  # XGBoostError is the last
+                if not _lost(client, workers):
+                    raise
+                print(f"train: a worker was lost, the refit starts again ({type(error).__name__})")
+                _free(client, workers)
+    raise RuntimeError(f"The refit lost a worker {ATTEMPTS} times. See the workers' logs: is memory short?")
+
+
+def _grown(
+    client: "Client",
+    workers: tuple[str, ...],
+    data: TrainingData,
+    params: Mapping[str, Any],
+    rounds: int,
+    seed: int,
+) -> Spread:
+    from xgboost import dask as on_dask  # seconds to import
+
+    # A worker keeps what it was sent before: the name tells this attempt's objective from the last one's.
+    ordinal = SpreadOrdinal(first_cuts(data), uuid.uuid4().hex) if data.kind == "ordinal" else None
+    with client.as_current(), xgb.config_context(verbosity=0):  # XGBoost takes no other client
+        features, target = _scattered(client, workers, data)
+        found = on_dask.train(
+            client,
+            native_params(data, params, seed),
+            on_dask.DaskQuantileDMatrix(client, features, target),
+            num_boost_round=rounds,
+            obj=ordinal,
+            callbacks=[KeepCuts(ordinal)] if ordinal else None,
+        )
+    booster = found["booster"]
+    told = booster.attr(CUTS)
+    booster.set_attr(**{CUTS: None})
+    cuts = first_cuts(data) if told is None else np.array(json.loads(told))
+    return Spread(round_leaves(booster), cuts)
+
+
+def _scattered(client: "Client", workers: tuple[str, ...], data: TrainingData) -> tuple[Any, Any]:
+    """Send each worker its share of the rows, part after part, and return both as arrays of Dask's."""
+    import dask.array
+
+    array: Any = dask.array
+    features: list[Any] = []
+    target: list[Any] = []
+    sender: Any = client
+    for place, rows in _parts(len(data.y), len(workers)):
+        for values, parts in ((data.X, features), (data.target, target)):
+            part = np.ascontiguousarray(values[rows])
+            sent = sender.scatter(part, workers=[workers[place]], hash=False)
+            parts.append(array.from_delayed(sent, part.shape, part.dtype))
+    return array.concatenate(features), array.concatenate(target)
+
+
+def _parts(rows: int, workers: int) -> Iterator[tuple[int, slice]]:
+    """Yield the place of a worker and rows for it: equal shares, in parts that can be sent."""
+    edges = np.linspace(0, rows, workers + 1).astype(int).tolist()
+    for place, (first, last) in enumerate(pairwise(edges)):
+        for start in range(first, last, PART_ROWS):
+            yield place, slice(start, min(start + PART_ROWS, last))
+
+
+def _lost(client: "Client", workers: tuple[str, ...]) -> bool:
+    """Tell whether one of these workers is gone; the scheduler may take a moment to notice."""
+    return _in_a_moment(lambda: bool(set(workers) - set(worker_addresses(client))))
+
+
+def _free(client: "Client", workers: tuple[str, ...]) -> None:
+    """Restart those of these workers that wait for the one that is gone, as they may for minutes."""
+    asked: Any = client  # whose methods have no types
+
+    def waiting() -> list[str]:
+        there = set(workers) & set(worker_addresses(client))
+        return [worker for worker in there if asked.processing([worker]).get(worker)]
+
+    if not _in_a_moment(lambda: not waiting()):
+        client.restart_workers(waiting(), raise_for_error=False)
+
+
+def _in_a_moment(true: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + NOTICED
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
