@@ -64,7 +64,7 @@ class Sheet:
         return [line.removesuffix(LINE_END) for line in lines]
 
     def _lists(self, rows: int, *, blank: bool = False) -> Generator[list[Row]]:
-        """Yield the header and the rows in lists of so many; of empty lines those below the header, if any."""
+        """Yield the header and the rows in lists of so many; without empty lines, or with those below it."""
         self._file.seek(0)
         text = io.TextIOWrapper(self._file, encoding="utf-8-sig", newline="")
         reader = csv.reader(text, delimiter=self.delimiter, strict=True)

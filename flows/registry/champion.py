@@ -1,8 +1,10 @@
 """The champion: its bundle, and the students it was trained on."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from weakref import finalize
 
 import mlflow
 import numpy as np
@@ -47,8 +49,8 @@ def load_champion(client: MlflowClient, name: str) -> Champion | None:
 def load_version(client: MlflowClient, name: str, version: str) -> Champion:
     """Load one version; raises Stopped when it cannot be read."""
     run_id = client.get_model_version(name, version).run_id
-    with _readable(name, version):
-        place = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=TRAINED)
+    with _readable(name, version), TemporaryDirectory() as folder:
+        place = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=TRAINED, dst_path=folder)
         return Champion(version, _bundle(name, version), Lineage.read(place))
 
 
@@ -59,7 +61,13 @@ def load_bundle(name: str, version: str) -> Bundle:
 
 
 def _bundle(name: str, version: str) -> Bundle:
-    return Bundle.load(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}/artifacts/bundle"))
+    """Open a bundle whose files are there for as long as it is: MLflow would leave them for ever."""
+    source = f"models:/{name}/{version}/artifacts/bundle"
+    with ExitStack() as held:
+        folder = held.enter_context(TemporaryDirectory())
+        bundle = Bundle.load(mlflow.artifacts.download_artifacts(source, dst_path=folder))
+        finalize(bundle, held.pop_all().close)
+        return bundle
 
 
 @contextmanager
