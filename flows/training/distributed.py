@@ -21,6 +21,7 @@ from flows.training.boosters import first_cuts, native_params
 from flows.training.data import TrainingData
 from flows.training.rounding import round_leaves
 from flows.training.spread_ordinal import CUTS, KeepCuts, SpreadOrdinal
+from flows.training.tracker import tracker_elsewhere
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -79,7 +80,7 @@ def _grown(
 
     # A worker keeps what it was sent before: the name tells this attempt's objective from the last one's.
     ordinal = SpreadOrdinal(first_cuts(data), uuid.uuid4().hex) if data.kind == "ordinal" else None
-    with client.as_current(), xgb.config_context(verbosity=0):  # XGBoost takes no other client
+    with client.as_current(), tracker_elsewhere(client):  # XGBoost takes no client that is not current
         features, target = _scattered(client, workers, data)
         found = on_dask.train(
             client,
