@@ -140,10 +140,13 @@ def next_steps(result: PipelineResult, settings: Settings) -> tuple[tuple[str, s
 
 
 def serving(result: PipelineResult) -> str:
-    """Return the command that serves this contract's champion; without a name it is the default one's."""
+    """Return the command that serves this model: where it is the champion by that name, or without one."""
+    registered = result.registered
+    if not registered.promoted:
+        return f"GRADECAST_MODEL_URI=models:/{registered.name}/{registered.version} make serve"
     if result.processed.contract == CONTRACT:
         return "make serve"
-    return f"GRADECAST_MODEL_URI=models:/{result.registered.name}@champion make serve"
+    return f"GRADECAST_MODEL_URI=models:/{registered.name}@champion make serve"
 
 
 def undeclared_note(processed: Processed) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def _curve(axes: "Axes", evidence: Evidence, threshold: float) -> None:
     some = slice(np.flatnonzero(recall == 1)[-1], np.flatnonzero(recall > 0)[-1] + 1)
     axes.plot(recall[some], precision[some], color=MAIN, linewidth=2, drawstyle="steps-post")
     axes.axhline(true.mean(), color=FAINT, linewidth=1.5)
-    axes.annotate(f"guessing {percent(true.mean())}", (1, true.mean()), (0, 4), color=SOFT, ha="right",
+    axes.annotate(f"guessing {percent(true.mean())}", (0, true.mean()), (4, 4), color=SOFT, ha="left",
                   textcoords="offset points", fontsize=9)  # fmt: skip
     axes.set_title("On the test split")
     called = risk >= threshold
@@ -68,4 +68,4 @@ def _costs(axes: "Axes", evidence: Evidence, price: Price, threshold: float) -> 
 
 def _mark(axes: "Axes", x: float, y: float, said: str) -> None:
     axes.plot(x, y, "o", color=ACCENT, markersize=9, markeredgecolor="white")
-    axes.annotate(said, (x, y), (8, -14), textcoords="offset points", color=INK, fontsize=9)
+    axes.annotate(said, (x, y), (8, 10), textcoords="offset points", color=INK, fontsize=9)

@@ -1,6 +1,5 @@
 """The registered model answers raw records through MLflow as its bundle does."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import mlflow
@@ -14,16 +13,15 @@ from data.contract import Contract
 from data.errors import BadInput
 from data.frames import matrix, parse, to_records
 from flows.register import Registered
+from flows.registry.store import point_mlflow_at
 from flows.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def model(registered: Registered, settings: Settings) -> Iterator[Any]:
+def model(registered: Registered, settings: Settings) -> Any:
     """The champion, loaded by its alias."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(settings.mlflow_uri)
-    yield mlflow.pyfunc.load_model(f"models:/{registered.name}@champion")
-    mlflow.set_tracking_uri(before)
+    point_mlflow_at(settings.mlflow_uri)
+    return mlflow.pyfunc.load_model(f"models:/{registered.name}@champion")
 
 
 @pytest.fixture(scope="module")

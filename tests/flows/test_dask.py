@@ -109,7 +109,8 @@ def test_the_refit_on_workers_is_the_local_one_but_for_its_quantiles(kind: str, 
     assert abs(lost) < 0.001
 
 
-@pytest.mark.parametrize("kind", [pytest.param("score", marks=pytest.mark.slow), "ordinal"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["score", "ordinal"])
 def test_the_refit_on_workers_starts_again_when_one_is_killed(
     kind: str, engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from data.measurements import read_measurements
 from data.storage import read_frame
 from flows.monitor import drift_monitor, main
 from flows.monitoring.wanted import EVENT
-from flows.registry.champion import Champion, load_champion
+from flows.registry.champion import load_champion
 from flows.registry.store import CHALLENGER, move_alias
 from flows.registry.submission import Submission
 from flows.settings import Settings
@@ -137,8 +137,7 @@ def test_an_empty_window_has_too_few_rows_and_no_retraining(capsys: pytest.Captu
 def test_a_champion_that_cannot_be_read_stops_the_monitor(
     desk: Desk, school: School, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    champion: Champion = school.champion
-    folder = champion.bundle.folder
+    folder = desk.settings.home / "mlartifacts"
     away = folder.rename(folder.with_name("away"))
     try:
         assert run(0) == 3
