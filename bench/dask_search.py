@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from statistics import median
 
-from bench.grid_search import SEED, TINY, Run, alternate, start_processes, students, usual_family
+from bench.grid_search import SEED, TINY, Run, alternate, students, usual_family
 from flows.support.engine import Engine, running
 from flows.training.data import TrainingData
 from flows.training.folds import Folds, stratified_folds
@@ -38,7 +38,7 @@ def main() -> None:
             _search(data, folds, TINY, 1, engine)
             print(f"Dask with {workers} worker: there and warm after {time.perf_counter() - begun:.1f} s")
             runs[f"{workers} worker"] = partial(_search, data, folds, grid, 1, engine)
-        start_processes()
+        _search(data, folds, TINY, 2, None)  # so that its processes are there and warm, too
         seconds, losses = alternate(runs, asked.repeats)
     _report(seconds, losses, grid.size())
 
