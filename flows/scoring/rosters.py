@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from data.chunked_files import even
 from data.contract import Contract
 from data.csv_files import Header, broken, read_header
 from data.database_tables import is_table
@@ -120,7 +121,7 @@ def _csv_chunks(path: Path, header: Header) -> Iterator[pa.Table]:
                 column_types=dict.fromkeys(header.names, pa.string()), strings_can_be_null=False
             ),
         )
-        yield from _even(iter(reader))
+        yield from even(iter(reader), ROWS)
     except pa.ArrowInvalid as error:
         raise broken(path, header, error) from error
 
@@ -137,20 +138,4 @@ def _parquet(path: Path) -> Roster:
 
 def _parquet_chunks(path: Path) -> Iterator[pa.Table]:
     with pyarrow.parquet.ParquetFile(path) as file:
-        yield from _even(file.iter_batches(ROWS))
-
-
-def _even(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield tables of `ROWS` rows each but for the last, however the batches come."""
-    waiting: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        waiting.append(batch)
-        rows += batch.num_rows
-        while rows >= ROWS:
-            table = pa.Table.from_batches(waiting)
-            yield table.slice(0, ROWS)
-            waiting = table.slice(ROWS).to_batches()
-            rows -= ROWS
-    if rows:
-        yield pa.Table.from_batches(waiting)
+        yield from even(file.iter_batches(ROWS), ROWS)

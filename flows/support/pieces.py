@@ -1,8 +1,6 @@
 """Pieces of work that come one after the other, done by several processes and given back in their order."""
 
 import os
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -12,6 +10,7 @@ from typing import Any, Protocol
 from joblib.externals.loky import ProcessPoolExecutor
 
 from flows.support.engine import Engine, dask_client, worker_addresses
+from flows.support.parent import end_with_parent
 
 AHEAD = 2  # pieces under way for each worker: no more are read, however slow the workers
 FEW = 5  # pieces that are done before processes would have started
@@ -53,14 +52,3 @@ def _windowed(submit: Callable[..., Answer], pieces: Iterable[tuple[Any, ...]], 
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
-
-
-def end_with_parent(parent: int) -> None:
-    """Let this worker end within a second of its parent's being killed, in the middle of a piece too."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -1,13 +1,13 @@
 """Work on the same data in parallel, told as it gets done: in processes of this machine, or on Dask."""
 
 import os
-import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from joblib import Parallel, delayed
+
+from flows.support.parent import end_with_parent
 
 if TYPE_CHECKING:
     from flows.support.engine import Engine
@@ -49,7 +49,7 @@ def _here(work: Sequence[Piece], shared: tuple[Any, ...], jobs: int) -> Iterator
         batch_size=1,
         return_as="generator_unordered",
         idle_worker_timeout=IDLE_SECONDS,
-        initializer=_end_with_parent,
+        initializer=end_with_parent,
         initargs=(os.getpid(),),
     )
     with warnings.catch_warnings():  # an idle worker ended as the next work came: another is started
@@ -81,14 +81,3 @@ def _held(shared: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _numbered(number: int, piece: Piece, shared: tuple[Any, ...]) -> tuple[int, Any]:
     return number, piece(*shared)
-
-
-def _end_with_parent(parent: int) -> None:
-    """Let this worker end within a second of its parent's being killed, in the middle of a fit too."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
