@@ -1,12 +1,13 @@
 """Who scores the parts: threads of this process, or the workers of Dask; the answers come in order."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from flows.support.engine import Engine
 from flows.support.pieces import in_order as in_order_of_processes
+from flows.support.pieces import windowed
 
 AHEAD = 2  # pieces for each thread: one that it does, one that waits
 
@@ -23,20 +24,4 @@ def in_order(do: Callable[..., Any], pieces: Pieces, engine: Engine, jobs: int) 
         yield from in_order_of_processes(do, pieces, engine, jobs)
     else:
         with ThreadPoolExecutor(jobs) as threads:
-            yield from _in_threads(threads, do, pieces, AHEAD * jobs)
-
-
-def _in_threads(
-    threads: ThreadPoolExecutor, do: Callable[..., Any], pieces: Pieces, most: int
-) -> Iterator[Any]:
-    waiting: deque[Future[Any]] = deque()
-    try:
-        for piece in pieces:
-            waiting.append(threads.submit(do, *piece))
-            if len(waiting) >= most:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+            yield from windowed(partial(threads.submit, do), pieces, AHEAD * jobs - 1)

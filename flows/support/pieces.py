@@ -22,6 +22,9 @@ class Answer(Protocol):
     def result(self) -> Any:
         """Wait for it."""
 
+    def cancel(self) -> Any:
+        """Do without it, if it is not begun."""
+
 
 def in_order(
     function: Callable[..., Any], pieces: Iterator[tuple[Any, ...]], engine: Engine, jobs: int
@@ -34,21 +37,26 @@ def in_order(
     if engine.dask:
         with dask_client(engine) as client:
             ahead = AHEAD * max(1, len(worker_addresses(client)))
-            yield from _windowed(partial(client.submit, function, pure=False), pieces, ahead)
+            yield from windowed(partial(client.submit, function, pure=False), pieces, ahead)
         return
     first = list(islice(pieces, FEW))
     if jobs == 1 or len(first) < FEW:
         yield from starmap(function, chain(first, pieces))
         return
     with ProcessPoolExecutor(jobs, initializer=end_with_parent, initargs=(os.getpid(),)) as pool:
-        yield from _windowed(partial(pool.submit, function), chain(first, pieces), AHEAD * jobs)
+        yield from windowed(partial(pool.submit, function), chain(first, pieces), AHEAD * jobs)
 
 
-def _windowed(submit: Callable[..., Answer], pieces: Iterable[tuple[Any, ...]], ahead: int) -> Iterator[Any]:
+def windowed(submit: Callable[..., Answer], pieces: Iterable[tuple[Any, ...]], ahead: int) -> Iterator[Any]:
+    """Yield the answers in order, so many pieces ahead; what nobody waits for any more is cancelled."""
     waiting: deque[Answer] = deque()
-    for piece in pieces:
-        waiting.append(submit(*piece))
-        if len(waiting) > ahead:
+    try:
+        for piece in pieces:
+            waiting.append(submit(*piece))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    finally:
+        for answer in waiting:
+            answer.cancel()
