@@ -19,7 +19,7 @@ from data.errors import BadInput
 from data.frames import FIRST_ROW, refuse_missing, refuse_twice
 from data.parquet_files import parquet_names
 from data.source_mongo import is_collection
-from data.source_secrets import without_password
+from data.source_secrets import without_secrets
 from data.sources import (
     FramesDigest,
     digest_of_files,
@@ -57,7 +57,7 @@ def open_chunks(uri: str, contract: Contract, rows: int = ROWS) -> Iterator[Chun
 
     A database is read twice, the first time for the digest of its rows. Raises BadInput.
     """
-    shown = without_password(uri)
+    shown = without_secrets(uri)
     if is_cohort(uri):
         generated, plan = generate_cohort(uri, contract)
         yield Chunks(uri, digest_of_frames([generated]), partial(_slices, generated, rows), generated=plan)

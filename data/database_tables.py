@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import parse_qsl
 
 import sqlalchemy as sa
 
 from data.errors import BadInput
-from data.source_secrets import with_password
+from data.source_secrets import with_secrets, without_secrets
 
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 REMEDY = "Write sqlite:///path/to/file.db?table=NAME or postgresql://user@host/database?table=NAME."
@@ -22,17 +23,11 @@ class TableAddress:
     @classmethod
     def of(cls, uri: str) -> Self:
         """Read an address; raises BadInput, which never shows a password."""
-        try:
-            url = sa.make_url(with_password(uri))
-        except (sa.exc.ArgumentError, ValueError) as error:
-            raise BadInput("the address of the table cannot be read.", remedy=REMEDY) from error
+        url = read_url(uri)
         table = url.query.get("table")
         if not isinstance(table, str) or not table:
             raise BadInput(f"{hidden(url)}: it names no table.", remedy=REMEDY)
-        plain = url.difference_update_query(["table"])
-        if url.drivername in DRIVERS:
-            plain = plain.set(drivername=DRIVERS[url.drivername])
-        return cls(plain, table)
+        return cls(url.difference_update_query(["table"]), table)
 
     def __str__(self) -> str:
         """Return the address without its password."""
@@ -61,6 +56,20 @@ def is_table(uri: str) -> bool:
     return uri.partition("://")[0].partition("+")[0] in DRIVERS
 
 
+def read_url(uri: str) -> sa.URL:
+    """Read the address of a database, with its driver and secrets; raises BadInput, which never shows one.
+
+    Its options are read apart from it: SQLAlchemy takes an @ in a query for the end of a password.
+    """
+    base, _, options = with_secrets(uri).partition("?")
+    try:
+        url = sa.make_url(base).update_query_pairs(parse_qsl(options))
+    except (sa.exc.ArgumentError, ValueError) as error:
+        shown = without_secrets(uri)
+        raise BadInput(f"{shown}: the address of the database cannot be read.", remedy=REMEDY) from error
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+
+
 def hidden(url: sa.URL) -> str:
-    """Return a URL that can be shown: without its password."""
-    return url.render_as_string(hide_password=True)
+    """Return a URL that can be shown: without its secrets."""
+    return without_secrets(url.render_as_string(hide_password=False))

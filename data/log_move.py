@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from data.database_tables import hidden
 from data.errors import BadInput
 from data.log_database import create_tables, insert_missing, open_log
 from data.log_tables import tables
@@ -30,7 +31,7 @@ def move_log(source: sa.Engine, target: sa.Engine) -> dict[str, int]:
         raise BadInput("both addresses are of the same database.")
     missing = source.dialect.name == "sqlite" and not Path(source.url.database or "").is_file()
     if missing or not sa.inspect(source).has_table("predictions"):
-        raise BadInput("there is no log there.", file=_shown(source))
+        raise BadInput("there is no log there.", file=hidden(source.url))
     for engine in (source, target):
         with engine.connect() as connection:
             create_tables(connection)
@@ -87,10 +88,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, rows in moved.items():
         print(f"{name}: {rows} rows, each compared")
     return 0
-
-
-def _shown(engine: sa.Engine) -> str:
-    return engine.url.render_as_string(hide_password=True)
 
 
 if __name__ == "__main__":

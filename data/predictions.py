@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from data.columns import Kind
 from data.contract import load_contract
+from data.database_tables import hidden
 from data.erasure import Removed, erase, purge
 from data.errors import BadInput
 from data.ids import PUBLIC_KEY, canonical_id, pseudonym
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"predictions: {error}", file=sys.stderr)
         return 2
     except sa.exc.SQLAlchemyError as error:
-        where = sa.make_url(settings.database_url).render_as_string(hide_password=True)
+        where = hidden(sa.make_url(settings.database_url))
         print(
             f"predictions: {where}: {getattr(error, 'orig', error)}. Nothing is lost: try again.",
             file=sys.stderr,

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from data.errors import BadInput
+from data.source_secrets import without_secrets
 
 READERS = ".csv .tsv .txt .parquet"
 STORES = frozenset({"s3"})
@@ -29,7 +30,7 @@ def local_files(uri: str) -> list[Path]:
     parts = urlsplit(uri)
     if "://" in uri and parts.scheme != "file":
         remedy = "Give a path, a database's table, a MongoDB collection or s3://…."
-        raise BadInput(f"{uri}: nothing here reads {parts.scheme}://.", remedy=remedy)
+        raise BadInput(f"{without_secrets(uri)}: nothing here reads {parts.scheme}://.", remedy=remedy)
     path = Path(unquote(parts.path) if parts.scheme == "file" else uri)
     if uri and path.is_dir():
         return _checked(_readable(path.iterdir()), f"{path}: no file in this folder can be read.")
@@ -60,9 +61,9 @@ def fetched(uri: str) -> Iterator[list[Path]]:
         except (OSError, ValueError) as error:
             reason = str(error) or type(error).__name__
             raise BadInput(
-                f"{uri}: it cannot be fetched: {reason}.", remedy="Check name and rights."
+                f"{without_secrets(uri)}: it cannot be fetched: {reason}.", remedy="Check name and rights."
             ) from error
-        yield _checked(files, f"{uri}: no object that can be read is there.")
+        yield _checked(files, f"{without_secrets(uri)}: no object that can be read is there.")
 
 
 def _store(uri: str) -> tuple[Any, str]:
@@ -72,7 +73,9 @@ def _store(uri: str) -> tuple[Any, str]:
         store, path = url_to_fs(uri)
     except ImportError as error:
         remedy = f"Install it: {urlsplit(uri).scheme}fs, of the Pipfile's packages."
-        raise BadInput(f"{uri}: the package for this store is not there.", remedy=remedy) from error
+        raise BadInput(
+            f"{without_secrets(uri)}: the package for this store is not there.", remedy=remedy
+        ) from error
     return store, str(path)
 
 

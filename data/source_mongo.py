@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import pandas as pd
 
 from data.errors import BadInput
-from data.source_secrets import PASSWORD, with_password, without_password
+from data.source_secrets import PASSWORD, with_secrets, without_secrets
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -38,11 +38,11 @@ def open_collection(uri: str) -> "Collection[Mapping[str, Any]]":
         raise BadInput(
             "the package pymongo is not there.", remedy="Install the Pipfile's packages."
         ) from error
-    parts = urlsplit(with_password(uri))
+    parts = urlsplit(with_secrets(uri))
     options = dict(parse_qsl(parts.query))
     name, database = options.pop("collection", ""), parts.path.strip("/")
     if not name or not database:
-        raise BadInput(f"{without_password(uri)}: it names no database or no collection.", remedy=REMEDY)
+        raise BadInput(f"{without_secrets(uri)}: it names no database or no collection.", remedy=REMEDY)
     options.setdefault("serverSelectionTimeoutMS", str(PATIENCE))
     plain = urlunsplit(parts._replace(query=urlencode(options)))
     try:
@@ -93,7 +93,7 @@ def _answering(uri: str) -> Iterator["Collection[Mapping[str, Any]]"]:
     except PyMongoError as error:
         reason = str(error).partition(",")[0]
         remedy = "Is the server up, and may you read?"
-        raise BadInput(f"{without_password(uri)}: {reason}.", remedy=remedy) from error
+        raise BadInput(f"{without_secrets(uri)}: {reason}.", remedy=remedy) from error
 
 
 def document_chunks(documents: Iterable[Mapping[str, Any]]) -> Iterator[pd.DataFrame]:

@@ -1,58 +1,119 @@
-"""Passwords of sources: from the environment or the address, and in nothing that is shown or kept.
+"""Secrets of sources: from the environment or the address, and in nothing that is shown or kept.
 
-A command's arguments are kept with its run, in Prefect and in MLflow. So a password that an address holds is
-taken out of it first and put where the address's reader looks: into the environment of this process.
+A command's arguments are kept with its run, in Prefect and in MLflow. So a password that an address holds,
+and an option that is one, are taken out of it first and put where the address's reader looks: into the
+environment of this process.
 """
 
+import json
 import os
-from collections.abc import Iterable
-from typing import TypeVar
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, unquote, unquote_plus
 
 from data.errors import BadInput
 
 PASSWORD = "GRADECAST_SOURCE_PASSWORD"  # noqa: S105  the name of a variable
-Address = TypeVar("Address", str, str | None)
+SET_ASIDE = "GRADECAST_SECRETS_SET_ASIDE"
+"""The variable from which child processes have what was taken out of addresses; nobody sets it."""
+SECRET = re.compile(r"pass|pwd|secret|token|credential|signature|key|mechanism_?properties", re.IGNORECASE)
+"""Names of options that are secrets, or files with one: password, passfile, sslpassword, sslkey, …"""
+Given = TypeVar("Given", str, str | None)
 
 
-def password_in(uri: str) -> str | None:
-    """Return the password that an address holds."""
-    try:
-        found = urlsplit(uri).password if "://" in uri else None
-    except ValueError:
-        return None
-    return unquote(found) if found else None
+class _Address(NamedTuple):
+    """The parts of an address: the password unquoted, the options as they are written."""
+
+    scheme: str
+    user: str
+    password: str
+    place: str
+    options: tuple[str, ...]
+
+    @property
+    def server(self) -> str:
+        """Return what secrets are those of: a user of a database."""
+        return f"{self.scheme}://{self.user}@{self.place}"
+
+    def __str__(self) -> str:
+        password = f":{quote(self.password, safe='')}" if self.password else ""
+        user = f"{self.user}{password}@" if self.user or password else ""
+        options = f"?{'&'.join(self.options)}" if self.options else ""
+        return f"{self.scheme}://{user}{self.place}{options}"
 
 
-def without_password(uri: str) -> str:
+def without_secrets(uri: str) -> str:
     """Return an address that can be shown and kept."""
-    if password_in(uri) is None:
+    try:
+        read = _read(uri)
+    except BadInput:
+        return f"{uri.partition('://')[0]}://…"
+    return uri if read is None or not _secrets(read) else str(_bare(read))
+
+
+def with_secrets(uri: str) -> str:
+    """Return an address with the secrets that were taken out of it, or the environment's password.
+
+    The latter where it names a user and no password. Raises BadInput for an address that cannot be read.
+    """
+    read = _read(uri)
+    if read is None:
         return uri
-    parts = urlsplit(uri)
-    user, host = parts.netloc.rpartition("@")[0].partition(":")[0], parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}"))
-
-
-def with_password(uri: str) -> str:
-    """Return an address with the environment's password, where it names a user and no password."""
-    password = os.environ.get(PASSWORD)
-    parts = urlsplit(uri) if "://" in uri else None
-    if not password or parts is None or not parts.username or parts.password:
+    kept: Mapping[str, Any] = json.loads(os.environ.get(SET_ASIDE) or "{}").get(read.server, {})
+    password = read.password or kept.get("password", "")
+    if read.user and not password:
+        password = os.environ.get(PASSWORD, "")
+    named = {_name(option) for option in read.options}
+    options = tuple(option for option in kept.get("options", ()) if _name(option) not in named)
+    if not password and not options:
         return uri
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
+    return str(read._replace(password=password, options=read.options + options))
 
 
-def set_aside(uris: Iterable[Address]) -> list[Address]:
-    """Take the password out of addresses and into the environment.
+def set_aside(uris: Iterable[Given]) -> list[Given]:
+    """Take the secrets out of addresses and into the environment.
 
-    Raises BadInput where they hold two different ones, for there is one place.
+    Raises BadInput where they hold different ones for one user of one database.
     """
     given = list(uris)
-    found = {password for uri in given if uri and (password := password_in(uri))}
-    if len(found) > 1:
-        remedy = "Leave them to the driver: PGPASSFILE names a file with the password of each database."
-        raise BadInput("two addresses with two different passwords.", remedy=remedy)
-    for password in found:
-        os.environ[PASSWORD] = password
-    return [without_password(uri) if uri else uri for uri in given]
+    kept: dict[str, dict[str, Any]] = {}
+    for read in filter(None, (_read(uri) for uri in given if uri)):
+        secrets = _secrets(read)
+        if secrets and kept.setdefault(read.server, secrets) != secrets:
+            remedy = "Give the one that is right, in both or in one."
+            raise BadInput("two addresses of one user with two different passwords.", remedy=remedy)
+    if kept:
+        os.environ[SET_ASIDE] = json.dumps(kept)
+    return [without_secrets(uri) if uri else uri for uri in given]
+
+
+def _read(uri: str) -> _Address | None:
+    """Return the parts of an address; None for a path. Raises BadInput where a password ends them early."""
+    scheme, mark, rest = uri.partition("://")
+    if not mark or not re.fullmatch(r"[A-Za-z][\w+.-]*", scheme):
+        return None
+    before, _, query = rest.partition("?")
+    user, at, place = before.rpartition("@")
+    name, _, password = user.partition(":")
+    if not at or "/" in name:  # then it is of a path
+        name, password, place = "", "", before
+    if not at and not place.startswith("/") and "@" in query.partition("=")[0]:
+        remedy = "Write ? / # @ % and & of a password as %3F %2F %23 %40 %25 and %26."
+        raise BadInput(f"{scheme}://…: the address cannot be read.", remedy=remedy)
+    return _Address(scheme, name, unquote(password), place, tuple(query.split("&")) if query else ())
+
+
+def _secrets(read: _Address) -> dict[str, Any]:
+    """Return what of an address is secret, as it is kept."""
+    options = [option for option in read.options if SECRET.search(_name(option))]
+    return {"password": read.password, "options": options} if read.password or options else {}
+
+
+def _bare(read: _Address) -> _Address:
+    options = tuple(option for option in read.options if not SECRET.search(_name(option)))
+    return read._replace(password="", options=options)
+
+
+def _name(option: str) -> str:
+    return unquote_plus(option.partition("=")[0])

@@ -10,9 +10,8 @@ from typing import Any, Self
 import pandas as pd
 import sqlalchemy as sa
 
-from data.database_tables import DRIVERS, TableAddress, hidden
+from data.database_tables import TableAddress, hidden, read_url
 from data.errors import BadInput
-from data.source_secrets import with_password
 
 ROWS = 50_000  # of a chunk
 REMEDY = (
@@ -36,15 +35,11 @@ class RowSource:
         if "query=" not in uri:
             address = TableAddress.of(uri)
             return cls(_existing(address.url), address.table, None)
-        try:
-            url = sa.make_url(with_password(uri))
-        except (sa.exc.ArgumentError, ValueError) as error:
-            raise BadInput("the address of the query cannot be read.", remedy=REMEDY) from error
+        url = read_url(uri)
         query = url.query.get("query")
         if not isinstance(query, str) or not READING.match(query) or "table" in url.query:
             raise BadInput(f"{hidden(url.set(query={}))}: give one table, or one SELECT.", remedy=REMEDY)
-        plain = url.difference_update_query(["query"])
-        return cls(_existing(plain.set(drivername=DRIVERS.get(url.drivername, url.drivername))), None, query)
+        return cls(_existing(url.difference_update_query(["query"])), None, query)
 
     def __str__(self) -> str:
         """Return the address without its password."""

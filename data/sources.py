@@ -24,7 +24,7 @@ from data.frames import FIRST_ROW, refuse_missing, refuse_twice
 from data.parquet_files import parquet_names, read_parquet
 from data.source_files import READERS, fetched, is_stored, local_files
 from data.source_mongo import is_collection, open_collection, read_collection
-from data.source_secrets import without_password
+from data.source_secrets import without_secrets
 from data.source_tables import RowSource, read_rows
 
 DEFAULT = "cohort://2392"
@@ -53,7 +53,7 @@ def read_records(uri: str, contract: Contract, *, labelled: bool = True) -> Reco
     of their names. A Parquet file to train on may have, in place of ids, the `pseudonym` of each student.
     Raises BadInput.
     """
-    shown = without_password(uri)
+    shown = without_secrets(uri)
     if is_cohort(uri):
         generated, plan = generate_cohort(uri, contract)
         return Records(generated, uri, digest_of_frames([generated]), generated=plan)
@@ -96,7 +96,7 @@ def opened_files(uri: str) -> Iterator[list[Path]]:
 
 
 def _read_database(uri: str, contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, list[str]]:
-    shown = without_password(uri)
+    shown = without_secrets(uri)
     if is_collection(uri):
         frame = read_collection(uri, contract.readable)
         names = [str(name) for name in frame.columns]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from data.contract import load_contract
 from data.errors import Stopped
-from data.source_secrets import set_aside
+from data.source_secrets import set_aside, without_secrets
 from data.sources import DEFAULT, KINDS, check_source
 from flows.drift import Drift, OnDrift, drift
 from flows.process import REPORT, Processed, process
@@ -132,7 +132,7 @@ def next_steps(result: PipelineResult, settings: Settings) -> tuple[tuple[str, s
     prefect = f"PREFECT_HOME={settings.home.absolute() / 'prefect'} .venv/bin/prefect server start"
     return (
         ("Serve it", serving(result)),
-        ("Runs and plots", f".venv/bin/mlflow ui --backend-store-uri {settings.mlflow_uri}"),
+        ("Runs and plots", f".venv/bin/mlflow ui --backend-store-uri {without_secrets(settings.mlflow_uri)}"),
         ("Flow runs", prefect),
         ("Data report", str(result.processed.folder / REPORT)),
         ("Drift report", str(result.drift.report)),

@@ -19,7 +19,7 @@ from data.contract import load_contract
 from data.database_tables import is_table
 from data.errors import BadInput
 from data.log_settings import LogSettings
-from data.source_secrets import set_aside
+from data.source_secrets import set_aside, without_secrets
 from flows.registry.champion import load_bundle
 from flows.registry.store import open_registry, version_named
 from flows.reports.progress import search_progress, stage
@@ -88,7 +88,9 @@ def score_roster(data: str, contract: str, out: str, model: str, engine: Engine,
         write_sink(out, _with_rows(parts.tables(on_progress), roster), roster.delimiter, bom=roster.bom)
     shutil.rmtree(folder)
     name = bundle.contract.model_name
-    scored = Scored(source=roster.name, out=out, name=name, version=version, tally=parts.tally)
+    scored = Scored(
+        source=roster.name, out=without_secrets(out), name=name, version=version, tally=parts.tally
+    )
     create_markdown_artifact(score_markdown(scored.model_dump()), key="batch-score")
     return scored
 

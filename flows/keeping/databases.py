@@ -11,6 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from data.database_tables import hidden
 from data.errors import BadInput
 from flows.support.workspace import finished_file
 
@@ -23,7 +24,7 @@ def is_sqlite(url: sa.URL) -> bool:
     """Tell whether a URL is of a SQLite file; raises BadInput where it is of neither kind."""
     kind = url.get_backend_name()
     if kind not in ("sqlite", "postgresql"):
-        raise BadInput(f"{shown(url)} is neither SQLite nor PostgreSQL.")
+        raise BadInput(f"{hidden(url)} is neither SQLite nor PostgreSQL.")
     return kind == "sqlite"
 
 
@@ -35,7 +36,7 @@ def exists(url: sa.URL) -> bool:
     try:
         return bool(sa.inspect(engine).get_table_names())
     except sa.exc.OperationalError as error:
-        raise BadInput(f"{shown(url)} does not answer: {error.orig}.") from error
+        raise BadInput(f"{hidden(url)} does not answer: {error.orig}.") from error
 
 
 def dump(url: sa.URL, file: Path) -> None:
@@ -55,11 +56,6 @@ def load(file: Path, url: sa.URL) -> None:
     else:
         options = ("--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
         _run("pg_restore", url, *options, str(file))
-
-
-def shown(url: sa.URL) -> str:
-    """Return a URL as it may be shown."""
-    return url.render_as_string(hide_password=True)
 
 
 def file_of(url: sa.URL) -> Path:
@@ -92,7 +88,7 @@ def _run(program: str, url: sa.URL, *options: str) -> None:
     except FileNotFoundError as error:
         raise BadInput(f"{program} is not installed.", remedy=CLIENT) from error
     if done.returncode:
-        raise BadInput(f"{program} of {shown(url)} failed: {done.stderr.strip()}")
+        raise BadInput(f"{program} of {hidden(url)} failed: {done.stderr.strip()}")
 
 
 def _plain(url: sa.URL) -> sa.URL:

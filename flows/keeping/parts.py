@@ -7,6 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from data.database_tables import hidden
 from data.errors import BadInput
 from flows.keeping import databases, folders
 from flows.settings import Settings
@@ -86,7 +87,7 @@ def _database(name: str, address: str) -> Part:
     ending = "db" if databases.is_sqlite(url) else "dump"
     return Part(
         name,
-        databases.shown(url),
+        hidden(url),
         f"{name}.{ending}",
         exists=lambda: databases.exists(url),
         dump=lambda file: databases.dump(url, file),

@@ -19,6 +19,7 @@ from data.errors import BadInput
 from data.frames import refuse_missing, refuse_twice
 from data.source_files import fetched, is_stored, local_files
 from data.source_mongo import is_collection
+from data.source_secrets import without_secrets
 from flows.scoring.row_rosters import open_rows
 
 ROWS = 50_000  # of a chunk
@@ -80,7 +81,9 @@ def _files(uri: str, files: list[Path]) -> Roster:
             remedy = f"Give every file the columns of {first.name}, in their order."
             raise BadInput("its columns are not those of the first file.", file=roster.name, remedy=remedy)
     chunks = functools.partial(_one_by_one, rosters)
-    return replace(first, name=uri, rows=sum(roster.rows for roster in rosters), chunks=chunks)
+    return replace(
+        first, name=without_secrets(uri), rows=sum(roster.rows for roster in rosters), chunks=chunks
+    )
 
 
 def _one_by_one(rosters: list[Roster]) -> Iterator[pa.Table]:

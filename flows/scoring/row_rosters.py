@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from data.errors import BadInput
 from data.source_mongo import collection_names, count_documents, is_collection, open_documents
-from data.source_secrets import without_password
+from data.source_secrets import without_secrets
 from data.source_tables import RowSource
 
 ORDERED = re.compile(r"\border\s+by\b", re.IGNORECASE)
@@ -27,7 +27,7 @@ def open_rows(uri: str) -> Opened:
     if is_collection(uri):
         names = collection_names(uri)
         chunks = functools.partial(_documents, uri, names)
-        return without_password(uri), names, count_documents(uri), chunks
+        return without_secrets(uri), names, count_documents(uri), chunks
     source = RowSource.of(uri)
     if source.query and not ORDERED.search(source.query):
         raise BadInput(f"{source}: it says no order.", remedy="End the query with ORDER BY and the id.")

@@ -1,8 +1,9 @@
 """The same students are read alike from a file, several files, a database, a store and a collection."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote
 
 import boto3
 import bson
@@ -12,12 +13,15 @@ import pytest
 import sqlalchemy as sa
 from moto.server import ThreadedMotoServer
 
+from data.chunks import open_chunks
 from data.contract import Contract
+from data.database_tables import hidden
 from data.errors import BadInput
 from data.frames import parse
 from data.source_mongo import document_chunks, open_collection
-from data.source_secrets import PASSWORD, set_aside, with_password, without_password
-from data.sources import check_source, read_records
+from data.source_secrets import PASSWORD, SET_ASIDE, set_aside, with_secrets, without_secrets
+from data.source_tables import RowSource
+from data.sources import check_source, read_records, read_whole
 from tests.contract.postgres import postgres
 from tests.contract.tiny import students
 
@@ -60,6 +64,9 @@ def test_a_postgresql_table_is_read_as_a_file_is_and_cannot_be_written_by_a_quer
         pd.testing.assert_frame_equal(parsed(query, tiny), parse(STUDENTS, tiny))
         with pytest.raises(BadInput, match="data-modifying statement must be at the top level"):
             read_records(f"{plain}&query=WITH x AS (DELETE FROM students RETURNING *) SELECT * FROM x", tiny)
+        with open_chunks(f"{plain}&table=students&password=hush", tiny) as chunks:
+            assert sum(map(len, chunks.read())) == len(STUDENTS)
+            assert "hush" not in chunks.uri
 
 
 @pytest.mark.parametrize(
@@ -206,30 +213,107 @@ def test_a_collection_is_opened_without_its_server() -> None:
     collection.database.client.close()
 
 
+SECRETS = {
+    "postgresql://ann:p%40ss@db/school?table=x": "postgresql://ann@db/school?table=x",
+    "postgresql://ann:hush@db/school?sslmode=require&table=x&password=other": (
+        "postgresql://ann@db/school?sslmode=require&table=x"
+    ),
+    "postgresql://db/school?user=ann&password=hush&table=x": "postgresql://db/school?user=ann&table=x",
+    "postgresql://ann@db/school?table=x&passfile=/home/hush&sslpassword=hush": (
+        "postgresql://ann@db/school?table=x"
+    ),
+    "postgresql://ann@db/school?table=x&pass%77ord=hush": "postgresql://ann@db/school?table=x",
+    "postgresql://ann:hu/sh#2@db/school?table=x": "postgresql://ann@db/school?table=x",
+    "postgresql://ann:hu@sh@db/school?table=x": "postgresql://ann@db/school?table=x",
+    "mongodb://db/school?collection=x&tlsCertificateKeyFilePassword=hush&authSource=a": (
+        "mongodb://db/school?collection=x&authSource=a"
+    ),
+    "mongodb://db/school?authMechanismProperties=AWS_SESSION_TOKEN:hush&collection=x": (
+        "mongodb://db/school?collection=x"
+    ),
+    "s3://key:hush@school/year.csv": "s3://key@school/year.csv",
+    "s3://school/year.csv?X-Amz-Signature=hush&AWSAccessKeyId=hush&api_key=hush": "s3://school/year.csv",
+}
+
+
+@pytest.mark.parametrize(("uri", "shown"), SECRETS.items())
+def test_secrets_are_taken_out_of_an_address_and_found_again_where_it_is_opened(
+    uri: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SET_ASIDE, "")
+    assert without_secrets(uri) == shown
+    assert set_aside([uri, None]) == [shown, None]
+    again = with_secrets(shown)
+    assert without_secrets(again) == shown
+    assert _user_and_options(again) == _user_and_options(uri)
+
+
+def _user_and_options(uri: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return what is before the last @, and the options in the order of their names, both unquoted."""
+    before, _, query = uri.partition("?")
+    return unquote(before.rpartition("@")[0]), sorted(parse_qsl(query))
+
+
 @pytest.mark.parametrize(
-    ("uri", "shown", "password"),
+    "uri",
     [
-        ("postgresql://ann:p%40ss@db/school?table=x", "postgresql://ann@db/school?table=x", "p@ss"),
-        ("postgresql://ann@db/school?table=x", "postgresql://ann@db/school?table=x", None),
-        ("sqlite:///a.db?table=x", "sqlite:///a.db?table=x", None),
-        ("students.csv", "students.csv", None),
+        "postgresql://ann@db/school?table=x&keepalives=1",
+        "sqlite:///a.db?table=x",
+        "sqlite:////home/a:b@c/d.db?query=SELECT 'password=1' AS \"token\"",
+        "s3://school/a:b@c/year.csv",
+        "mongodb://a:1,b:2/school?collection=x",
+        "a@b?password=c.csv",
+        "cohort://2392?seed=7",
     ],
 )
-def test_a_password_is_taken_out_of_an_address_and_found_again_in_the_environment(
-    uri: str, shown: str, password: str | None, monkeypatch: pytest.MonkeyPatch
+def test_an_address_without_secrets_stays_as_it_is(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SET_ASIDE, "")
+    assert [without_secrets(uri), *set_aside([uri]), with_secrets(uri)] == [uri] * 3
+
+
+def test_the_password_of_the_environment_is_that_of_whoever_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSWORD, "p@ss")
+    assert with_secrets("postgresql://ann@db/school?table=x") == "postgresql://ann:p%40ss@db/school?table=x"
+    assert with_secrets("postgresql://ann:own@db/x?table=x") == "postgresql://ann:own@db/x?table=x"
+    assert with_secrets("postgresql://db/x?table=x") == "postgresql://db/x?table=x"
+
+
+def test_two_passwords_of_one_user_are_refused_and_those_of_two_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv(PASSWORD, raising=False)
-    monkeypatch.setenv("unrelated", "1")
-    assert without_password(uri) == shown
-    assert set_aside([uri, None]) == [shown, None]
-    import os
-
-    assert os.environ.pop(PASSWORD, None) == password
-    if password:
-        monkeypatch.setenv(PASSWORD, password)
-        assert with_password(shown) == uri
-
-
-def test_two_passwords_at_once_are_refused() -> None:
+    monkeypatch.setenv(SET_ASIDE, "")
     with pytest.raises(BadInput, match="two different passwords"):
         set_aside(["postgresql://a:one@db/x?table=x", "postgresql://a:two@db/x?table=y"])
+    given = ["postgresql://a:one@db/x?table=x", "postgresql://b:two@db/x?table=y"]
+    assert [with_secrets(uri) for uri in set_aside(given)] == given
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mongodb"])
+def test_a_password_that_ends_an_address_early_is_refused_unseen(scheme: str) -> None:
+    uri = f"{scheme}://ann:hu?sh@db/school?table=x"
+    assert without_secrets(uri) == f"{scheme}://…"
+    for read in (with_secrets, lambda given: set_aside([given]), check_source):
+        with pytest.raises(BadInput, match=r"%3F") as refusal:
+            read(uri)
+        assert "sh@" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("option", ["password", "sslpassword", "passfile", "oauth_client_secret"])
+def test_no_error_digest_or_name_of_a_database_has_a_secret_of_its_address(
+    option: str, tiny: Contract
+) -> None:
+    uri = f"postgresql://ann@127.0.0.1:1/school?connect_timeout=2&{option}=hush"
+    reads: tuple[Callable[[], object], ...] = (
+        lambda: check_source(f"{uri}&table=x"),
+        lambda: check_source(f"{uri}&query=SELECT 1"),
+        lambda: check_source(f"{uri}&query=DELETE"),
+        lambda: check_source(uri),
+        lambda: read_whole(f"{uri}&table=x"),
+        lambda: read_records(f"{uri}&table=x", tiny),
+    )
+    for read in reads:
+        with pytest.raises(BadInput) as refusal:
+            read()
+        assert "hush" not in str(refusal.value)
+    assert "hush" not in str(RowSource.of(f"{uri}&table=x"))
+    assert "hush" not in hidden(sa.make_url(uri))

@@ -214,6 +214,7 @@ def test_a_table_comes_back_as_a_new_table(
         ("sqlite:////nowhere/at/all.db?table=x", "there is no such database"),
         ("sqlite:///file.db", "names no table"),
         ("postgresql://teacher:secret@127.0.0.1:1/school?table=x", "does not answer"),
+        ("postgresql://127.0.0.1:1/school?table=x&password=secret", "does not answer"),
     ],
 )
 def test_a_roster_that_cannot_be_read_is_named_with_a_remedy_and_without_passwords(
@@ -222,6 +223,10 @@ def test_a_roster_that_cannot_be_read_is_named_with_a_remedy_and_without_passwor
     with pytest.raises(BadInput, match=says) as error:
         open_roster(uri, grade_class)
     assert "secret" not in str(error.value)
+    if uri.startswith("postgresql"):
+        with pytest.raises(BadInput, match=says) as error:
+            check_sink(uri)
+        assert "secret" not in str(error.value)
 
 
 def test_a_missing_feature_column_is_an_error_of_the_file(
