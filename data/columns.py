@@ -151,6 +151,6 @@ class Column(Strict):
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The range of a number; without min and max that of float32, which the model reads."""
-        low = -FLOAT32_MAX if self.min is None else self.min
-        return low, FLOAT32_MAX if self.max is None else self.max
+        """The range of a number, within that of float32, which the model reads."""
+        low = -FLOAT32_MAX if self.min is None else max(self.min, -FLOAT32_MAX)
+        return low, FLOAT32_MAX if self.max is None else min(self.max, FLOAT32_MAX)

@@ -19,7 +19,7 @@ from data.target import Target
 class Contract(Strict):
     """A data set's columns and target, checked as one whole."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=200)]
     title: Name
     description: str = ""
     target: Target
@@ -119,12 +119,12 @@ def _named(name: Any, column: dict[Any, Any]) -> dict[Any, Any]:
     return {**column, "name": name}
 
 
-def load_contract(name_or_path: str | Path) -> Contract:
-    """Load a contract by name or from a YAML file.
+def load_contract(name_or_path: str | Path, *, strict: bool = True) -> Contract:
+    """Load a contract by name or from a YAML file; not strict for that of a registered bundle.
 
     Raises BadInput naming the file, the line and what is allowed there.
     """
-    return read_contract(name_or_path, Contract)
+    return read_contract(name_or_path, Contract, strict=strict)
 
 
 if (

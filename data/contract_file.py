@@ -1,6 +1,5 @@
 """Read a contract from YAML; say which line is wrong and what is allowed there."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from data.columns import Column, Misfit
 from data.errors import BadInput
 from data.target import Costs, Target
+from data.yaml_files import find_yaml, parse_yaml, read_text
 
 FOLDER = Path(__file__).parent / "contracts"
 Model = TypeVar("Model", bound=BaseModel)
@@ -18,11 +18,13 @@ MESSAGES = {
     "invalid_key": "a key here must be a text",
     "string_type": "write a text; quote it where it looks like a number, or is yes, no or empty",
     "string_too_short": "this may not be empty",
+    "string_too_long": "write at most {max_length} characters",
     "string_pattern_mismatch": "use lower-case letters, digits and _, beginning with a letter",
     "float_type": "write a number",
     "float_parsing": "write a number",
     "finite_number": "write a finite number",
     "greater_than": "write a number above {gt:g}",
+    "less_than_equal": "write a number up to {le:g}",
     "bool_type": "write true or false",
     "bool_parsing": "write true or false",
     "dict_type": "write keys with values here, {{key: value}}",
@@ -35,39 +37,18 @@ MESSAGES = {
 
 def find_contract(name_or_path: str | Path) -> Path:
     """Return the YAML file of a contract given by name or by path; raises BadInput."""
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = FOLDER / f"{str(name_or_path).replace('-', '_')}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
-        raise BadInput(
-            f"there is no contract {str(name_or_path)!r}.",
-            remedy=f"Name one of: {known}; or give the path of a YAML file.",
-        )
-    return path
+    return find_yaml("contract", name_or_path, FOLDER)
 
 
-def read_contract(name_or_path: str | Path, model: type[Model]) -> Model:
+def read_contract(name_or_path: str | Path, model: type[Model], *, strict: bool = True) -> Model:
     """Read and check a contract; raises BadInput with file and line."""
     path = find_contract(name_or_path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BadInput("not UTF-8 text.", file=path, remedy="Save it as UTF-8.") from error
-    return parse_contract(text, model, file=path)
+    return parse_contract(read_text(path), model, file=path, strict=strict)
 
 
-def parse_contract(text: str, model: type[Model], *, file: str | Path) -> Model:
+def parse_contract(text: str, model: type[Model], *, file: str | Path, strict: bool = True) -> Model:
     """Check a contract's YAML text against the model; raises BadInput with file and line."""
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_bad_keys(tree)
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or f"not YAML: {getattr(error, 'reason', error)}"
-        raise BadInput(f"{where}{problem}.", file=file, remedy="Mend the YAML there.") from error
+    tree, raw = parse_yaml(text, file=file, strict=strict)
     if tree is None or not isinstance(raw, dict):
         raise BadInput("the file holds no contract.", file=file, remedy="Start from an existing one.")
     try:
@@ -75,35 +56,6 @@ def parse_contract(text: str, model: type[Model], *, file: str | Path) -> Model:
     except ValidationError as error:
         found = [_problem(tree, item, model) for item in error.errors(include_url=False)]
         raise BadInput(f"{'; '.join(dict.fromkeys(found))}.", file=file) from error
-
-
-def _refuse_bad_keys(tree: yaml.Node | None) -> None:
-    """Refuse a key written twice, which YAML would let the last one win, and a key that is no text."""
-    for node in _mappings(tree, set()):
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise _at(key, "a key must be a text or a number")
-            if key.value in seen:
-                raise _at(key, f"{key.value!r} is there twice")
-            seen.add(key.value)
-
-
-def _at(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-
-
-def _mappings(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.MappingNode]:
-    """Walk a tree's mappings, each of them once however often it is referred to."""
-    if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
-        return
-    seen.add(id(node))
-    inner = node.value
-    if isinstance(node, yaml.MappingNode):
-        yield node
-        inner = [value for _, value in node.value]
-    for child in inner:
-        yield from _mappings(child, seen)
 
 
 def _problem(tree: yaml.Node, item: Any, model: type[BaseModel]) -> str:
@@ -134,7 +86,7 @@ def _locate(node: yaml.Node, keys: list[Any]) -> tuple[int, list[str]]:
             node = node.value[key]
             continue
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        found = next(((k, v) for k, v in pairs if _same(k, key)), None)
+        found = next(((k, v) for k, v in reversed(pairs) if _same(k, key)), None)  # a merged key stands first
         if found is None:
             return line, [*path, str(key)]
         line, node = found[0].start_mark.line + 1, found[1]

@@ -1,5 +1,6 @@
 """The target of a contract: its classes and the rule that ties them to a score."""
 
+import math
 import re
 from itertools import pairwise
 from typing import Annotated, Self
@@ -9,6 +10,7 @@ from pydantic import Field, FiniteFloat, model_validator
 from data.columns import RESERVED, Codes, Misfit, Name, Strict, check_codes
 
 DERIVATION = re.compile(r"^\s*(?P<score>\S+)\s*>=\s*(?P<bound>-?\d+(?:\.\d+)?)\s*$")
+LONGEST_LABEL = 200  # it is part of the names of metrics, which the registry holds to 250
 
 
 class Costs(Strict):
@@ -17,8 +19,8 @@ class Costs(Strict):
     missed: a student who ends at risk and was not called so; false_alarm: one called so who does not.
     """
 
-    missed: Annotated[FiniteFloat, Field(gt=0)]
-    false_alarm: Annotated[FiniteFloat, Field(gt=0)]
+    missed: Annotated[FiniteFloat, Field(gt=0, le=1e100)]
+    false_alarm: Annotated[FiniteFloat, Field(gt=0, le=1e100)]
 
 
 class Target(Strict):
@@ -43,6 +45,8 @@ class Target(Strict):
         if len(labels) < 2:
             raise Misfit("there must be at least two", "classes")
         check_codes(self.classes, "classes")
+        if max(map(len, labels)) > LONGEST_LABEL:
+            raise Misfit(f"a label has at most {LONGEST_LABEL} characters", "classes")
         for key, named in (("at_risk", self.at_risk), ("at_least", self.at_least)):
             unknown = next((label for label in named if label not in labels), None)
             if unknown is not None:
@@ -60,6 +64,8 @@ class Target(Strict):
             return
         if not self.derive_rule and self.derive != "at_least":
             raise Misfit("write COLUMN >= NUMBER, or at_least to derive from that rule", "derive")
+        if self.derive_rule and not math.isfinite(float(self.derive_rule["bound"])):
+            raise Misfit("write a finite number", "derive")
         if self.at_least and self.derive_rule:
             raise Misfit("give the rule once: either at_least, or derive: COLUMN >= NUMBER", "derive")
         if self.derive_rule and len(labels) != 2:

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import BadInput
 from data.manifest import FamilyName
+from data.yaml_files import find_yaml, parse_yaml, read_text
 from flows.training.families.parameters import Candidates, Family, FamilyOfGrid
 
 __all__ = ["Candidates", "Family", "Grid", "load_grid"]
@@ -42,16 +42,10 @@ def load_grid(name_or_path: str | Path) -> Grid:
 
     Raises BadInput naming the file, the field and what is allowed.
     """
-    path = Path(name_or_path)
-    if path.suffix not in {".yaml", ".yml"}:
-        path = GRIDS / f"{name_or_path}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in GRIDS.glob("*.yaml")))
-        raise BadInput(f"There is no grid {name_or_path}.", remedy=f"Known: {known}; or give a YAML file.")
+    path = find_yaml("grid", name_or_path, GRIDS)
+    _, raw = parse_yaml(read_text(path), file=path)
     try:
-        return Grid.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"This is not YAML: {error}.", file=path) from error
+        return Grid.model_validate(raw)
     except ValidationError as error:
         raise BadInput(_readable(error), file=path) from error
 

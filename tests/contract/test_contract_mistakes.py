@@ -135,6 +135,39 @@ MISTAKES = {
     "a rule of thumb that is no feature": ("rule_of_thumb: Days", "rule_of_thumb: Group", "rule_of_thumb",
         "'Group' is not a feature"),
     "a name with a space": ("name: tiny", "name: Tiny One", "name:", "use lower-case letters, digits and _"),
+    "a name too long": ("name: tiny", "name: " + 201 * "a", "name:", "name: write at most 200 characters"),
+    "a label too long": ("{0: A, 1: B, 2: C}", "{0: A, 1: B, 2: C, 3: " + 201 * "D" + "}", "classes:",
+        "a label has at most 200 characters"),
+    "a column's name too long": ("  Early:", "  " + 500 * "E" + ":", "EEE", "a text of 500 characters"),
+    "a cost that is no sum": ("  at_risk: [C]", "  at_risk: [C]\n  costs: {missed: 1.0e+308, false_alarm: 1}",
+        "costs:", "costs.missed: write a number up to 1e+100"),
+    "a derivation without end": ("{0: A, 1: B, 2: C}\n  at_risk: [C]\n  at_least: {A: 3.0, B: 2.0}",
+        "{0: A, 1: C}\n  at_risk: [C]\n  derive: Points >= " + 400 * "9", "derive", "write a finite number"),
+    "an octal number": ("{0: North, 1: South}", "{0: North, 010: South}", "Group:",
+        "'010' would be read as 8; write a plain decimal number, or quote a text"),
+    "a number to the base of sixty": ("max: 30", "max: 1:30", "Days:", "'1:30' would be read as 90"),
+    "a hexadecimal number": ("max: 30", "max: 0x1F", "Days:", "'0x1F' would be read as 31"),
+    "a binary number": ("max: 30", "max: 0b11", "Days:", "'0b11' would be read as 3"),
+    "a number with underscores": ("max: 30", "max: 1_000", "Days:", "'1_000' would be read as 1000"),
+    "a number of 5,000 digits": ("max: 30", "max: " + 5000 * "9", "Days:", "9…' cannot be read as a whole"),
+    "a number of 400 digits": ("max: 30", "max: " + 400 * "9", "Days:", "9…' is longer than 18 digits"),
+    "a day that is none": ("title: Days,", "title: 2020-13-45,", "Days:",
+        "'2020-13-45' cannot be read as a date"),
+    "a tag that does not fit": ("title: Days,", "title: !!int '',", "Days:", "'' cannot be read as a whole"),
+    "a truth that is none": ("title: Days,", "title: !!bool x,", "Days:", "'x' cannot be read as true or"),
+    "lists 900 deep": ("name: tiny", "name: " + 900 * "[" + 900 * "]", "name:", "nested more than 20 deep"),
+    "an alias inside what it stands for": ("name: tiny", "name: &a [*a]", "name:", "nested more than 20"),
+    "aliases of aliases": ("name: tiny", "a: &a [" + 99 * "x," + "x]\nb: &b [" + 99 * "*a," + "*a]\nc: &c ["
+        + 99 * "*b," + "*b]\nname: tiny", "a: &a", "more than 50,000 entries in all"),
+    "too many entries": ("at_risk: [C]", "at_risk: [" + 60_000 * "C," + "C]", "at_risk", "more than 50,000"),
+    "too many codes": ("{0: North, 1: South}", str({n: f"L{n}" for n in range(1_001)}), "Group:",
+        "1,001 entries here, and at most 1,000 can be"),
+    "a merged mapping beside a mistake": ("Days: {title", "Days: {<<: {unit: d}, odd: 1, title", "Days:",
+        "columns.Days.odd: this key is not known"),
+    "a mistake in a merged mapping": ("Days: {", "Days: {\n    <<: {unit: 7}, ", "    <<:",
+        f"columns.Days.unit: {TEXT}"),
+    "a mistake that a merged mapping does not have": ("Days: {title: Days, kind: integer",
+        "Days: {<<: {kind: number},\n    title: Days, kind: whole", "kind: whole", "Days.kind: give one of"),
     "not YAML": ("columns:", "columns: [", "  Group:", "expected ',' or ']'"),
     "a tab": ("  title: Grade", "\ttitle: Grade", "title: Grade", "found character '\\t'"),
     "a number as a key": ("name: tiny", "name: tiny\n7: seven", "7: seven", "a key here must be a text"),
@@ -185,6 +218,29 @@ def test_a_control_character_is_refused_as_not_yaml() -> None:
         contract_of(YAML.replace("tiny", "ti\x07ny"))
 
 
+def test_a_contract_may_merge_mappings_and_refer_to_what_it_has_said() -> None:
+    merged = YAML.replace("Days: {title", "Days: {<<: &days {unit: d, help: Much}, help: More, title")
+    days = contract_of(merged).columns["Days"]
+    assert (days.unit, days.help) == ("d", "More")
+
+
+def test_a_contract_of_a_hundred_megabytes_is_refused_by_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(YAML + "#" + 500_000 * "x")
+    with pytest.raises(BadInput, match=r"tiny.yaml: it is larger than 500 kB\. Leave out"):
+        load_contract(path)
+    path.write_text(f"#{400_000 * 'x'}\n{YAML}")
+    assert load_contract(path) == contract_of(YAML)
+
+
+def test_a_registered_contract_is_read_as_it_was_when_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(YAML.replace("max: 30", "max: 036"))
+    with pytest.raises(BadInput, match="'036' would be read as 30"):
+        load_contract(path)
+    assert load_contract(path, strict=False) == contract_of(YAML)
+
+
 def test_a_contract_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "latin.yaml"
     path.write_bytes(YAML.replace("Much", "Möglich").encode("latin-1"))
@@ -192,7 +248,12 @@ def test_a_contract_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         load_contract(path)
 
 
-@pytest.mark.parametrize("name", ["grades", "nowhere/tiny.yaml", ""])
+def test_a_name_that_is_nearly_one_of_ours_is_asked_about() -> None:
+    with pytest.raises(BadInput, match=r"no contract 'grade-clas'\. Did you mean grade_class\? Name"):
+        load_contract("grade-clas")
+
+
+@pytest.mark.parametrize("name", ["grades", "nowhere/tiny.yaml", "", 5000 * "a", f"{300 * 'a'}.yaml"])
 def test_an_unknown_contract_is_answered_with_those_that_there_are(name: str) -> None:
     with pytest.raises(BadInput, match="after_school, exam_scores, grade_class, pass_fail; or give the path"):
         load_contract(name)

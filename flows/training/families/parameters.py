@@ -17,9 +17,9 @@ Depths = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], *ONE_OR_MORE]
 LowDepths = Annotated[tuple[Annotated[int, Field(ge=1, le=8)], ...], *ONE_OR_MORE]
 Rounds = Annotated[tuple[Annotated[int, Field(ge=1, le=10_000)], ...], *ONE_OR_MORE]
 Units = Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], *ONE_OR_MORE]
-Shares = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], *ONE_OR_MORE]
-Amounts = Annotated[tuple[Annotated[float, Field(ge=0)], ...], *ONE_OR_MORE]
-Strengths = Annotated[tuple[Annotated[float, Field(gt=0)], ...], *ONE_OR_MORE]
+Shares = Annotated[tuple[Annotated[float, Field(ge=1e-9, le=1)], ...], *ONE_OR_MORE]
+Amounts = Annotated[tuple[Annotated[float, Field(ge=0, le=1e9)], ...], *ONE_OR_MORE]
+Strengths = Annotated[tuple[Annotated[float, Field(ge=1e-9, le=1e9)], ...], *ONE_OR_MORE]
 Switches = Annotated[tuple[bool, ...], *ONE_OR_MORE]
 Patience = Annotated[int, Field(ge=1)] | None
 

@@ -26,8 +26,13 @@ def test_rounds_are_checkpoints_of_one_fit(tmp_path: Path) -> None:
 
 
 def test_an_unknown_grid_is_refused_with_the_names_of_those_there_are() -> None:
-    with pytest.raises(BadInput, match=r"no grid huge.*default, families, wide"):
+    with pytest.raises(BadInput, match=r"no grid 'huge'.*default, families, wide"):
         load_grid("huge")
+
+
+def test_a_name_that_no_file_can_have_is_that_of_no_grid() -> None:
+    with pytest.raises(BadInput, match=r"there is no grid 'a{60}…'\. Name one of: default"):
+        load_grid(5000 * "a")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +43,21 @@ def test_an_unknown_grid_is_refused_with_the_names_of_those_there_are() -> None:
         (FAMILY.replace("[1, 2]", "[]"), "families 1, max_depth: .*at least 1 item"),
         (FAMILY.replace("max_depth", "maxdepth"), "families 1, maxdepth: Extra inputs"),
         ("families: []", "families: .*at least 1 item"),
-        ("families: [", "not YAML"),
+        (FAMILY.replace("0.1", "0"), "families 1, learning_rate 1: .*greater than or equal to 0.000000001"),
+        (
+            FAMILY.replace("0.1", "0.1, gamma: .inf"),
+            "families 1, gamma 1: .*less than or equal to 10+",
+        ),
+        (
+            FAMILY.replace("0.1", "0.1, gamma: 1.0e+308"),
+            "families 1, gamma 1: .*less than or equal to 10+",
+        ),
+        (FAMILY.replace("[1, 2]", "010"), "line 2: '010' would be read as 8; write a plain decimal number"),
+        (FAMILY.replace("[1, 2]", 5000 * "9"), "line 2: '9+…' cannot be read as a whole number"),
+        (FAMILY.replace("[1, 2]", 900 * "[" + 900 * "]"), "line 2: nested more than 20 deep"),
+        (FAMILY.replace("0.1", "0.1, max_depth: 3"), "line 2: 'max_depth' is there twice"),
+        ("#" + 500_000 * "x", "it is larger than 500 kB"),
+        ("families: [", "line 1: .*Mend the YAML there"),
         ("just words", "valid dictionary"),
     ],
 )
