@@ -13,8 +13,9 @@ from data.errors import BadInput
 from data.features import feature_space
 from data.frames import FIRST_ROW, matrix, needed_columns, parse, target_index
 from data.giveaways import power_alone
-from data.quarantine import quarantine
+from data.quarantine import DUPLICATE, quarantine
 from data.sources import read_whole
+from data.students import ONE_ROW, count_again, names_students
 from data.target import Target
 
 LEAST_OF_A_CLASS = 13
@@ -58,6 +59,7 @@ def _check_data(raw: pd.DataFrame, contract: Contract, report: Report) -> None:
     report.notes += [
         f"column {name}: not in the contract, and not used" for name in names if name not in declared
     ]
+    report.problems += _students_again(raw, contract)
     filled, texts = _without_texts(raw.assign(**dict.fromkeys(missing)), contract)
     frame = parse(filled, contract)
     clean, faults = quarantine(frame, contract)
@@ -106,7 +108,20 @@ def _fault_lines(faults: pd.DataFrame, contract: Contract) -> Iterator[str]:
         first = found.iloc[0]
         said = "" if reason == "missing" else f" ({str(first['value'])!r})"
         wanted = _wanted(contract, str(column), str(reason))
-        yield f"column {column}: {reason}{wanted}, {len(found):,} rows, the first is row {first['row']}{said}"
+        apart = f"; {ONE_ROW}" if reason == DUPLICATE else ""
+        place = f"{len(found):,} rows, the first is row {first['row']}{said}"
+        yield f"column {column}: {reason}{wanted}, {place}{apart}"
+
+
+def _students_again(raw: pd.DataFrame, contract: Contract) -> Iterator[str]:
+    """Find students with several rows by a column that is not the contract's id."""
+    own = contract.id.name if contract.id else None
+    for name in raw.columns:
+        again = count_again(raw[name]) if str(name) != own and names_students(str(name)) else 0
+        if again:
+            found = f"{again:,} of {len(raw):,} rows are of a student who has an earlier row"
+            remedy = f"{ONE_ROW}, and give the column the role id"
+            yield f"column {name}: {found}, and it is not the contract's id; {remedy}"
 
 
 def _wanted(contract: Contract, name: str, reason: str) -> str:

@@ -57,9 +57,12 @@ def draft_contract(path: Path, target: str, name: str | None = None) -> str:
 
 
 def _one_id(guesses: list[Guess]) -> None:
-    """Keep the first column that could be the id; the others name students too, and are left out."""
-    for guess in [g for g in guesses if g.role == "id"][1:]:
-        guess.keys, guess.reasons = None, ["left out: it names each student as well as the id does"]
+    """Keep one column that could be the id; others name students too, or single rows, and are left out."""
+    ids = sorted((g for g in guesses if g.role == "id"), key=lambda guess: guess.again == 0)
+    for guess in ids[1:]:
+        rows = ids[0].again and not guess.again
+        reason = f"row, where {ids[0].name} names the student" if rows else "student as well as the id does"
+        guess.keys, guess.reasons = None, [f"left out: it names each {reason}"]
 
 
 def _as_score(guess: Guess, reason: str) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from data.cells import to_numbers
 from data.columns import MISSING_TEXTS, RESERVED
 from data.features import WHOLE
+from data.students import count_again, names_students
 
 MOST_CODES = 20
 """Different texts up to which a column is taken for one of codes."""
@@ -34,6 +35,8 @@ class Guess:
     name: str
     keys: dict[str, Any] | None
     reasons: list[str] = field(default_factory=list)
+    again: int = 0
+    """Rows whose student has an earlier row, of an id that repeats."""
 
     @property
     def role(self) -> str:
@@ -49,7 +52,7 @@ def guess_column(series: pd.Series) -> Guess:
     counts = cells.dropna().value_counts()
     if len(counts) < 2:
         return Guess(name, None, [f"left out: {len(counts) or 'no'} value in {len(cells):,} rows"])
-    guess = _numeric(name, cells) or _text(name, cells, counts)
+    guess = _repeated_id(name, cells) or _numeric(name, cells) or _text(name, cells, counts)
     missing = int(cells.isna().sum())
     if guess.keys is None:
         return guess
@@ -85,6 +88,20 @@ def codes_of(values: list[str]) -> dict[Hashable, str]:
 def _label(value: str) -> str:
     whole = WHOLE.fullmatch(value)
     return whole[1] if whole else value[:1].upper() + value[1:]
+
+
+def _repeated_id(name: str, cells: pd.Series) -> Guess | None:
+    """Guess an id that is there more than once: by its name, for its cells alone would be a feature's."""
+    again = count_again(cells) if names_students(name) else 0
+    if not again:
+        return None
+    numbers, wrong = to_numbers(cells)
+    whole = not wrong.any() and bool((numbers.dropna() % 1 == 0).all())
+    reason = (
+        f"id, by its name: {again:,} of {len(cells):,} rows are of a student who has an earlier row; keep "
+        "one row of each, for only the first is used, and where too many are left out the pipeline stops"
+    )
+    return Guess(name, {"role": "id", "kind": "integer" if whole else "nominal"}, [reason], again)
 
 
 def _numeric(name: str, cells: pd.Series) -> Guess | None:

@@ -1,10 +1,34 @@
 """The pseudonyms of a frame's students, and the split that each one is in for ever."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
+from data.cells import to_ids
 from data.contract import Contract
 from data.ids import canonical_text, pseudonym_maker, record_id, split_position
+
+NAMES = re.compile(
+    r"^(?:id|uuid)$|(?:student|pupil|learner|person|matriculation)[\w\s-]*(?:id|code|key|nr|no|number|uuid)$"
+    r"|^(?:student|pupil|learner)$",
+    re.IGNORECASE,
+)
+"""Names of columns that say who a student is."""
+FEW = 7
+"""Different values up to which a column of such a name may say something else: yes and no, or a level."""
+ONE_ROW = "rows of one student may not stand on both sides of the split: keep one row of each"
+
+
+def names_students(name: str) -> bool:
+    """Tell whether a column's name says that it holds who a student is."""
+    return NAMES.search(name.strip()) is not None
+
+
+def count_again(cells: pd.Series) -> int:
+    """Count the rows whose student has an earlier row, by raw cells of a column; 0 where it is a code."""
+    ids = to_ids(cells, whole=False).dropna()
+    return int(ids.duplicated().sum()) if ids.nunique() > FEW else 0
 
 
 def pseudonyms(frame: pd.DataFrame, contract: Contract, key: str) -> np.ndarray:

@@ -15,6 +15,7 @@ from data.sources import DEFAULT, KINDS, check_source
 from flows.drift import Drift, OnDrift, drift
 from flows.process import REPORT, Processed, process
 from flows.register import Registered, register
+from flows.reports.artifacts import left_out
 from flows.reports.screen import Summary, show_summary
 from flows.settings import Approval, Settings
 from flows.support.command import run_flow
@@ -151,8 +152,8 @@ def serving(result: PipelineResult) -> str:
 
 def undeclared_note(processed: Processed) -> tuple[str, ...]:
     """Warn of columns that the contract does not have."""
-    names = ", ".join(processed.undeclared)
-    return (f"Not in the contract, and not used: {names}.",) if names else ()
+    note = left_out(processed.undeclared)
+    return (note,) if note else ()
 
 
 def outcome_of(registered: Registered) -> str:

@@ -11,8 +11,10 @@ from data.chunks import ROWS, Chunks, open_chunks
 from data.columns import PSEUDONYM
 from data.contract import Contract, load_contract
 from data.errors import BadInput, Stopped
+from data.quarantine import DUPLICATE
 from data.sources import Records
 from data.storage import read_rows
+from data.students import ONE_ROW
 from flows.processing.duplicates import Met, with_repeats
 from flows.processing.pieces import Terms, counted, examine_piece, examine_rows
 from flows.processing.processed import FAULTS, PARSED, Processed
@@ -125,9 +127,10 @@ def check_bad_share(processed: Processed, limit: float) -> None:
     faults = processed.faults()
     counts = (faults["column"] + " " + faults["reason"]).value_counts()
     reasons = ", ".join(f"{fault} ({count} rows)" for fault, count in counts.items())
+    apart = f" For {DUPLICATE}: {ONE_ROW}." if DUPLICATE in processed.quarantined else ""
     raise Stopped(
         f"{processed.bad_share:.1%} of the rows are bad, more than the {limit:.0%} allowed: {reasons}. "
-        f"See {processed.folder / QUARANTINE}, mend the source, or raise GRADECAST_BAD_ROW_LIMIT."
+        f"See {processed.folder / QUARANTINE}, mend the source, or raise GRADECAST_BAD_ROW_LIMIT.{apart}"
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from data.students import ONE_ROW, names_students
 from flows.reports.evidence import Evidence
 from flows.reports.leaderboard import as_good_sentence, chosen_and_baselines, lines_of
 from flows.reports.markdown import bullets, cell, table
@@ -21,15 +22,25 @@ def process_markdown(processed: Mapping[str, Any]) -> str:
         "Train split": processed["train_rows"],
         "Test split": processed["test_rows"],
     }
-    left_out = ", ".join(processed.get("undeclared") or ())
     return _joined(
         f"## Processed: {cell(processed['contract'])}",
         f"Source: `{processed['source']}`"
         + (" (reused: nothing had changed)" if processed.get("reused") else ""),
         table(["", "rows", "share"], [(name, count(n), percent(n / rows, 1)) for name, n in kept.items()]),
         _quarantined(processed["quarantined"]),
-        f"Not in the contract, and not used: {cell(left_out)}." if left_out else "",
+        cell(left_out(processed.get("undeclared") or ())),
     )
+
+
+def left_out(undeclared: Sequence[str]) -> str:
+    """Name the columns that are not in the contract; warn where one of them may say who a student is."""
+    if not undeclared:
+        return ""
+    said = [f"Not in the contract, and not used: {', '.join(undeclared)}."]
+    ids = ", ".join(name for name in undeclared if names_students(name))
+    if ids:
+        said.append(f"By its name, {ids} says who a student is, but it is not the contract's id: {ONE_ROW}.")
+    return " ".join(said)
 
 
 def _quarantined(reasons: Mapping[str, int]) -> str:

@@ -1,5 +1,6 @@
 """`python -m data.contract check` says everything that is wrong with a contract and a file, at once."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from data import cohort, cohort_after_school
 from data.contract_check import check
 from data.contract_command import main
 from data.contract_file import FOLDER, find_contract
+from data.students import ONE_ROW
 
 ROOT = FOLDER.parents[1]
 
@@ -57,7 +59,7 @@ def test_everything_wrong_with_a_file_is_said_at_once(file: Path) -> None:
         "column Absences: not a number, 1 rows, the first is row 3 ('many')",
         "column Absences: out of range 0 to 30, 1 rows, the first is row 2 ('99.0')",
         "column ParentalSupport: unknown code, known are 0, 1, 2, 3, 4, 1 rows, the first is row 5 ('huge')",
-        "column StudentID: duplicate id, 1 rows, the first is row 6 ('1004')",
+        f"column StudentID: duplicate id, 1 rows, the first is row 6 ('1004'); {ONE_ROW}",
     ]
     assert report.notes == [
         "column shoe_size: not in the contract, and not used",
@@ -136,3 +138,23 @@ def test_the_command_runs_as_a_person_writes_it(tmp_path: Path) -> None:
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "")
     assert "there is no such file" in done.stdout
+
+
+def test_rows_of_one_student_are_told_whether_the_contract_has_the_id_or_not(file: Path) -> None:
+    frame = pd.read_csv(file)
+    frame = pd.concat([frame, frame.head(100)], ignore_index=True)
+    path = write(frame, file)
+    assert f"column StudentID: duplicate id, 100 rows, the first is row 1202 ('1001'); {ONE_ROW}" in (
+        check(path, "grade_class").problems
+    )
+    contract = file.with_suffix(".yaml")
+    text = find_contract("grade_class").read_text()
+    without = re.sub(r"  StudentID: .*\n", "", text)
+    assert without != text
+    contract.write_text(without)
+    assert (
+        "column StudentID: 100 of 1,300 rows are of a student who has an earlier row, and it is not the "
+        f"contract's id; {ONE_ROW}, and give the column the role id"
+    ) in check(path, str(contract)).problems
+    sound = check(write(frame.head(1_200), file), str(contract))
+    assert sound.problems == []

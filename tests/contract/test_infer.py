@@ -138,3 +138,38 @@ def test_the_command_writes_a_draft_once_and_names_what_it_cannot_do(
     assert "there is a file already" in capsys.readouterr().err
     assert main(["infer", str(file), "--target", "Grade"]) == 2
     assert "there is no column 'Grade'. There are: StudentID," in capsys.readouterr().err
+
+
+def several_rows_a_student(text: bool) -> pd.DataFrame:
+    """Four hundred students of whom half have two more rows, one a month, with other absences."""
+    frame = cohort.generate(400, seed=5)
+    first = frame.iloc[:200]
+    later = [first.assign(Absences=(first["Absences"] + months) % 30) for months in (1, 2)]
+    frame = pd.concat([frame, *later], ignore_index=True).drop(columns="GPA")
+    return frame.assign(StudentID="s" + frame["StudentID"].astype(str)) if text else frame
+
+
+@pytest.mark.parametrize("text", [True, False], ids=["text", "number"])
+def test_an_id_that_students_share_between_their_rows_is_still_the_id_and_it_is_said(
+    text: bool, tmp_path: Path
+) -> None:
+    frame = several_rows_a_student(text)
+    frame.insert(0, "row_id", [f"r{n}" for n in range(len(frame))])
+    contract, draft = drafted(frame, "GradeClass", tmp_path)
+    assert contract.id is not None
+    assert contract.id.name == "StudentID"
+    assert (
+        "# guess: id, by its name: 400 of 800 rows are of a student who has an earlier row; keep one" in draft
+    )
+    assert "# row_id, left out: it names each row, where StudentID names the student" in draft
+
+
+def test_a_column_that_only_sounds_like_an_id_is_none_where_it_repeats(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    schools, students = rng.integers(1, 40, 800), rng.choice(["Yes", "No"], 800)
+    frame = cohort.generate(800).assign(school_id=schools, student=students)
+    contract, _ = drafted(frame, "GradeClass", tmp_path)
+    assert contract.id is not None
+    assert contract.id.name == "StudentID"
+    assert contract.columns["school_id"].kind is Kind.INTEGER
+    assert contract.columns["student"].kind is Kind.BOOLEAN

@@ -55,6 +55,18 @@ def test_there_is_a_report_to_look_at_before_anything_is_trained(of_school: Proc
     assert "<html" in (of_school.folder / REPORT).read_text(encoding="utf-8").lower()
 
 
+def test_later_rows_of_one_student_are_set_aside_and_the_stop_says_what_to_do(
+    tmp_path: Path, settings: Settings, grade_class: Contract
+) -> None:
+    path = tmp_path / "months.csv"
+    frame = cohort.generate(100, seed=3)
+    pd.concat([frame, frame.assign(Absences=0)]).to_csv(path, index=False)
+    processed = process_records(str(path), grade_class, settings)
+    assert (processed.rows, processed.clean, processed.quarantined) == (200, 100, {"duplicate id": 100})
+    with pytest.raises(Stopped, match=r"For duplicate id: rows of one student .*: keep one row of each"):
+        check_bad_share(processed, settings.bad_row_limit)
+
+
 def test_equal_records_are_processed_once_and_it_is_said(
     of_school: Processed, school: Path, tmp_path: Path, settings: Settings, grade_class: Contract
 ) -> None:

@@ -37,6 +37,12 @@ def test_processing_tells_shares_and_reasons_the_most_frequent_first() -> None:
     assert "reused" in told
 
 
+def test_processing_warns_of_a_column_that_says_who_a_student_is_and_is_not_the_id() -> None:
+    told = artifacts.process_markdown({**PROCESSED, "undeclared": ("Nickname", "student_id")})
+    assert "By its name, student_id says who a student is, but it is not the contract's id: rows of" in told
+    assert "says who" not in artifacts.process_markdown(PROCESSED)
+
+
 def test_processing_says_so_when_nothing_was_set_aside() -> None:
     assert "Nothing in quarantine." in artifacts.process_markdown({**PROCESSED, "quarantined": {}})
 
