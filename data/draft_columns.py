@@ -57,7 +57,8 @@ def guess_column(series: pd.Series) -> Guess:
     if guess.keys is None:
         return guess
     guess.keys = {"title": title_of(name), **guess.keys}
-    if guess.role == "feature" and re.search(AUDITED, name, re.IGNORECASE) and "codes" in guess.keys:
+    coded = guess.keys["kind"] not in ("number", "integer")
+    if guess.role == "feature" and coded and re.search(AUDITED, name, re.IGNORECASE):
         guess.keys["role"] = "audit"
         guess.reasons.append("audit, by its name: recorded for fairness, not seen by the model")
     if missing and guess.role == "feature":

@@ -173,3 +173,12 @@ def test_a_column_that_only_sounds_like_an_id_is_none_where_it_repeats(tmp_path:
     assert contract.id.name == "StudentID"
     assert contract.columns["school_id"].kind is Kind.INTEGER
     assert contract.columns["student"].kind is Kind.BOOLEAN
+
+
+@pytest.mark.parametrize("codes", [[0, 1], [1, 2], ["f", "m"], [True, False]], ids=str)
+def test_gender_is_audited_by_its_name_however_it_is_written(codes: list[object], tmp_path: Path) -> None:
+    frame = cohort.generate(400)
+    frame["Gender"] = np.array(codes, dtype=object)[frame["Gender"].to_numpy()]
+    contract, draft = drafted(frame.rename(columns={"Gender": "sex"}), "GradeClass", tmp_path)
+    assert contract.columns["sex"].role is Role.AUDIT
+    assert "audit, by its name: recorded for fairness, not seen by the model" in draft
