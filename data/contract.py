@@ -26,6 +26,13 @@ class Contract(Strict):
     columns: dict[str, Column]
     rule_of_thumb: str | None = None
 
+    def __copy__(self) -> Self:
+        """Return a copy without what was derived: `model_copy` may give it other columns."""
+        copied = super().__copy__()
+        for name in set(copied.__dict__) - set(type(self).model_fields):
+            del copied.__dict__[name]
+        return copied
+
     @model_validator(mode="before")
     @classmethod
     def _columns_know_their_names(cls, raw: Any) -> Any:

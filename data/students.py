@@ -38,12 +38,15 @@ def pseudonyms(frame: pd.DataFrame, contract: Contract, key: str) -> np.ndarray:
 
 
 def student_ids(frame: pd.DataFrame, contract: Contract) -> list[str]:
-    """Return each row's id: the contract's, or the SHA-256 of the canonical row where it has none."""
+    """Return each row's id: the contract's, or the SHA-256 of the canonical row where it has none.
+
+    An audit column that a roster does not have is that of empty cells.
+    """
     if contract.id is not None:
         return ["" if value is None else value for value in frame[contract.id.name]]
-    columns = [
-        [canonical_text(value) for value in frame[column.name].astype(object)] for column in contract.asked
-    ]
+    nothing = pd.Series(None, frame.index, dtype=object)
+    asked = [frame.get(column.name, nothing).astype(object) for column in contract.asked]
+    columns = [[canonical_text(value) for value in cells] for cells in asked]
     return [record_id(list(values)) for values in zip(*columns, strict=True)]
 
 

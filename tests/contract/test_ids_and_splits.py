@@ -152,3 +152,8 @@ def test_the_real_courses_have_no_id_and_almost_every_student_a_row_of_ones_own(
     frame = parse(pd.read_csv(str(real_courses), sep=";"), pass_fail)
     found = pd.Series(pseudonyms(frame, pass_fail, KEY))
     assert found.nunique() > 0.98 * len(frame)
+
+
+def test_a_student_without_id_and_without_audit_columns_is_one_whose_audit_cells_are_empty() -> None:
+    frame = parse(students(3, Group=[None, None, None]), ANONYMOUS)
+    assert student_ids(frame.drop(columns="Group"), ANONYMOUS) == student_ids(frame, ANONYMOUS)
