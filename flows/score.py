@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from data.source_secrets import set_aside, without_secrets
 from flows.registry.champion import load_bundle
 from flows.registry.store import open_registry, version_named
 from flows.reports.progress import search_progress, stage
+from flows.reports.wording import count, plural
 from flows.scoring.parts import Parts, Scorer, Tally, make_log
 from flows.scoring.rosters import Roster, open_roster
 from flows.scoring.sinks import check_sink, write_sink
@@ -48,7 +50,11 @@ class Scored(BaseModel):
 def default_out(source: str, settings: Settings) -> str:
     """Return where a scored roster goes unless told: beside nothing of the person's, in `scores/`."""
     if is_table(source):
-        return f"{source}_scored"
+        scored, found = re.subn(r"([?&]table=[^&]*)", r"\1_scored", source, count=1)
+        if not found:
+            remedy = "Name a file or a table for the forecasts with OUT=, or --out."
+            raise BadInput(f"{without_secrets(source)}: a query has no table of its own.", remedy=remedy)
+        return scored
     path = Path(source)
     return str(settings.home / "scores" / f"{path.stem}-scored{path.suffix}")
 
@@ -85,7 +91,8 @@ def score_roster(data: str, contract: str, out: str, model: str, engine: Engine,
     scorer = Scorer(bundle.folder.absolute(), version, settings.id_key, url)
     parts = Parts(roster, folder, scorer, engine, settings.jobs)
     with search_progress(name="batch score") as on_progress:
-        write_sink(out, _with_rows(parts.tables(on_progress), roster), roster.delimiter, bom=roster.bom)
+        rows = chain(_with_rows(parts.tables(on_progress), roster), _refused(parts, folder, roster))
+        write_sink(out, rows, roster.delimiter, bom=roster.bom)
     shutil.rmtree(folder)
     name = bundle.contract.model_name
     scored = Scored(
@@ -101,6 +108,17 @@ def _with_rows(tables: Iterator[pa.Table], roster: Roster) -> Iterator[pa.Table]
     if first is None:
         raise BadInput("there are no rows.", file=roster.name, remedy="Give a roster with students in it.")
     return chain([first], tables)
+
+
+def _refused(parts: Parts, folder: Path, roster: Roster) -> Iterator[pa.Table]:
+    """Yield nothing after the last table; raises BadInput, so that none is kept, where every row failed."""
+    tally = parts.tally
+    if tally.errors == tally.rows:
+        shutil.rmtree(folder)
+        remedy = "Nothing was written: mend the roster, or name the contract that it is for."
+        reason = f"none of its {count(tally.rows)} rows can be scored: {tally.commonest()}."
+        raise BadInput(reason, file=roster.name, remedy=remedy)
+    yield from ()
 
 
 @flow(name="batch-score")
@@ -153,7 +171,8 @@ def show(console: Console, scored: Scored, settings: Settings) -> None:  # noqa:
     tally = scored.tally
     console.print(f"{tally.rows:,} rows of {scored.source} scored by {scored.name} version {scored.version}")
     if tally.errors:
-        console.print(f"{tally.errors:,} rows break the contract: see their column `error`")
+        rows = plural(tally.errors, "row")
+        console.print(f"{rows} break the contract, {tally.commonest()}: see their column `error`")
     console.print(f"Written to {scored.out}", soft_wrap=True)
 
 

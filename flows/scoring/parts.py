@@ -2,12 +2,14 @@
 
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +17,7 @@ from data.bundle import Bundle
 from data.log_bulk import insert_forecasts
 from data.log_database import create_tables, open_log
 from flows.reports.progress import OnDone
+from flows.reports.wording import plural
 from flows.scoring.entries import log_columns
 from flows.scoring.forecasts import Forecasts, forecast
 from flows.scoring.rosters import Roster
@@ -24,11 +27,12 @@ from flows.support.workspace import finished_file
 
 SUFFIX = ".arrow"
 ERRORS = b"errors"
+REASONS = 5  # that are told
 ONE_WRITER = threading.Lock()  # SQLite would have the others ask again and again
 
 
 class Tally(BaseModel):
-    """How many rows there were, how many had an error, and how many parts were there already."""
+    """How many rows there were, how many had an error and why, and how many parts were there already."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,6 +40,13 @@ class Tally(BaseModel):
     errors: int = 0
     parts: int = 0
     reused: int = 0
+    reasons: dict[str, int] = {}
+
+    def commonest(self) -> str:
+        """Say the commonest reasons with the rows of each: "Absences: missing (120 rows), …"."""
+        ranked = sorted(self.reasons.items(), key=lambda item: -item[1])
+        said = [f"{reason} ({plural(rows, 'row')})" for reason, rows in ranked[:REASONS]]
+        return ", ".join([*said, "…"] if len(ranked) > REASONS else said)
 
 
 @dataclass(frozen=True)
@@ -79,19 +90,25 @@ class Parts:
         work = ((self._folder, place, chunk, self._scorer) for place, chunk in chunks)
         for part in in_order(score_part, work, self._engine, self._jobs):
             done.add(part.path)
-            self.tally = _added(self.tally, part)
+            rows = part.read()
+            self.tally = _added(self.tally, part, rows)
             on_progress(len(done), max(self._roster.parts, len(done)))
-            yield part.read()
+            yield rows
         for stale in set(self._folder.glob(f"*{SUFFIX}")) - done:
             stale.unlink()
 
 
-def _added(tally: Tally, part: Part) -> Tally:
+def _added(tally: Tally, part: Part, rows: pa.Table) -> Tally:
+    reasons = Counter(tally.reasons)
+    if part.errors:
+        for one in pc.value_counts(rows["error"]).to_pylist():
+            reasons.update(dict.fromkeys(one["values"].split("; ") if one["values"] else (), one["counts"]))
     return Tally(
         rows=tally.rows + part.rows,
         errors=tally.errors + part.errors,
         parts=tally.parts + 1,
         reused=tally.reused + part.reused,
+        reasons=dict(reasons),
     )
 
 

@@ -110,10 +110,14 @@ def _to_table(address: TableAddress, parts: Iterator[pa.Table]) -> None:
         with engine.begin() as connection:
             table.drop(connection, checkfirst=True)
             table.create(connection)
-        for part in (first, *parts):
-            with engine.begin() as connection:
-                for batch in part.to_batches(AT_ONCE):
-                    connection.execute(table.insert(), batch.to_pylist())
+        try:
+            for part in (first, *parts):
+                with engine.begin() as connection:
+                    for batch in part.to_batches(AT_ONCE):
+                        connection.execute(table.insert(), batch.to_pylist())
+        except BadInput:  # of the roster: there will be no table
+            table.drop(engine)
+            raise
         quote = engine.dialect.identifier_preparer.quote
         with engine.begin() as connection:
             rename = f"ALTER TABLE {quote(table.name)} RENAME TO {quote(address.table)}"

@@ -12,6 +12,8 @@ def score_markdown(scored: Mapping[str, Any]) -> str:
     tally = scored["tally"]
     sound = tally["rows"] - tally["errors"]
     lines = [("Scored", count(sound)), ("With an error", count(tally["errors"]))]
+    ranked = sorted(tally["reasons"].items(), key=lambda item: -item[1])
+    lines += [(cell(reason), count(rows)) for reason, rows in ranked]
     return "\n\n".join(
         (
             f"## Scored by {cell(scored['name'])} version {scored['version']}",

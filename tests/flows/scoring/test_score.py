@@ -186,6 +186,30 @@ def test_what_was_scored_is_in_the_log_without_ids(
     assert len({row["student"] for row in rows}) == 100
 
 
+def test_a_roster_without_the_columns_that_are_optional_is_scored_and_logged(
+    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
+) -> None:
+    features = [column.name for column in grade_class.features]
+    students[features].to_csv(tmp_path / "class.csv", index=False)
+    log = a_log(tmp_path)
+    tally, _ = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts", log)
+    assert tally == Tally(rows=100, parts=3)
+    assert [(set(row["record"]), row["student"]) for row in logged(log)] == 100 * [(set(features), None)]
+
+
+def test_the_reasons_of_rows_with_errors_are_counted(
+    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
+) -> None:
+    frame = students.astype(object)
+    frame.loc[[1, 41, 42], "Absences"] = 99
+    frame.loc[[41, 90], "Age"] = "old"
+    frame.to_csv(tmp_path / "class.csv", index=False)
+    found = {"Absences: out of range": 3, "Age: not a number": 2}
+    for reused in (0, 3):
+        tally, _ = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
+        assert (tally.errors, tally.reasons, tally.reused) == (4, found, reused)
+
+
 def test_a_table_comes_back_as_a_new_table(
     students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
 ) -> None:

@@ -1,14 +1,18 @@
 """The command itself, on a real Prefect server and the registry's champion."""
 
 import csv
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from data.cohort import generate
+from data.errors import BadInput
 from flows.register import Registered
-from flows.score import main
+from flows.score import default_out, main
 from flows.settings import Settings
 from flows.support.command import without_heartbeats
 
@@ -51,6 +55,44 @@ def test_a_roster_is_scored_by_the_champion_and_no_part_is_left(
     told = " ".join(capsys.readouterr().out.split())
     assert f"{ROWS} rows of {roster} scored by grade-class version 1" in told
     assert not list((settings.home / "scores").glob(".parts-*"))
+
+
+def test_a_roster_of_which_no_row_can_be_scored_is_bad_input_and_replaces_nothing(
+    roster: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(roster).astype({"Absences": object})
+    frame["Absences"], frame.loc[3, "Age"] = "many", 99
+    frame.to_csv(roster, index=False)
+    out = roster.with_name("out.csv")
+    out.write_text("last year's")
+    assert main(["--data", str(roster), "--out", str(out)]) == 2
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"class.csv: none of its {ROWS} rows can be scored: Absences: not a number ({ROWS} rows), " in told
+    assert "Age: out of range (1 row). Nothing was written" in told
+    assert out.read_text() == "last year's"
+    assert not list((settings.home / "scores").glob(".parts-*"))
+    table = f"sqlite:///{roster.with_name('school.db')}?table=scored"
+    assert main(["--data", str(roster), "--out", table]) == 2
+    with closing(sqlite3.connect(roster.with_name("school.db"))) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+def test_the_commonest_reasons_are_told_where_some_rows_can_be_scored(
+    roster: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(roster)
+    frame.loc[[3, 4], "Age"] = 99
+    frame.to_csv(roster, index=False)
+    assert main(["--data", str(roster), "--out", str(roster.with_name("out.csv"))]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "2 rows break the contract, Age: out of range (2 rows): see their column `error`" in told
+
+
+def test_a_table_is_scored_into_one_beside_it_and_a_query_says_where_to(settings: Settings) -> None:
+    address = "postgresql://ann@db/school?table=year&sslmode=require"
+    assert default_out(address, settings) == "postgresql://ann@db/school?table=year_scored&sslmode=require"
+    with pytest.raises(BadInput, match="a query has no table of its own"):
+        default_out("sqlite:///school.db?query=SELECT * FROM year ORDER BY 1", settings)
 
 
 @pytest.mark.parametrize(
