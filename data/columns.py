@@ -1,5 +1,7 @@
 """One column of a contract."""
 
+from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -53,6 +55,11 @@ def check_codes(codes: dict[Code, str], key: str) -> None:
                 raise Misfit(f"{text!r} stands for a missing value", key, code)
             if meanings.setdefault(text, code) != code:
                 raise Misfit(f"{text!r} could mean {meanings[text]!r} or {code!r}", key, code)
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """Return the names that are there more than once, each once, in the order of their first."""
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 class Kind(StrEnum):

@@ -1,7 +1,6 @@
 """A contract as a pandas frame: raw columns parsed to its kinds, and the float32 feature matrix."""
 
 import functools
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data.cells import to_categories, to_ids, to_numbers
-from data.columns import PSEUDONYM, Codes, Column, Kind, Role
+from data.columns import PSEUDONYM, Codes, Column, Kind, Role, repeated
 from data.contract import Contract
 from data.errors import BadInput
 from data.features import code_of, to_code
@@ -75,9 +74,10 @@ def refuse_missing(
 
 def refuse_twice(names: list[str], file: str | Path | None = None) -> None:
     """Raise BadInput where a column's name is there twice."""
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        raise BadInput(f"the column {twice!r} is there twice.", file=file, row=1, remedy="Keep one of them.")
+    if twice := repeated(names):
+        raise BadInput(
+            f"the column {twice[0]!r} is there twice.", file=file, row=1, remedy="Keep one of them."
+        )
 
 
 def with_target(frame: pd.DataFrame, raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -101,10 +101,10 @@ def prediction_entries(
     ]
 
 
-def outcome_entries(outcomes: Iterable[Entry], contract: Contract, key: str) -> list[Entry]:
-    """Return one entry for each outcome that `data.outcomes` has validated."""
+def outcome_entries(outcomes: Iterable[Entry], contract: Contract, key: str) -> Iterator[Entry]:
+    """Yield one entry for each outcome that `data.outcomes` has validated."""
     at = datetime.now(UTC)
-    return [
+    return (
         {
             "kind": "outcome",
             "outcome_id": uuid.uuid4().hex,
@@ -117,7 +117,7 @@ def outcome_entries(outcomes: Iterable[Entry], contract: Contract, key: str) -> 
             "score": outcome["score"],
         }
         for outcome in outcomes
-    ]
+    )
 
 
 def override_entry(

@@ -14,6 +14,7 @@ PREDICTION_ID = "prediction_id"
 GRADE = "grade_class"
 """The class under the name that answers have, whatever the contract calls its target."""
 HEX = re.compile(r"[0-9a-f]{32}")
+MOST_UNKNOWN = 100  # fields of one outcome that are named
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 Fault = dict[str, str | int]
@@ -21,10 +22,14 @@ Outcome = dict[str, Any]
 
 
 class Read(NamedTuple):
-    """An outcome as prediction_id, student (canonical id), outcome (label) and score; or its faults."""
+    """An outcome as prediction_id, student (canonical id), outcome (label) and score; or its faults.
+
+    `more` is the number of unknown fields beyond those that are named.
+    """
 
     outcome: Outcome
     faults: list[Fault]
+    more: int = 0
 
 
 def outcome_fields(contract: Contract) -> dict[str, str]:
@@ -48,7 +53,9 @@ def outcome_reader(contract: Contract) -> Callable[[Any], Read]:
     def read(raw: Any) -> Read:
         if not isinstance(raw, dict):
             return Read({}, [{"field": "", "message": "give an object"}])
-        faults = [_fault(name, "is not a field of an outcome") for name in raw if name not in known]
+        unknown = [name for name in raw if name not in known]
+        more = max(0, len(unknown) - MOST_UNKNOWN)
+        faults = [_fault(name, "is not a field of an outcome") for name in unknown[:MOST_UNKNOWN]]
         given = {name: value for name, value in raw.items() if name in known and value is not None}
         prediction = given.pop(PREDICTION_ID, None)
         if prediction is not None and not (isinstance(prediction, str) and HEX.fullmatch(prediction)):
@@ -61,9 +68,9 @@ def outcome_reader(contract: Contract) -> Callable[[Any], Read]:
         try:
             values = adapter.validate_python(given)
         except ValidationError as error:
-            return Read({}, faults + _faults(error, {target: said}))
+            return Read({}, faults + _faults(error, {target: said}), more)
         outcome, wrong = _outcome(contract, values, prediction, said)
-        return Read(outcome, faults + wrong)
+        return Read(outcome, faults + wrong, more)
 
     return read
 
@@ -78,7 +85,9 @@ def from_cells(row: Mapping[str, str], contract: Contract) -> dict[str, Any]:
     return given
 
 
-def _outcome(contract: Contract, values: dict[str, Any], prediction: Any, said: str) -> Read:
+def _outcome(
+    contract: Contract, values: dict[str, Any], prediction: Any, said: str
+) -> tuple[Outcome, list[Fault]]:
     """Return the outcome of validated values; what is missing or contradicts itself is a fault."""
     target, faults = contract.target, []
     student = values.get(contract.id.name) if contract.id else None
@@ -93,7 +102,7 @@ def _outcome(contract: Contract, values: dict[str, Any], prediction: Any, said: 
     elif label is not None and ruled not in (None, label) and contract.score:
         faults.append(_fault(contract.score.name, f"{score:g} is {ruled}, not {label}"))
     outcome = {"prediction_id": prediction, "student": student, "outcome": label or ruled, "score": score}
-    return Read(outcome, faults)
+    return outcome, faults
 
 
 def _ruled(contract: Contract, score: float | None) -> str | None:

@@ -39,11 +39,11 @@ def forecast(
     extensions: Mapping[str, Any], body: bytes, *, explain: bool = False, via: Via = "predict"
 ) -> bytes:
     """Return the JSON that answers a request's body, written down already; raises Problem."""
-    parsed = parse_json(body)
     settings: Settings = extensions["settings"]
+    parsed = parse_json(body, settings.max_records)
     predictor = ready_predictor(extensions["predictor"])
     bundle = predictor.bundle
-    records = validate(parsed, bundle.record, settings.max_records)
+    records = validate(parsed, bundle.record, bundle.contract.columns, settings.max_records)
     answers = predictor.predict(records, explain=explain)
     write_down(
         extensions["spool"], prediction_entries(records, answers, bundle.contract, settings.id_key, via)

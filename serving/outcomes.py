@@ -9,17 +9,19 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, current_app, request
 
+from data.columns import repeated
 from data.contract import Contract
 from data.log_entries import outcome_entries
-from data.outcomes import GRADE, PREDICTION_ID, Fault, Outcome, from_cells, outcome_reader
+from data.outcomes import GRADE, PREDICTION_ID, Outcome, from_cells, outcome_reader
 from serving.api import ready_predictor
 from serving.body import parse_json
-from serving.problems import Problem
+from serving.problems import Faults, Problem
 from serving.settings import Settings
 from serving.spool import SpoolError
 
 DELIMITERS = ",;\t"
 CSV_TYPES = ("text/csv", "application/csv", "multipart/form-data")
+MOST_ROWS = 100_000  # of a CSV, which is taken whole or not at all, and so is held in memory
 FIRST_ROW = 2  # as a spreadsheet counts: the header is row 1
 
 outcomes = Blueprint("outcomes", __name__)
@@ -32,11 +34,14 @@ def report() -> Response:
     contract = ready_predictor(current_app.extensions["predictor"]).bundle.contract
     read = outcome_reader(contract)
     accepted: list[Outcome] = []
-    faults: list[Fault] = []
+    faults = Faults()
     for where, raw in _given(contract, settings.max_records):
-        outcome, wrong = read(raw)
+        outcome, wrong, more = read(raw)
         accepted.append(outcome)
-        faults += [{**where, **fault} for fault in wrong]
+        if len(accepted) > MOST_ROWS:
+            detail = f"At most {MOST_ROWS:,} outcomes are taken at once. Send the CSV in parts."
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+        faults.add(({**where, **fault} for fault in wrong), more)
     if faults:
         detail = "The contract is broken; no outcome was taken."
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, faults)
@@ -52,7 +57,7 @@ def report() -> Response:
 def _given(contract: Contract, most: int) -> Iterator[tuple[dict[str, int], Any]]:
     """Yield each outcome of the request and where it stands there; raises Problem."""
     if request.is_json:
-        parsed = parse_json(request.get_data())
+        parsed = parse_json(request.get_data(), most)
         if not isinstance(parsed, list):
             yield {}, parsed
             return
@@ -106,11 +111,7 @@ def _check_header(header: list[str], contract: Contract) -> None:
         for wanted in (whose, what)
         if not set(wanted) & set(names)
     ]
-    faults += [
-        {"field": name, "message": "two columns have this name"}
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
-    ]
+    faults += [{"field": name, "message": "two columns have this name"} for name in repeated(names)]
     if faults:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, "The file's columns are not those of outcomes.", faults

@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem details."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,18 +12,55 @@ Fault = Mapping[str, str | int]
 """One broken field: `field`, `message`, and in a list of records the `record` it is in, from 0."""
 
 
+MOST_FAULTS = 100  # named in one answer
+MOST_LETTERS = 100  # of a field's name, which comes from the caller
+
+
+class Faults:
+    """The broken fields of a request: the first hundred by name, and the number of the rest."""
+
+    def __init__(self, found: Iterable[Fault] = ()) -> None:
+        self.named: list[Fault] = []
+        self.more = 0
+        self.add(found)
+
+    def add(self, found: Iterable[Fault], more: int = 0) -> None:
+        """Add faults, and the number of those that are not even given; a long name is cut."""
+        self.more += more
+        for fault in found:
+            if len(self.named) == MOST_FAULTS:
+                self.more += 1
+            else:
+                self.named.append({**fault, "field": shortened(str(fault["field"]))})
+
+    @property
+    def full(self) -> bool:
+        """Whether what is added is only counted."""
+        return len(self.named) == MOST_FAULTS
+
+    def __bool__(self) -> bool:
+        return bool(self.named)
+
+
+def shortened(name: str) -> str:
+    """Return a name that came from the caller, cut where it is no name any more."""
+    return name if len(name) <= MOST_LETTERS else f"{name[:MOST_LETTERS]}…"
+
+
 class Problem(Exception):
-    """A request that is refused: the status, what is wrong, every broken field, and headers to add."""
+    """A request that is refused: the status, what is wrong, the broken fields, and headers to add."""
 
     def __init__(
         self,
         status: HTTPStatus,
         detail: str,
-        errors: Sequence[Fault] = (),
+        errors: Iterable[Fault] | Faults = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.errors, self.headers = status, detail, list(errors), headers or {}
+        faults = errors if isinstance(errors, Faults) else Faults(errors)
+        self.detail = f"{detail} There are {faults.more:,} more faults." if faults.more else detail
+        super().__init__(self.detail)
+        self.status, self.errors, self.headers = status, faults.named, headers or {}
 
 
 def register_problems(app: Flask) -> None:

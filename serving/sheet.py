@@ -12,6 +12,7 @@ from itertools import dropwhile, islice
 from types import SimpleNamespace
 from typing import BinaryIO
 
+from data.columns import repeated
 from data.contract import Contract
 from serving.problems import Fault, Problem
 
@@ -82,16 +83,20 @@ class Sheet:
 
 def check_header(header: Sequence[str], contract: Contract, added: Iterable[str]) -> None:
     """Raise Problem 422 naming columns that are missing, there twice, or in the way of those to add."""
+    names, ours = dict.fromkeys(filter(None, header)), frozenset(added)
+    missing = [column.name for column in contract.features if column.name not in names]
     faults: list[Fault] = [
-        {"field": column.name, "message": "the file has no such column"}
-        for column in contract.features
-        if column.name not in header
+        *({"field": name, "message": "the file has no such column"} for name in missing),
+        *(
+            {"field": name, "message": "the file has this column twice"}
+            for name in repeated(filter(None, header))
+        ),
+        *(
+            {"field": name, "message": "the answer adds this column; rename or remove yours"}
+            for name in names
+            if name in ours
+        ),
     ]
-    for name in dict.fromkeys(filter(None, header)):
-        if header.count(name) > 1:
-            faults.append({"field": name, "message": "the file has this column twice"})
-        if name in added:
-            faults.append({"field": name, "message": "the answer adds this column; rename or remove yours"})
     if faults:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The file's columns do not fit.", faults)
 

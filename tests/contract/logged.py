@@ -46,5 +46,5 @@ def came(
 ) -> dict[str, Any]:
     """The entry of an outcome that was reported."""
     read = {"prediction_id": prediction, "student": student, "outcome": outcome, "score": None}
-    entry = outcome_entries([read], CONTRACT, PUBLIC_KEY)[0]
+    (entry,) = outcome_entries([read], CONTRACT, PUBLIC_KEY)
     return {**entry, **({"at": at} if at else {})}

@@ -17,7 +17,7 @@ def fields(contract: Contract, raw: Any) -> list[str]:
 
 @pytest.mark.parametrize("said", [{"GradeClass": 2}, {"GradeClass": "C"}, {"grade_class": "C"}, {"GPA": 2.7}])
 def test_a_class_is_said_by_code_label_or_score(grade_class: Contract, said: dict[str, Any]) -> None:
-    outcome, faults = outcome_reader(grade_class)({"StudentID": "01001", **said})
+    outcome, faults, _ = outcome_reader(grade_class)({"StudentID": "01001", **said})
     assert faults == []
     score = said.get("GPA")
     assert outcome == {"prediction_id": None, "student": "1001", "outcome": "C", "score": score}

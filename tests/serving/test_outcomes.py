@@ -135,6 +135,7 @@ def test_a_csv_without_the_columns_it_takes_is_422(client: FlaskClient, text: st
         ({"data": {"other": "1"}, "content_type": "multipart/form-data"}, 400),
         ({"data": b"A", "content_type": "text/plain"}, 415),
         ({"json": [{}] * 1_001}, 413),
+        ({"data": b"StudentID,GPA\n" + b"1,2\n" * 100_001, **CSV}, 413),
         ({"json": "A"}, 422),
     ],
 )

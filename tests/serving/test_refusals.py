@@ -1,15 +1,21 @@
 """POST /predict: what is refused, and how it is said."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from werkzeug.test import TestResponse
 
+from data.columns import repeated
+from data.outcomes import outcome_reader
+from data.records import record_adapter
 from serving.settings import Settings
+from tests.contract.tiny import STUDENT, YAML, contract_of
 
 Student = dict[str, Any]
 JSON = {"content_type": "application/json"}
@@ -70,6 +76,7 @@ def test_another_media_type_is_415(client: FlaskClient, student: Student, kind: 
         ("ParentalSupport", True),
         ("ParentalSupport", ["Low"]),
         ("ParentalSupport", "\ud800"),
+        ("StudentID", "\ud800"),
     ],
 )
 def test_a_value_that_breaks_the_contract_is_422_naming_its_field(
@@ -153,3 +160,86 @@ def test_no_value_of_any_field_is_a_server_error(
 @given(body=st.binary() | ANY_JSON.map(json.dumps).map(str.encode))
 def test_no_body_is_a_server_error(client: FlaskClient, body: bytes) -> None:
     assert client.post("/predict", data=body, **JSON).status_code in {200, 400, 422}
+
+
+MANY = 200_000  # fields or columns, in less than a body may have
+NAMED = 100  # faults that an answer names
+
+
+def flood(record: Student) -> bytes:
+    return json.dumps({**record, **{f"column {number}": 1 for number in range(MANY)}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "more"),
+    [
+        ("/predict", flood({}), MANY + 10 - NAMED),
+        ("/predict", b"[" + flood({}) + b"," + b'{"Age":1},' * 900 + b"{}]", MANY + 902 * 10 - NAMED),
+        ("/outcomes", flood({"StudentID": 1, "GradeClass": "A"}), MANY - NAMED),
+        ("/outcomes", json.dumps([{"a": 1, "b": 2}] * 1_000).encode(), 4_000 - NAMED),
+        ("/predict", b"{" + b",".join(b'"a%d":1,"a%d":2' % (n, n) for n in range(MANY // 2)) + b"}", 0),
+    ],
+    ids=["a record", "a list", "an outcome", "outcomes", "fields given twice"],
+)
+def test_of_a_flood_of_faults_a_hundred_are_named_and_the_rest_counted(
+    client: FlaskClient, path: str, body: bytes, more: int
+) -> None:
+    tracemalloc.start()
+    answer = client.post(path, data=body, **JSON)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert answer.status_code == (422 if more else 400)
+    assert len(answer.get_json().get("errors", [])) == (NAMED if more else 0)
+    assert f"{more or MANY // 2 - NAMED:,} more" in answer.get_json()["detail"]
+    assert len(answer.data) < 20_000
+    assert peak < 40 * len(body)  # the parsed body alone takes half of it
+
+
+def test_a_field_with_a_long_name_is_not_repeated_whole(client: FlaskClient, student: Student) -> None:
+    name = "é" * 500_000
+    unknown = client.post("/predict", json={**student, name: 1})
+    twice = client.post("/predict", data=f'{{"{name}": 1, "{name}": 2}}'.encode(), **JSON)
+    (field,) = errors(unknown)
+    assert field.startswith("éé")
+    assert field.endswith("…")
+    assert len(unknown.data) + len(twice.data) < 5_000
+
+
+@pytest.mark.parametrize(("path", "says"), [("/predict/batch", "column"), ("/outcomes", "two columns")])
+def test_a_flood_of_columns_there_twice_is_told_by_a_hundred(
+    client: FlaskClient, path: str, says: str
+) -> None:
+    names = [f"c{number}" for number in range(1_000)]
+    answer = client.post(path, data=",".join(names * 2), content_type="text/csv")
+    assert answer.status_code == 422
+    assert len(answer.get_json()["errors"]) == NAMED
+    assert says in answer.get_json()["errors"][-1]["message"]
+    assert "more" in answer.get_json()["detail"]
+
+
+class Counted(str):
+    """A name that counts how often it is compared."""
+
+    __slots__ = ()
+    comparisons = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return str.__eq__(self, other)
+
+
+def test_names_there_twice_are_found_without_comparing_each_with_all() -> None:
+    names = [Counted(f"name {number}") for number in range(500)] + [Counted("name 7"), Counted("name 3")]
+    before = Counted.comparisons
+    assert repeated(names) == ["name 3", "name 7"]
+    assert Counted.comparisons - before < 10 * len(names)
+
+
+@pytest.mark.parametrize("student", ["\ud800", "7\udfff"])
+def test_an_id_that_is_no_text_is_refused_for_forecasts_and_outcomes(student: str) -> None:
+    contract = contract_of(YAML.replace("role: id, kind: integer, min: 1", "role: id, kind: nominal"))
+    with pytest.raises(ValidationError, match="give the id as text"):
+        record_adapter(contract).validate_python({**STUDENT, "Student": student})
+    faults = outcome_reader(contract)({"Student": student, "Grade": "A"}).faults
+    assert [fault["field"] for fault in faults] == ["Student"]
