@@ -122,7 +122,7 @@ def column_matrix_maker(contract: Contract) -> Callable[[Sequence[Record]], np.n
                 values = [math.nan if value is None else value for value in values]
             else:
                 values = [table[value] for value in values]
-            matrix[:, places[0] if len(places) == 1 else list(places)] = values
+            matrix[:, list(places)] = np.array(values, dtype=np.float32).reshape(-1, len(places))
         return matrix
 
     return to_matrix

@@ -1,5 +1,6 @@
 """The same pages for other data sets: unordered classes, missing values, names that no form would choose."""
 
+import io
 import re
 from collections.abc import Callable
 from typing import Any
@@ -81,6 +82,21 @@ def test_what_may_be_missing_may_be_left_empty(other_client: FlaskClient, token:
     answer = other_client.post("/", data=form_of(other_client, token, **nullable))
     assert answer.status_code == 200
     assert ("not known" in answer.text) == bool(nullable)
+
+
+def test_a_class_without_a_sound_row_is_told_what_is_wrong_with_each(
+    other_client: FlaskClient, token: Token
+) -> None:
+    contract = other_client.application.extensions["predictor"].get().bundle.contract
+    header, row = (line.split(",") for line in other_client.get("/roster/template.csv").text.splitlines()[:2])
+    number = next(column for column in contract.features if not column.coded)
+    row[header.index(number.name)] = '"72,5"'
+    for path in ("", "/data", "/counts", "/download"):
+        file = io.BytesIO(f"{','.join(header)}\n{','.join(row)}\n".encode())
+        form = {"csrf_token": token(other_client), "file": (file, "class.csv")}
+        answer = other_client.post(f"/roster{path}", data=form)
+        assert answer.status_code == 200
+        assert path or "72,5” is not a number" in answer.text
 
 
 def test_the_card_says_what_is_not_known(other_client: FlaskClient) -> None:
