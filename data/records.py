@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, NotRequired
 
@@ -16,6 +17,7 @@ from data.features import code_of, feature_space, float_names
 from data.ids import WHOLE_ID, canonical_id
 
 Record = dict[str, Any]
+HALF = re.compile("[\ud800-\udfff]")
 
 
 def record_adapter(contract: Contract) -> TypeAdapter[Record]:
@@ -100,7 +102,7 @@ def _id_reader(column: Column) -> Callable[[Any], str]:
     low, high = column.limits
 
     def read(value: Any) -> str:
-        given = isinstance(value, int | str) and not isinstance(value, bool)
+        given = isinstance(value, int | str) and not isinstance(value, bool) and _is_text(value)
         text = canonical_id(value, whole=whole) if given else ""
         if not text or (whole and not WHOLE_ID.fullmatch(text)):
             raise PydanticCustomError("id_type", wanted)
@@ -109,6 +111,11 @@ def _id_reader(column: Column) -> Callable[[Any], str]:
         return text
 
     return read
+
+
+def _is_text(value: int | str) -> bool:
+    """Tell whether a value can be written in UTF-8: JSON can hold half of a character."""
+    return isinstance(value, int) or not HALF.search(value)
 
 
 def _code_reader(column: Column) -> Callable[[Any], Any]:

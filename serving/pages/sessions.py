@@ -7,7 +7,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from flask import Flask, Request, session
+from flask import Flask, Request, current_app, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from serving.settings import Settings
@@ -68,18 +68,21 @@ def let_in(key: str) -> None:
     """Remember in the session that its owner brought this key."""
     session.clear()
     session.permanent = True
-    session[INSIDE] = _mark(key)
+    session[INSIDE] = proof_of(key)
 
 
 def is_inside(key: str) -> bool:
     """Tell whether the session's owner brought the key that is in force now."""
-    return secrets.compare_digest(str(session.get(INSIDE, "")), _mark(key))
+    return is_ours(key, str(session.get(INSIDE, "")))
 
 
-def _mark(key: str) -> str:
-    """Return what stands for a key in a cookie, whose content its owner can read."""
-    from flask import current_app
+def is_ours(text: str, proof: str) -> bool:
+    """Tell whether a proof is that of a text, and so was made here."""
+    return secrets.compare_digest(proof.encode(), proof_of(text).encode())
 
+
+def proof_of(text: str) -> str:
+    """Return what only who has the secret can say of a text: a key, or the id of a forecast."""
     secret = current_app.secret_key
     bytes_of_secret = secret if isinstance(secret, bytes) else str(secret).encode()
-    return hashlib.blake2b(key.encode(), key=hashlib.sha256(bytes_of_secret).digest()).hexdigest()[:32]
+    return hashlib.blake2b(text.encode(), key=hashlib.sha256(bytes_of_secret).digest()).hexdigest()[:32]

@@ -25,7 +25,7 @@ from serving import charts
 from serving.pages import words
 from serving.pages.compression import compressed
 from serving.pages.guard import csrf, let_through, may_see, protect, wanted_key
-from serving.pages.sessions import keep_sessions
+from serving.pages.sessions import keep_sessions, proof_of
 from serving.predictor import Predictor
 from serving.problems import Problem, problem_response
 from serving.settings import Settings
@@ -73,7 +73,7 @@ def install_pages(app: Flask, blueprints: tuple[Blueprint, ...]) -> None:
     csrf.init_app(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.undefined = StrictUndefined
-    app.jinja_env.globals |= {"asset": asset, "charts": charts, "words": words}
+    app.jinja_env.globals |= {"asset": asset, "charts": charts, "words": words, "proof_of": proof_of}
     app.jinja_env.filters |= words.FILTERS
     app.add_url_rule("/static/<name>", "static", show_static)
     app.register_error_handler(NotFound, _tell_nowhere)

@@ -5,16 +5,17 @@ comes back is read again like an upload, so there is nothing in it that would ha
 """
 
 import base64
-import binascii
 import csv
 import io
 import lzma
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Literal
 
 import numpy as np
 import orjson
+from pydantic import BaseModel
 
 from data.columns import Kind
 from data.contract import Contract
@@ -28,6 +29,13 @@ LONG = 9  # letters of a number; the model reads no more digits of it
 PLAIN = re.compile(r"-?[0-9]{1,9}\.[0-9]+")
 CELL, COLUMN = "\x1f", "\x1e"  # what stands between them: nothing that a spreadsheet writes
 PACKING = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "pb": 0}]  # best for columns of digits
+
+
+class _Told(BaseModel):
+    """What is told beside the columns: the rows that do not fit the header, by their places."""
+
+    odd: dict[int, list[str]]
+    delimiter: Literal[",", ";", "\t"]
 
 
 def pack(header: Row, rows: Sequence[Row], delimiter: str, contract: Contract) -> str:
@@ -56,20 +64,23 @@ def unpack(text: str) -> Sheet:
         packed = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
         raw = lzma.LZMADecompressor(memlimit=MOST_MEMORY).decompress(packed, MOST_UNPACKED)
         return Sheet(io.BytesIO(_written(raw.decode()).encode()))
-    except (binascii.Error, lzma.LZMAError, csv.Error, ValueError, TypeError, KeyError) as error:
+    except (lzma.LZMAError, csv.Error, ValueError) as error:
         detail = "The rows that travel with the page came back changed. Choose the file again."
         raise Problem(HTTPStatus.BAD_REQUEST, detail) from error
 
 
 def _written(text: str) -> str:
-    """Return what was packed as a CSV."""
-    told, *columns = text.split(COLUMN)
-    odd, delimiter = orjson.loads(told)["odd"], orjson.loads(told)["delimiter"]
+    """Return what was packed as a CSV; raises ValueError where it was not packed by us."""
+    first, *columns = text.split(COLUMN)
+    told = _Told.model_validate_json(first)
     header, *even = zip(*(column.split(CELL) for column in columns), strict=True)
+    places = range(len(even) + len(told.odd))
+    if not told.odd.keys() <= set(places):
+        raise ValueError("a row that is beyond the last")
     rows = iter(even)
-    lines = (odd[str(place)] if str(place) in odd else next(rows) for place in range(len(even) + len(odd)))
+    lines = (told.odd[place] if place in told.odd else next(rows) for place in places)
     written = io.StringIO(newline="")
-    csv.writer(written, delimiter=delimiter).writerows([header, *lines])
+    csv.writer(written, delimiter=told.delimiter).writerows([header, *lines])
     return written.getvalue()
 
 

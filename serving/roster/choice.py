@@ -11,6 +11,7 @@ from serving.roster.forecasts import Forecasts
 
 PAGE, AT_ONCE = 25, 40  # students of a page, and of a class that is shown as one
 MOST_TYPED = 60  # letters of a search
+LONGEST = 40  # digits of a name that is a number: Python refuses to read thousands
 Kind = TypeVar("Kind", bound=StrEnum)
 
 
@@ -114,7 +115,9 @@ def _kept(choice: Choice, forecasts: Forecasts, target: Target) -> np.ndarray:
 
 def ranks_of(names: list[str]) -> np.ndarray:
     """Return each name's place in the order of names, numbers first and by their value."""
-    numbers = [int(name) if name.isdecimal() and name.isascii() else None for name in names]
+    numbers = [
+        int(name) if len(name) <= LONGEST and name.isdecimal() and name.isascii() else None for name in names
+    ]
     keys = [
         (number is None, number or 0, name.casefold()) for number, name in zip(numbers, names, strict=True)
     ]

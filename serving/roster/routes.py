@@ -111,8 +111,7 @@ def take_override() -> Response:
         if number not in given.roster.numbers:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"Row {number} of the file is no student's.")
         record = given.roster.records[given.roster.numbers.index(number)]
-        reason = request.form.get(f"reason-{number}", "")
-        note_of_roster(given.predictor, record, verdict, request.form, reason)
+        note_of_roster(given.predictor, record, verdict, request.form, number)
         given.noted[number] = verdict
         return class_page(given, f"Noted: you {verdict} with the forecast in row {number}.")
 
@@ -121,7 +120,7 @@ def _note_quickly(number: int, verdict: Verdict) -> Response:
     """Note a verdict for the page's script, which has the rest of the page already."""
     predictor = ready_predictor(current_app.extensions["predictor"])
     record = read_one(received_sheet(predictor), predictor.bundle.contract, number)
-    note_of_roster(predictor, record, verdict, request.form, request.form.get(f"reason-{number}", ""))
+    note_of_roster(predictor, record, verdict, request.form, number)
     return json_of({"noted": verdict})
 
 

@@ -90,21 +90,46 @@ def test_a_note_that_cannot_be_written_down_is_not_said_to_be(
     assert send(client, "/overrides", file=csv_of(students(3)), note="agree:2").status_code == 503
 
 
-def test_a_forecast_of_the_log_is_noted_by_its_id(client: FlaskClient, spooled: list[Entry]) -> None:
-    form = {"prediction_id": "0" * 32, "verdict": "agree", "reason": "", "name": ""}
-    response = client.post("/overrides", data={"csrf_token": token_of(client), **form})
-    assert "Noted: you agree" in response.text
-    (override,) = spooled
-    assert override["prediction_id"] == "0" * 32
+def judged(client: FlaskClient, student: dict[str, Any]) -> dict[str, str]:
+    """The form to judge a forecast by, as the page of one student has it."""
+    asked = {name: str(value) for name, value in student.items()}
+    page = client.post("/", data={"csrf_token": token_of(client), **asked}).text
+    names = ("csrf_token", "prediction_id", "proof")
+    return {"verdict": "agree", "reason": "", "name": "", **{name: field(page, name) for name in names}}
 
 
-@pytest.mark.parametrize("wrong", [{"prediction_id": "7"}, {"verdict": "perhaps"}])
-def test_a_note_on_no_forecast_of_the_log_is_refused(
-    client: FlaskClient, spooled: list[Entry], wrong: dict[str, str]
+def test_a_forecast_of_the_page_is_noted_by_its_id(
+    client: FlaskClient, spooled: list[Entry], student: dict[str, Any]
 ) -> None:
-    form = {"prediction_id": "0" * 32, "verdict": "agree", **wrong}
-    response = client.post("/overrides", data={"csrf_token": token_of(client), **form})
-    assert response.status_code == 400
+    assert "Noted: you agree" in client.post("/overrides", data=judged(client, student)).text
+    asked, override = spooled
+    assert override["prediction_id"] == asked["prediction_id"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"prediction_id": "7"}, 400),
+        ({"verdict": "perhaps"}, 400),
+        ({"prediction_id": "0" * 32}, 422),
+        ({"proof": "0" * 32}, 422),
+        ({"proof": "é"}, 422),
+        ({"reason": "ill\0"}, 400),
+        ({"name": "R.\0"}, 400),
+    ],
+)
+def test_a_note_on_no_forecast_of_ours_or_with_no_text_in_it_is_refused(
+    client: FlaskClient, spooled: list[Entry], student: dict[str, Any], wrong: dict[str, str], status: int
+) -> None:
+    form = judged(client, student)
+    assert client.post("/overrides", data={**form, **wrong}).status_code == status
+    assert [entry["kind"] for entry in spooled] == ["prediction"]
+
+
+def test_a_note_on_a_roster_with_no_text_in_it_is_refused(client: FlaskClient, spooled: list[Entry]) -> None:
+    note = {"note": "agree:2", "reason-2": "ill\0"}
+    for headers in ({}, {"Accept": "application/json"}):
+        assert send(client, "/overrides", csv_of(students(3)), headers=headers, **note).status_code == 400
     assert spooled == []
 
 

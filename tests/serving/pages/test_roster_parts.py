@@ -1,6 +1,10 @@
 """The roster's parts by themselves: rows that travel, single steps, orders."""
 
+import base64
+import contextlib
 import io
+import json
+import lzma
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,8 @@ from data.cohort import generate
 from data.contract import Contract, load_contract
 from data.target import Costs
 from serving.predictor import CurrentPredictor
-from serving.roster.carrying import MOST_CARRIED, pack, unpack
+from serving.problems import Problem
+from serving.roster.carrying import COLUMN, MOST_CARRIED, PACKING, pack, unpack
 from serving.roster.choice import Choice, Only, Order, choose, ranks_of, read_choice
 from serving.roster.forecasts import Forecasts, forecast
 from serving.roster.reading import also_shown, read_roster
@@ -53,6 +58,46 @@ def test_rows_come_back_as_they_were(rows: list[tuple[str, ...]]) -> None:
     sheet = unpack(pack(header, before, ";", load_contract("grade_class")))
     assert sheet.header == header
     assert [row for chunk in sheet.chunks(100, blank=True) for row in chunk] == before
+
+
+def carried(told: object, *columns: str) -> str:
+    """The text that a page would carry, of what was never packed."""
+    text = COLUMN.join([json.dumps(told), *columns])
+    return base64.urlsafe_b64encode(lzma.compress(text.encode(), filters=PACKING)).decode()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"odd": {"7": ["a"]}, "delimiter": ","},
+        {"odd": {"0": "a"}, "delimiter": ","},
+        {"odd": {"0": 3}, "delimiter": ","},
+        {"odd": {"0": [{}]}, "delimiter": ","},
+        {"odd": ["0"], "delimiter": ","},
+        {"odd": {}, "delimiter": ""},
+        {"odd": {}, "delimiter": "\r"},
+        {"odd": {}, "delimiter": 7},
+        {"odd": {}},
+        [],
+        7,
+    ],
+    ids=str,
+)
+def test_rows_that_we_never_packed_are_refused(told: object) -> None:
+    with pytest.raises(Problem, match="came back changed"):
+        unpack(carried(told, "first\x1f1", "second\x1f2"))
+
+
+@given(st.dictionaries(st.text(), st.lists(st.text()) | st.text() | st.integers()), st.text(), st.text())
+@settings(max_examples=100, deadline=None)
+def test_whatever_travels_back_is_read_or_refused(odd: dict[str, object], delimiter: str, cells: str) -> None:
+    with contextlib.suppress(Problem):
+        sheet = unpack(carried({"odd": odd, "delimiter": delimiter}, cells))
+        read_roster(sheet, load_contract("grade_class"))
+
+
+def test_a_student_called_by_a_number_beyond_all_numbers_has_a_rank() -> None:
+    assert list(ranks_of(["9" * 5_000, "10", "9", "b", "a"])) == [2, 1, 0, 4, 3]
 
 
 def test_numbers_travel_as_the_model_reads_them(grade_class: Contract) -> None:
