@@ -26,7 +26,7 @@ from data.manifest import (
     verified,
 )
 from data.model_files import Model, open_model
-from data.model_words import effect_unit
+from data.reasons import Scale, column_effects, kind_of, scale_of
 from data.records import Record, matrix_maker, record_adapter
 
 TOLERANCE = 1e-5
@@ -54,13 +54,6 @@ def open_session(model: Path | bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def column_effects(model: Model, matrix: np.ndarray, contract: Contract) -> np.ndarray:
-    """Return each contract feature's effect (rows, features): a nominal's float columns added up."""
-    effects = model.effects(matrix, ordered=contract.target.ordered)
-    groups = feature_space(contract).groups
-    return np.stack([effects[:, list(group)].sum(axis=1) for group in groups], axis=1)
-
-
 def _verified_model(folder: Path, manifest: Manifest) -> Model:
     path = folder / MODEL_FILES[manifest.family]
     try:
@@ -77,6 +70,7 @@ class Bundle:
         self.record = record_adapter(contract)
         self.matrix = matrix_maker(contract)
         self.space: FeatureSpace = feature_space(contract)
+        self._kind = kind_of(manifest.head, manifest.training, contract.target)
         labels = self._labels = manifest.labels
         self._risky = [labels.index(label) for label in contract.target.at_risk]
         self._thresholds = list(zip(range(len(labels)), labels, manifest.set_thresholds, strict=True))
@@ -96,19 +90,17 @@ class Bundle:
         return self._session.run(["probabilities"], {"features": matrix})[0]
 
     def explain(self, matrix: np.ndarray) -> np.ndarray:
-        """Return each contract feature's effect on the latent score (rows, features), in `unit`.
+        """Return each contract feature's effect on the forecast (rows, features), as `scale` has it.
 
-        TreeSHAP of a booster, integrated gradients of a dense model. Where the model weighs each class
-        and has no one score, they are effects on the first class's lead over the last; for an unordered
-        target on the first class's weight.
+        TreeSHAP of a booster, integrated gradients of a dense model.
         """
-        return column_effects(self._model, matrix, self.contract)
+        sigma = float(self.manifest.head["sigma"])
+        return column_effects(self._model, matrix, self.contract, self._kind, sigma)
 
     @property
-    def unit(self) -> str:
-        """The unit of the effects."""
-        manifest = self.manifest
-        return effect_unit(manifest.unit, manifest.head["kind"], ordered=self.contract.target.ordered)
+    def scale(self) -> Scale:
+        """The unit of the effects, and what a positive one speaks for."""
+        return scale_of(self.contract.target, self._kind)
 
     def grade_sets(self, probabilities: np.ndarray) -> list[list[str]]:
         """Return the labels whose conformal sets hold each row: always with the likeliest class."""

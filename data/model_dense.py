@@ -56,25 +56,26 @@ class DenseModel(BaseModel):
 
     def latent(self, matrix: np.ndarray) -> np.ndarray:
         """Return the margins (n, K), float64, of feature rows (n, F); NaN is a missing value."""
-        rows = self._standardised(matrix)
+        return self._margins(self._standardised(matrix))
+
+    def _margins(self, rows: np.ndarray) -> np.ndarray:
         for weights, biases in self.arrays[:-1]:
             rows = np.maximum(rows @ weights + biases, 0)
         weights, biases = self.arrays[-1]
         return rows @ weights + biases
 
-    def effects(self, matrix: np.ndarray, *, ordered: bool) -> np.ndarray:
-        """Return each float column's part in a margin (n, F), against the average row.
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Return each float column's part in each margin (n, K, F + 1); the last is the average row's.
 
-        The margin is the first class's lead over the last where classes have an order, else the first
-        class's own. The parts are integrated gradients (Sundararajan, Taly and Yan 2017), exact where
-        there is one hidden layer: for a logistic regression coefficient times (value - mean), and always
-        parts that add up to what the row's margin is above the average row's.
+        Integrated gradients (Sundararajan, Taly and Yan 2017), exact where there is one hidden layer: for
+        a logistic regression coefficient times (value - mean), and always parts that add up to the row's
+        margin.
         """
-        rows = self._standardised(matrix)
-        parts = rows * self._mean_slopes(rows, ordered)
-        known = parts[:, : len(self.fills)].copy()
-        known[:, list(self.marked)] += parts[:, len(self.fills) :]
-        return known
+        rows, width = self._standardised(matrix), len(self.fills)
+        parts = rows[:, None] * self._mean_slopes(rows)
+        parts[..., list(self.marked)] += parts[..., width:]
+        average = np.broadcast_to(self._margins(np.zeros_like(rows[:1])), parts.shape[:2])
+        return np.concatenate([parts[..., :width], average[..., None]], axis=2)
 
     def to_bytes(self) -> bytes:
         """Return the model as JSON."""
@@ -86,16 +87,15 @@ class DenseModel(BaseModel):
         rows = np.concatenate([filled, missing[:, list(self.marked)]], axis=1)
         return (rows - np.array(self.means)) / np.array(self.scales)
 
-    def _mean_slopes(self, rows: np.ndarray, ordered: bool) -> np.ndarray:
-        """Return the margin's mean gradient on the way from the average row to each (n, columns).
+    def _mean_slopes(self, rows: np.ndarray) -> np.ndarray:
+        """Return each margin's mean gradient on the way from the average row to each (n, K, columns).
 
         A hidden unit counts for the part of the way on which it is active.
         """
-        last = self.arrays[-1][0]
-        slopes = (last[:, 0] - last[:, -1] if ordered else last[:, 0])[None]
+        slopes = self.arrays[-1][0].T[None]
         for weights, biases in self.arrays[:-1]:
             way = rows @ weights
             rise = np.maximum(way + biases, 0) - np.maximum(biases, 0)
             active = np.divide(rise, way, out=np.zeros_like(way), where=way != 0)
-            slopes = (slopes * active) @ weights.T
+            slopes = (slopes * active[:, None]) @ weights.T
         return slopes

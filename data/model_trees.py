@@ -30,16 +30,12 @@ class TreeModel:
         """Return the latent (n,), or margins (n, K), of feature rows (n, F); NaN is a missing value."""
         return self.booster.predict(self._rows(matrix), output_margin=True)
 
-    def effects(self, matrix: np.ndarray, *, ordered: bool) -> np.ndarray:
-        """Return each float column's part in the latent (n, F), by TreeSHAP.
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Return each float column's part in the latent (n, F + 1), or in each margin (n, K, F + 1).
 
-        Of margins, it is the part in the first class's lead over the last where classes have an
-        order, else in the first class's own.
+        By TreeSHAP; the last is the average row's, and all of them add up to the row's.
         """
-        parts = self.booster.predict(self._rows(matrix), pred_contribs=True)[..., :-1]
-        if parts.ndim == 2:
-            return parts
-        return parts[:, 0] - parts[:, -1] if ordered else parts[:, 0]
+        return self.booster.predict(self._rows(matrix), pred_contribs=True)
 
     def to_bytes(self) -> bytes:
         """Return the booster as UBJSON."""

@@ -14,12 +14,6 @@ MODELS: dict[FamilyName, str] = {
     "logistic": "logistic regression",
     "neural": "small neural network",
 }
-LOG_ODDS = "log odds"
-
-
-def effect_unit(unit: str, head: str, *, ordered: bool) -> str:
-    """Return the unit of reasons: the target's, but for an ordered target of a model that knows no score."""
-    return LOG_ODDS if ordered and head == "softmax" else unit
 
 
 def method(family: FamilyName, head: str) -> str:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from data.bundle import column_effects, open_session
+from data.bundle import open_session
 from data.cohorts import GENERATORS
 from data.columns import OWN
 from data.contract import Contract
 from data.frames import matrix, target_index
 from data.manifest import MODEL
 from data.model_files import read_model
+from data.reasons import column_effects, scale_of
 from flows.process import Processed
 from flows.reports.calls import call_metrics
 from flows.reports.evidence import Evidence
@@ -51,7 +52,10 @@ def gather_evidence(
         intervals=intervals(probabilities, y, settings.seed, "test_"),
         leaderboard=trained.compared(),
         candidates=trained.candidates(),
-        effects=column_effects(read_model(trained.folder), features[:EFFECT_ROWS], contract),
+        effects=column_effects(
+            read_model(trained.folder), features[:EFFECT_ROWS], contract, trained.kind, trained.head["sigma"]
+        ),
+        scale=scale_of(contract.target, trained.kind),
         frame=frame,
         sets=_label_sets(probabilities, trained, contract),
         flips=count_flips(frame, contract, lambda asked: _probabilities(session, matrix(asked, contract))),

@@ -49,17 +49,17 @@ def bar(share: float, tone: str = "plain", before: float | None = None) -> Marku
     ).format(HIDDEN, tone, _percent(share), "" if before is None else tick)
 
 
-def signed_bar(value: float, most: float) -> Markup:
+def signed_bar(value: float, most: float, *, up_is_good: bool = True) -> Markup:
     """Draw an effect from a line in the middle: to the right where it raises, to the left where it lowers.
 
-    `most` is the largest effect there is, whose bar reaches the edge.
+    `most` is the largest effect there is, whose bar reaches the edge. The colour says what is good.
     """
     half = 50 * min(abs(value) / most, 1.0) if most else 0.0
     start = 50.0 if value >= 0 else 50.0 - half
     return Markup(
         '<svg class="bar signed" {}><rect class="{}" x="{}%" width="{}%" height="100%" rx="2"/>'
         '<line class="axis" x1="50%" x2="50%" y1="0" y2="100%"/></svg>'
-    ).format(HIDDEN, "raises" if value >= 0 else "lowers", _number(start), _number(half))
+    ).format(HIDDEN, "raises" if (value >= 0) is up_is_good else "lowers", _number(start), _number(half))
 
 
 def stacked(parts: Sequence[Part], label: str) -> Markup:

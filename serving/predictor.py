@@ -47,10 +47,11 @@ class Predictor:
         return answers
 
     def _reasons(self, record: Record, effects: np.ndarray) -> list[dict[str, Any]]:
-        """Return each feature's effect on the score, largest first."""
-        names, unit = self.bundle.space.columns, self.bundle.unit
+        """Return each feature's effect on the forecast, largest first, and what it speaks for."""
+        names, scale = self.bundle.space.columns, self.bundle.scale
+        about = {"unit": scale.unit, "toward": list(scale.toward)}
         return [
-            {"feature": names[i], "value": record[names[i]], "effect": float(effects[i]), "unit": unit}
+            {"feature": names[i], "value": record[names[i]], "effect": float(effects[i]), **about}
             for i in np.argsort(-np.abs(effects), kind="stable")
         ]
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from data.contract import Contract
 from data.outcomes import outcome_fields
+from data.reasons import LOG_ODDS, NOISE
 
 Schema = dict[str, Any]
 
@@ -56,8 +57,22 @@ def _forecast(contract: Contract) -> Schema:
     labels = list(contract.target.labels)
     risk = ", ".join(contract.target.at_risk)
     reason = _object(
-        {"feature": TEXT, "value": {}, "effect": {"type": "number"}, "unit": TEXT},
-        ["feature", "value", "effect", "unit"],
+        {
+            "feature": TEXT,
+            "value": {},
+            "effect": {
+                "type": "number",
+                "description": "What the value changes against the average student, in `unit`: above 0 "
+                "towards `toward`, below 0 away from it.",
+            },
+            "unit": {
+                "type": "string",
+                "description": f"{contract.target.unit}, where the model learned a score; else the model's "
+                f"own: {LOG_ODDS}, or {NOISE}.",
+            },
+            "toward": {"type": "array", "items": {"enum": labels}, "description": _toward(contract)},
+        },
+        ["feature", "value", "effect", "unit", "toward"],
     )
     fields: dict[str, Schema] = {
         "grade_class": {"enum": labels, "description": "The likeliest class."},
@@ -75,9 +90,20 @@ def _forecast(contract: Contract) -> Schema:
     reasons = {
         "type": "array",
         "items": reason,
-        "description": "With explain=true: each feature's effect on the score, largest first.",
+        "description": "With explain=true: each feature's effect on the forecast, largest first.",
     }
     return _object({**fields, "reasons": reasons}, list(fields))
+
+
+def _toward(contract: Contract) -> str:
+    """Say what a positive effect speaks for."""
+    target = contract.target
+    if target.ordered:
+        return f"The best class: the outcome is forecast to be better, {target.labels[0]} at the best."
+    return (
+        f"The classes at risk ({', '.join(target.at_risk)}): the classes have no order, so reasons are about "
+        "`at_risk`, whichever class is the likeliest, and add up to its log odds."
+    )
 
 
 def _outcome(contract: Contract) -> Schema:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from data.card_audit import Flips
 from data.contract import Contract
+from data.reasons import Scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,9 @@ class Evidence:
     candidates: pd.DataFrame
     """One row a candidate of the grid: its parameters, rounds, cv_log_loss, cv_log_loss_std."""
     effects: np.ndarray
-    """Contributions to the latent score, or to a margin (first test rows, contract features)."""
+    """Of the reasons (first test rows, contract features), as `scale` has them."""
+    scale: Scale
+    """The unit of the effects, and what a positive one speaks for."""
     frame: pd.DataFrame
     """The test split as parsed: features and audit columns."""
     sets: list[list[str]]

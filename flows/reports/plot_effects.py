@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from data.columns import Column
-from data.model_words import effect_unit
+from data.reasons import effect_in_words
 from flows.reports.evidence import Evidence
 from flows.reports.plot_style import ACCENT, FAINT, INK, MAIN, SOFT, bare, new_figure
 from flows.reports.wording import labels_of, plural, relabelled
@@ -27,11 +27,6 @@ def _ranked(evidence: Evidence) -> tuple[list[Column], np.ndarray]:
     return [evidence.contract.features[k] for k in order], mean[order]
 
 
-def _unit(evidence: Evidence) -> str:
-    target = evidence.contract.target
-    return effect_unit(target.unit, str(evidence.params.get("kind", "")), ordered=target.ordered)
-
-
 def importance(evidence: Evidence) -> "Figure":
     """Draw the mean absolute effect of each feature."""
     columns, mean = _ranked(evidence)
@@ -47,7 +42,7 @@ def importance(evidence: Evidence) -> "Figure":
     axes.set_xticks([])
     bare(axes)
     axes.tick_params(axis="y", colors=INK)
-    axes.set_title(f"Mean size of a column's effect on a student, in {_unit(evidence)}")
+    axes.set_title(f"Mean size of a column's effect on a student, {effect_in_words(evidence.scale)}")
     return drawn
 
 
@@ -66,7 +61,7 @@ def effects(evidence: Evidence) -> "Figure":
         axes.set_visible(False)
     left = len(columns) - len(shown)
     more = f" {plural(left, 'weaker column')} not shown." if left else ""
-    drawn.supylabel(f"Effect, {_unit(evidence)}", fontsize=10)
+    drawn.supylabel(f"Effect {effect_in_words(evidence.scale)}", fontsize=10)
     note = f"One dot a student of the test split. Line: mean. Grey: how many students.{more}"
     drawn.supxlabel(note, fontsize=9, color=SOFT)
     return drawn

@@ -7,6 +7,7 @@ from data.bundle import Bundle
 from data.card import Card, members
 from data.card_shares import Share
 from data.contract import Contract
+from data.reasons import Scale
 from serving.pages import words
 from serving.predictor import Answer
 
@@ -27,7 +28,7 @@ class Outlook(NamedTuple):
     risk: str
     call: str
     gist: str
-    unit: str
+    compared: str
     lowers: str
     raises: str
     first: list[dict[str, Any]]
@@ -40,15 +41,14 @@ def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> Outlook:
     contract, reasons, plausible = bundle.contract, answer["reasons"], answer["grade_set"]
     chance = sum(answer["probabilities"][label] for label in plausible)
     everything = len(plausible) == len(contract.target.labels)
-    unit = words.effect_unit(contract, str(bundle.manifest.training.get("kind", "")))
     return Outlook(
         answer=answer,
         headline=words.likely(answer),
         tested="It can rule nothing out." if everything else how_often_held(plausible, chance, card),
         risk=words.listed(contract.target.at_risk, "or"),
         call=called(answer, contract),
-        gist=gist(reasons, contract, unit),
-        unit=unit,
+        gist=gist(reasons, contract, bundle.scale),
+        compared=words.compared(bundle.scale),
         lowers="lowers" if contract.target.ordered else "against",
         raises="raises" if contract.target.ordered else "for",
         first=reasons[:SHOWN],
@@ -82,20 +82,25 @@ def _of(share: Share) -> str:
     return f"{words.percent(share.share)} of {words.plural(share.n, 'student')}"
 
 
-def gist(reasons: list[dict[str, Any]], contract: Contract, unit: str) -> str:
+def gist(reasons: list[dict[str, Any]], contract: Contract, scale: Scale) -> str:
     """Say what lowers and what raises a forecast most, in a sentence or two."""
-    ordered = contract.target.ordered
+    toward = words.listed(scale.toward, "or")
     down = min(reasons, key=lambda reason: reason["effect"])
     up = max(reasons, key=lambda reason: reason["effect"])
     said = [
-        f"{_named(reason, contract)} {verb} most, by {abs(reason['effect']):.2f} {unit}."
+        f"{_named(reason, contract)} {verb} most{_by(reason['effect'], scale)}."
         for reason, verb in (
-            (down, "lowers it" if ordered else f"speaks against {contract.target.labels[0]}"),
-            (up, "raises it" if ordered else f"speaks for {contract.target.labels[0]}"),
+            (down, "lowers it" if scale.ordered else f"speaks against {toward}"),
+            (up, "raises it" if scale.ordered else f"speaks for {toward}"),
         )
         if abs(reason["effect"]) >= TELLING and (reason["effect"] < 0) == (reason is down)
     ]
     return " ".join(said) or "Nothing stands out: on these columns the student is close to the average."
+
+
+def _by(effect: float, scale: Scale) -> str:
+    """Say how large an effect is, where its unit is one that people know."""
+    return "" if scale.own else f", by {abs(effect):.2f} {scale.unit}"
 
 
 def _named(reason: dict[str, Any], contract: Contract) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.columns import Column, Kind
-from data.contract import Contract
+from data.reasons import Scale, effect_in_words
 
 GAP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -112,12 +112,10 @@ def values_of(column: Column) -> str:
     return f"{span} {column.unit}".strip()
 
 
-def effect_unit(contract: Contract, training: str) -> str:
-    """Name the unit of a reason's effect; `training` is what the booster was trained on."""
-    target = contract.target
-    if not target.ordered:
-        return "points on the model's own scale"
-    return target.unit if training == "score" else "points on the model's own scale"
+def compared(scale: Scale) -> str:
+    """Say against what reasons are measured, in which unit, and what they speak for."""
+    gloss = f" ({scale.gloss})" if scale.gloss else ""
+    return f"Compared with the average student it learned from, {effect_in_words(scale)}{gloss}."
 
 
 def likely(answer: Mapping[str, Any]) -> str:

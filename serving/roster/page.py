@@ -9,7 +9,7 @@ from flask import Response, current_app, request
 
 from serving.api import ready_predictor
 from serving.pages.shell import render
-from serving.pages.words import effect_unit
+from serving.pages.words import compared
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.roster.carrying import pack
@@ -58,15 +58,9 @@ def class_page(given: Received, said: str) -> Response:
         "counts": counts_shown(given.forecasts, given.shown, predictor.bundle),
         "carried": pack(given.roster.header, given.roster.rows, given.roster.delimiter, contract),
         "noted": write_noted(given.noted),
-        "unit": unit_of(predictor),
+        "compared": compared(predictor.bundle.scale),
         "blank": BLANK,
         "troubles": given.roster.troubles[:MOST_TROUBLES],
         "form": request.form,
     }
     return render("roster_class.html", HTTPStatus.OK, **values)
-
-
-def unit_of(predictor: Predictor) -> str:
-    """Name the unit of a model's reasons."""
-    kind = str(predictor.bundle.manifest.training["kind"])
-    return effect_unit(predictor.bundle.contract, kind)

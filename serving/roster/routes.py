@@ -7,11 +7,12 @@ from flask import Response, current_app, request
 from data.log_entries import Verdict, prediction_entries
 from serving.api import ready_predictor, write_down
 from serving.pages.shell import page_blueprint, render
+from serving.pages.words import compared
 from serving.problems import Problem
 from serving.roster.download import csv_of
 from serving.roster.forecasts import answers_to_log
 from serving.roster.noting import note_of_forecast, note_of_roster, pressed
-from serving.roster.page import class_page, unit_of, upload_page
+from serving.roster.page import class_page, upload_page
 from serving.roster.reading import read_one
 from serving.roster.received import (
     Received,
@@ -66,7 +67,7 @@ def send_row() -> Response:
     number = request.form.get("row", type=int) or 0
     record = read_one(received_sheet(predictor), predictor.bundle.contract, number)
     (detail,) = details_of(predictor, [record], [number]).values()
-    about = {"contract": predictor.bundle.contract, "unit": unit_of(predictor)}
+    about = {"contract": predictor.bundle.contract, "compared": compared(predictor.bundle.scale)}
     return render("roster_row.html", HTTPStatus.OK, detail=detail, record=record, **about)
 
 

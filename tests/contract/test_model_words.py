@@ -6,7 +6,7 @@ import pytest
 
 from data.contract import Contract
 from data.manifest import FamilyName
-from data.model_words import effect_unit, method
+from data.model_words import method
 from flows.reports.card import model_card
 from tests.flows.reports.evidences import grade_evidence
 
@@ -30,9 +30,3 @@ def test_the_card_says_how_a_model_forecasts(
     assert words in method(family, head)
     assert words in card
     assert ("Held to their known direction" in card) == (head == "probit")
-
-
-def test_reasons_are_in_the_scores_unit_only_of_a_model_that_knows_the_score() -> None:
-    assert effect_unit("grade points", "probit", ordered=True) == "grade points"
-    assert effect_unit("grade points", "softmax", ordered=True) == "log odds"
-    assert effect_unit("points", "softmax", ordered=False) == "points"

@@ -127,8 +127,21 @@ def test_the_predictor_gives_its_reasons_missing_cells_included(served: Served) 
         assert len(effects) == len(contract.features)
         assert np.isfinite(effects).all()
         assert sorted(map(abs, effects), reverse=True) == [abs(effect) for effect in effects]
-        unit = "log odds" if served.ordered else contract.target.unit  # of the score it knows nothing
-        assert {reason["unit"] for reason in answer["reasons"]} == {unit}
+        assert {reason["unit"] for reason in answer["reasons"]} == {"log odds"}
+        toward = contract.target.labels[:1] if served.ordered else contract.target.at_risk
+        assert {tuple(reason["toward"]) for reason in answer["reasons"]} == {toward}
+
+
+@pytest.mark.parametrize("served", [UNORDERED_TREES, UNORDERED], indirect=True, ids=named)
+def test_reasons_without_an_order_add_up_to_the_log_odds_of_being_at_risk(served: Served) -> None:
+    answered = served.client.post("/predict?explain=true", json=served.records).get_json()
+
+    risks = np.array([answer["at_risk"] for answer in answered])
+    sums = np.array([sum(reason["effect"] for reason in answer["reasons"]) for answer in answered])
+
+    average_student = np.log(risks / (1 - risks)) - sums
+    assert np.ptp(sums) > 1
+    assert np.ptp(average_student) < 1e-3
 
 
 def test_the_pages_show_it(served: Served) -> None:
@@ -139,7 +152,10 @@ def test_the_pages_show_it(served: Served) -> None:
 
     assert (shown.status_code, card.status_code) == (200, 200)
     assert MODELS[served.family] in card.text
-    assert "points on the model" in shown.text.replace("&#39;", "'")
+    assert ("in log odds" in shown.text, "for and against No place" in shown.text) == (
+        True,
+        not served.ordered,
+    )
 
 
 def test_its_graph_agrees_with_it_and_so_it_does_with_each_nullable_column_missing(served: Served) -> None:

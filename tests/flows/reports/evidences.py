@@ -9,6 +9,7 @@ import pandas as pd
 from data import cohort
 from data.contract import Contract
 from data.frames import parse, target_index
+from data.reasons import scale_of
 from flows.reports.evidence import Evidence
 from flows.reports.flips import count_flips
 from flows.training.bootstrap import intervals
@@ -62,6 +63,7 @@ def evidence_of(
         intervals=intervals(probabilities, y, 0, "test_"),
         leaderboard=leaderboard(),
         candidates=candidates(),
+        scale=scale_of(contract.target, "score" if contract.target.bounds else "softmax"),
         effects=np.random.default_rng(0).normal(size=(len(y), len(contract.features))),
         frame=frame,
         sets=[[labels[k] for k in np.flatnonzero(row >= min(0.1, row.max()))] for row in probabilities],

@@ -45,6 +45,11 @@ def test_an_effect_goes_to_its_side_of_the_middle(value: float, start: str, widt
     assert (drawn["x"], drawn["width"], drawn["class"]) == (start, width, tone)
 
 
+def test_an_effect_that_speaks_for_being_at_risk_has_the_colour_of_what_is_bad() -> None:
+    (drawn,) = shapes(signed_bar(1, 2, up_is_good=False), "rect")
+    assert (drawn["x"], drawn["class"]) == ("50%", "lowers")
+
+
 def test_effects_that_are_all_nothing_are_drawn_as_nothing() -> None:
     assert shapes(signed_bar(0, 0), "rect")[0]["width"] == "0%"
 

@@ -71,9 +71,7 @@ def test_the_example_is_forecast_and_every_column_is_asked_for(
     answer = other_client.post("/", data=form_of(other_client, token))
     assert answer.status_code == 200
     assert re.search("Most likely|is likeliest", answer.text)
-    assert (
-        "points of 100" if bundle.contract.target.ordered else "for and against University"
-    ) in answer.text
+    assert ("points of 100" if bundle.contract.target.ordered else "for and against No place") in answer.text
 
 
 def test_what_may_be_missing_may_be_left_empty(other_client: FlaskClient, token: Token) -> None:

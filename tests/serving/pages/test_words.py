@@ -6,7 +6,8 @@ import pytest
 
 from data.card_shares import Share
 from data.columns import Column
-from data.contract import Contract
+from data.contract import Contract, load_contract
+from data.reasons import scale_of
 from flows.reports.card_json import card_figures
 from serving.pages import outlook, words
 from tests.flows.reports.evidences import grade_evidence
@@ -111,13 +112,27 @@ def test_the_gist_names_the_largest_effect_on_either_side(grade_class: Contract)
         {"feature": "Tutoring", "value": 1, "effect": 0.2},
         {"feature": "Age", "value": 15, "effect": 0.01},
     ]
-    told = outlook.gist(reasons, grade_class, "grade points").replace(words.GAP, " ")
+    scale = scale_of(grade_class.target, "score")
+    told = outlook.gist(reasons, grade_class, scale).replace(words.GAP, " ")
     assert told == (
         "Absences (21 days) lowers it most, by 0.92 grade points. "
         "Tutoring (Yes) raises it most, by 0.20 grade points."
     )
-    assert outlook.gist(reasons[2:], grade_class, "grade points").startswith("Nothing stands out")
-    assert "lowers" not in outlook.gist(reasons[1:], grade_class, "grade points")
+    assert outlook.gist(reasons[2:], grade_class, scale).startswith("Nothing stands out")
+    assert "lowers" not in outlook.gist(reasons[1:], grade_class, scale)
+
+
+def test_where_classes_have_no_order_the_gist_is_about_being_at_risk_and_names_no_unreadable_unit() -> None:
+    contract = load_contract("after_school")
+    reasons = [
+        {"feature": "mean_mark", "value": 7.5, "effect": 1.9},
+        {"feature": "internship", "value": 1, "effect": -0.8},
+    ]
+    told = outlook.gist(reasons, contract, scale_of(contract.target, "softmax")).replace(words.GAP, " ")
+    assert told == (
+        "Had an internship (Yes) speaks against No place most. "
+        "Mean mark (7.5 points of 20) speaks for No place most."
+    )
 
 
 def test_a_student_is_called_at_risk_from_the_chance_on_that_the_contract_says(pass_fail: Contract) -> None:

@@ -29,7 +29,7 @@ TINY = DenseModel(
 NO_XGBOOST = """
 import sys, pathlib, numpy
 from data.model_files import read_model
-print(read_model(pathlib.Path(sys.argv[1])).effects(numpy.zeros((1, 2)), ordered=True).shape)
+print(read_model(pathlib.Path(sys.argv[1])).contributions(numpy.zeros((1, 2))).shape)
 assert "xgboost" not in sys.modules and "sklearn" not in sys.modules
 """
 
@@ -106,23 +106,22 @@ def test_fills_and_scales_are_of_the_rows_learned_from_and_never_of_those_held_o
 def test_a_reason_is_the_coefficient_times_the_distance_from_the_mean() -> None:
     rows = np.array([[5.0, 4.0], [3.0, np.nan]])
 
-    ordered, alone = TINY.effects(rows, ordered=True), TINY.effects(rows, ordered=False)
+    parts = TINY.contributions(rows)
+    ordered, alone = (parts[:, 0] - parts[:, 1])[:, :-1], parts[:, 0, :-1]
 
     # (5 - 3) / 2 * (1 - -1); (4 - 2) * 0.5 and no mark: -1 * 0.25. Missing: no distance, and +1 * 0.25.
     assert ordered == pytest.approx(np.array([[2.0, 0.75], [0.0, 0.25]]))
     assert alone == pytest.approx(np.array([[1.0, 0.75], [0.0, 0.25]]))
 
 
-def test_reasons_add_up_to_what_the_margin_is_above_the_average_rows(students: Make, family: str) -> None:
+def test_reasons_and_the_average_row_add_up_to_the_margins(students: Make, family: str) -> None:
     data = students(missing=0.1)
     model = learned(data, family).model()
-    for ordered in (True, False):
-        margins = model.latent(data.X)
-        margin = margins[:, 0] - margins[:, -1] if ordered else margins[:, 0]
 
-        rest = margin - model.effects(data.X, ordered=ordered).sum(axis=1)
+    parts = model.contributions(data.X)
 
-        assert np.ptp(rest) < 1e-9
+    assert parts.sum(axis=2) == pytest.approx(model.latent(data.X), abs=1e-9)
+    assert np.ptp(parts[..., -1], axis=0).max() == 0, "of all rows the same average one"
 
 
 def test_what_helps_has_a_positive_effect_and_what_hurts_a_negative_one(students: Make, family: str) -> None:
@@ -131,7 +130,8 @@ def test_what_helps_has_a_positive_effect_and_what_hurts_a_negative_one(students
     rows = np.repeat(data.X.mean(axis=0, keepdims=True), 2, axis=0).astype(np.float32)
     rows[:, 0], rows[:, 1] = (20, 0), (0, 29)  # many hours and no absences, then the other way round
 
-    effects = model.effects(rows, ordered=True)
+    parts = model.contributions(rows)
+    effects = parts[:, 0] - parts[:, -1]
 
     assert (effects[0, :2] > 0).all()
     assert (effects[1, :2] < 0).all()
@@ -149,7 +149,7 @@ def test_its_file_is_read_and_explained_without_xgboost_or_scikit_learn(tmp_path
     done = subprocess.run([sys.executable, "-c", NO_XGBOOST, tmp_path], capture_output=True, text=True)
 
     assert read_model(tmp_path) == TINY
-    assert done.stdout.strip() == "(1, 2)", done.stderr
+    assert done.stdout.strip() == "(1, 2, 3)", done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""Reasons say what they are about and in which unit, and add up to it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost as xgb
+
+from data.contract import Contract, load_contract
+from data.features import feature_space
+from data.model_dense import DenseModel, Layer
+from data.model_trees import TreeModel
+from data.reasons import LOG_ODDS, NOISE, column_effects, effect_in_words, kind_of, scale_of
+from tests.flows.reports.evidences import changed
+
+
+@pytest.fixture(scope="module")
+def after_school() -> Contract:
+    return load_contract("after_school")
+
+
+def latent_of(contract: Contract) -> tuple[TreeModel, np.ndarray]:
+    """A booster of one latent that rises with the first column, and the two ends of that column."""
+    rows = np.random.default_rng(0).normal(size=(200, len(feature_space(contract).names)))
+    booster = xgb.train({"max_depth": 1, "eta": 0.5}, xgb.DMatrix(rows, label=3 * rows[:, 0]), 20)
+    ends = np.zeros((2, rows.shape[1]))
+    ends[:, 0] = (3, -3)
+    return TreeModel.of(booster), ends
+
+
+def margins_of(contract: Contract, seed: int = 0) -> DenseModel:
+    """A model that weighs each class of a contract, its numbers drawn at random."""
+    rng, width = np.random.default_rng(seed), len(feature_space(contract).names)
+    classes = len(contract.target.labels)
+    layer = Layer(
+        weights=rng.normal(0, 2, (width, classes)).tolist(), biases=rng.normal(size=classes).tolist()
+    )
+    return DenseModel(
+        fills=(0.0,) * width, marked=(), means=(0.0,) * width, scales=(1.0,) * width, layers=(layer,)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"), [("score", "grade points"), ("ordinal", NOISE), ("softmax", LOG_ODDS)]
+)
+def test_reasons_are_in_the_scores_unit_only_of_a_model_that_learned_the_score(
+    kind: str, unit: str, grade_class: Contract
+) -> None:
+    scale = scale_of(grade_class.target, kind)
+    assert (scale.unit, scale.toward, scale.own) == (unit, ("A",), kind != "score")
+    assert effect_in_words(scale) == f"in {unit}"
+
+
+def test_without_an_order_reasons_are_about_being_at_risk(after_school: Contract) -> None:
+    scale = scale_of(after_school.target, "softmax")
+    assert (scale.unit, scale.toward) == (LOG_ODDS, ("No place",))
+    assert effect_in_words(scale) == "in log odds, for and against No place"
+
+
+@pytest.mark.parametrize("at_risk", [["No place"], ["Apprenticeship", "No place"], ["University"]])
+def test_they_add_up_to_the_log_odds_of_being_at_risk(at_risk: list[str], after_school: Contract) -> None:
+    contract, sigma = changed(after_school, at_risk=at_risk), 0.7
+    model = margins_of(contract)
+    rows = np.random.default_rng(1).normal(size=(300, len(feature_space(contract).names)))
+
+    effects = column_effects(model, rows, contract, "softmax", sigma)
+
+    shares = np.exp(model.latent(np.vstack([rows, 0 * rows[:1]])) / sigma)
+    risky = [label in at_risk for label in contract.target.labels]
+    log_odds = np.log(shares[:, risky].sum(axis=1) / shares[:, np.invert(risky)].sum(axis=1))
+    assert effects.sum(axis=1) == pytest.approx(log_odds[:-1] - log_odds[-1], abs=1e-3)
+    assert effects.shape == (300, len(contract.features))
+
+
+@pytest.mark.parametrize(("at_risk", "sign"), [("University", 1), ("No place", -1)])
+def test_of_two_classes_without_an_order_it_is_the_one_at_risk_that_they_speak_for(
+    at_risk: str, sign: int, after_school: Contract
+) -> None:
+    pair: dict[str, Any] = {"university": "University", "nothing": "No place"}
+    contract = changed(after_school, classes=pair, at_risk=[at_risk])
+    model, rows = latent_of(contract)
+
+    effects = column_effects(model, rows, contract, "ordinal", 1.0)
+
+    assert np.sign(effects[:, 0]).tolist() == [sign, -sign], "the latent itself speaks for the first class"
+
+
+def test_an_ordinal_latent_is_told_in_units_of_its_noise_and_a_score_in_its_own(
+    grade_class: Contract,
+) -> None:
+    model, rows = latent_of(grade_class)
+    parts = model.contributions(rows)[:, 0]
+    for kind, wanted in (("score", parts), ("ordinal", parts / 0.5)):
+        effects = column_effects(model, rows, grade_class, kind, 0.5)
+        assert effects[:, 0] == pytest.approx(wanted)
+
+
+def test_what_the_oldest_bundles_do_not_say_is_told_by_their_head(
+    grade_class: Contract, after_school: Contract
+) -> None:
+    assert kind_of({"kind": "probit"}, {}, grade_class.target) == "score"
+    assert kind_of({"kind": "softmax"}, {}, after_school.target) == "softmax"
+    assert kind_of({"kind": "probit"}, {"kind": "ordinal"}, grade_class.target) == "ordinal"
