@@ -1,7 +1,11 @@
 """What a card's figures say in plain sentences: for `flows` in Markdown, for the pages in HTML."""
 
+from collections.abc import Sequence
+
+from data.card import PartOfYear
 from data.card_audit import FALSE_ALARMS, FOUND, Audit, Flips
 from data.card_calls import Calls, Price
+from data.contract import Contract
 
 SURE = 0.05
 """Chance of pointing at equal groups, shared out among the audited columns."""
@@ -18,6 +22,31 @@ RATES = {
     "equalized_odds": "Equalized odds: found or false alarms",
 }
 """Rates of the fairness audit and what people call them."""
+
+
+def counts_warning(contract: Contract, part_year: Sequence[PartOfYear]) -> str:
+    """Say what to give for counts over a period before its end, and what a count so far brings.
+
+    Nothing where no column counts anything up.
+    """
+    if not contract.counted:
+        return ""
+    titles = " and ".join(column.title for column in contract.counted)
+    return (
+        f"{titles}: give the count over the whole period or, before its end, what it will come to at the "
+        f"present pace. A count so far is too low, and students at risk are missed: {_missed(part_year)}."
+    )
+
+
+def _missed(part_year: Sequence[PartOfYear]) -> str:
+    first, last = (part_year[0], part_year[-1]) if part_year else (None, None)
+    if first is None or last is None or first.found_so_far.share is None or last.found_so_far.share is None:
+        return "how many was not measured on these records"
+    return (
+        f"after {percent(first.part)} of the period it found {percent(first.found_so_far.share)} of the "
+        f"{first.found_so_far.n:,} test students who ended at risk, with whole counts "
+        f"{percent(last.found_so_far.share)}"
+    )
 
 
 def worrying(audit: Audit, columns: int) -> bool:

@@ -10,6 +10,7 @@ NOT_FOR = (
     "Students unlike those it learned from: another school, course, age or way of marking.",
 )
 WHOLE_PERIOD = "counted up over a period, and here over the whole of it."
+WHOLE_COUNT = "Counted over the whole period, not so far."
 TOO_EARLY = (
     "A count taken part of the way through is too low, and the forecast made from it wrong. A model that "
     "needs the whole period's count cannot warn early in that period; for that, train one on records as "

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import StringConstraints, model_validator
 
-from data.columns import Column, Misfit, Name, Role, Strict
+from data.columns import Column, Kind, Misfit, Name, Role, Strict
 from data.contract_file import read_contract
 from data.target import Target
 
@@ -108,6 +108,12 @@ class Contract(Strict):
     def asked(self) -> tuple[Column, ...]:
         """Columns known when a forecast is asked for: features, then audit columns."""
         return self.features + self.audit
+
+    @cached_property
+    def counted(self) -> tuple[Column, ...]:
+        """Features that look like counts over a period: whole, from 0, of a unit that is no mark."""
+        whole = (c for c in self.features if c.kind is Kind.INTEGER and c.min == 0)
+        return tuple(column for column in whole if column.unit and "point" not in column.unit)
 
     @cached_property
     def id(self) -> Column | None:

@@ -70,9 +70,10 @@ def _forecast_paths(predictor: Predictor, record: Node) -> Node:
     one = _operation(
         "predict", "Forecast one record, or each of a list", answer, 400, 401, 413, 415, 422, 503
     )
+    about = {"description": predictor.counts_warning} if predictor.counts_warning else {}
     return {
-        "/predict": {"post": {**one, "parameters": [explain], "requestBody": body}},
-        "/predict/batch": {"post": _batch(predictor)},
+        "/predict": {"post": {**one, **about, "parameters": [explain], "requestBody": body}},
+        "/predict/batch": {"post": {**_batch(predictor), **about}},
     }
 
 

@@ -4,12 +4,15 @@ import logging
 import threading
 import time
 import weakref
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data.bundle import Bundle
+from data.card import read_card
+from data.card_sentences import counts_warning
 from data.log_entries import new_ids
 from data.manifest import MANIFEST, BundleError, digest
 from data.records import Record
@@ -32,6 +35,12 @@ class Predictor:
         if (folder / MANIFEST).is_file() and not digest(folder / MANIFEST).startswith(digits):
             raise BundleError(f"{MANIFEST}: the bytes are not those that were synced")
         self.bundle = Bundle.load(folder)
+
+    @cached_property
+    def counts_warning(self) -> str:
+        """What to say of counts over a period wherever values go in; nothing where there are none."""
+        card = read_card(self.bundle.folder, self.bundle.manifest)
+        return counts_warning(self.bundle.contract, card.part_year if card else ())
 
     def predict(self, records: list[Record], *, explain: bool = False) -> list[Answer]:
         """Return one answer a record, in order, with the reasons if wanted."""

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from data.card_words import WHOLE_COUNT
 from data.contract import Contract
 from data.outcomes import outcome_fields
 from data.reasons import LOG_ODDS, NOISE
+from data.target import Target
 
 Schema = dict[str, Any]
 
@@ -48,7 +50,13 @@ def _record(contract: Contract, record: Schema) -> Schema:
     for name, schema in properties.items():
         column = contract.columns[name]
         codes = ", ".join(f"{code} = {label}" for code, label in column.codes.items())
-        about = [column.help, f"In {column.unit}." if column.unit else "", f"{codes}." if codes else ""]
+        counted = WHOLE_COUNT if column in contract.counted else ""
+        about = [
+            column.help,
+            counted,
+            f"In {column.unit}." if column.unit else "",
+            f"{codes}." if codes else "",
+        ]
         schema["description"] = " ".join(filter(None, [*about, f"Role: {column.role}."]))
     return {**record, "title": contract.title, "properties": properties}
 
@@ -56,24 +64,6 @@ def _record(contract: Contract, record: Schema) -> Schema:
 def _forecast(contract: Contract) -> Schema:
     labels = list(contract.target.labels)
     risk = ", ".join(contract.target.at_risk)
-    reason = _object(
-        {
-            "feature": TEXT,
-            "value": {},
-            "effect": {
-                "type": "number",
-                "description": "What the value changes against the average student, in `unit`: above 0 "
-                "towards `toward`, below 0 away from it.",
-            },
-            "unit": {
-                "type": "string",
-                "description": f"{contract.target.unit}, where the model learned a score; else the model's "
-                f"own: {LOG_ODDS}, or {NOISE}.",
-            },
-            "toward": {"type": "array", "items": {"enum": labels}, "description": _toward(contract)},
-        },
-        ["feature", "value", "effect", "unit", "toward"],
-    )
     fields: dict[str, Schema] = {
         "grade_class": {"enum": labels, "description": "The likeliest class."},
         "grade_class_index": {"type": "integer", "minimum": 0, "maximum": len(labels) - 1},
@@ -89,15 +79,35 @@ def _forecast(contract: Contract) -> Schema:
     }
     reasons = {
         "type": "array",
-        "items": reason,
+        "items": _reason(contract),
         "description": "With explain=true: each feature's effect on the forecast, largest first.",
     }
     return _object({**fields, "reasons": reasons}, list(fields))
 
 
-def _toward(contract: Contract) -> str:
-    """Say what a positive effect speaks for."""
+def _reason(contract: Contract) -> Schema:
+    """Return one reason's schema: what it is about, and in which unit."""
     target = contract.target
+    fields: dict[str, Schema] = {
+        "feature": TEXT,
+        "value": {},
+        "effect": {
+            "type": "number",
+            "description": "What the value changes against the average student, in `unit`: above 0 towards "
+            "`toward`, below 0 away from it.",
+        },
+        "unit": {
+            "type": "string",
+            "description": f"{target.unit}, where the model learned a score; else the model's own: "
+            f"{LOG_ODDS}, or {NOISE}.",
+        },
+        "toward": {"type": "array", "items": {"enum": list(target.labels)}, "description": _toward(target)},
+    }
+    return _object(fields, list(fields))
+
+
+def _toward(target: Target) -> str:
+    """Say what a positive effect speaks for."""
     if target.ordered:
         return f"The best class: the outcome is forecast to be better, {target.labels[0]} at the best."
     return (

@@ -9,7 +9,6 @@ from data.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, Rival, 
 from data.card_shares import Share
 from flows.reports import shares
 from flows.reports.calls import calls_of
-from flows.reports.card_purpose import counted_columns
 from flows.reports.card_shares import card_share, known
 from flows.reports.evidence import Evidence
 from flows.reports.fairness import fairness_audits
@@ -41,7 +40,7 @@ def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Ca
         reliability=tuple(reliability_bins(*risks(evidence))),
         calibration_luck=shares.luck_of_calibration(evidence.probabilities),
         audits=fairness_audits(evidence),
-        counted=tuple(column.name for column in counted_columns(evidence.contract)),
+        counted=tuple(column.name for column in evidence.contract.counted),
         part_year=tuple(part_year),
         notes=evidence.notes,
     )

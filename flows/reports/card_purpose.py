@@ -1,7 +1,7 @@
 """The parts of the model card that follow from the contract: purpose, columns, limits, duties."""
 
 from data.card_words import DUTIES, LAW, LIMITS, NOT_FOR, NOT_REAL, TOO_EARLY, WHOLE_PERIOD
-from data.columns import Column, Kind
+from data.columns import Column
 from data.contract import Contract
 from flows.reports.markdown import bullets, section, table
 from flows.reports.wording import listed, plural, with_unit
@@ -24,7 +24,7 @@ def purpose(contract: Contract, *, generated: bool) -> str:
 def columns(contract: Contract) -> str:
     """Say which columns it needs and as of when they must be known."""
     lines = [(c.title, _values(c), c.effect or "", c.help) for c in contract.features]
-    counted = [column.title for column in counted_columns(contract)]
+    counted = [column.title for column in contract.counted]
     leaks = [column.title for column in contract.leaks]
     return section(
         "As of when its columns must be known",
@@ -40,12 +40,6 @@ def _values(column: Column) -> str:
         return ", ".join(column.codes.values())
     ends = [f"{end:g}" for end in (column.min, column.max) if end is not None]
     return with_unit(" to ".join(ends) if len(ends) == 2 else "any number", column.unit)
-
-
-def counted_columns(contract: Contract) -> list[Column]:
-    """Return the features that look like counts over a period: whole, from 0, of a unit that is no mark."""
-    whole = [c for c in contract.features if c.kind is Kind.INTEGER and c.min == 0]
-    return [column for column in whole if column.unit and "point" not in column.unit]
 
 
 def limits(test_rows: int) -> str:

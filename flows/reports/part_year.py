@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from data.card import PartOfYear
+from data.card_sentences import counts_warning
 from data.card_shares import Share
 from data.columns import Column
 from flows.reports import shares
-from flows.reports.card_purpose import counted_columns
 from flows.reports.card_shares import card_share
 from flows.reports.evidence import Evidence
 from flows.reports.groups import risk_of, risky
@@ -17,6 +17,13 @@ from flows.reports.markdown import section, table
 from flows.reports.wording import NOTHING, listed, percent
 
 PARTS = (0.25, 0.5, 0.75, 1.0)
+HEADER = [
+    "Part",
+    "as counted, right class",
+    "as counted, at risk found",
+    "projected, right class",
+    "projected, at risk found",
+]
 Forecast = Callable[[pd.DataFrame], np.ndarray]
 
 
@@ -27,7 +34,7 @@ def part_year_figures(evidence: Evidence, forecast: Forecast, seed: int = 0) -> 
     come by then with the chance of that part, independently (binomial thinning). `forecast` gives the
     class probabilities (n, K) of a frame. Empty for real data, and where no column counts anything up.
     """
-    counted = counted_columns(evidence.contract)
+    counted = evidence.contract.counted
     if evidence.data.get("generated") in (None, False) or not counted:
         return []
     rng = np.random.default_rng(seed)
@@ -67,30 +74,26 @@ def _thinned(counts: pd.Series, part: float, rng: np.random.Generator) -> pd.Ser
 
 def before_the_end(evidence: Evidence, part_year: Sequence[PartOfYear]) -> str:
     """Say what the model is worth while what it counts is still being counted."""
-    counted = listed([column.title for column in counted_columns(evidence.contract)])
+    counted = listed([column.title for column in evidence.contract.counted])
     if not counted:
         return ""
     lines = [
         [
             "the whole" if line.part == 1 else percent(line.part),
-            _of_card(line.so_far),
-            _of_card(line.projected),
-            _of_card(line.found_projected),
+            *map(_of_card, (line.so_far, line.found_so_far, line.projected, line.found_projected)),
         ]
         for line in part_year
     ]
     return section(
         "Before the end of the period",
-        f"{counted} as they stood after part of the period, for the same test students, generated. Projected "
-        "means: as they would be at the end if they went on at that pace."
+        counts_warning(evidence.contract, part_year),
+        f"{counted} as they stood after part of the period, for the same test students, generated. “As "
+        "counted” is what the model makes of the count so far; “projected”, of what it would be at the end "
+        "if it went on at that pace."
         if lines
         else f"How good it is while {counted} are still being counted is not known: these records do not say "
         "how they stood at an earlier time.",
-        table(
-            ["Part", "right class, as counted", "right class, projected", "at risk found, projected"], lines
-        )
-        if lines
-        else "",
+        table(HEADER, lines) if lines else "",
     )
 
 

@@ -22,8 +22,9 @@ student = page_blueprint("student")
 @student.get("/")
 def show_form() -> Response:
     """Show the form, filled in with an example."""
-    bundle = _predictor().bundle
-    return _show(form_view(bundle.contract, texts_of(example(bundle), bundle.contract), {}))
+    predictor = _predictor()
+    bundle = predictor.bundle
+    return _show(form_view(predictor, texts_of(example(bundle), bundle.contract), {}))
 
 
 @student.post("/")
@@ -32,7 +33,7 @@ def forecast() -> Response:
     predictor = _predictor()
     bundle, texts = predictor.bundle, request.form.to_dict()
     record, faults = read_form(asked(bundle.contract), texts)
-    view = form_view(bundle.contract, texts, faults)
+    view = form_view(predictor, texts, faults)
     if faults:
         return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY)
     answer = predictor.predict([record], explain=True)[0]
@@ -49,7 +50,7 @@ def try_values() -> Response:
     bundle, texts = predictor.bundle, request.form.to_dict()
     tried = {column.name: texts.pop(TRIED + column.name, "") for column in actionable(bundle)}
     record, faults = read_form(asked(bundle.contract), texts)
-    view = form_view(bundle.contract, texts, faults)
+    view = form_view(predictor, texts, faults)
     if faults:
         return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY)
     other, tried_faults = read_form(asked(bundle.contract), {**texts, **tried})

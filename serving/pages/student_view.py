@@ -12,7 +12,7 @@ from data.manifest import EXAMPLES
 from data.records import Record
 from serving.pages.forms import TRIED, field_id, fields, read_form, texts_of
 from serving.pages.outlook import changed, outlook
-from serving.predictor import Answer
+from serving.predictor import Answer, Predictor
 from serving.suggestions import actionable, suggest
 
 Texts = Mapping[str, str]
@@ -33,12 +33,14 @@ def example(bundle: Bundle) -> Record:
     return read_form(bundle.contract.features, texts_of(most_open["record"], bundle.contract))[0]
 
 
-def form_view(contract: Contract, texts: Texts, faults: Texts) -> View:
+def form_view(predictor: Predictor, texts: Texts, faults: Texts) -> View:
     """Return the form, with what is wrong in it, and no forecast yet."""
+    contract = predictor.bundle.contract
     features = contract.features
     optional = [*([contract.id] if contract.id else []), *contract.audit]
     return {
         "contract": contract,
+        "counts": predictor.counts_warning,
         "changeable": fields([c for c in features if c.actionable], contract, texts, faults),
         "given": fields([c for c in features if not c.actionable], contract, texts, faults),
         "optional": fields(optional, contract, texts, faults),

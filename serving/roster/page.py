@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from flask import Response, current_app, request
 
+from data import card_words
 from serving.api import ready_predictor
 from serving.pages.shell import render
 from serving.pages.words import compared
@@ -26,7 +27,12 @@ def upload_page(problem: Problem | None = None) -> Response:
     """Return the page that asks for a class, with what was wrong with the last one."""
     predictor = ready_predictor(current_app.extensions["predictor"])
     threading.Thread(target=warm, args=(predictor,), daemon=True).start()
-    values = {"contract": predictor.bundle.contract, "most": MOST_ROWS, "example": has_example(predictor)}
+    values: dict[str, Any] = {
+        "contract": predictor.bundle.contract,
+        "most": MOST_ROWS,
+        "example": has_example(predictor),
+    }
+    values |= {"counts": predictor.counts_warning, "said": card_words}
     return render("roster.html", problem.status if problem else HTTPStatus.OK, problem=problem, **values)
 
 
@@ -59,6 +65,7 @@ def class_page(given: Received, said: str) -> Response:
         "carried": pack(given.roster.header, given.roster.rows, given.roster.delimiter, contract),
         "noted": write_noted(given.noted),
         "compared": compared(predictor.bundle.scale),
+        "told_of_counts": predictor.counts_warning,
         "blank": BLANK,
         "troubles": given.roster.troubles[:MOST_TROUBLES],
         "form": request.form,

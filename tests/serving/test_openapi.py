@@ -50,6 +50,17 @@ def test_its_record_is_the_contracts(document: dict[str, Any], student: Student)
         assert not record.is_valid(broken)
 
 
+def test_it_warns_of_counts_so_far_where_they_are_sent(document: dict[str, Any]) -> None:
+    columns = document["components"]["schemas"]["Record"]["properties"]
+    assert [name for name, column in columns.items() if "whole period" in column["description"]] == [
+        "Absences"
+    ]
+    for path in ("/predict", "/predict/batch"):
+        about = document["paths"][path]["post"]["description"]
+        assert "Absences: give the count over the whole period" in about
+        assert "it found " in about
+
+
 def test_its_examples_are_answered_and_answers_fit_it(
     client: FlaskClient, document: dict[str, Any], student: Student
 ) -> None:

@@ -11,7 +11,6 @@ from data.card import Card
 from data.contract import Contract
 from flows.reports.card import model_card
 from flows.reports.card_json import card_figures, reliability_bins
-from flows.reports.card_purpose import counted_columns
 from flows.reports.part_year import part_year_figures
 from tests.contract.tiny import contract_of
 from tests.flows.reports.evidences import any_evidence, grade_evidence
@@ -66,6 +65,7 @@ def test_a_count_so_far_misleads_and_its_projection_less_so(grade_class: Contrac
     accuracy = evidence.metrics["test_accuracy"]
     assert whole.so_far.share == pytest.approx(accuracy)
     assert quarter.so_far.share < quarter.projected.share < whole.so_far.share
+    assert quarter.found_so_far.share < 0.5 < quarter.found_projected.share < whole.found_so_far.share
 
 
 def test_real_records_and_those_without_counts_are_not_judged_part_of_the_way(grade_class: Contract) -> None:
@@ -78,7 +78,7 @@ def test_real_records_and_those_without_counts_are_not_judged_part_of_the_way(gr
 
 
 def test_marks_are_no_counts(pass_fail: Contract) -> None:
-    assert [column.name for column in counted_columns(pass_fail)] == ["absences"]
+    assert [column.name for column in pass_fail.counted] == ["absences"]
 
 
 def test_the_markdown_says_the_same_or_that_it_is_not_known(grade_class: Contract) -> None:
@@ -87,4 +87,8 @@ def test_the_markdown_says_the_same_or_that_it_is_not_known(grade_class: Contrac
     assert "is not known" in section_of(model_card(evidence, {}), title)
     generated = replace(evidence, data={**evidence.data, "generated": {"rows": 300}})
     lines = part_year_figures(generated, truth)
-    assert "| 25 % |" in section_of(model_card(generated, {}, lines), title)
+    told = section_of(model_card(generated, {}, lines), title)
+    (quarter,) = [line for line in told.splitlines() if line.startswith("| 25 % |")]
+    for share in (lines[0].so_far, lines[0].found_so_far, lines[0].projected, lines[0].found_projected):
+        assert f" {100 * share.share:.0f} % " in quarter
+    assert "as counted, at risk found" in told

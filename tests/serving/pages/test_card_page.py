@@ -71,7 +71,26 @@ def test_its_figures_are_those_of_the_bundle(client: FlaskClient, bundle_folder:
     for figure in figures["figures"]:
         assert f"{figure['value']:.3f}" in card
     for line in figures["part_year"]:
-        assert f"{100 * line['projected']['share']:.0f}\N{NO-BREAK SPACE}%" in card
+        for name in ("so_far", "found_so_far", "projected", "found_projected"):
+            assert f"{100 * line[name]['share']:.0f}\N{NO-BREAK SPACE}%" in card
+
+
+@pytest.mark.parametrize("path", ["/", "/roster", "/model/card"])
+def test_where_data_go_in_a_count_so_far_is_warned_of_with_the_recall_that_it_brings(
+    client: FlaskClient, bundle_folder: Path, path: str
+) -> None:
+    card = Card.model_validate_json((bundle_folder / FIGURES).read_bytes())
+    quarter, whole = card.part_year[0], card.part_year[-1]
+    page = html.unescape(client.get(path).text)
+    assert "Absences: give the count over the whole period" in page
+    assert f"after 25 % of the period it found {100 * quarter.found_so_far.share:.0f} %" in page
+    assert f"with whole counts {100 * whole.found_so_far.share:.0f} %" in page
+
+
+def test_where_it_was_not_measured_the_warning_says_so(altered: Callable[..., FlaskClient]) -> None:
+    client = altered(lambda folder: rewrite(folder, FIGURES, lambda card: card.update(part_year=[])))
+    assert "was not measured" in client.get("/").text
+    assert "was not measured" in client.get("/roster").text
 
 
 def test_a_model_of_before_there_were_figures_has_a_card_all_the_same(
