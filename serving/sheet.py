@@ -14,14 +14,12 @@ from typing import BinaryIO
 
 from data.columns import repeated
 from data.contract import Contract
+from data.formulas import BETWEEN, neutralised, nothing_to_neutralise
 from serving.problems import Fault, Problem
 
 BOM = codecs.BOM_UTF8
 DELIMITERS = ",;\t"
 LONGEST_HEADER = 1_000_000  # bytes
-RUN = re.compile(r"\x00\s*(?:[=@]|[+\-](?![\d.,]+(?:\x00|$)))")
-"""What a spreadsheet would run, in cells joined by NUL; plain numbers with a sign are not."""
-NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
 LINE_END = "\r\n"
 
 Row = list[str]
@@ -54,14 +52,14 @@ class Sheet:
 
     def joined(self, rows: Sequence[Row]) -> list[str]:
         """Return each row as this file has it, without its end; a cell that would be run is neutralised."""
-        cells = "\x00" + "\x00".join(map("\x00".join, rows))
-        if not RUN.search(cells) and not self._needs_quotes(cells):
+        cells = BETWEEN + BETWEEN.join(map(BETWEEN.join, rows))
+        if nothing_to_neutralise(cells, sum(map(len, rows))) and not self._needs_quotes(cells):
             return list(map(self.delimiter.join, rows))
         lines: list[str] = []
         writer = csv.writer(
             SimpleNamespace(write=lines.append), delimiter=self.delimiter, lineterminator=LINE_END
         )
-        writer.writerows([[f"'{cell}" if _is_run(cell) else cell for cell in row] for row in rows])
+        writer.writerows([list(map(neutralised, row)) for row in rows])
         return [line.removesuffix(LINE_END) for line in lines]
 
     def _lists(self, rows: int, *, blank: bool = False) -> Generator[list[Row]]:
@@ -102,13 +100,10 @@ def check_header(header: Sequence[str], contract: Contract, added: Iterable[str]
 
 
 def quoted(cell: str, delimiter: str) -> str:
-    """Return a cell as it stands between delimiters."""
+    """Return a cell as it stands between delimiters, neutralised."""
+    cell = neutralised(cell)
     special = any(mark in cell for mark in (delimiter, '"', "\r", "\n"))
     return '"' + cell.replace('"', '""') + '"' if special else cell
-
-
-def _is_run(cell: str) -> bool:
-    return cell.lstrip()[:1] in ("=", "+", "-", "@") and not NUMBER.fullmatch(cell)
 
 
 def _first_line(file: BinaryIO) -> bytes:

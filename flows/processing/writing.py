@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.formulas import neutralised, neutralised_column
 from data.frames import FIRST_ROW
 from data.quarantine import count_reasons
 from data.storage import appended
@@ -51,7 +52,7 @@ class Written:
 
     def _write_bad(self, piece: Piece) -> None:
         wrong = pc.not_equal(piece.table["quarantine"], "").to_numpy(zero_copy_only=False)
-        bad = piece.table.filter(pa.array(wrong)).to_pandas()
+        bad = _to_be_read(piece.table.filter(pa.array(wrong))).to_pandas()
         bad["row"] = np.flatnonzero(wrong) + piece.first + FIRST_ROW
         bad.to_csv(self._folder / QUARANTINE, mode="a", header=not self.rows, index=False)
 
@@ -64,6 +65,15 @@ class Written:
         self.clean += len(sound)
         self.split_rows.update(_counts(sound["split"]))
         self.class_rows.update(_counts(sound.filter(pc.equal(sound["split"], "train"))[self._target]))
+
+
+def _to_be_read(table: pa.Table) -> pa.Table:
+    """Return a table in which no text, nor the name of a column, would be run by a spreadsheet."""
+    for place, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            table = table.set_column(place, field.name, neutralised_column(table[place].cast(kind)))
+    return table.rename_columns([neutralised(name) for name in table.column_names])
 
 
 @contextmanager

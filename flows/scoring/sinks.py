@@ -7,21 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 import sqlalchemy as sa
 
 from data.database_tables import TableAddress, is_table
 from data.errors import BadInput
+from data.formulas import FIRST_BYTES, neutralised, neutralised_column
 from flows.scoring.plain import is_text
 from flows.scoring.text_bytes import has_byte, has_first_byte
 from flows.support.workspace import finished_file
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
-FIRST_OF_RUN = b"=+-@ \t\n\v\f\r"
-RUN = r"^\s*[=+\-@]"
-NUMBER = r"^\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*$"
 DRAFT = "_gradecast_draft"
 AT_ONCE = 2_000  # rows of one INSERT
 
@@ -59,7 +56,7 @@ def _to_csv(path: Path, parts: Iterator[pa.Table], delimiter: str, *, bom: bool)
     with path.open("wb") as file:
         file.write(codecs.BOM_UTF8 if bom else b"")
         for place, part in enumerate(parts):
-            table = neutralised(_written_out(part))
+            table = _neutralised(_written_out(part))
             special = f'"\r\n{delimiter}'
             options = pyarrow.csv.WriteOptions(
                 include_header=place == 0,
@@ -86,20 +83,13 @@ def _quoting(columns: Sequence[pa.ChunkedArray], special: str) -> str:
     return "needed" if any(has_byte(c, marks) for c in columns if is_text(c.type)) else "none"
 
 
-def neutralised(table: pa.Table) -> pa.Table:
-    """Return a table without metadata, a quote before each text that a spreadsheet would run."""
+def _neutralised(table: pa.Table) -> pa.Table:
+    """Return a table without metadata, with no name and no text that a spreadsheet would run."""
     table = table.replace_schema_metadata()
     for place, field in enumerate(table.schema):
-        if is_text(field.type) and has_first_byte(table[place], FIRST_OF_RUN):
-            table = table.set_column(place, field.name, _neutralised(table[place]))
-    return table
-
-
-def _neutralised(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    run = pc.and_not(pc.match_substring_regex(column, RUN), pc.match_substring_regex(column, NUMBER))
-    if not pc.any(run).as_py():
-        return column
-    return pc.if_else(run, pc.binary_join_element_wise("'", column, ""), column)
+        if is_text(field.type) and has_first_byte(table[place], FIRST_BYTES):
+            table = table.set_column(place, field.name, neutralised_column(table[place]))
+    return table.rename_columns([neutralised(name) for name in table.column_names])
 
 
 def _to_table(address: TableAddress, parts: Iterator[pa.Table]) -> None:
