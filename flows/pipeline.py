@@ -130,11 +130,10 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
 
 def next_steps(result: PipelineResult, settings: Settings) -> tuple[tuple[str, str], ...]:
     """Say what to do next, and the command for it."""
-    prefect = f"PREFECT_HOME={settings.home.absolute() / 'prefect'} .venv/bin/prefect server start"
     return (
         ("Serve it", serving(result)),
         ("Runs and plots", f".venv/bin/mlflow ui --backend-store-uri {without_secrets(settings.mlflow_uri)}"),
-        ("Flow runs", prefect),
+        ("Flow runs", "make up"),
         ("Data report", str(result.processed.folder / REPORT)),
         ("Drift report", str(result.drift.report)),
     )

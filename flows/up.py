@@ -21,6 +21,7 @@ from flows.settings import Settings
 from flows.support import prefect_process, services
 from flows.support.endings import DONE, explain
 from flows.support.locks import file_lock
+from flows.support.prefect_api import is_open, profile
 from flows.support.prefect_server import prefect_server
 from flows.support.processes import Kept, end_leftover, kept
 from flows.support.reconcile import reconcile
@@ -34,6 +35,11 @@ from flows.settings import Settings
 open_registry(Settings())
 """
 NAMES = ("worker", "MLflow", "predictor")
+OPEN = (
+    "WARNING: the Prefect server at {} asks nobody for a password: any web page that is open on this machine "
+    "can run commands here through it. Stop it and start `make up` again, or give it one "
+    "(PREFECT_SERVER_API_AUTH_STRING, and PREFECT_API_AUTH_STRING for its clients)."
+)
 
 
 class Up:
@@ -60,6 +66,8 @@ class Up:
             server = prefect_server(settings.home, port=places.prefect, say=self.say)
             self.api_url = stack.enter_context(server)
             self.own_server = prefect_process.running_port(self.state) is not None
+            if is_open(self.api_url):
+                self.say(OPEN.format(self.api_url))
             ensure_pool()
             stack.callback(self.reconcile)  # of what the worker's end leaves behind
             self.reconcile()
@@ -102,13 +110,18 @@ class Up:
         except (HTTPError, RuntimeError) as error:  # the latter is Prefect's, of a server that is away
             self.say(f"The Prefect server cannot be asked just now: {error}")
 
+    def _login(self) -> str:
+        if not self.own_server:
+            return ""
+        return f"; log in with what {profile(self.state)} has for PREFECT_API_AUTH_STRING, gradecast: and all"
+
     def show(self) -> None:
         """Print the addresses, and what there is to know."""
         model = services.model_served(self.places)
         shown = self.places.mlflow_url if services.own_mlflow(self.settings) else self.settings.tracking_uri
         lines = {
             "Predictor": f"{self.places.predictor_url}  {model or 'no model yet: `make pipeline` makes one'}",
-            "Prefect": f"{self.api_url.removesuffix('/api')}  {len(registered())} deployments",
+            "Prefect": f"{self.api_url.removesuffix('/api')}  {len(registered())} deployments{self._login()}",
             "MLflow": f"{shown}  runs and versions",
             "Logs": str(self.settings.home / "up"),
         }

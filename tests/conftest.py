@@ -18,7 +18,10 @@ from flows.train import train_model
 from flows.training.grid import Grid
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-STANDARD = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME", "PORT", "WEB_CONCURRENCY")
+STANDARD = (
+    *("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME"),
+    *("PORT", "WEB_CONCURRENCY"),
+)
 SMALL_GRID = Grid.model_validate({"families": [{"max_depth": 1, "learning_rate": 0.1, "n_estimators": 150}]})
 
 

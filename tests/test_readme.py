@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ELSEWHERE = {
     "PREFECT_API_URL",
+    "PREFECT_API_AUTH_STRING",
     "PREFECT_SERVER_API_PORT",
     "MLFLOW_PORT",
     PASSWORD,

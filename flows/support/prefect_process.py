@@ -6,6 +6,7 @@ the process that started it.
 """
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from flows.support.locks import file_lock, is_locked
-from flows.support.prefect_api import is_local_prefect
+from flows.support.prefect_api import PASSWORD, PROFILE, is_local_prefect, password_in, profile
+from flows.support.workspace import finished_file
 
 START_LIMIT = 180.0  # seconds: ten times what two busy cores need
 STOP_LIMIT = 10.0
@@ -50,7 +52,7 @@ def launch(state: Path, port: int) -> None:
             ["/bin/sh", "-c", LAUNCH, "sh", str(port), str(record(state)), *arguments],
             check=True,
             cwd=state,
-            env=_environment(state),
+            env=_environment(state) | closed(port, ensure_password(state)),
             pass_fds=(lock,),
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -107,6 +109,15 @@ def port_to_use(wanted: int) -> int:
     raise OSError("no free port on 127.0.0.1")
 
 
+def closed(port: int, password: str) -> dict[str, str]:
+    """Return what lets a server answer its own pages and whoever has the password, and nobody else."""
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+    }
+
+
 def _recorded(state: Path) -> tuple[int, int] | None:
     """Return the running server's process group and port; None when none runs."""
     while is_locked(record(state)):
@@ -117,9 +128,27 @@ def _recorded(state: Path) -> tuple[int, int] | None:
     return None
 
 
+def ensure_password(state: Path) -> str:
+    """Return the password of a server; made, for this person's eyes alone, beside profiles that are there."""
+    known = password_in(state)
+    if known:
+        return known
+    password = f"gradecast:{secrets.token_urlsafe(24)}"
+    file = profile(state)
+    before = file.read_text(encoding="utf-8") if file.exists() else f'active = "{PROFILE}"\n'
+    lines = [f'{name} = "{password}"' for name in (PASSWORD, "PREFECT_SERVER_API_AUTH_STRING")]
+
+    def write(draft: Path) -> None:
+        draft.touch(mode=0o600)
+        draft.write_text("\n".join([before, f"[profiles.{PROFILE}]", *lines, ""]), encoding="utf-8")
+
+    finished_file(file, write)
+    return password
+
+
 def _environment(state: Path) -> dict[str, str]:
     """Return the server's environment: ours, but without what is meant for its clients."""
-    clients = ("PREFECT_API_URL", "PREFECT_LOGGING_")
+    clients = ("PREFECT_API_URL", PASSWORD, "PREFECT_LOGGING_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(clients)}
     quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "true"}
     return kept | quiet | {"PREFECT_HOME": str(state)}

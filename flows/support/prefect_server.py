@@ -13,7 +13,15 @@ from pathlib import Path
 from data.errors import BadInput
 from flows.support import prefect_process as process
 from flows.support.locks import file_lock
-from flows.support.prefect_api import fault, home_of, is_local_prefect, local_url, wait_until_settled
+from flows.support.prefect_api import (
+    PASSWORD,
+    fault,
+    home_of,
+    is_local_prefect,
+    local_url,
+    password_for,
+    wait_until_settled,
+)
 
 USUAL_PORT = 4200
 Say = Callable[[str], None]
@@ -29,7 +37,8 @@ def prefect_server(home: Path, *, port: int = USUAL_PORT, say: Say = to_stderr) 
     """Make this process use a healthy Prefect server, and yield its API address.
 
     That of PREFECT_API_URL, else one that is on the usual port, else a local one with its state in
-    `home`/prefect (or PREFECT_HOME), which the last of its users stops. Prefect may be imported
+    `home`/prefect (or PREFECT_HOME), which the last of its users stops. One that wants a password gets
+    that of PREFECT_API_AUTH_STRING or, on this machine, of its state folder. Prefect may be imported
     before or after.
 
     Raises:
@@ -139,7 +148,12 @@ def _find_or_start(state: Path, wanted: int, say: Say) -> int:
 
 @contextmanager
 def _prefect_settings(wanted: dict[str, str]) -> Iterator[None]:
-    """Set Prefect's settings: by the environment, and where it is imported already by its context."""
+    """Set Prefect's settings: by the environment, and where it is imported already by its context.
+
+    With the server's address goes its password, where one is known.
+    """
+    password = password_for(wanted["PREFECT_API_URL"])
+    wanted = wanted | ({PASSWORD: password} if password else {})
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

@@ -55,10 +55,12 @@ def mlflow_server(settings: Settings, places: Places) -> Service:
     """Return the MLflow server: a look at the registry, which the others use without it."""
     artifacts = (settings.home / "mlartifacts").resolve().as_uri()
     address = ["--host", "127.0.0.1", "--port", str(places.mlflow), "--workers", "1"]
+    # By default it also takes what begins like a private network's address, as a stranger's 10.name.org does.
+    names = ["--allowed-hosts", f"127.0.0.1:{places.mlflow},localhost:{places.mlflow}"]
     store = ["--backend-store-uri", settings.mlflow_uri, "--default-artifact-root", artifacts]
     return Service(
         "MLflow",
-        (sys.executable, "-m", "mlflow", "server", *address, *store),
+        (sys.executable, "-m", "mlflow", "server", *address, *names, *store),
         {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # ten processes, some of which outlive it
         partial(answers, f"{places.mlflow_url}/health"),
     )

@@ -7,10 +7,10 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.deploy import main, registered
 from flows.support.prefect_process import port_to_use
+from flows.support.prefect_server import running_server
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
@@ -19,8 +19,9 @@ Deployments = dict[str, DeploymentResponse]
 
 
 @pytest.fixture
-def client(deployed: str) -> Iterator[SyncPrefectClient]:
-    with temporary_settings({PREFECT_API_URL: deployed}), get_client(sync_client=True) as client:
+def client(deployed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
+    monkeypatch.setenv("PREFECT_API_URL", deployed)
+    with running_server(tmp_path), get_client(sync_client=True) as client:
         yield client
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.support.locks import file_lock
-from flows.support.prefect_api import is_local_prefect, local_url
+from flows.support.prefect_api import is_local_prefect, local_url, profile
 from flows.support.prefect_process import port_to_use, running_port
+from flows.support.prefect_server import running_server
 from flows.support.services import answers, is_taken
 from flows.up import main
 from tests.e2e import state
@@ -127,7 +127,8 @@ def run(up: Up, grid: Path) -> None:
     subprocess.run(
         [*command, "grade-pipeline/default", *parameters],
         cwd=ROOT,
-        env=os.environ | {"PREFECT_API_URL": up.api},
+        env=os.environ
+        | {"PREFECT_API_URL": up.api, "PREFECT_PROFILES_PATH": str(profile(up.home / "prefect"))},
         check=True,
         capture_output=True,
     )
@@ -135,8 +136,10 @@ def run(up: Up, grid: Path) -> None:
 
 def runs(up: Up) -> list[str]:
     """Return the states of the runs, of flows and of what they began."""
-    with temporary_settings({PREFECT_API_URL: up.api}), get_client(sync_client=True) as client:
-        return [str(run.state.name) for run in client.read_flow_runs() if run.state]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PREFECT_API_URL", up.api)
+        with running_server(up.home), get_client(sync_client=True) as client:
+            return [str(run.state.name) for run in client.read_flow_runs() if run.state]
 
 
 def stage_is_at_work(up: Up) -> Callable[[], bool]:

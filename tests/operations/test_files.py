@@ -3,11 +3,14 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from flows.support.prefect_process import closed
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
@@ -23,7 +26,7 @@ YAML = [
 ]
 SECRETS = {
     *("POSTGRES_PASSWORD", "MLFLOW_DB_PASSWORD", "PREFECT_DB_PASSWORD", "LOG_DB_PASSWORD"),
-    *("GRAFANA_PASSWORD", "GRADECAST_API_KEY", "GRADECAST_ID_KEY"),
+    *("GRAFANA_PASSWORD", "PREFECT_PASSWORD", "GRADECAST_API_KEY", "GRADECAST_ID_KEY"),
 }
 STYLE = "{extends: relaxed, rules: {line-length: disable}}"
 LINTERS: dict[str, list[str | Path]] = {
@@ -105,6 +108,17 @@ def test_only_what_is_meant_to_be_met_has_a_port() -> None:
     assert set(ports) == {"mlflow", "prefect", "prometheus", "grafana"}
     assert all(port.startswith("${CONSOLE_ADDRESS:-127.0.0.1}:") for (port,) in ports.values())
     assert yaml.safe_load(COMPOSE.read_text())["networks"]["inside"] == {"internal": True}
+
+
+def test_the_prefect_server_is_as_closed_as_the_one_on_a_persons_machine() -> None:
+    given = services()["prefect"]["environment"]
+    assert given.keys() >= closed(4200, "").keys()
+    assert given["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] == "true"
+    allowed = closed(4200, "")["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"].split(",")
+    assert set(given["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"].split(",")) == set(allowed)
+    by_hand = tomllib.loads((ROOT / "prefect.toml").read_text())["server"]["api"]
+    assert by_hand["csrf_protection_enabled"]
+    assert set(by_hand["cors_allowed_origins"].split(",")) == set(allowed)
 
 
 def test_every_service_is_limited_watched_and_without_privileges() -> None:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from prefect.client.orchestration import get_client
 
@@ -56,31 +55,31 @@ def run(number: int, *more: str) -> int:
     return main(["--since", month(number).isoformat(), "--until", month(number + 1).isoformat(), *more])
 
 
-def events(api: str) -> list[dict[str, object]]:
+def events() -> list[dict[str, object]]:
     query = {"filter": {"event": {"name": [EVENT]}}}
-    found = httpx.post(f"{api}/events/filter", json=query).raise_for_status().json()
-    return list(found["events"])
+    with prefect_server(Settings().home), get_client(sync_client=True) as client:
+        return list(client.request("POST", "/events/filter", json=query).json()["events"])
 
 
-def events_after(api: str, known: int) -> list[dict[str, object]]:
+def events_after(known: int) -> list[dict[str, object]]:
     """Wait until the server has kept one more event, which it does every few seconds."""
     end = time.monotonic() + 30
-    while len(events(api)) == known and time.monotonic() < end:
+    while len(events()) == known and time.monotonic() < end:
         time.sleep(0.2)
-    assert len(events(api)) == known + 1
-    return events(api)
+    assert len(events()) == known + 1
+    return events()
 
 
 def test_drift_is_shown_measured_and_asked_to_be_retrained_on_once(
-    school: School, desk: Desk, prefect_api: str, capsys: pytest.CaptureFixture[str]
+    school: School, desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     school.ask(students(300, 90, "absences", 5.0), month(0))
-    known = len(events(prefect_api))
+    known = len(events())
     assert run(0) == 0
     shown = capsys.readouterr().out
     assert "drift" in shown
     assert "Absences: mean" in shown
-    event, *_ = events_after(prefect_api, known)
+    event, *_ = events_after(known)
     assert event["resource"] == {"prefect.resource.id": "gradecast.model.grade-class"}
     payload = json.loads(json.dumps(event["payload"]))
     assert payload["contract"] == "grade_class"
@@ -90,11 +89,11 @@ def test_drift_is_shown_measured_and_asked_to_be_retrained_on_once(
     said = " ".join(capsys.readouterr().out.split())
     # The server is shared: where the deployments are registered on it, the event has started one.
     assert "less than 7 days ago" in said or "one is under way" in said
-    assert len(events(prefect_api)) == known + 1
+    assert len(events()) == known + 1
 
 
 def test_a_month_of_loss_says_that_the_estimate_cannot_be_trusted(
-    school: School, prefect_api: str, capsys: pytest.CaptureFixture[str]
+    school: School, capsys: pytest.CaptureFixture[str]
 ) -> None:
     school.ask(students(300, 91, "tutoring-void", 2.0), month(0))
     assert run(0, "--no-retrain") == 0

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,8 +17,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from data.errors import BadInput
-from flows.support.prefect_api import is_local_prefect, local_url
-from flows.support.prefect_process import port_to_use, record, running_port
+from flows.support.prefect_api import is_local_prefect, is_open, local_url, password_in, profile
+from flows.support.prefect_process import ensure_password, port_to_use, record, running_port
 from flows.support.prefect_server import prefect_server
 
 ROOT = Path(__file__).parents[3]
@@ -66,6 +67,7 @@ def test_one_server_serves_commands_started_at_once_and_the_last_to_leave_stops_
 ) -> None:
     with command(tmp_path, port) as first, command(tmp_path, port) as second:
         assert url_of(first) == url_of(second) == local_url(port)
+        assert not is_open(local_url(port)), "whoever has no password is kept out"
         server = int(record(tmp_path / "prefect").read_text().split()[0])
         assert server != os.getpgid(first.pid), "Ctrl-C would reach the server too"
         told = end(first, signal.SIGINT) + end(second, signal.SIGKILL)
@@ -75,8 +77,19 @@ def test_one_server_serves_commands_started_at_once_and_the_last_to_leave_stops_
     said: list[str] = []
     with prefect_server(tmp_path, port=port, say=said.append) as url:
         assert (url, said) == (local_url(port), [])
+        assert os.environ["PREFECT_API_AUTH_STRING"] == password_in(tmp_path / "prefect")
+    assert "PREFECT_API_AUTH_STRING" not in os.environ
+    assert profile(tmp_path / "prefect").stat().st_mode & 0o777 == 0o600
     assert not is_local_prefect(port)
     assert running_port(tmp_path / "prefect") is None
+
+
+def test_a_password_is_made_once_beside_the_profiles_that_are_there(tmp_path: Path) -> None:
+    profile(tmp_path).write_text('active = "mine"\n\n[profiles.mine]\nPREFECT_LOGGING_LEVEL = "DEBUG"\n')
+    made = ensure_password(tmp_path)
+    assert ensure_password(tmp_path) == made == password_in(tmp_path)
+    kept = tomllib.loads(profile(tmp_path).read_text())
+    assert (kept["active"], kept["profiles"]["mine"]) == ("mine", {"PREFECT_LOGGING_LEVEL": "DEBUG"})
 
 
 @pytest.fixture

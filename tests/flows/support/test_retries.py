@@ -1,14 +1,15 @@
 """A task that waits for a disk or a database is tried again; one that fails for good is not."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from prefect import flow, task
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from data.errors import BadInput, Stopped
 from flows.support.command import without_heartbeats
+from flows.support.prefect_server import running_server
 from flows.support.retries import RETRIES, may_pass
 
 
@@ -34,7 +35,11 @@ def said_to_be_away() -> Exception:
     ],
 )
 def test_only_a_failure_that_may_pass_is_tried_again(
-    fails: Callable[[], Exception], tries: int, prefect_api: str
+    fails: Callable[[], Exception],
+    tries: int,
+    prefect_api: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried = []
 
@@ -47,7 +52,8 @@ def test_only_a_failure_that_may_pass_is_tried_again(
     def wired() -> None:
         reading()
 
-    with temporary_settings({PREFECT_API_URL: prefect_api}), without_heartbeats():
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    with running_server(tmp_path), without_heartbeats():
         state = wired(return_state=True)
     assert state.is_failed()
     assert len(tried) == tries
