@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.deploy import main, registered
 from flows.support.prefect_process import port_to_use
 from flows.support.prefect_server import running_server
+from tests.serving.running import wait_until
 
+PATIENCE = 120.0  # seconds: twice what lies between two looks of the server's scheduler
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 NAMES = {"grade-pipeline/default", "drift-monitor/daily", "batch-score/default", "rollback/default"}
@@ -40,6 +44,22 @@ def test_only_the_monitor_is_scheduled(deployments: Deployments) -> None:
     assert daily.active
     assert daily.schedule.cron == "15 4 * * *"
     assert not any(scheduled.values())
+
+
+def test_the_server_has_a_run_of_the_monitor_waiting_for_its_time(
+    client: SyncPrefectClient, deployments: Deployments
+) -> None:
+    daily = FlowRunFilter.model_validate(
+        {
+            "deployment_id": {"any_": [deployments["drift-monitor/daily"].id]},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+        }
+    )
+    wait_until(lambda: bool(client.read_flow_runs(flow_run_filter=daily)), "a run is scheduled", PATIENCE)
+    (first, *_) = client.read_flow_runs(flow_run_filter=daily, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+    assert first.auto_scheduled
+    assert first.expected_start_time is not None
+    assert f"{first.expected_start_time:%H:%M}" == "04:15"
 
 
 def test_two_that_would_fight_wait_for_each_other(deployments: Deployments) -> None:
