@@ -1,7 +1,7 @@
 # Two images: `predictor` (or `predictor-with-bundle`, which needs no registry) and `pipeline`.
 #   docker build --target predictor -t gradecast-predictor .
 #   docker build --target pipeline  -t gradecast-pipeline  .
-# A bundle to bake in is looked for in build/bundle: cp -rL var/bundle/current build/bundle
+# A bundle to bake in is looked for in build/bundle: python -m serving.sync --copy-to build/bundle
 
 ARG BASE=docker.io/library/python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 

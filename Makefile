@@ -48,7 +48,7 @@ define of_contract
 		export GRADECAST_MODEL_URI; fi
 endef
 
-serve: $(SERVING_SET) ## Serve the champion on port 9696 (PORT)
+serve: $(SERVING_SET) ## Serve the champion on port 9696 (PORT, CONTRACT)
 	@$(of_contract); exec $(SERVING) -m gunicorn -c serving/gunicorn.conf.py
 
 up: setup ## Run Prefect server and worker, MLflow and predictor on this machine; Ctrl-C ends them all

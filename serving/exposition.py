@@ -33,7 +33,11 @@ def show_metrics() -> Response:
     """Show everything that is counted, in Prometheus' text format."""
     settings: Settings = current_app.extensions["settings"]
     counted = _Families(_counts(current_app.extensions["metrics"]))
-    told = [*_model(current_app.extensions["predictor"]), _reloads(settings.home), *_backlog(settings.home)]
+    told = [
+        *_model(current_app.extensions["predictor"]),
+        _reloads(settings.bundles),
+        *_backlog(settings.home),
+    ]
     told += families_of(read_measured(settings.home))
     families = _Families([*counted, _share(counted), *told])
     return Response(generate_latest(families), content_type=CONTENT_TYPE_PLAIN_0_0_4)
@@ -68,8 +72,8 @@ def _model(current: CurrentPredictor) -> Iterator[Metric]:
     yield GaugeMetricFamily("gradecast_model_age_seconds", "Seconds since the model was made", seconds)
 
 
-def _reloads(home: Path) -> Metric:
-    status = read_status(home)
+def _reloads(bundles: Path) -> Metric:
+    status = read_status(bundles)
     family = CounterMetricFamily("gradecast_reloads", "Switches of the model", labels=("result",))
     family.add_metric(("ok",), status.ok)
     family.add_metric(("refused",), status.refused)

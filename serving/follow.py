@@ -1,7 +1,7 @@
 """Follow the model that is wanted: `python -m serving.follow`, one process beside the workers.
 
 Every GRADECAST_SYNC_SECONDS it looks at GRADECAST_MODEL_URI, and makes current what is new there if it
-passes. Whatever goes wrong, the last good bundle stays current, and var/bundle/status.json says why.
+passes. Whatever goes wrong, the last good bundle stays current, and status.json beside it says why.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ from serving.registry_file import file_identity
 from serving.request_log import log_json_lines
 from serving.settings import Settings
 from serving.status import Status, read_status, told, write_status
-from serving.sync import bring
+from serving.sync import adopt_former, bring
 
 LONGEST_PAUSE = 60.0  # seconds between two tries of a model that is refused
 
@@ -67,6 +67,7 @@ class Follower:
         if found == self.refused and now < self.again:
             return self.why
         before = _current(self.settings)
+        self._tell(wanted=found.version)
         try:
             folder = bring(found, self.settings)
         except (BadInput, BundleError, OSError) as error:
@@ -88,7 +89,7 @@ class Follower:
             log.warning("%s", status.error)
         self.status = status
         try:
-            write_status(self.settings.home, status)
+            write_status(self.settings.bundles, status)
         except OSError as error:  # a full disk: told again at the next look
             log.warning("the status cannot be written: %s", error)
 
@@ -100,6 +101,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = Settings.from_environment()
     with alone(settings.bundles):
+        adopt_former(settings)
         follower = Follower(settings, last_status(settings))
         opened = None
         while opened in (None, _registry(settings)):
@@ -126,7 +128,7 @@ def _registry(settings: Settings) -> tuple[int, int] | None:
 
 def last_status(settings: Settings) -> Status:
     """Return the last follower's status as far as it still holds: its counters, and what is current."""
-    status, name = read_status(settings.home), _current(settings)
+    status, name = read_status(settings.bundles), _current(settings)
     version = name.rpartition("-")[0] if name else None
     since = status.since if version == status.version else datetime.now(UTC)
     return status.model_copy(update={"version": version, "since": since if version else None, "error": None})

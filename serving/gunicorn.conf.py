@@ -1,12 +1,14 @@
 """Gunicorn's settings: `gunicorn -c serving/gunicorn.conf.py`."""
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from serving.metrics_files import FOLDER, empty_folder, fold_dead
 from serving.processes import end_beside, keep_beside
 from serving.security import refuse_open_door
 from serving.settings import Settings
+from serving.status import begin_status
 
 _settings = Settings.from_environment()
 _counters = _settings.metrics_folder.absolute()
@@ -32,6 +34,8 @@ def on_starting(server: Any) -> None:  # noqa: ARG001  Gunicorn calls its hooks 
     """Refuse what must not be started, and begin the counters anew."""
     refuse_open_door(_settings)
     empty_folder(_counters)
+    with suppress(OSError):  # a full disk: the follower says it when it has looked
+        begin_status(_settings.bundles)
 
 
 def when_ready(server: Any) -> None:

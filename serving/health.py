@@ -25,7 +25,7 @@ def ready() -> Response:
     """Tell which model answers, and why it is not the one that is wanted; 503 when there is none."""
     current: CurrentPredictor = current_app.extensions["predictor"]
     settings: Settings = current_app.extensions["settings"]
-    status = read_status(settings.home)
+    status = read_status(settings.bundles)
     try:
         predictor = current.get()
     except BundleError as error:
@@ -42,6 +42,8 @@ def ready() -> Response:
         body["release"] = settings.release
     if troubles:
         body |= {"wanted_version": status.wanted, "detail": _shown(troubles, settings.home)}
+    elif status.wanted not in (None, predictor.version):  # not refused yet, as `wanted_version` would say
+        body |= {"status": "degraded", "detail": f"version {status.wanted} is being fetched"}
     return _json(body)
 
 

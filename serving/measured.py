@@ -13,6 +13,8 @@ import orjson
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from data.durable import write_whole
+
 FILE = "measured.json"
 BOUNDS = ("value", "low", "high")
 SHOWN = {
@@ -55,10 +57,7 @@ _figures = TypeAdapter(list[Figure])
 
 def write_measured(home: Path, figures: list[Figure]) -> None:
     """Put figures in the place of those before, in one step."""
-    file = home / FILE
-    draft = file.with_suffix(".draft")
-    draft.write_bytes(orjson.dumps([figure.model_dump() for figure in figures]))
-    draft.replace(file)
+    write_whole(home / FILE, orjson.dumps([figure.model_dump() for figure in figures]))
 
 
 def read_measured(home: Path) -> list[Figure]:

@@ -1,7 +1,6 @@
 """Where a model's bundle is: a folder, or an alias, a version or `latest` of the MLflow registry."""
 
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING
 from data.errors import BadInput
 from data.manifest import MANIFEST, BundleError
 from serving.registry_file import check_registry_file
-from serving.settings import Settings
+from serving.settings import MODEL_URI, Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+|latest))")
 TRAIN = "Train one with `make pipeline`, or name another in GRADECAST_MODEL_URI."
 QUIET = {  # read when MLflow is imported, or used; a registry that is away must not be waited for
     "DO_NOT_TRACK": "true",

@@ -1,10 +1,18 @@
 """Every setting of the predictor, from the environment, in one place."""
 
+import hashlib
+import re
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 
 from data.log_settings import LogSettings
+
+MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+|latest))")
+CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+CURRENT = "current"
+SHORT = 8
+"""Hex digits that tell one registry, or one folder, from another."""
 
 
 class Settings(LogSettings):
@@ -70,18 +78,31 @@ class Settings(LogSettings):
 
     @property
     def bundles(self) -> Path:
-        """Folder of the synced bundles."""
-        return self.home / "bundle"
+        """Folder of the synced bundles of this model, and of what is known of it.
+
+        Each model has one: predictors of several may share a home, and what was served before another
+        was asked for is not what is served now. Named after the model, and after its registry where that is
+        not the home's own, or after the place of a bundle's folder.
+        """
+        named = MODEL_URI.fullmatch(self.model_uri)
+        if named is None:
+            place = Path(self.model_uri.removeprefix("file://")).absolute()
+            return self.home / "bundle" / f"local@{_short(str(place))}"
+        number = named["version"]
+        folder = f"{named['name']}@{named['alias'] or (number if number == 'latest' else f'v{number}')}"
+        if self.registry_uri != self._home_registry:
+            folder += f"-{_short(CREDENTIALS.sub('', self.registry_uri))}"
+        return self.home / "bundle" / folder
 
     @property
     def current_bundle(self) -> Path:
         """Link to the bundle that is served."""
-        return self.bundles / "current"
+        return self.bundles / CURRENT
 
     @property
     def metrics_folder(self) -> Path:
-        """Folder in which the workers' counters meet."""
-        return self.home / "metrics"
+        """Folder in which the counters of one predictor's workers meet."""
+        return self.home / "metrics" / str(self.port)
 
     @property
     def registry_file(self) -> Path:
@@ -91,4 +112,12 @@ class Settings(LogSettings):
     @property
     def registry_uri(self) -> str:
         """The registry's tracking URI."""
-        return self.tracking_uri or f"sqlite:///{self.registry_file}"
+        return self.tracking_uri or self._home_registry
+
+    @property
+    def _home_registry(self) -> str:
+        return f"sqlite:///{self.registry_file}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:SHORT]

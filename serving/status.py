@@ -1,13 +1,16 @@
-"""What the follower says of itself: var/bundle/status.json, written by it alone, read by the workers."""
+"""What the follower says of itself: status.json beside the bundles of its model, read by the workers."""
 
-import re
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
-CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+from data.durable import write_whole
+from serving.settings import CREDENTIALS
+
+FILE = "status.json"
+NOT_LOOKED = "since the start nobody has looked yet which version is wanted"
 LONGEST = 500  # characters of a reason
 
 
@@ -36,31 +39,31 @@ class Status(BaseModel):
         """`degraded`: what is served is not what is wanted."""
         if self.version is None:
             return "no model"
-        return "degraded" if self.error else "ok"
+        return "degraded" if self.error or self.wanted not in (None, self.version) else "ok"
 
 
-def read_status(home: Path) -> Status:
-    """Return what the follower of a home wrote last; an empty status where there is nothing readable."""
+def read_status(bundles: Path) -> Status:
+    """Return what the follower of a model wrote last; an empty status where there is nothing readable."""
     try:
-        return Status.model_validate_json(_file(home).read_bytes())
+        return Status.model_validate_json((bundles / FILE).read_bytes())
     except (OSError, ValidationError):
         return Status()
 
 
-def write_status(home: Path, status: Status) -> None:
+def write_status(bundles: Path, status: Status) -> None:
     """Put a status in the place of the last one, in one step."""
-    file = _file(home)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".draft")
-    draft.write_text(status.model_dump_json(indent=1), encoding="utf-8")
-    draft.replace(file)
+    bundles.mkdir(parents=True, exist_ok=True)
+    write_whole(bundles / FILE, status.model_dump_json(indent=1).encode())
+
+
+def begin_status(bundles: Path) -> None:
+    """Say that what is current is what was wanted when it was last looked, until a follower looks again."""
+    status = read_status(bundles)
+    if status.version is not None:
+        write_status(bundles, status.model_copy(update={"error": NOT_LOOKED}))
 
 
 def told(error: BaseException) -> str:
     """Return an error as one line that may be shown: without the credentials of an address."""
     line = " ".join(str(error).split()) or type(error).__name__
     return CREDENTIALS.sub("", line)[:LONGEST]
-
-
-def _file(home: Path) -> Path:
-    return home / "bundle" / "status.json"

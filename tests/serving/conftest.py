@@ -31,10 +31,11 @@ def settings_for() -> Callable[..., Settings]:
 def synced(
     tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path, settings_for: Callable[..., Settings]
 ) -> Settings:
-    """Settings of a home whose current bundle is the session's model."""
+    """Settings of a home whose current bundle is the session's model, by its folder or as the champion."""
     home = tmp_path_factory.mktemp("serving")
     settings = settings_for(GRADECAST_HOME=home, GRADECAST_MODEL_URI=bundle_folder)
     sync(settings)
+    settings_for(GRADECAST_HOME=home).bundles.symlink_to(settings.bundles)
     return settings
 
 

@@ -18,16 +18,16 @@ NOW = datetime(2026, 9, 1, tzinfo=UTC)
 @pytest.fixture
 def told(synced: Settings, tmp_path: Path) -> Settings:
     """Settings of a home that has the session's model, and a follower's status of its own."""
-    (tmp_path / "bundle").mkdir()
-    served = synced.current_bundle.resolve()
-    (tmp_path / "bundle" / served.name).symlink_to(served)
-    (tmp_path / "bundle" / "current").symlink_to(served.name)
-    return synced.model_copy(update={"home": tmp_path})
+    own, served = synced.model_copy(update={"home": tmp_path}), synced.current_bundle.resolve()
+    own.bundles.mkdir(parents=True)
+    (own.bundles / served.name).symlink_to(served)
+    own.current_bundle.symlink_to(served.name)
+    return own
 
 
 def test_a_refusal_makes_it_degraded_and_it_still_answers(told: Settings) -> None:
     refusal = Status(wanted="7", version="local", checked=datetime.now(UTC), error="version 7 was refused")
-    write_status(told.home, refusal)
+    write_status(told.bundles, refusal)
     answer = create_app(told).test_client().get("/health/ready")
     assert (answer.status_code, answer.get_json()) == (
         200,
@@ -42,13 +42,13 @@ def test_a_refusal_makes_it_degraded_and_it_still_answers(told: Settings) -> Non
 
 
 def test_a_follower_at_work_is_ok(told: Settings) -> None:
-    write_status(told.home, Status(version="local", checked=datetime.now(UTC)))
+    write_status(told.bundles, Status(version="local", checked=datetime.now(UTC)))
     assert create_app(told).test_client().get("/health").get_json()["status"] == "ok"
 
 
 def test_without_a_model_the_reason_and_the_remedy_are_told(told: Settings) -> None:
     told.current_bundle.unlink()
-    write_status(told.home, Status(error=f"there is no registry yet at {told.home}/mlflow.db."))
+    write_status(told.bundles, Status(error=f"there is no registry yet at {told.home}/mlflow.db."))
     client = create_app(told).test_client()
     answer = client.get("/health/ready")
     assert answer.status_code == 503

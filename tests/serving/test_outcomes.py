@@ -26,7 +26,7 @@ CSV = {"content_type": "text/csv"}
 @pytest.fixture
 def home(tmp_path: Path, synced: Settings) -> Home:
     """A state folder of the test's own, with the session's model."""
-    (tmp_path / "bundle").symlink_to(synced.bundles)
+    (tmp_path / "bundle").symlink_to(synced.bundles.parent)
     return Home(tmp_path)
 
 

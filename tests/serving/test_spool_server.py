@@ -69,7 +69,7 @@ class Load:
 
 @pytest.fixture
 def home(tmp_path: Path, synced: Settings) -> Home:
-    (tmp_path / "bundle").symlink_to(synced.bundles)
+    (tmp_path / "bundle").symlink_to(synced.bundles.parent)
     return Home(tmp_path)
 
 

@@ -104,16 +104,18 @@ def add_a_file(folder: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [spoil_a_bit, cut_it_short, lose_a_file, add_a_file])
 def test_a_spoilt_bundle_is_refused_and_the_last_good_one_stays(
-    synced: Settings, own_copy: Path, spoil: Callable[[Path], None]
+    tmp_path: Path, settings_for: Make, own_copy: Path, spoil: Callable[[Path], None]
 ) -> None:
-    good, before = current(synced), set(synced.bundles.iterdir())
+    wanted = settings_for(GRADECAST_HOME=tmp_path / "home", GRADECAST_MODEL_URI=own_copy)
+    sync(wanted)
+    good, before = current(wanted), set(wanted.bundles.iterdir())
     spoil(own_copy)
     manifest = own_copy / "manifest.json"
     manifest.write_text(manifest.read_text() + "\n")  # another digest, so that it counts as a new bundle
     with pytest.raises(BundleError):
-        sync(synced.model_copy(update={"model_uri": str(own_copy)}))
-    assert current(synced) == good
-    assert set(synced.bundles.iterdir()) == before
+        sync(wanted)
+    assert current(wanted) == good
+    assert set(wanted.bundles.iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def wanted(tmp_path: Path, shelf: Shelf) -> Settings:
 def first_home(tmp_path_factory: pytest.TempPathFactory, library: Shelf) -> Path:
     """A home in which version 1 is current."""
     library.seat("1")
-    return sync(settings_of(tmp_path_factory.mktemp("home"), library.uri)).parents[1]
+    return sync(settings_of(tmp_path_factory.mktemp("home"), library.uri)).parents[2]
 
 
 @pytest.fixture

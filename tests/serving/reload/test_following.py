@@ -50,7 +50,7 @@ def test_a_moved_alias_is_followed_and_the_previous_bundle_kept(
         follower.look(0)
     assert Bundle.load(wanted.current_bundle).manifest == Bundle.load(stricter).manifest
     assert folders(wanted) == set(versions)
-    status = read_status(wanted.home)
+    status = read_status(wanted.bundles)
     assert (status.state, status.version, status.ok, status.refused) == ("ok", versions[1], 2, 0)
 
 
@@ -81,7 +81,7 @@ def test_wrong_bytes_leave_the_last_good_bundle_and_say_so(
     flip(shelf.stored(version) / MODEL, 100)
     shelf.seat(version)
     follower.look(0)
-    status = read_status(wanted.home)
+    status = read_status(wanted.bundles)
     assert (status.state, status.version, status.refused) == ("degraded", "1", 1)
     why = "model.onnx: the bytes are not those that were registered"
     assert status.error == f"version {version} was refused: {why}"
@@ -134,7 +134,7 @@ def test_a_registry_that_is_away_is_told_and_then_followed_again(
     registry = shelf.file
     registry.rename(registry.with_name("away"))
     follower.look(0)
-    assert read_status(wanted.home).state == "degraded"
+    assert read_status(wanted.bundles).state == "degraded"
     assert "there is no registry yet" in str(follower.status.error)
     assert not registry.exists(), "looking makes none"
     registry.with_name("away").rename(registry)
@@ -189,13 +189,16 @@ def test_a_bundle_that_was_damaged_on_disk_is_mended_by_the_next_follower(
     Bundle.load(wanted.current_bundle)
 
 
-def test_the_counters_go_on_after_a_restart(wanted: Settings, milder: Path, stricter: Path) -> None:
+def test_the_counters_go_on_after_a_restart(
+    wanted: Settings, shelf: Shelf, milder: Path, stricter: Path
+) -> None:
     for switches, bundle in enumerate([milder, stricter], start=1):
-        with following(wanted, bundle) as process:
+        shelf.seat(shelf.add(bundle))
+        with following(wanted) as process:
             wait_until(partial(switched, wanted, switches), "the bundle is current")
             process.terminate()
             assert process.wait(60) == 0
-    assert read_status(wanted.home).state == "ok"
+    assert read_status(wanted.bundles).state == "ok"
 
 
 def test_it_starts_anew_when_another_registry_is_in_the_place_of_the_old_one(
@@ -204,24 +207,25 @@ def test_it_starts_anew_when_another_registry_is_in_the_place_of_the_old_one(
     (serving_first.home / "backup").mkdir()
     folders = (serving_first.home, serving_first.home / "backup")
     registry, restored = (copy_registry(shelf.file, folder).file for folder in folders)
-    with following(serving_first.model_copy(update={"tracking_uri": ""})) as process:
-        wait_until(lambda: read_status(serving_first.home).checked is not None, "it has looked")
+    own = serving_first.model_copy(update={"tracking_uri": ""})
+    with following(own) as process:
+        wait_until(lambda: read_status(own.bundles).checked is not None, "it has looked")
         restored.replace(registry)
         assert process.wait(60) == 0
 
 
-def test_a_second_follower_waits_for_the_first_to_end(wanted: Settings, milder: Path) -> None:
-    with following(wanted, milder) as first, following(wanted, milder) as second:
-        wait_until(lambda: read_status(wanted.home).state == "ok", "a model is current")
+def test_a_second_follower_waits_for_the_first_to_end(wanted: Settings) -> None:
+    with following(wanted) as first, following(wanted) as second:
+        wait_until(lambda: read_status(wanted.bundles).checked is not None, "a model is current")
         first.kill()
         first.wait()
         killed = datetime.now(UTC)
-        wait_until(lambda: read_status(wanted.home).checked > killed, "the second takes over")
+        wait_until(lambda: read_status(wanted.bundles).checked > killed, "the second takes over")
         assert second.poll() is None
 
 
 def switched(settings: Settings, times: int) -> bool:
-    return read_status(settings.home).ok == times
+    return read_status(settings.bundles).ok == times
 
 
 def started(settings: Settings) -> Follower:
@@ -230,14 +234,12 @@ def started(settings: Settings) -> Follower:
 
 
 @contextmanager
-def following(
-    settings: Settings, uri: str | Path = "models:/grade-class@champion"
-) -> Iterator[subprocess.Popen[bytes]]:
+def following(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     """Run a follower's process, which does not outlive the block."""
     own = {
         "GRADECAST_HOME": str(settings.home),
         "MLFLOW_TRACKING_URI": settings.tracking_uri,
-        "GRADECAST_MODEL_URI": str(uri),
+        "GRADECAST_MODEL_URI": settings.model_uri,
         "GRADECAST_SYNC_SECONDS": "0.1",
     }
     command = [sys.executable, "-m", "serving.follow"]
@@ -251,8 +253,7 @@ def following(
 
 @pytest.mark.parametrize("content", ["", "{", '{"ok": "many"}', "[]"])
 def test_a_status_that_cannot_be_read_is_an_empty_one(tmp_path: Path, content: str) -> None:
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "bundle" / "status.json").write_text(content)
+    (tmp_path / "status.json").write_text(content)
     assert read_status(tmp_path) == Status()
 
 

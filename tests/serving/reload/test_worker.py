@@ -65,8 +65,7 @@ def test_a_bundle_that_it_cannot_open_leaves_the_last_good_one(
     spoil: Callable[[Path], object],
     student: Student,
 ) -> None:
-    folder = sync(wanted.model_copy(update={"model_uri": str(milder)}))
-    spoilt = folder.rename(folder.with_name("local-000000000000"))
+    spoilt = Path(shutil.copytree(milder, wanted.bundles / "2-000000000000"))
     spoil(spoilt / MODEL)
     point_at(wanted, spoilt)
     wait_until(lambda: current.problem is not None, "the bundle is refused")
@@ -82,13 +81,15 @@ def test_a_bundle_that_vanishes_leaves_the_last_good_one(
 
 
 def test_a_problem_is_over_when_a_good_bundle_comes(
-    current: CurrentPredictor, wanted: Settings, milder: Path
+    current: CurrentPredictor, wanted: Settings, shelf: Shelf, milder: Path
 ) -> None:
+    version = shelf.add(milder)
+    shelf.seat(version)
     misnamed = wanted.bundles / "local-000000000000"
     point_at(wanted, Path(shutil.copytree(milder, misnamed)))
     wait_until(lambda: current.problem is not None, "the bundle is refused")
-    sync(wanted.model_copy(update={"model_uri": str(milder)}))
-    wait_until(lambda: current.get().version == "local", "the bundle is swapped")
+    sync(wanted)
+    wait_until(lambda: current.get().version == version, "the bundle is swapped")
     assert current.problem is None
 
 

@@ -1,0 +1,189 @@
+"""Several models in one state folder: each predictor answers with the one it was asked for, or not at all."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.bundle import Bundle
+from data.manifest import MODEL
+from serving.app import create_app
+from serving.follow import alone
+from serving.settings import Settings
+from serving.status import Status, begin_status, read_status, write_status
+from serving.sync import adopt_former, main, sync
+from tests.serving.running import Running, answers, serve, wait_until
+from tests.serving.variants import Shelf, flip
+
+Student = dict[str, Any]
+Make = Callable[..., Settings]
+
+
+@contextmanager
+def serving(home: Path, bundle: Path) -> Iterator[Running]:
+    """Run a predictor of a bundle's folder on a home that others may use too."""
+    with serve(home, home / f"{bundle.parent.name}.txt", {"GRADECAST_MODEL_URI": bundle}) as server:
+        wait_until(lambda: answers(server), "it answers")
+        yield server
+
+
+def looks_until_ready(server: Running) -> list[tuple[int, Any]]:
+    """What a predictor says of itself, look by look, until it has its model."""
+    seen: list[tuple[int, Any]] = []
+
+    def is_ready() -> bool:
+        seen.append(server.ready())
+        return seen[-1][0] == 200
+
+    wait_until(is_ready, "it has its model")
+    return seen
+
+
+def test_two_predictors_on_one_home_answer_each_with_the_model_it_was_asked_for(
+    tmp_path: Path, milder: Path, stricter: Path, student: Student
+) -> None:
+    with serving(tmp_path, milder) as first:
+        wait_until(lambda: first.ready()[0] == 200, "the first has its model")
+        with serving(tmp_path, stricter) as second:
+            seen = looks_until_ready(second)
+            for server, bundle in ((first, milder), (second, stricter)):
+                opened = Bundle.load(bundle)
+                expected = opened.answers(opened.probabilities(opened.matrix([student])))[0]
+                assert server.post("/predict", student)[1].items() >= expected.items()
+    assert {status for status, _ in seen[:-1]} == {503}, "until then it had no model to answer with"
+    assert "make pipeline" in seen[0][1]["detail"]
+
+
+@pytest.mark.parametrize(
+    "uri", ["models:/small@champion", "models:/grade-class@challenger", "models:/grade-class/2", "/no/folder"]
+)
+def test_what_was_served_before_is_not_served_for_a_model_that_is_not_there(
+    synced: Settings, settings_for: Make, student: Student, uri: str
+) -> None:
+    client = create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_MODEL_URI=uri)).test_client()
+    assert [client.get(path).status_code for path in ("/health/ready", "/", "/model")] == [503] * 3
+    answer = client.post("/predict", json=student)
+    assert answer.status_code == 503
+    assert "make pipeline" in answer.get_json()["detail"]
+
+
+def test_a_model_is_its_address_and_its_registry(settings_for: Make) -> None:
+    uris = [
+        "grade-class@champion",
+        "grade-class@other",
+        "grade-class/1",
+        "grade-class/latest",
+        "exam@champion",
+    ]
+    registries = ["", "http://one:5000", "http://two:5000"]
+    folders = {
+        settings_for(GRADECAST_MODEL_URI=f"models:/{uri}", MLFLOW_TRACKING_URI=registry).bundles
+        for uri in uris
+        for registry in registries
+    }
+    folders |= {settings_for(GRADECAST_MODEL_URI=f"/bundles/{name}").bundles for name in "ab"}
+    assert len(folders) == len(uris) * len(registries) + 2
+
+
+def test_the_homes_own_registry_and_another_password_make_no_other_model(settings_for: Make) -> None:
+    plain = settings_for(GRADECAST_HOME="/var")
+    assert plain.bundles == Path("/var/bundle/grade-class@champion")
+    assert (
+        settings_for(GRADECAST_HOME="/var", MLFLOW_TRACKING_URI=plain.registry_uri).bundles == plain.bundles
+    )
+    one, two = (settings_for(MLFLOW_TRACKING_URI=f"http://me:{word}@mlflow") for word in ("old", "new"))
+    assert one.bundles == two.bundles
+
+
+def test_after_a_start_it_is_degraded_until_the_follower_has_looked(serving_first: Settings) -> None:
+    write_status(serving_first.bundles, Status(wanted="1", version="1", checked=datetime.now(UTC)))
+    client = create_app(serving_first).test_client()
+    assert client.get("/health/ready").get_json()["status"] == "ok"
+    begin_status(serving_first.bundles)
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.get_json()["status"]) == (200, "degraded")
+    assert "nobody has looked yet" in ready.get_json()["detail"]
+
+
+def test_while_a_new_version_is_fetched_the_old_one_is_not_ok(serving_first: Settings) -> None:
+    write_status(serving_first.bundles, Status(wanted="2", version="1", checked=datetime.now(UTC)))
+    ready = create_app(serving_first).test_client().get("/health/ready").get_json()
+    assert (ready["status"], ready["model_version"], ready["detail"]) == (
+        "degraded",
+        "1",
+        "version 2 is being fetched",
+    )
+    assert "wanted_version" not in ready, "which would say that it was refused"
+
+
+@pytest.fixture
+def of_before(serving_first: Settings) -> Settings:
+    """A home as the release before left it: one model, in the folder that holds the models' folders now."""
+    own = serving_first.bundles
+    write_status(own, Status(wanted="1", version="1", ok=7))
+    (own / ".follower").touch()
+    for path in list(own.iterdir()):
+        path.rename(own.parent / path.name)
+    shutil.copytree(own.parent / "current", own.parent / "0-0123456789ab")
+    own.rmdir()
+    return serving_first
+
+
+def away(settings: Settings) -> Settings:
+    """The same settings, with a registry that cannot be had."""
+    return settings.model_copy(update={"home": settings.home, "tracking_uri": ""})
+
+
+def test_what_the_release_before_served_is_served_on_though_the_registry_is_away(of_before: Settings) -> None:
+    adopt_former(away(of_before))
+    own = away(of_before)
+    assert create_app(own).test_client().get("/model").get_json()["version"] == "1"
+    assert read_status(own.bundles).ok == 7, "its counters go on"
+    assert [path.name for path in own.bundles.parent.iterdir()] == [own.bundles.name], "nothing else is left"
+
+
+def test_what_the_release_before_served_of_another_model_is_left_to_that_one(of_before: Settings) -> None:
+    before = sorted(of_before.bundles.parent.iterdir())
+    for uri in ("models:/exam-scores@champion", "models:/grade-class/2"):
+        other = of_before.model_copy(update={"model_uri": uri})
+        adopt_former(other)
+        assert not other.bundles.exists()
+    assert sorted(of_before.bundles.parent.iterdir()) == before
+
+
+def test_while_a_predictor_of_the_release_before_is_at_work_its_folder_is_left_alone(
+    of_before: Settings,
+) -> None:
+    before = sorted(of_before.bundles.parent.iterdir())
+    with alone(of_before.bundles.parent):
+        adopt_former(of_before)
+    assert sorted(of_before.bundles.parent.iterdir()) == before
+
+
+def test_a_damaged_bundle_of_the_release_before_is_not_taken_over(of_before: Settings) -> None:
+    flip(of_before.bundles.parent / "current" / MODEL, 100)
+    adopt_former(of_before)
+    assert not of_before.current_bundle.exists()
+
+
+def test_taking_over_is_gone_on_with_after_a_kill(of_before: Settings) -> None:
+    of_before.bundles.mkdir()
+    of_before.current_bundle.symlink_to((of_before.bundles.parent / "current").readlink())
+    adopt_former(of_before)
+    Bundle.load(of_before.current_bundle)
+    assert not (of_before.bundles.parent / "current").is_symlink()
+
+
+def test_a_bundle_is_copied_for_an_image_wherever_it_lies(
+    serving_first: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shelf: Shelf
+) -> None:
+    monkeypatch.setenv("GRADECAST_HOME", str(serving_first.home))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shelf.uri)
+    target = tmp_path / "build" / "bundle"
+    assert main(["--copy-to", str(target)]) == 0
+    assert Bundle.load(target).manifest == Bundle.load(sync(serving_first)).manifest
+    assert main(["--copy-to", str(target)]) == 2, "what is there is not written over"
