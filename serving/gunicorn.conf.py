@@ -2,9 +2,11 @@
 
 import os
 from contextlib import suppress
-from typing import Any
+from datetime import UTC, datetime
+from typing import IO, Any
 
-from serving.metrics_files import FOLDER, empty_folder, fold_dead
+from data.errors import BadInput
+from serving.metrics_files import FOLDER, empty_folder, fold_dead, hold_folder
 from serving.processes import end_beside, keep_beside
 from serving.security import refuse_open_door
 from serving.settings import Settings
@@ -30,12 +32,27 @@ graceful_timeout = 30
 keepalive = 5
 
 
-def on_starting(server: Any) -> None:  # noqa: ARG001  Gunicorn calls its hooks by position
-    """Refuse what must not be started, and begin the counters anew."""
+def on_starting(server: Any) -> None:
+    """Refuse what must not be started, and only then begin the counters and the status anew."""
     refuse_open_door(_settings)
-    empty_folder(_counters)
-    with suppress(OSError):  # a full disk: the follower says it when it has looked
+    if server.master_pid:  # it takes over from one that runs, with its socket and its counters
+        return
+    with suppress(OSError):  # a full disk: forecasts are refused, by what can start all the same
+        server.held = _hold_port()
+        empty_folder(_counters)
         begin_status(_settings.bundles)
+
+
+def _hold_port() -> IO[str]:
+    """Be the only predictor of this state folder on this port; raises SystemExit that names the other."""
+    whom = f"since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, for {_settings.model_uri}"
+    try:
+        return hold_folder(_counters, whom)
+    except BadInput as other:
+        raise SystemExit(
+            f"Port {_settings.port} is another predictor's of {_settings.home}: {other}. End that one, or "
+            "give this one another PORT."
+        ) from None
 
 
 def when_ready(server: Any) -> None:
@@ -43,9 +60,9 @@ def when_ready(server: Any) -> None:
     keep_beside(server, ["serving.follow", "serving.drain"])
 
 
-def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  Gunicorn calls its hooks by position
     """Keep what a worker that has ended counted."""
-    fold_dead(_counters, worker.pid)
+    fold_dead(_counters, server.WORKERS)
 
 
 def on_exit(server: Any) -> None:

@@ -15,12 +15,59 @@
 | `gradecast_log_backlog_files`, `…_bytes`, `…_seconds` | what the log does not have yet, its age |
 """
 
+import logging
+import os
 from collections import Counter as Tally
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, mmap_dict, values
+
+from serving.metrics_files import ROOM, reserve
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+
+
+log = logging.getLogger("gradecast.metrics")
+_in_a_file: Any = mmap_dict.MmapedDict
+_kept_in: Any = values
+
+
+class Counts(_in_a_file):  # type: ignore[misc]  # it has no types
+    """A file of counts that has its place on the disk before it is written to.
+
+    Where the disk is full, a worker counts on in its memory, of which /metrics does not tell.
+    """
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        try:
+            reserve(Path(filename), ROOM)
+            super().__init__(filename, read_mode)
+        except OSError as error:
+            log.warning("the disk has no room for what this worker counts: %s", error)
+            super().__init__(_in_memory(b""))
+
+    def _init_value(self, key: str) -> None:
+        most = self._used + len(key.encode()) + 32  # with length, padding, value and time
+        if most > self._capacity:
+            try:
+                reserve(Path(self._fname), 2 * self._capacity)
+            except OSError:
+                used = bytes(self._m[: self._used])
+                self.close()
+                super().__init__(_in_memory(used + bytes(self._capacity)))
+        super()._init_value(key)
+
+
+def _in_memory(content: bytes) -> str:
+    """Return the name of a file in memory that has some content; it is there for as long as this process."""
+    descriptor = os.memfd_create("counts")
+    os.write(descriptor, content)
+    return f"/proc/self/fd/{descriptor}"
+
+
+_kept_in.MmapedDict = Counts  # there is no other way to name a class of one's own
 
 
 class Metrics:

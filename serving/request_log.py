@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from types import TracebackType
@@ -65,7 +66,8 @@ class RequestLog:
         with self._lock:
             lines, self._lines = self._lines, []
         if lines:
-            os.write(STDERR, "".join(lines).encode())
+            with suppress(OSError):  # on a full disk lines are lost, and no request is
+                os.write(STDERR, "".join(lines).encode())
 
 
 def log_error(error: BaseException, trace: TracebackType | None, request_id: str = "") -> None:
@@ -74,7 +76,8 @@ def log_error(error: BaseException, trace: TracebackType | None, request_id: str
     entry = {"time": _now(), "level": "error", "error": type(error).__name__, "at": frames[::-1]}
     if request_id:
         entry["request_id"] = request_id
-    sys.stderr.write(json.dumps(entry) + "\n")
+    with suppress(OSError):
+        sys.stderr.write(json.dumps(entry) + "\n")
 
 
 class JsonFormatter(logging.Formatter):

@@ -41,6 +41,11 @@ class Running:
         with closing(self.connect()) as connection:
             return ask(connection, path, body)
 
+    def text(self, path: str) -> str:
+        with closing(self.connect()) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
     def ready(self) -> tuple[int, Answer]:
         return self.get("/health/ready")
 

@@ -117,7 +117,8 @@ def test_no_count_falls_and_no_file_is_left_when_workers_die(tmp_path: Path) -> 
         )
         expected += requests
         before = counted(folder)
-        fold_dead(folder, int(worker.stdout))
+        assert list(folder.glob(f"*_{int(worker.stdout)}.db"))
+        fold_dead(folder, living=[])
         assert counted(folder) == before
         assert before["gradecast_requests_total"] == expected
         assert sorted(file.name for file in folder.glob("*.db")) == ["counter_0.db", "histogram_0.db"]

@@ -1,6 +1,8 @@
 """Several models in one state folder: each predictor answers with the one it was asked for, or not at all."""
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,10 +15,11 @@ from data.bundle import Bundle
 from data.manifest import MODEL
 from serving.app import create_app
 from serving.follow import alone
+from serving.metrics_files import hold_folder
 from serving.settings import Settings
 from serving.status import Status, begin_status, read_status, write_status
 from serving.sync import adopt_former, main, sync
-from tests.serving.running import Running, answers, serve, wait_until
+from tests.serving.running import PYTHON, ROOT, Running, answers, serve, wait_until
 from tests.serving.variants import Shelf, flip
 
 Student = dict[str, Any]
@@ -187,3 +190,33 @@ def test_a_bundle_is_copied_for_an_image_wherever_it_lies(
     assert main(["--copy-to", str(target)]) == 0
     assert Bundle.load(target).manifest == Bundle.load(sync(serving_first)).manifest
     assert main(["--copy-to", str(target)]) == 2, "what is there is not written over"
+
+
+def test_a_second_predictor_on_the_same_port_says_who_has_it_and_touches_nothing_of_the_first(
+    tmp_path: Path, bundle_folder: Path, student: Student
+) -> None:
+    with serving(tmp_path, bundle_folder) as first:
+        wait_until(lambda: first.post("/predict", student)[0] == 200, "it forecasts")
+        counted = sorted((tmp_path / "metrics").rglob("*.db"))
+        said = tmp_path / "second.txt"
+        with serve(tmp_path, said, {"GRADECAST_MODEL_URI": bundle_folder, "PORT": first.port}) as second:
+            assert second.master.wait(60) == 1
+        assert f"process {first.master.pid}, since " in said.read_text()
+        assert "give this one another PORT" in said.read_text()
+        assert sorted((tmp_path / "metrics").rglob("*.db")) == counted
+        assert 'gradecast_requests_total{route="/predict",status="200"}' in first.text("/metrics")
+
+
+def test_a_predictor_that_was_killed_holds_its_port_no_longer(tmp_path: Path) -> None:
+    folder = tmp_path / "metrics" / "9696"
+    hold = f"""
+import os
+from pathlib import Path
+from serving.metrics_files import hold_folder
+held = hold_folder(Path({str(folder)!r}), "of before")
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([PYTHON, "-c", hold], cwd=ROOT, check=False)
+    with hold_folder(folder, "of now") as held:
+        held.seek(0)
+        assert held.read() == f"process {os.getpid()}, of now"
