@@ -19,6 +19,7 @@ from data.contract import Contract, load_contract
 from data.frames import parse
 from data.quarantine import quarantine
 from flows.gates.findings import DRIFT, Finding
+from flows.gates.labels import LABELS
 from flows.gates.relation import LOSS, RESIDUAL
 from flows.gates.samples import Reference, reference_of
 from flows.gates.verdict import Champion, Verdict, gate
@@ -32,7 +33,7 @@ CLEAN_SIZES, POWER_SIZES = (50, 100, 300, 1000, 2000), (50, 100, 300, 1000)
 JUDGED_SIZE = 300
 BAD_SHARE = 0.15  # above it, `process` has stopped before the gate is asked
 CLEAN, NO_SCORE = "no drift", "label-tail, no score"
-GATES = ("columns", "class mix", "quarantine", "loss", "residual")
+GATES = ("columns", "class mix", "quarantine", "loss", "residual", "labels")
 FALSE_ALARMS, POWER = 0.06, 0.90
 CLEAN_ENOUGH, POWER_ENOUGH = 1_000, 100  # batches
 
@@ -97,7 +98,7 @@ def fired_gates(verdict: Verdict, contract: Contract) -> frozenset[str]:
 
 
 def _kind(finding: Finding, contract: Contract) -> str:
-    kinds = {contract.target.column: "class mix", LOSS: "loss", RESIDUAL: "residual"}
+    kinds = {contract.target.column: "class mix", LOSS: "loss", RESIDUAL: "residual", LABELS: "labels"}
     return kinds.get(finding.name, "quarantine" if finding.name.startswith("quarantined") else "columns")
 
 

@@ -34,6 +34,8 @@ class Drift(BaseModel):
     champion: str | None
     report: Path
     note: str = ""
+    label_fault: str = ""
+    """Why the labels cannot be right, whatever else is found; "" where they may be."""
 
     @property
     def alarmed(self) -> bool:
@@ -123,6 +125,7 @@ def check_drift(processed: Processed, contract_name: str, settings: Settings) ->
         champion=champion.version if champion else None,
         report=report,
         note=note,
+        label_fault=verdict.label_fault,
     )
     return found, verdict
 
@@ -131,6 +134,10 @@ def stop_on_drift(drift_: Drift, on_drift: OnDrift) -> None:
     """Raise Stopped where the verdict forbids to go on."""
     if drift_.verdict == TOO_FEW_ROWS:
         raise Stopped(f"{' '.join(drift_.reasons)} Nothing was trained.")
+    if drift_.label_fault:
+        wrong = f"champion {drift_.champion} that learned them wrong: take it back with make rollback"
+        mend = f"Mend the labels at their source; where they are right, it is {wrong}."
+        raise Stopped(f"the labels cannot be right: {drift_.label_fault}. Nothing was trained. {mend}")
     if drift_.alarmed and on_drift == "stop":
         remedy = f"See {drift_.report}. Mend the records, or go on with --on-drift retrain or warn."
         reasons = " ".join(drift_.reasons)

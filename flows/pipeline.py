@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import get_args
 
 from prefect import flow
 from prefect.states import Failed
@@ -73,8 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--approval",
-        choices=("none", "required"),
-        help="whether a person must approve a promotion (default: GRADECAST_APPROVAL, which is none)",
+        choices=get_args(Approval),
+        help="which promotions a person must approve (default: GRADECAST_APPROVAL, which is after-alarm)",
     )
     parser.add_argument("--engine", default="local", help="local or dask (default: %(default)s)")
     parser.add_argument("--scheduler", default="", help="of Dask, tcp://HOST:PORT (default: a local cluster)")

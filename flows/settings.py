@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.ids import PUBLIC_KEY
 
-Approval = Literal["none", "required"]
+Approval = Literal["none", "after-alarm", "required"]
+"""Which promotions a person must approve: none, those after a drift alarm, or each."""
 
 
 class Settings(BaseSettings):
@@ -34,7 +35,7 @@ class Settings(BaseSettings):
         3, gt=0, description="Times the champion's time for one record that a challenger may take"
     )
     bundle_megabytes: float = Field(100, gt=0, description="Largest bundle that may be promoted")
-    approval: Approval = Field("none", description="Whether a person must approve a promotion")
+    approval: Approval = Field("after-alarm", description="Which promotions a person must approve")
     approval_hours: float = Field(24, gt=0, description="Hours that a person has to approve a promotion")
     predictor_url: str = Field(
         "http://127.0.0.1:9696", description="Predictor that is watched after a promotion; empty for none"

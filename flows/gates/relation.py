@@ -13,6 +13,7 @@ from scipy import stats
 
 from data.target import Target
 from flows.gates.findings import Finding, verdict_of
+from flows.gates.labels import LABELS
 from flows.gates.subgroups import Subgroup
 
 LOSS, RESIDUAL = "relation: loss", "relation: residual"
@@ -94,7 +95,7 @@ def residual_finding(
 
 def undecided(words: str, verdict: str) -> list[Finding]:
     """Say why the relation gates could not decide."""
-    return [Finding(name=name, verdict=verdict, words=words) for name in (LOSS, RESIDUAL)]
+    return [Finding(name=name, verdict=verdict, words=words) for name in (LOSS, RESIDUAL, LABELS)]
 
 
 def _residuals(

@@ -22,6 +22,7 @@ from flows.gates.findings import (
     TOO_FEW_ROWS,
     Finding,
 )
+from flows.gates.labels import label_fault_in, label_finding
 from flows.gates.relation import loss_finding, residual_finding, undecided
 from flows.gates.samples import (
     BATCH_ROWS,
@@ -55,6 +56,11 @@ class Verdict(BaseModel):
     relation: tuple[Finding, ...] = ()
     reasons: tuple[str, ...] = ()
     snapshot: Any = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def label_fault(self) -> str:
+        """Say why the labels cannot be right; "" where they may be."""
+        return label_fault_in(self.relation)
 
 
 def gate(
@@ -149,6 +155,7 @@ def relation_findings(
     return [
         loss_finding(probabilities, y, trained, LOSS_ALPHA),
         residual_finding(probabilities, y, groups, trained, contract.target, RESIDUAL_ALPHA),
+        label_finding(probabilities, y, contract.target),
     ]
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from data.columns import PSEUDONYM
 from data.measurements import Measurement, read_measurements, write_measurements
 from flows.gates.findings import DRIFT, LEAST_ROWS
+from flows.gates.labels import label_fault_in
 from flows.monitoring.judgement import LOSS
 from flows.monitoring.retraining import RetrainingSet, write_retraining_set
 from flows.monitoring.runs import Run, pipeline_runs
@@ -91,6 +92,8 @@ def why_not(
     judgement, until = watched.judgement, watched.window.until
     if judgement.verdict not in (DRIFT, LOSS):
         return f"the verdict is {judgement.verdict}"
+    if fault := label_fault_in(judgement.relation):
+        return f"the grades cannot be right: {fault}; mend them at their source and report them again"
     if not sure:
         return "the alarm is not clear enough for a single look; it is wanted if the next window confirms it"
     if any(run.under_way for run in runs):

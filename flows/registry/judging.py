@@ -7,9 +7,9 @@ from mlflow.entities.model_registry import ModelVersion
 
 from data.bundle import Bundle
 from data.frames import matrix, target_index
+from flows.gates.labels import doubting_losses, label_fault
 from flows.registry.champion import Champion, load_champion, load_version
 from flows.registry.decisions import REPLACES
-from flows.registry.doubt import doubting_losses
 from flows.registry.limits import (
     Limits,
     audit_masks,
@@ -40,6 +40,9 @@ def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -
         return size.applied(floor)
     rows = rows_to_compare(champion, submission, test)
     answers = champion.bundle.probabilities(matrix(test[rows], champion.bundle.contract))
+    fault = label_fault(answers, y[rows], submission.contract.target)
+    if fault:
+        return size.applied(Verdict(False, f"its labels cannot be right: {fault}", {"rows": int(rows.sum())}))
     theirs = row_losses(answers, y[rows])
     margin = submission.settings.promotion_margin
     if submission.must_win:

@@ -75,7 +75,7 @@ def register_submission(submission: Submission) -> Registered:
         verdict = recorded_verdict(version)
         if verdict is None:
             verdict = judge(client, submission, version)
-            if verdict.promoted and settings.approval == "required":
+            if verdict.promoted and submission.asks_person:
                 propose(client, registered.name, registered.version)
                 return registered.decided(verdict, waits=True)
             settle(client, settings, registered.name, registered.version, verdict)

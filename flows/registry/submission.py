@@ -31,6 +31,13 @@ class Submission:
         return self.evidence.contract
 
     @property
+    def asks_person(self) -> bool:
+        """Whether a person must approve its promotion: of each, or of one that an alarm led to."""
+        return self.settings.approval == "required" or (
+            self.must_win and self.settings.approval == "after-alarm"
+        )
+
+    @property
     def place(self) -> Path:
         """Return the folder of the bundle and its plots."""
         return self.settings.home / "bundles" / self.trained.folder.name

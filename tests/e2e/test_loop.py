@@ -31,6 +31,7 @@ def loop(
     copy_state(settings.home, tmp_path / "home")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GRADECAST_APPROVAL", "none")
     with prefect_server(tmp_path / "home"), loop_of(tmp_path / "home", deployed) as loop:
         use_grid(loop.client, one_candidate)
         yield loop

@@ -156,7 +156,7 @@ def test_without_labels_the_relation_gates_say_so_and_the_columns_decide(
     parsed = parse(batch().drop(columns="GradeClass"), contract, labelled=False)
     verdict = gate(parsed, NO_FAULTS, reference, rule, None, contract)
     assert verdict.overall == "pass"
-    assert [found.verdict for found in verdict.relation] == ["no labels", "no labels"]
+    assert [found.verdict for found in verdict.relation] == ["no labels"] * 3
     assert finding(verdict, "GradeClass").verdict == "no labels"
 
 
@@ -211,7 +211,7 @@ def test_the_report_and_the_table_can_be_had(ask: Ask, tmp_path: Path) -> None:
     rows = table(verdict)
     assert rows[0]["what"] == "Absences"
     assert rows[0]["verdict"] == "drift"
-    assert len(rows) == len(verdict.columns) + 2
+    assert len(rows) == len(verdict.columns) + len(verdict.relation)
 
 
 def test_a_verdict_without_tests_has_a_report_too(ask: Ask, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -58,6 +59,17 @@ def test_an_alarm_of_a_window_that_overlaps_confirms_nothing(watched: Watched, s
     overlapping = watched.frame._replace(since=month(-1), until=month(0) + (month(1) - month(0)) / 2)
     write_measurements(school.engine, overlapping, [Measurement("drift_share", 0.5, 40, verdict="drift")])
     assert not confirmed(school.engine, watched)
+
+
+def test_grades_that_cannot_be_right_are_to_be_reported_again_and_not_learned_from(
+    watched: Watched, school: School
+) -> None:
+    raw = students(300, 81)
+    classes = raw["GradeClass"].map({0: 0, 1: 4, 2: 2, 3: 3, 4: 1}).astype(float)
+    school.ask(raw.assign(GradeClass=classes, GPA=np.nan), month(0))
+    told = reason(replace(watched, judgement=school.judge()), school) or ""
+    assert told.startswith("the grades cannot be right: classes look exchanged")
+    assert told.endswith("mend them at their source and report them again")
 
 
 def test_none_is_wanted_while_one_is_under_way(watched: Watched, school: School) -> None:

@@ -50,6 +50,19 @@ def of_random_grades(
     return prepare(str(path), small_grid, grade_class, settings)
 
 
+@pytest.fixture(scope="session")
+def of_exchanged_grades(
+    settings: Settings, grade_class: Contract, small_grid: Grid, tmp_path_factory: pytest.TempPathFactory
+) -> Submission:
+    """Nine hundred other students, of whom those with a C are said to have a D, and the other way round."""
+    frame = cohort.generate(900, seed=12, first_id=30_001)
+    wrong = frame["GradeClass"].map({2: 3.0, 3: 2.0})
+    scores = wrong.map({2: 2.7, 3: 2.2}).fillna(frame["GPA"])
+    path = tmp_path_factory.mktemp("exchanged") / "exchanged.csv"
+    frame.assign(GPA=scores, GradeClass=wrong.fillna(frame["GradeClass"])).to_csv(path, index=False)
+    return prepare(str(path), small_grid, grade_class, settings)
+
+
 def desk_at(place: str, tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Desk:
     plain = settings.model_dump(exclude={"tracking_uri"})
     return Desk(Settings(**{**plain, "home": tmp_path_factory.mktemp(place)}))

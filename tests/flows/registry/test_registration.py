@@ -100,6 +100,32 @@ def test_random_grades_never_make_a_champion(
     assert desk.aliases() == {"champion": "1", "challenger": "2"}
 
 
+@pytest.mark.parametrize("must_win", [True, False])
+def test_exchanged_grades_never_make_a_champion(
+    submission: Submission, of_exchanged_grades: Submission, desk: Desk, must_win: bool
+) -> None:
+    desk.seat(submission)
+    kept = desk.register(replace(of_exchanged_grades, must_win=must_win), approval="none")
+    assert not kept.promoted
+    assert "labels cannot be right: classes look exchanged" in kept.reason
+    assert "C stands for D, D stands for C" in kept.reason
+    assert desk.aliases() == {"champion": "1", "challenger": "2"}
+
+
+@pytest.mark.parametrize(
+    ("approval", "alarm", "asked"),
+    [(None, True, True), (None, False, False), ("none", True, False), ("required", False, True)],
+)
+def test_a_person_is_asked_about_a_promotion_after_an_alarm_unless_set_otherwise(
+    weak: Submission, submission: Submission, desk: Desk, approval: str | None, alarm: bool, asked: bool
+) -> None:
+    desk.seat(weak)
+    desk.add(submission)
+    found = desk.register(replace(submission, must_win=alarm), **({"approval": approval} if approval else {}))
+    assert found.waits is asked
+    assert desk.aliases()["champion"] == ("1" if asked else "2")
+
+
 def test_a_version_that_was_registered_but_not_judged_is_judged_by_the_next_run(
     submission: Submission, desk: Desk
 ) -> None:
