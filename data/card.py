@@ -50,6 +50,21 @@ class Bin(Part):
     seen: Share
 
 
+class RiskError(Part):
+    """The calibration error of being at risk of n students, with its 95 % interval.
+
+    `held_out`: of the test split, else of the training split forecast out of fold; `luck` is the error that
+    a perfect model would show on them by luck alone.
+    """
+
+    held_out: bool
+    value: float
+    low: float
+    high: float
+    n: int
+    luck: float
+
+
 class PartOfYear(Part):
     """How the model does on records of part of the year; of the shares, n are the test students.
 
@@ -99,6 +114,8 @@ class Card(Part):
     reliability: tuple[Bin, ...]
     calibration_luck: float
     """The calibration error that a perfect model would show on the test split by luck alone."""
+    risk_errors: tuple[RiskError, ...] = Field(default=())
+    """Empty where it was not measured."""
     audits: tuple[Audit, ...]
     counted: tuple[str, ...]
     """Columns that count something up over a period, and are known in full at its end alone."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from data.card import PartOfYear
+from data.card import PartOfYear, RiskError
 from data.card_audit import FALSE_ALARMS, FOUND, Audit, Flips
 from data.card_calls import Calls, Price
 from data.contract import Contract
@@ -47,6 +47,18 @@ def _missed(part_year: Sequence[PartOfYear]) -> str:
         f"{first.found_so_far.n:,} test students who ended at risk, with whole counts "
         f"{percent(last.found_so_far.share)}"
     )
+
+
+def risk_errors_sentence(errors: Sequence[RiskError]) -> str:
+    """Say how far the forecast risk was from how often students ended at risk, and on whom; or nothing."""
+    where = {False: "training students, forecast out of fold", True: "test students"}
+    told = [
+        f"{error.value:.3f} (95 %: {error.low:.3f} to {error.high:.3f}) on the {error.n:,} "
+        f"{where[error.held_out]}, where a perfect model would show about {error.luck:.3f} by luck alone"
+        for error in errors
+    ]
+    said = "The average distance between the forecast risk and how often students ended at risk"
+    return f"{said} is {'; '.join(told)}." if told else ""
 
 
 def worrying(audit: Audit, columns: int) -> bool:

@@ -1,5 +1,6 @@
 """Score the test split once, and gather the evidence that the card, the plots and the verdict rest on."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from data.frames import matrix, target_index
 from data.manifest import MODEL
 from data.model_files import read_model
 from data.reasons import column_effects, scale_of
+from data.target import Target
 from flows.process import Processed
 from flows.reports.calls import call_metrics
 from flows.reports.evidence import Evidence
@@ -22,15 +24,16 @@ from flows.reports.groups import risk_of, risky
 from flows.settings import Settings
 from flows.support.fingerprint import git_commit
 from flows.train import Trained
-from flows.training.bootstrap import intervals
+from flows.training.bootstrap import calibration_interval, intervals
 from flows.training.conformal import Thresholds, grade_sets
-from flows.training.metrics import calibration_error, evaluate, evaluate_classes
+from flows.training.metrics import calibration_error, chance_error, evaluate, evaluate_classes
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 LABEL_FAULT = "label contradicts score"
 EFFECT_ROWS = 20_000
+AT_RISK_ERRORS = ("test_ece_at_risk", "cv_ece_at_risk")
 
 
 def gather_evidence(
@@ -44,12 +47,13 @@ def gather_evidence(
     features, y = matrix(frame, contract), target_index(frame, contract)
     session = open_session(trained.folder / MODEL)
     probabilities = _probabilities(session, features)
+    metrics = all_metrics(trained, processed, contract, session, probabilities, y)
     return Evidence(
         contract=contract,
         y=y,
         probabilities=probabilities,
-        metrics=all_metrics(trained, processed, contract, session, probabilities, y),
-        intervals=intervals(probabilities, y, settings.seed, "test_"),
+        metrics=metrics,
+        intervals=intervals(probabilities, y, settings.seed, "test_") | at_risk_intervals(metrics),
         leaderboard=trained.compared(),
         candidates=trained.candidates(),
         effects=column_effects(
@@ -93,8 +97,26 @@ def all_metrics(
     found["cv_log_loss"] = float(best["cv_log_loss"])
     found["cv_accuracy"] = float(best["cv_accuracy"])
     found["cv_ece"] = calibration_error(pooled, classes)
+    found |= calibration_figures(probabilities, y, target, "test_")
+    found |= calibration_figures(pooled, classes, target, "cv_")
     found["test_accuracy_published"] = published_accuracy(processed, contract, session)
     return {name: None if value is None or value != value else value for name, value in found.items()}
+
+
+def calibration_figures(
+    probabilities: np.ndarray, y: np.ndarray, target: Target, prefix: str, seed: int = 0
+) -> dict[str, float]:
+    """Return the calibration error of being at risk, its 95 % interval, and of how many rows it is."""
+    risk, came = risk_of(probabilities, target), risky(target)[y]
+    low, high = calibration_interval(risk, came, seed)
+    found = {"": chance_error(risk, came), "_low": low, "_high": high, "_n": float(len(y))}
+    return {f"{prefix}ece_at_risk{name}": value for name, value in found.items()}
+
+
+def at_risk_intervals(metrics: Mapping[str, float | None]) -> dict[str, tuple[float, float]]:
+    """Return the intervals that stand among the metrics."""
+    ends = {name: (metrics.get(f"{name}_low"), metrics.get(f"{name}_high")) for name in AT_RISK_ERRORS}
+    return {name: (low, high) for name, (low, high) in ends.items() if low is not None and high is not None}
 
 
 def published_accuracy(processed: Processed, contract: Contract, session: "InferenceSession") -> float | None:

@@ -67,7 +67,9 @@ def count(chances: np.ndarray, shift: float) -> Range:
     weights = WEIGHTS / WEIGHTS.sum()
     total = np.cumsum(weights @ distribution(odds / (1 + odds)))
     low, high = np.searchsorted(total, (TAIL, 1 - TAIL))
-    return Range(float(chances.sum()), certain + int(low), certain + min(int(high), len(open_)))
+    expected = float(chances.sum())
+    first, last = certain + int(low), certain + min(int(high), len(open_))
+    return Range(expected, min(first, round(expected)), max(last, round(expected)))
 
 
 def distribution(chances: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ SHOWN = {
     "realised_log_loss": "Log loss on the grades that came, in nats",
     "expected_log_loss": "Log loss that the probabilities themselves expect, in nats",
     "calibration_error": "Top-label calibration error",
+    "calibration_error_at_risk": "Calibration error of being at risk",
     "group_error": "Share of wrong forecasts in a group",
     "labelled_share": "Share of forecasts whose grade has come",
     "override_share": "Share of a verdict among what teachers noted",

@@ -40,7 +40,10 @@ def estimate_accuracy(probabilities: np.ndarray, trained_rows: int) -> Estimate:
     """
     sure = np.clip(probabilities.max(axis=1).astype(float), CLOSEST, SUREST)
     low, high = interval_of_share(sure, trained_rows)
-    return Estimate(float(sure.mean()), low, high, len(sure))
+    mean = float(
+        probabilities.max(axis=1).mean()
+    )  # a share that no whole count of the rows gives may lie beside both ends
+    return Estimate(mean, min(low, mean), max(high, mean), len(sure))
 
 
 def interval_of_share(chances: np.ndarray, trained_rows: int) -> tuple[float, float]:

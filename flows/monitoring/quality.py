@@ -10,11 +10,12 @@ from data.measurements import Measurement
 from flows.gates.findings import LEAST_ROWS, TOO_FEW_ROWS
 from flows.monitoring.estimate import LEVEL, Estimate, estimate_accuracy
 from flows.monitoring.window import Forecasts
-from flows.reports.groups import ENOUGH_ROWS, members
+from flows.reports.groups import ENOUGH_ROWS, members, risk_of, risky
+from flows.training.bootstrap import calibration_interval
 from flows.training.heads import row_losses
-from flows.training.metrics import calibration_error
+from flows.training.metrics import chance_error, of_likeliest
 
-RESAMPLES, ERROR_RESAMPLES, DRAWS_AT_ONCE = 1_000, 200, 2_000_000
+RESAMPLES, DRAWS_AT_ONCE = 1_000, 2_000_000
 
 
 def estimated(asked: Forecasts, trained_rows: int, verdict: str) -> Iterator[Measurement]:
@@ -29,10 +30,10 @@ def estimated(asked: Forecasts, trained_rows: int, verdict: str) -> Iterator[Mea
 def realised(settled: Forecasts, contract: Contract, trained_rows: int) -> Iterator[Measurement]:
     """Yield how good the forecasts turned out to be, and what they themselves had led to expect.
 
-    Log loss in nats; calibration error as in training. All with 90 % intervals, over the rows.
+    Log loss in nats; calibration errors as in training. All with 90 % intervals, over the rows.
     """
     settled = settled.take(settled.classes(contract) >= 0)
-    names = ("realised_accuracy", "realised_log_loss", "calibration_error")
+    names = ("realised_accuracy", "realised_log_loss", "calibration_error", "calibration_error_at_risk")
     if len(settled) < LEAST_ROWS:
         yield from (Measurement(name, None, len(settled), verdict=TOO_FEW_ROWS) for name in names)
         return
@@ -40,10 +41,11 @@ def realised(settled: Forecasts, contract: Contract, trained_rows: int) -> Itera
     losses, n = row_losses(shares, y), len(y)
     yield _with_interval("realised_accuracy", share_of(shares.argmax(axis=1) == y))
     yield _with_interval("expected_accuracy", estimate_accuracy(shares, trained_rows))
-    low, high = _ends_of_mean(losses)
-    yield Measurement("realised_log_loss", float(losses.mean()), n, low, high)
+    yield mean_measured("realised_log_loss", losses)
     yield Measurement("expected_log_loss", expected_log_loss(shares), n)
-    yield _calibration(shares, y)
+    yield calibration_measured("calibration_error", *of_likeliest(shares, y))
+    target = contract.target
+    yield calibration_measured("calibration_error_at_risk", risk_of(shares, target), risky(target)[y])
 
 
 def by_group(settled: Forecasts, contract: Contract) -> Iterator[Measurement]:
@@ -85,8 +87,8 @@ def share_of(hits: np.ndarray) -> Estimate:
     return Estimate(float(hits.mean()), float(ends.low), float(ends.high), len(hits))
 
 
-def _ends_of_mean(values: np.ndarray) -> tuple[float, float]:
-    """Return the bootstrap interval of a mean."""
+def mean_measured(name: str, values: np.ndarray) -> Measurement:
+    """Return a mean of two rows and more with its bootstrap interval."""
     at_once = max(1, DRAWS_AT_ONCE // len(values))
     found = stats.bootstrap(
         (values,),
@@ -97,17 +99,14 @@ def _ends_of_mean(values: np.ndarray) -> tuple[float, float]:
         method="percentile",
         rng=0,
     )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    mean, (low, high) = float(values.mean()), found.confidence_interval
+    return Measurement(name, mean, len(values), min(float(low), mean), max(float(high), mean))
 
 
-def _calibration(shares: np.ndarray, y: np.ndarray) -> Measurement:
-    def error(rows: np.ndarray) -> float:
-        return calibration_error(shares[rows], y[rows])
-
-    rng = np.random.default_rng(0)
-    errors = [error(rng.integers(0, len(y), len(y))) for _ in range(ERROR_RESAMPLES)]
-    low, high = np.quantile(errors, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Measurement("calibration_error", error(np.arange(len(y))), len(y), float(low), float(high))
+def calibration_measured(name: str, said: np.ndarray, came: np.ndarray) -> Measurement:
+    """Return how far chances (n,) were from how often what they are of came (n,), with its interval."""
+    low, high = calibration_interval(said, came, level=100 * LEVEL)
+    return Measurement(name, chance_error(said, came), len(said), low, high)
 
 
 def _with_interval(name: str, found: Estimate, verdict: str = "", about: str = "") -> Measurement:

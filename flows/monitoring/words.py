@@ -16,7 +16,8 @@ TITLES = {
     "expected_accuracy": "… where the forecasts expected",
     "realised_log_loss": "Realised log loss",
     "expected_log_loss": "… where the forecasts expected",
-    "calibration_error": "Calibration error",
+    "calibration_error": "Calibration error of the likeliest class",
+    "calibration_error_at_risk": "Calibration error of being at risk",
     "at_risk_share": "Mean at-risk probability",
     "labelled_share": "Have a grade by now",
     "quarantine_rate": "Faulty records",
@@ -26,7 +27,13 @@ TITLES = {
     "override_share": "Teachers who noted a verdict",
 }
 """Measurements with a line of their own, in this order, and what people call them."""
-LOSSES = ("realised_log_loss", "expected_log_loss", "calibration_error", "shadow_difference")
+LOSSES = (
+    "realised_log_loss",
+    "expected_log_loss",
+    "calibration_error",
+    "calibration_error_at_risk",
+    "shadow_difference",
+)
 TRUST = {
     PASS: "Grades that came bear the estimate out.",
     LOSS: "The estimate cannot be trusted: the grades that came do not follow from the records as the "

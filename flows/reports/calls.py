@@ -100,13 +100,14 @@ def _price(evidence: Evidence, costs: Costs, rng: np.random.Generator) -> Price:
     pooled = risk_of(probabilities, target), risky(target)[y]
     tally = tally_of(*pooled)
     own, drawn = tally.cost(costs), tally.again(rng).cost(costs)
+    place = int(own.argmin())  # resamples are judged there too: at a best of their own they cost too little
     return Price(
         missed=costs.missed,
         false_alarm=costs.false_alarm,
         here=_mean_again(cost_of(*risks(evidence), costs, target.call_from), rng),
         pooled=_mean_again(cost_of(*pooled, costs, target.call_from), rng),
-        best=estimate(float(own.min()), drawn.min(axis=1)),
-        best_threshold=estimate(own.argmin() / GRID, drawn.argmin(axis=1) / GRID),
+        best=estimate(float(own[place]), drawn[:, place]),
+        best_threshold=estimate(place / GRID, drawn.argmin(axis=1) / GRID),
         nobody=float(own[-1]),
         everybody=float(own[0]),
     )

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from data.card_sentences import risk_errors_sentence
 from flows.reports.artifacts import leaderboard_table, metrics_table
 from flows.reports.card_fairness import TOO_FEW
+from flows.reports.card_json import risk_errors
 from flows.reports.evidence import Evidence
 from flows.reports.groups import found_and_right, set_coverage
 from flows.reports.leaderboard import as_good_sentence
@@ -21,7 +23,8 @@ def quality(evidence: Evidence) -> str:
     return section(
         "How good it is",
         f"On {plural(len(evidence.y), 'test student')} whom it had never seen, scored once. "
-        "Intervals are 95 % bootstrap intervals over those students.",
+        "Intervals are 95 % bootstrap intervals over those students; those of calibration errors hold at "
+        "least 95 %.",
         metrics_table(evidence),
         _limit(evidence),
         f"At risk means {at_risk}. Of the {plural(found.n, 'student')} who ended at risk, {_told(found)} had "
@@ -69,7 +72,7 @@ def each_class(evidence: Evidence) -> str:
 
 
 def calibration(evidence: Evidence) -> str:
-    """Say how far the probabilities can be taken at their word, and where that was judged."""
+    """Say how far the risk, and then the probabilities, can be taken at their word, and where judged."""
     pooled, test = evidence.metrics.get("cv_ece"), evidence.metrics.get("test_ece")
     luck = luck_of_calibration(evidence.probabilities)
     judged = (
@@ -79,8 +82,10 @@ def calibration(evidence: Evidence) -> str:
     )
     return section(
         "How far the probabilities can be trusted",
-        "The calibration error is the mean distance between how sure the forecast was of its class and how "
-        "often it was right (top class, 10 bins of equal width). 0 is perfect.",
+        "A calibration error is the mean distance between forecast chances and how often what they are of came "
+        "(10 bins of equal width). 0 is perfect.",
+        f"**Being at risk**, which is what is acted on. {risk_errors_sentence(risk_errors(evidence))}",
+        "**How sure it was of its likeliest class.**",
         judged,
         f"On the test split it is {figure(test)} ({span(evidence.intervals.get('test_ece'))}). A perfectly "
         f"calibrated model would show about {figure(luck)} on so few students by luck alone.",

@@ -5,14 +5,14 @@ from pathlib import PurePath
 
 import numpy as np
 
-from data.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, Rival, members
+from data.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, RiskError, Rival, members
 from data.card_shares import Share
 from flows.reports import shares
 from flows.reports.calls import calls_of
 from flows.reports.card_shares import card_share, known
 from flows.reports.evidence import Evidence
 from flows.reports.fairness import fairness_audits
-from flows.reports.groups import found_and_right, risks, set_coverage
+from flows.reports.groups import found_and_right, risk_of, risks, set_coverage
 from flows.reports.leaderboard import lines_of
 from flows.reports.wording import FIGURES
 from flows.training.metrics import FEW
@@ -39,11 +39,27 @@ def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Ca
         calls=calls_of(evidence),
         reliability=tuple(reliability_bins(*risks(evidence))),
         calibration_luck=shares.luck_of_calibration(evidence.probabilities),
+        risk_errors=tuple(risk_errors(evidence)),
         audits=fairness_audits(evidence),
         counted=tuple(column.name for column in evidence.contract.counted),
         part_year=tuple(part_year),
         notes=evidence.notes,
     )
+
+
+def risk_errors(evidence: Evidence) -> list[RiskError]:
+    """Return the calibration error of being at risk, out of fold on the training split, then on the test."""
+    target, pooled = evidence.contract.target, risk_of(evidence.pooled[0], evidence.contract.target)
+    found = []
+    for prefix, risk in (("cv_", pooled), ("test_", risk_of(evidence.probabilities, target))):
+        figures = {part: evidence.metrics.get(f"{prefix}ece_at_risk{part}") for part in ("", "_low", "_high")}
+        value, low, high = figures.values()
+        if value is not None and low is not None and high is not None:
+            held_out, luck = prefix == "test_", shares.luck_of_risk(risk)
+            found.append(
+                RiskError(held_out=held_out, value=value, low=low, high=high, n=len(risk), luck=luck)
+            )
+    return found
 
 
 def reliability_bins(said: np.ndarray, came: np.ndarray) -> list[Bin]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from data.card_shares import Estimate, Share
 from flows.reports import shares
+from flows.training.bootstrap import ends_around
 
 LEVEL = (5.0, 95.0)
 
@@ -26,5 +27,5 @@ def estimate(value: float, drawn: np.ndarray) -> Estimate:
     told = drawn[~np.isnan(drawn)]
     if not len(told) or known(value) is None:
         return Estimate(value=known(value))
-    low, high = np.percentile(told, LEVEL).tolist()
+    low, high = ends_around(value, told, LEVEL)
     return Estimate(value=known(value), low=low, high=high)

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 def reliability(evidence: Evidence) -> "Figure":
     """Draw how often forecasts came true against how sure they were, with counts and 95 % intervals."""
-    error = figure(evidence.metrics.get("test_ece"))
-    drawn = new_figure(f"Reliability: calibration error {error} on the test split", 10, 5.6)
+    error, of_risk = (figure(evidence.metrics.get(name)) for name in ("test_ece", "test_ece_at_risk"))
+    title = f"Reliability on the test split: calibration error {error}, of being at risk {of_risk}"
+    drawn = new_figure(title, 10, 5.6)
     panels = drawn.subplots(2, 2, height_ratios=[4, 1], sharex=True)
     sure = evidence.probabilities.max(axis=1)
     right = evidence.probabilities.argmax(axis=1) == evidence.y

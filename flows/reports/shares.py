@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from flows.training.metrics import calibration_error
+from flows.training.metrics import calibration_error, chance_error
 
 REPEATS = 200
 ROWS = 5_000  # more rows leave nothing to luck worth showing
@@ -39,3 +39,9 @@ def luck_of_calibration(probabilities: np.ndarray, seed: int = 0) -> float:
     reach = sample.cumsum(axis=1)[:, :-1]
     drawn = [(rng.random((len(sample), 1)) > reach).sum(axis=1) for _ in range(REPEATS)]
     return float(np.median([calibration_error(sample, y) for y in drawn]))
+
+
+def luck_of_risk(risk: np.ndarray, seed: int = 0) -> float:
+    """Return the same of the calibration error of being at risk, of forecast risks (n,)."""
+    rng, sample = np.random.default_rng(seed), risk[:ROWS]
+    return float(np.median([chance_error(sample, rng.random(len(sample)) < sample) for _ in range(REPEATS)]))

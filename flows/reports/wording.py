@@ -13,7 +13,8 @@ FIGURES = {
     "test_f1_macro": "Macro F1",
     "test_qwk": "Quadratic kappa",
     "test_log_loss": "Log loss",
-    "test_ece": "Calibration error",
+    "test_ece_at_risk": "Calibration error of being at risk",
+    "test_ece": "Calibration error of the likeliest class",
     "test_roc_auc_ovr": "ROC AUC, each against the rest",
     "test_accuracy_published": "Accuracy on labels as published",
 }

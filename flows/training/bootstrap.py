@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.training.heads import row_losses
-from flows.training.metrics import ECE_BINS, accuracy, confusion_matrix, f1_macro, quadratic_kappa
+from flows.training.metrics import (
+    accuracy,
+    bin_gaps,
+    confusion_matrix,
+    f1_macro,
+    of_likeliest,
+    quadratic_kappa,
+)
 
 REPEATS = 1_000
 DRAWS = 20_000_000  # rows drawn in all: fewer repeats on large sets, whose intervals are narrow
@@ -26,7 +33,7 @@ class Difference:
 def intervals(
     probabilities: np.ndarray, y: np.ndarray, seed: int, prefix: str = ""
 ) -> dict[str, tuple[float, float]]:
-    """Return 95 % percentile intervals of accuracy, f1_macro, qwk, log_loss and ece.
+    """Return 95 % intervals of accuracy, f1_macro, qwk, log_loss and ece, each with its figure inside.
 
     Figures of the confusion matrix resample its cells (the same distribution as resampling rows).
     """
@@ -34,15 +41,41 @@ def intervals(
     confusion = confusion_matrix(probabilities, y)
     cells = rng.multinomial(len(y), confusion.ravel() / len(y), size=REPEATS)
     tables = cells.reshape(REPEATS, *confusion.shape)
-    log_losses, errors = _row_figures(probabilities, y, rng)
+    losses = row_losses(probabilities, y)
     found = {
-        "accuracy": accuracy(tables),
-        "f1_macro": f1_macro(tables),
-        "qwk": quadratic_kappa(tables),
-        "log_loss": log_losses,
-        "ece": errors,
+        "accuracy": ends_around(float(accuracy(confusion)), accuracy(tables)),
+        "f1_macro": ends_around(float(f1_macro(confusion)), f1_macro(tables)),
+        "qwk": ends_around(float(quadratic_kappa(confusion)), quadratic_kappa(tables)),
+        "log_loss": ends_around(float(losses.mean()), _means_again(losses, rng)),
+        "ece": calibration_interval(*of_likeliest(probabilities, y), seed),
     }
-    return {f"{prefix}{name}": _ends(values) for name, values in found.items()}
+    return {f"{prefix}{name}": ends for name, ends in found.items()}
+
+
+def calibration_interval(
+    said: np.ndarray, came: np.ndarray, seed: int = 0, level: float = 95.0
+) -> tuple[float, float]:
+    """Return the interval of the calibration error of chances (n,), beside whether each came (n,).
+
+    The error adds up sizes, so resamples have more of it than the rows, as the rows have more than the
+    truth: their percentiles can leave out the figure itself, and hold the error of a perfect model never.
+    What resamples do show is how far the gaps of the bins can be from the true ones, and the error cannot
+    be farther from its truth than they are (the triangle inequality): at least the level, often more.
+    """
+    own, rng = bin_gaps(said, came), np.random.default_rng(seed)
+    gaps = np.array([bin_gaps(said[rows], came[rows]) for rows in _resamples(len(said), rng)])
+    reach = float(np.percentile(np.abs(gaps - own).sum(axis=1), level))
+    error = float(np.abs(own).sum())
+    return max(error - reach, 0.0), error + reach
+
+
+def ends_around(figure: float, again: np.ndarray, level: tuple[float, float] = LEVEL) -> tuple[float, float]:
+    """Return the percentiles of a figure's resamples, and no less than what holds the figure itself.
+
+    Resamples of few rows can all but miss it, for they have rows twice and lack others.
+    """
+    low, high = np.percentile(again, level).tolist()
+    return min(low, figure), max(high, figure)
 
 
 def paired_bootstrap(
@@ -54,8 +87,8 @@ def paired_bootstrap(
     """
     gap = np.asarray(loss_a, dtype=np.float64) - np.asarray(loss_b, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    means = np.array([gap[rows].mean() for rows in _resamples(len(gap), rng)])
-    low, high = _ends(means, level)
+    means = _means_again(gap, rng)
+    low, high = ends_around(float(gap.mean()), means, level)
     return Difference(float(gap.mean()), low, high, float((means > 0).mean()))
 
 
@@ -68,26 +101,10 @@ def as_good_as(baseline_oof: np.ndarray, chosen_oof: np.ndarray, y: np.ndarray, 
     return difference.low <= 0.0
 
 
-def _row_figures(
-    probabilities: np.ndarray, y: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, ...]:
-    """Return the resampled log losses and calibration errors."""
-    losses = row_losses(probabilities, y)
-    top = probabilities.max(axis=1)
-    gap = (probabilities.argmax(axis=1) == y) - top
-    bins = np.minimum((top * ECE_BINS).astype(int), ECE_BINS - 1)
-    log_losses, errors = [], []
-    for rows in _resamples(len(y), rng):
-        log_losses.append(losses[rows].mean())
-        errors.append(np.abs(np.bincount(bins[rows], gap[rows], minlength=ECE_BINS)).sum() / len(y))
-    return np.array(log_losses), np.array(errors)
+def _means_again(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.array([values[rows].mean() for rows in _resamples(len(values), rng)])
 
 
 def _resamples(n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     repeats = int(np.clip(DRAWS // n, 100, REPEATS))
     return (rng.integers(0, n, n) for _ in range(repeats))
-
-
-def _ends(values: np.ndarray, level: tuple[float, float] = LEVEL) -> tuple[float, float]:
-    low, high = np.percentile(values, level)
-    return float(low), float(high)

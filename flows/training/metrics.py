@@ -95,10 +95,23 @@ def quadratic_kappa(confusion: Array) -> Array:
 
 def calibration_error(probabilities: Array, y: Array) -> float:
     """Return the top-label expected calibration error over 10 bins of equal width."""
-    top = probabilities.max(axis=1)
-    gap = (probabilities.argmax(axis=1) == y) - top
-    bins = np.minimum((top * ECE_BINS).astype(int), ECE_BINS - 1)
-    return float(np.abs(np.bincount(bins, gap, minlength=ECE_BINS)).sum() / len(y))
+    return chance_error(*of_likeliest(probabilities, y))
+
+
+def of_likeliest(probabilities: Array, y: Array) -> tuple[Array, Array]:
+    """Return how sure each forecast was of its likeliest class (n,), and whether that came (n,)."""
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == y
+
+
+def chance_error(said: Array, came: Array) -> float:
+    """Return how far chances (n,) were from how often what they are of came (n,), mean of 10 equal bins."""
+    return float(np.abs(bin_gaps(said, came)).sum())
+
+
+def bin_gaps(said: Array, came: Array) -> Array:
+    """Return by bin what came less what was said, each as a share of all rows (10,)."""
+    bins = np.minimum((said * ECE_BINS).astype(int), ECE_BINS - 1)
+    return np.bincount(bins, came - said, minlength=ECE_BINS) / len(said)
 
 
 def roc_auc_ovr(probabilities: Array, y: Array) -> float:

@@ -19,6 +19,7 @@ EXPLAINED = {
     "test_f1_macro": "hits and misses, each class counting alike; 1 is perfect",
     "test_qwk": "agreement that forgives near misses; 1 is perfect",
     "test_log_loss": "how surprised it was by the truth; lower is better",
+    "test_ece_at_risk": "how far the forecast risk was from how often students ended at risk; 0 is perfect",
     "test_ece": "how far its certainty was from how often it was right; 0 is perfect",
     "test_roc_auc_ovr": "how well it tells each class from the rest; 1 is perfect, 0.5 is guessing",
     "test_accuracy_published": "the same on the labels as published, contradictions included",

@@ -10,6 +10,7 @@ from data import cohort
 from data.contract import Contract
 from data.frames import parse, target_index
 from data.reasons import scale_of
+from flows.evaluate import at_risk_intervals, calibration_figures
 from flows.reports.evidence import Evidence
 from flows.reports.flips import count_flips
 from flows.training.bootstrap import intervals
@@ -55,12 +56,14 @@ def evidence_of(
     metrics: dict[str, float | None] = {**evaluate(probabilities, y, "test_"), "cv_ece": 0.012}
     for label, figures in evaluate_classes(probabilities, y, labels).items():
         metrics |= {f"test_{name}_{label}": value for name, value in figures.items() if name != "n"}
+    for prefix in ("test_", "cv_"):
+        metrics |= calibration_figures(probabilities, y, contract.target, prefix)
     return Evidence(
         contract=contract,
         y=y,
         probabilities=probabilities,
         metrics={name: None if value != value else value for name, value in metrics.items()},
-        intervals=intervals(probabilities, y, 0, "test_"),
+        intervals=intervals(probabilities, y, 0, "test_") | at_risk_intervals(metrics),
         leaderboard=leaderboard(),
         candidates=candidates(),
         scale=scale_of(contract.target, "score" if contract.target.bounds else "softmax"),

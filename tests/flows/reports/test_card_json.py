@@ -8,6 +8,7 @@ import pytest
 
 from data import cohort
 from data.card import Card
+from data.card_sentences import risk_errors_sentence
 from data.contract import Contract
 from flows.reports.card import model_card
 from flows.reports.card_json import card_figures, reliability_bins
@@ -92,3 +93,19 @@ def test_the_markdown_says_the_same_or_that_it_is_not_known(grade_class: Contrac
     for share in (lines[0].so_far, lines[0].found_so_far, lines[0].projected, lines[0].found_projected):
         assert f" {100 * share.share:.0f} % " in quarter
     assert "as counted, at risk found" in told
+
+
+def test_the_calibration_of_being_at_risk_is_told_with_its_interval_and_of_how_many(
+    grade_class: Contract,
+) -> None:
+    evidence = grade_evidence(grade_class, 200)
+    card = card_figures(evidence)
+    assert [error.held_out for error in card.risk_errors] == [False, True]
+    for error, prefix in zip(card.risk_errors, ("cv_", "test_"), strict=True):
+        assert (error.value, error.n) == (evidence.metrics[f"{prefix}ece_at_risk"], 200)
+        assert error.low <= error.value <= error.high
+    told = section_of(model_card(evidence, {}), "How far the probabilities can be trusted")
+    assert risk_errors_sentence(card.risk_errors) in told
+    assert "on the 200 test students" in told
+    (figure,) = [figure for figure in card.figures if figure.name == "test_ece_at_risk"]
+    assert figure.low <= figure.value <= figure.high
