@@ -82,8 +82,8 @@ def calibration(evidence: Evidence) -> str:
     )
     return section(
         "How far the probabilities can be trusted",
-        "A calibration error is the mean distance between forecast chances and how often what they are of came "
-        "(10 bins of equal width). 0 is perfect.",
+        "A calibration error is the mean distance between forecast chances and how often that came "
+        "true (10 bins of equal width). 0 is perfect.",
         f"**Being at risk**, which is what is acted on. {risk_errors_sentence(risk_errors(evidence))}",
         "**How sure it was of its likeliest class.**",
         judged,
