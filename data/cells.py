@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data.columns import MISSING_TEXTS, Code, Codes
+from data.columns import FLOAT32_MAX, MISSING_TEXTS, Code, Codes
 from data.ids import WRITTEN_AS_FLOAT, canonical_id
 
 
@@ -24,6 +24,11 @@ def to_numbers(series: pd.Series) -> tuple[pd.Series, np.ndarray]:
         cells = np.array([_number(value) for value in plain], dtype=object)
     wrong = np.array([value is None for value in cells], dtype=bool)
     return pd.Series(np.where(wrong, np.nan, cells).astype("float64"), name=series.name), wrong
+
+
+def within_reach(numbers: pd.Series) -> pd.Series:
+    """Return numbers without those beyond what the model reads, float32: they are missing."""
+    return numbers.where(numbers.abs() <= FLOAT32_MAX)
 
 
 def to_ids(series: pd.Series, *, whole: bool) -> pd.Series:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from data.cells import to_numbers
+from data.cells import to_numbers, within_reach
 from data.contract import Contract
 from data.contract_file import parse_contract
 from data.draft_columns import Guess, guess_column, texts_of, title_of
@@ -69,7 +69,7 @@ def _as_score(guess: Guess, reason: str) -> None:
     keys = {k: v for k, v in (guess.keys or {}).items() if k in ("title", "min", "max")}
     whole = (guess.keys or {}).get("kind") == "integer"
     guess.keys = {**keys, "role": "score", "kind": "integer" if whole else "number"}
-    guess.reasons = [f"score: {reason}; trained on, never a feature"]
+    guess.reasons = [f"score: {reason}; trained on, never a feature", *guess.reasons[1:]]
 
 
 def _strength(guess: Guess, frame: pd.DataFrame, wanted: TargetGuess) -> Power:
@@ -83,7 +83,8 @@ def _strength(guess: Guess, frame: pd.DataFrame, wanted: TargetGuess) -> Power:
 
 def _judge(guess: Guess, power: Power, frame: pd.DataFrame, wanted: TargetGuess, target: str) -> None:
     """Make a column that gives the class away the score that it is cut from, or a leak."""
-    numbers, wrong = to_numbers(texts_of(frame[guess.name]))
+    written, wrong = to_numbers(texts_of(frame[guess.name]))
+    numbers = within_reach(written)
     alike = _stem(guess.name) == _stem(target) and guess.name != target
     near = wanted.score and not wrong.any() and abs(_rank(numbers, frame[wanted.score])) >= FOLLOWS_SCORE
     if power.gives_away and not wrong.any() and _follow(wanted, guess.name, numbers.to_numpy()):
@@ -112,7 +113,7 @@ def _follow(wanted: TargetGuess, name: str, score: np.ndarray) -> bool:
 
 
 def _rank(numbers: pd.Series, score: pd.Series) -> float:
-    return float(numbers.corr(to_numbers(texts_of(score))[0], method="spearman"))
+    return float(numbers.corr(within_reach(to_numbers(texts_of(score))[0]), method="spearman"))
 
 
 def _stem(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data.cells import to_numbers
+from data.cells import to_numbers, within_reach
 from data.columns import MISSING_TEXTS, RESERVED
 from data.features import WHOLE
 from data.students import count_again, names_students
@@ -106,10 +106,19 @@ def _repeated_id(name: str, cells: pd.Series) -> Guess | None:
 
 
 def _numeric(name: str, cells: pd.Series) -> Guess | None:
-    numbers, wrong = to_numbers(cells)
-    if wrong.any() or np.isinf(numbers).any():
-        return None
+    written, wrong = to_numbers(cells)
+    numbers = within_reach(written)
     found = numbers.dropna()
+    if wrong.any() or not len(found):
+        return None
+    beyond = int(written.notna().sum()) - len(found)
+    guess = _of_numbers(name, numbers, found)
+    if beyond:
+        guess.reasons.append(f"{beyond:,} cells are beyond what a model reads: those rows will be set aside")
+    return guess
+
+
+def _of_numbers(name: str, numbers: pd.Series, found: pd.Series) -> Guess:
     low, high, whole = float(found.min()), float(found.max()), bool((found % 1 == 0).all())
     unique = found.is_unique and not numbers.isna().any() and whole
     if unique and (re.search(ID_NAMES, name) or found.is_monotonic_increasing) and len(found) > MOST_CODES:
@@ -117,7 +126,7 @@ def _numeric(name: str, cells: pd.Series) -> Guess | None:
     levels = sorted(found.unique()) if whole else []
     if levels == [0, 1]:
         return Guess(name, {"kind": "boolean"}, ["boolean: 0 and 1; 1 is yes"])
-    if low in (0, 1) and len(levels) <= MOST_LEVELS and levels == [*range(int(low), int(high) + 1)]:
+    if low in (0, 1) and len(levels) <= MOST_LEVELS and high - low == len(levels) - 1:
         codes = codes_of([f"{level:.0f}" for level in levels])
         reason = f"ordinal: {low:.0f} to {high:.0f}; give labels, and say nominal where they have no order"
         return Guess(name, {"kind": "ordinal", "codes": codes}, [reason])
@@ -131,7 +140,8 @@ def _range(low: float, high: float) -> dict[str, float]:
         found = {"min": float(np.floor(low)), "max": float(np.ceil(high))}
     else:
         found = {"min": 0.0 if low >= 0 else -_round_up(-low), "max": _round_up(high)}
-    plain = {key: int(value) if value % 1 == 0 else value for key, value in found.items()}
+    whole = max(map(abs, found.values())) < 2**53
+    plain = {key: int(value) if whole and value % 1 == 0 else value for key, value in found.items()}
     return plain if found["min"] < found["max"] else {}
 
 

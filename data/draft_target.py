@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data.cells import to_numbers
+from data.cells import to_numbers, within_reach
 from data.draft_columns import MOST_CODES, codes_of, texts_of, title_of
 from data.errors import BadInput
 
@@ -53,7 +53,8 @@ def guess_target(series: pd.Series) -> TargetGuess:
         raise BadInput(
             "the target has fewer than two values.", column=str(series.name), remedy="Name another."
         )
-    numbers, wrong = to_numbers(cells)
+    written, wrong = to_numbers(cells)
+    numbers = within_reach(written)
     if not wrong.any() and len(values) > MOST_CODES / 2:
         return _cut(str(series.name), numbers)
     if len(values) > MOST_CODES:

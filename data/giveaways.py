@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from data.columns import FLOAT32_MAX
+
 FOLDS, ROWS, SEED = 3, 20_000, 7
 LEAVES = 64  # fine enough for every code of a column, too coarse to learn single rows
 LEAST_SHARE = 0.002  # of the rows, in a leaf
@@ -71,6 +73,7 @@ def power_alone(column: str, values: np.ndarray, y: np.ndarray, labels: Sequence
 
     Of more than 20,000 rows it takes a sample, the same one every time.
     """
+    values = np.where(np.abs(values) <= FLOAT32_MAX, values, np.nan)  # as a tree reads them
     values, y = _sample(values[y >= 0], y[y >= 0])
     kept = np.bincount(y, minlength=len(labels))[y] >= FOLDS  # one or two rows cannot be held out
     values, y = values[kept], y[kept]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data.cells import within_reach
 from data.columns import Codes, Column
 from data.contract import Contract
 from flows.reports.plot_style import OKABE_ITO
@@ -66,7 +67,7 @@ def _view(series: pd.Series, column: Column, title: str) -> ColumnView:
     if column.coded:
         return ColumnView(title, about, _named(series, column.codes, UNKNOWN), None, None)
     numbers = series.astype(float)
-    finite = numbers.where(np.isfinite(numbers))
+    finite = within_reach(numbers)
     low = -np.inf if column.min is None else column.min
     high = np.inf if column.max is None else column.max
     return ColumnView(title, about, finite, (low, high), _fence(finite))

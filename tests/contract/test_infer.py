@@ -175,6 +175,22 @@ def test_a_column_that_only_sounds_like_an_id_is_none_where_it_repeats(tmp_path:
     assert contract.columns["student"].kind is Kind.BOOLEAN
 
 
+@pytest.mark.parametrize("cell", ["1e308", "-1e308", "1e39", "inf", "1e400", "1e20"])
+@pytest.mark.parametrize("column", ["Absences", "GPA", "ParentalSupport", "Music"])
+def test_a_cell_beyond_any_sense_leaves_the_draft_of_its_column_as_it_is(
+    column: str, cell: str, tmp_path: Path
+) -> None:
+    frame = cohort.generate(200).astype({column: object})
+    usual, _ = drafted(frame, "GradeClass", tmp_path)
+    frame.loc[7, column] = cell
+    contract, draft = drafted(frame, "GradeClass", tmp_path)
+    if cell == "1e20":  # which a number can be
+        assert contract.columns[column].limits[1] >= 1e20
+    else:
+        assert contract == usual
+        assert "1 cells are beyond what a model reads: those rows will be set aside" in draft
+
+
 @pytest.mark.parametrize("codes", [[0, 1], [1, 2], ["f", "m"], [True, False]], ids=str)
 def test_gender_is_audited_by_its_name_however_it_is_written(codes: list[object], tmp_path: Path) -> None:
     frame = cohort.generate(400)

@@ -55,6 +55,19 @@ def test_there_is_a_report_to_look_at_before_anything_is_trained(of_school: Proc
     assert "<html" in (of_school.folder / REPORT).read_text(encoding="utf-8").lower()
 
 
+@pytest.mark.parametrize("cells", [["1e308", "1e308"], ["1e308", "-1e308"], ["3e38", "-3e38"]], ids=str)
+def test_cells_beyond_any_sense_are_set_aside_and_do_not_end_the_report(
+    cells: list[str], tmp_path: Path, settings: Settings, grade_class: Contract
+) -> None:
+    path = tmp_path / "huge.csv"
+    frame = cohort.generate(100, seed=3).astype({"StudyTimeWeekly": object})
+    frame.loc[[5, 6], "StudyTimeWeekly"] = cells
+    frame.to_csv(path, index=False)
+    processed = process_records(str(path), grade_class, settings)
+    assert (processed.clean, processed.quarantined) == (98, {"out of range": 2})
+    assert (processed.folder / REPORT).stat().st_size > 0
+
+
 def test_later_rows_of_one_student_are_set_aside_and_the_stop_says_what_to_do(
     tmp_path: Path, settings: Settings, grade_class: Contract
 ) -> None:
