@@ -1,11 +1,13 @@
 """Which students a figure is of: those at risk, those called so, the groups of an audit column."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from data.columns import Column
+from data.columns import Column, Kind
 from data.target import Target
 from flows.reports.evidence import Evidence
 from flows.reports.shares import Share, share_of
@@ -18,11 +20,37 @@ PARTS = 3  # a number is audited in thirds
 
 def members(series: pd.Series, column: Column) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the name of each group of an audit column and which rows (n,) are in it: codes, or thirds."""
-    named = relabelled(series, column.codes) if column.coded else pd.qcut(series, PARTS, duplicates="drop")
+    named = relabelled(series, column.codes) if column.coded else _in_parts(series, column)
     for name in named.cat.categories:
         rows = (named == name).to_numpy()
         if rows.any():
             yield str(name), rows
+
+
+def _in_parts(series: pd.Series, column: Column) -> pd.Series:
+    """Return a number's thirds, each by a name that says which values are in it: `20 to 22 years`."""
+    parts = pd.qcut(series, PARTS, duplicates="drop")
+    if parts.cat.categories.empty:  # of one number there are no parts
+        return parts
+    ends = [float(part.right) for part in parts.cat.categories[:-1]]
+    names = _range_names(ends, column)
+    if len(set(names)) < len(names):  # numbers that are alike to four digits
+        names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
+    return parts.cat.rename_categories(names)
+
+
+def _range_names(ends: Sequence[float], column: Column) -> list[str]:
+    """Name the ranges that end at these numbers, and the last one, which is open."""
+    unit = f" {column.unit}" if column.unit else ""
+    if not ends:
+        return ["all"]
+    if column.kind is Kind.INTEGER:
+        lasts = [math.floor(end) for end in ends]
+        spans = [(low + 1, high) for low, high in pairwise(lasts)]
+        between = [f"{low:,}{unit}" if low == high else f"{low:,} to {high:,}{unit}" for low, high in spans]
+        return [f"up to {lasts[0]:,}{unit}", *between, f"{lasts[-1] + 1:,}{unit} or more"]
+    between = [f"over {low:.4g}, up to {high:.4g}{unit}" for low, high in pairwise(ends)]
+    return [f"up to {ends[0]:.4g}{unit}", *between, f"over {ends[-1]:.4g}{unit}"]
 
 
 def risk_of(probabilities: np.ndarray, target: Target) -> np.ndarray:

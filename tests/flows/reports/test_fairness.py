@@ -1,6 +1,7 @@
 """The fairness audit: rates by group, how far apart, by luck or not, and what a change alone flips."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,13 +10,14 @@ from fairlearn.metrics import equalized_odds_difference
 
 from data.card_audit import ACCURACY, CALLED, FALSE_ALARMS, FOUND, GAP, MISSED, ODDS, RIGHT, Audit
 from data.card_sentences import flips_sentence, groups_sentence, verdict, worrying
-from data.columns import Role
+from data.columns import Column, Role
 from data.contract import Contract
 from flows.reports.evidence import Evidence
 from flows.reports.fairness import MOST_ROWS, fairness_audits, metric_frame, students_of
 from flows.reports.fairness_table import fairness_table
 from flows.reports.flips import count_flips
 from flows.reports.group_counts import RATES, counted, table_of
+from flows.reports.groups import members
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
 
 
@@ -169,3 +171,25 @@ def test_few_students_of_two_classes_break_nothing(pass_fail: Contract) -> None:
             assert Audit.model_validate_json(audit.model_dump_json()) == audit
             assert audit.luck is None or 0 < audit.luck <= 1
             assert RIGHT in {rate.name for rate in audit.groups[0].rates}
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "names"),
+    [
+        ("integer", range(15, 24), ["up to 17 years", "18 to 20 years", "21 years or more"]),
+        ("integer", [17, 18, 19, 17, 18, 19], ["up to 17 years", "18 years", "19 years or more"]),
+        (
+            "number",
+            [0.5, 1.5, 2.5, 3.5, 4.5, 5.5],
+            ["up to 2.167 years", "over 2.167, up to 3.833 years", "over 3.833 years"],
+        ),
+        ("integer", [4, 4, 4, 4, 9], ["all"]),
+    ],
+)
+def test_thirds_of_a_number_are_named_in_words_with_its_unit_and_the_last_is_open(
+    kind: str, values: Any, names: list[str]
+) -> None:
+    column = Column(name="Age", title="Age", kind=kind, role="audit", unit="years")
+    found = dict(members(pd.Series(list(values), dtype=float), column))
+    assert list(found) == names
+    assert sum(rows.sum() for rows in found.values()) == len(list(values))
