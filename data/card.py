@@ -22,15 +22,50 @@ class Figure(Part):
     limit: float | None = None
 
 
+BETTER, WORSE, ALIKE = "better", "worse", "cannot be told apart"
+
+
 class Rival(Part):
-    """A model beside its baselines, cross-validated on the same folds."""
+    """A model beside the chosen one, cross-validated on the same folds.
+
+    `difference`: its mean log loss less the chosen one's, with the 95 % interval of a paired bootstrap;
+    None of the chosen one, and in bundles of the time before there was one: these say `as_good` of a model
+    that is not surely worse.
+    """
 
     name: str
     log_loss: float
     accuracy: float
     f1_macro: float
     chosen: bool
-    as_good: bool
+    as_good: bool = False
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def standing(self) -> str:
+        """Whether it is better, worse, or cannot be told apart from the chosen one; else nothing."""
+        if self.low is None or self.high is None:
+            return "not surely worse" if self.as_good else ""
+        return standing_of(self.low, self.high)
+
+    @property
+    def mark(self) -> str:
+        """What it is beside the chosen one, and by how much."""
+        if self.chosen:
+            return "chosen"
+        if self.difference is None or self.low is None or self.high is None:
+            return self.standing
+        if self.standing == ALIKE:
+            return f"{ALIKE} ({self.low:.3f} to {self.high:.3f})"
+        ends = sorted((abs(self.low), abs(self.high)))
+        return f"{self.standing} by {abs(self.difference):.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
+
+
+def standing_of(low: float, high: float) -> str:
+    """Return what a model is whose log loss less the chosen one's has this interval."""
+    return BETTER if high < 0 else WORSE if low > 0 else ALIKE
 
 
 class ClassFigures(Part):

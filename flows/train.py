@@ -56,7 +56,7 @@ class Trained(BaseModel):
         return pd.read_parquet(self.folder / LEADERBOARD)
 
     def compared(self) -> pd.DataFrame:
-        """Return the chosen candidate, then the baselines: name, log_loss, accuracy, f1_macro, as_good."""
+        """Return the chosen candidate and the others, as `chosen_and_baselines` does."""
         return chosen_and_baselines(self.leaderboard())
 
     def candidates(self) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from data.students import ONE_ROW, names_students
 from flows.reports.evidence import Evidence
-from flows.reports.leaderboard import as_good_sentence, chosen_and_baselines, lines_of
+from flows.reports.leaderboard import chosen_and_baselines, compared_sentence, lines_of
 from flows.reports.markdown import bullets, cell, table
 from flows.reports.wording import FIGURES, NOTHING, count, figure, percent, span
 from flows.training.search import OURS
@@ -67,7 +67,7 @@ def train_markdown(board: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     return _joined(
         f"## Trained: the best of {count(len(candidates))} candidates",
         leaderboard_table(compared),
-        as_good_sentence(compared),
+        compared_sentence(compared),
         table(["Chosen candidate", ""], chosen, words=True),
         bullets(map(cell, notes)),
     )
@@ -96,7 +96,9 @@ def leaderboard_table(leaderboard: pd.DataFrame) -> str:
         )
         for line in lines_of(leaderboard)
     ]
-    return table(["Model", "log loss", "accuracy", "macro F1", ""], lines)
+    return table(
+        ["Model", "log loss", "accuracy", "macro F1", "log loss beside the chosen one (95 %)"], lines
+    )
 
 
 def metrics_table(evidence: Evidence) -> str:

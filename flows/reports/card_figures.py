@@ -8,7 +8,7 @@ from flows.reports.card_fairness import TOO_FEW
 from flows.reports.card_json import risk_errors
 from flows.reports.evidence import Evidence
 from flows.reports.groups import found_and_right, set_coverage
-from flows.reports.leaderboard import as_good_sentence
+from flows.reports.leaderboard import compared_sentence
 from flows.reports.markdown import section, table
 from flows.reports.shares import Share, luck_of_calibration
 from flows.reports.wording import NOTHING, count, figure, listed, percent, plural, span
@@ -32,7 +32,7 @@ def quality(evidence: Evidence) -> str:
         "### Beside simpler and usual models",
         "Cross-validated on the training split, the same folds for each.",
         leaderboard_table(evidence.leaderboard),
-        as_good_sentence(evidence.leaderboard),
+        compared_sentence(evidence.leaderboard),
     )
 
 

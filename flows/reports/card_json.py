@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from data.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, RiskError, Rival, members
+from data.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, RiskError, members
 from data.card_shares import Share
 from flows.reports import shares
 from flows.reports.calls import calls_of
@@ -29,7 +29,7 @@ def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Ca
     return Card(
         data=_data(evidence),
         figures=tuple(_figures(evidence)),
-        rivals=tuple(Rival.model_validate(vars(line)) for line in lines_of(evidence.leaderboard)),
+        rivals=tuple(lines_of(evidence.leaderboard)),
         classes=tuple(_classes(evidence)),
         sets=card_share(shares.share_of(_held(evidence))),
         sets_by_class=tuple(held.values()),

@@ -28,7 +28,7 @@ class Evidence:
     """95 % bootstrap intervals, by the same names."""
     leaderboard: pd.DataFrame
     """The chosen model, named `gradecast`, and the baselines on the same folds, lowest log loss first:
-    name, log_loss, accuracy, f1_macro, as_good (a baseline whose log loss is not surely higher)."""
+    name, log_loss, accuracy, f1_macro, and difference, low, high: its log loss less the chosen one's."""
     candidates: pd.DataFrame
     """One row a candidate of the grid: its parameters, rounds, cv_log_loss, cv_log_loss_std."""
     effects: np.ndarray

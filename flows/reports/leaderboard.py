@@ -1,39 +1,24 @@
 """The leaderboard as people read it: the chosen model, other families' best, baselines, on the same folds."""
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from typing import Any
 
 import pandas as pd
 
+from data.card import ALIKE, BETTER, Rival, standing_of
 from data.model_words import TITLES
-from flows.reports.wording import listed
+from flows.training.bootstrap import BESIDE
 from flows.training.families.standing import best_of_families
 from flows.training.search import OURS
 
 SHOWN = "Gradecast"
 
 
-@dataclass(frozen=True)
-class Line:
-    """One model of the leaderboard; `as_good` says so of any but the chosen one, by a paired bootstrap."""
-
-    name: str
-    log_loss: float
-    accuracy: float
-    f1_macro: float
-    chosen: bool
-    as_good: bool
-
-    @property
-    def mark(self) -> str:
-        """What the model is beside the chosen one."""
-        return "chosen" if self.chosen else "as good" if self.as_good else ""
-
-
 def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
     """Return the best candidate, the best of each other family and the baselines, lowest log loss first.
 
-    From the columns model, family, cv_log_loss, cv_accuracy, cv_f1_macro and as_good to name, log_loss,
-    accuracy, f1_macro and as_good.
+    From the columns model, family, cv_log_loss, cv_accuracy, cv_f1_macro, difference, low and high to name,
+    log_loss, accuracy, f1_macro and the same three.
     """
     candidates = board["model"] == OURS
     best = board[candidates].nsmallest(1, "cv_log_loss")
@@ -42,34 +27,38 @@ def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
     others = others.assign(model=[f"{TITLES[name]}, tuned" for name in others.get("family", ())])
     rows = pd.concat([best, others, board[~candidates]]).sort_values("cv_log_loss")
     names = {"model": "name", "cv_log_loss": "log_loss", "cv_accuracy": "accuracy", "cv_f1_macro": "f1_macro"}
-    kept = rows.rename(columns=names)[[*names.values(), "as_good"]]
-    return kept.assign(as_good=kept["as_good"].eq(True)).reset_index(drop=True)
+    return rows.rename(columns=names)[[*names.values(), *BESIDE]].reset_index(drop=True)
 
 
-def lines_of(leaderboard: pd.DataFrame) -> list[Line]:
-    """Return the lines of a leaderboard with name, log_loss, accuracy, f1_macro, as_good."""
-    return [
-        Line(
-            name=SHOWN if row["name"] == OURS else str(row["name"]),
-            log_loss=float(row["log_loss"]),
-            accuracy=float(row["accuracy"]),
-            f1_macro=float(row["f1_macro"]),
-            chosen=row["name"] == OURS,
-            as_good=row["name"] != OURS and bool(row["as_good"]),
-        )
-        for row in leaderboard.to_dict("records")
-    ]
+def lines_of(leaderboard: pd.DataFrame) -> list[Rival]:
+    """Return the lines of a leaderboard with name, log_loss, accuracy, f1_macro, difference, low, high."""
+    return [_line(row) for row in leaderboard.to_dict("records")]
 
 
-def as_good_sentence(leaderboard: pd.DataFrame) -> str:
-    """Say plainly whether a baseline is as good as the chosen model."""
-    names = [line.name for line in lines_of(leaderboard) if line.as_good]
-    if len(leaderboard) < 2:
+def _line(row: dict[Hashable, Any]) -> Rival:
+    chosen = row["name"] == OURS
+    known = {name: row[name] for name in BESIDE if not chosen and pd.notna(row[name])}
+    alike = bool(known) and standing_of(known["low"], known["high"]) == ALIKE
+    figures = {name: row[name] for name in ("log_loss", "accuracy", "f1_macro")}
+    name = SHOWN if chosen else str(row["name"])
+    return Rival(name=name, chosen=chosen, as_good=alike, **figures, **known)
+
+
+def compared_sentence(leaderboard: pd.DataFrame) -> str:
+    """Say plainly which models are better than the chosen one, and which cannot be told apart from it."""
+    lines = lines_of(leaderboard)
+    if len(lines) < 2:
         return "No baseline was trained beside it."
-    if not names:
-        return "No baseline is as good: the log loss of each is surely higher (paired bootstrap, same folds)."
-    return (
-        f"**{listed(names)} {'is' if len(names) == 1 else 'are'} as good** on the same folds: by a paired "
-        "bootstrap its log loss is not surely higher. Where a simpler model is as good, nothing in these "
-        "figures speaks against using it."
+    better, alike = ([line for line in lines if line.standing == kind] for kind in (BETTER, ALIKE))
+    if not better and not alike:
+        return "Each of the others is worse: the interval of its log loss less this one's is above 0."
+    said = [f"**{line.name} is better** than the model chosen, {_by(line)}." for line in better]
+    said += [f"**{line.name} cannot be told apart** from it, {_by(line)}." for line in alike]
+    return " ".join(
+        [*said, "Where a simpler model is no worse, nothing in these figures speaks against using it."]
     )
+
+
+def _by(line: Rival) -> str:
+    difference, low, high = line.difference or 0.0, line.low or 0.0, line.high or 0.0
+    return f"by a log loss that differs by {difference:+.4f} (95 %: {low:+.4f} to {high:+.4f})"

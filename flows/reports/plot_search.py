@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from data.card import ALIKE, BETTER, Rival
 from data.manifest import FamilyName
 from data.model_words import TITLES
 from flows.reports.evidence import Evidence
-from flows.reports.leaderboard import Line, lines_of
+from flows.reports.leaderboard import lines_of
 from flows.reports.plot_style import FAINT, INK, MAIN, OKABE_ITO, new_figure
 from flows.reports.wording import plural
 
@@ -74,17 +75,18 @@ def leaderboard(evidence: Evidence) -> "Figure":
     return drawn
 
 
-def _named(line: Line) -> str:
-    return f"{line.name}  ({line.mark})" if line.mark else line.name
+def _named(line: Rival) -> str:
+    said = "chosen" if line.chosen else line.standing if line.standing in (BETTER, ALIKE) else ""
+    return f"{line.name}  ({said})" if said else line.name
 
 
-def _dots(axes: "Axes", lines: list[Line], values: list[float], title: str) -> None:
+def _dots(axes: "Axes", lines: list[Rival], values: list[float], title: str) -> None:
     axes.set_title(f"{title}; cross-validated")
     span = max(values) - min(values) or 1.0
     axes.set_xlim(min(values) - 0.08 * span, max(values) + 0.22 * span)
     axes.hlines(range(len(lines)), *axes.get_xlim(), color=FAINT, linewidth=1)
     for place, (line, value) in enumerate(zip(lines, values, strict=True)):
-        color = MAIN if line.chosen else OKABE_ITO[1] if line.as_good else "#888888"
+        color = MAIN if line.chosen else OKABE_ITO[1] if line.standing in (BETTER, ALIKE) else "#888888"
         axes.plot(value, place, "D" if line.chosen else "o", color=color, markersize=9)
         axes.annotate(
             f"{value:.3f}",

@@ -9,6 +9,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from data.card import ALIKE, BETTER
 from flows.reports.leaderboard import lines_of
 from flows.reports.wording import FIGURES, NOTHING, count, figure, plural, reasons_of, span
 
@@ -119,10 +120,10 @@ def table_of(title: str, *columns: str) -> Table:
 def _leaderboard(summary: Summary) -> Table | None:
     if summary.leaderboard is None or summary.leaderboard.empty:
         return None
-    table = table_of("Cross-validated, same folds", "log loss", "accuracy", "macro F1", "")
+    table = table_of("Cross-validated, same folds", "log loss", "accuracy", "beside the chosen one (95 %)")
     for line in lines_of(summary.leaderboard)[:SHOWN_MODELS]:
-        style = "bold" if line.chosen else "yellow" if line.as_good else ""
-        figures = map(figure, (line.log_loss, line.accuracy, line.f1_macro))
+        style = "bold" if line.chosen else "yellow" if line.standing in (BETTER, ALIKE) else ""
+        figures = map(figure, (line.log_loss, line.accuracy))
         table.add_row(line.name, *figures, line.mark, style=style)
     return table
 

@@ -18,6 +18,8 @@ from flows.training.metrics import (
 REPEATS = 1_000
 DRAWS = 20_000_000  # rows drawn in all: fewer repeats on large sets, whose intervals are narrow
 LEVEL = (2.5, 97.5)
+BESIDE = ("difference", "low", "high")
+"""Columns of a leaderboard: of `beside_chosen`."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,15 @@ def paired_bootstrap(
     return Difference(float(gap.mean()), low, high, float((means > 0).mean()))
 
 
-def as_good_as(baseline_oof: np.ndarray, chosen_oof: np.ndarray, y: np.ndarray, seed: int = 0) -> bool:
-    """Tell whether a simpler model is as good: its log loss is not surely higher on the same rows.
+def beside_chosen(
+    rival_oof: np.ndarray, chosen_oof: np.ndarray, y: np.ndarray, seed: int = 0
+) -> dict[str, float]:
+    """Return a model's log loss less the chosen one's on the same rows, both (n, K) out of fold.
 
-    Both (n, K) out of fold. True where the 95 % interval of its loss minus the chosen one's reaches 0.
+    As columns of the leaderboard: `difference`, and the ends of its 95 % interval, `low` and `high`.
     """
-    difference = paired_bootstrap(row_losses(baseline_oof, y), row_losses(chosen_oof, y), seed)
-    return difference.low <= 0.0
+    found = paired_bootstrap(row_losses(rival_oof, y), row_losses(chosen_oof, y), seed)
+    return {"difference": found.mean, "low": found.low, "high": found.high}
 
 
 def _means_again(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:

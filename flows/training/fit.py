@@ -14,7 +14,7 @@ from flows.training.conformal import Thresholds, calibrate
 from flows.training.data import Kind, TrainingData
 from flows.training.families.base import Grown
 from flows.training.families.choosing import Chosen, Refit, fit_all
-from flows.training.families.standing import compared
+from flows.training.families.standing import compared, not_worse
 from flows.training.families.words import how
 from flows.training.folds import TUNING_ROWS, check_rows, stratified_folds, tuning_rows
 from flows.training.grid import Grid
@@ -110,5 +110,4 @@ def _notes(data: TrainingData, tuned: int, leaderboard: pd.DataFrame) -> list[st
         notes.append(f"Tuned on a stratified sample of {tuned:,} rows, refitted on all {len(data.y):,}.")
     notes += compared(leaderboard)
     baselines = leaderboard[leaderboard["family"].isna()]
-    good = baselines.loc[baselines["as_good"].eq(True), "model"]
-    return notes + [f"On these rows {name} is as good: its log loss is not surely higher." for name in good]
+    return notes + not_worse(baselines.set_index("model"))

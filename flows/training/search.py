@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flows.training.baselines import Baseline, baselines_for, out_of_fold
-from flows.training.bootstrap import as_good_as
+from flows.training.bootstrap import BESIDE, beside_chosen
 from flows.training.curves import FitResult, OutOfFold, cross_validate
 from flows.training.data import TrainingData
 from flows.training.families.standing import candidate_rows
@@ -32,8 +32,8 @@ class Found:
 
     leaderboard: a row for each candidate and baseline, lowest cv_log_loss first, with the columns
     model (`gradecast` or the baseline's name), family and its parameters, rounds, sigma, cv_log_loss,
-    cv_log_loss_std, cv_accuracy, cv_f1_macro, seconds, as_good (baselines, and the best of other
-    families: not surely worse than the best candidate). params and best are the chosen candidate's;
+    cv_log_loss_std, cv_accuracy, cv_f1_macro, seconds, difference, low, high (of baselines, and the
+    best of other families: of `beside_chosen`). params and best are the chosen candidate's;
     baselines hold out-of-fold probabilities (n, K) by name.
     """
 
@@ -91,9 +91,8 @@ def leaderboard(
     rows = [{"model": OURS, **row} for row in candidate_rows(results, best, data.y)]
     chosen = best.probabilities()
     for name, baseline in baselines.items():
-        good = as_good_as(baseline.probabilities, chosen, data.y)
-        rows.append({"model": name, **baseline.figures, "seconds": baseline.seconds, "as_good": good})
+        beside = beside_chosen(baseline.probabilities, chosen, data.y)
+        rows.append({"model": name, **baseline.figures, "seconds": baseline.seconds, **beside})
     frame = pd.DataFrame(rows)
-    if "as_good" not in frame:
-        frame["as_good"] = None
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *BESIDE])))
     return frame.sort_values("cv_log_loss", kind="stable", ignore_index=True)

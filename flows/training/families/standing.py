@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data.card import WORSE, standing_of
+from data.card_sentences import standing_sentence
 from data.manifest import FamilyName
 from data.model_words import TITLES
-from flows.training.bootstrap import as_good_as
+from flows.training.bootstrap import beside_chosen
 from flows.training.curves import FitResult, OutOfFold
 
 REFERENCE: FamilyName = "xgboost"
@@ -17,8 +19,7 @@ REFERENCE: FamilyName = "xgboost"
 def candidate_rows(results: Sequence[FitResult], best: OutOfFold, y: np.ndarray) -> list[dict[str, Any]]:
     """Return all candidates as rows of the leaderboard.
 
-    as_good says of the best of each family but the chosen one's that its log loss is not surely higher
-    than the chosen one's; other rows have none.
+    The best of each family but the chosen one's has its difference to the chosen one; other rows have none.
     """
     chosen = best.probabilities()
     leaders: dict[str, FitResult] = {}
@@ -29,8 +30,8 @@ def candidate_rows(results: Sequence[FitResult], best: OutOfFold, y: np.ndarray)
     for result in results:
         leads = leaders.get(result.best.family) is result
         top = min(result.rows, key=lambda row: row["cv_log_loss"]) if leads else None
-        good = {"as_good": as_good_as(result.best.probabilities(), chosen, y)} if leads else {}
-        rows += [{**row, **good} if row is top else row for row in result.rows]
+        beside = beside_chosen(result.best.probabilities(), chosen, y) if leads else {}
+        rows += [{**row, **beside} if row is top else row for row in result.rows]
     return rows
 
 
@@ -50,9 +51,17 @@ def compared(leaderboard: pd.DataFrame) -> list[str]:
     if REFERENCE in best.index:
         own = best["cv_log_loss"][REFERENCE]
         said += [_beside(name, loss, own) for name, loss in others["cv_log_loss"].items()]
-    good = best.index[best["as_good"].eq(True)]
-    return said + [
-        f"On these rows the {_of(name)} is as good: its log loss is not surely higher." for name in good
+    return said + not_worse(best.rename(index=lambda name: f"The {_of(name)}"))
+
+
+def not_worse(rivals: pd.DataFrame) -> list[str]:
+    """Say of each model (by the index) that is not worse than the chosen one what it is beside it."""
+    if "low" not in rivals:
+        return []
+    return [
+        standing_sentence(str(name), row["difference"], row["low"], row["high"])
+        for name, row in rivals.dropna(subset=["low"]).iterrows()
+        if standing_of(row["low"], row["high"]) != WORSE
     ]
 
 

@@ -24,7 +24,9 @@ BOARD = pd.DataFrame(
         "cv_log_loss": [0.38, 0.40, 0.42],
         "cv_accuracy": [0.83, 0.82, 0.80],
         "cv_f1_macro": [0.73, 0.69, 0.70],
-        "as_good": [None, True, None],
+        "difference": [None, 0.02, None],
+        "low": [None, -0.01, None],
+        "high": [None, 0.05, None],
     }
 )
 
@@ -63,7 +65,7 @@ def test_training_shows_the_best_candidate_alone_among_the_baselines() -> None:
     assert told.startswith("## Trained: the best of 2 candidates")
     assert "| **Gradecast** | 0.380 | 0.830 | 0.730 | chosen |" in told
     assert "0.420" not in told
-    assert "logistic regression is as good" in told
+    assert "**logistic regression cannot be told apart** from it" in told
     assert "- Tuned on a sample." in told
 
 

@@ -9,6 +9,7 @@ import pytest
 from data.columns import Role
 from data.contract import Contract
 from flows.reports.card import model_card
+from flows.reports.card_json import card_figures
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence, leaderboard
 
 
@@ -20,14 +21,32 @@ def line_of(text: str, start: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(start))
 
 
-def test_the_card_says_so_when_a_baseline_is_as_good(grade_class: Contract) -> None:
-    card = model_card(grade_evidence(grade_class, leaderboard=leaderboard(as_good=True)), {})
-    assert "**logistic regression is as good** on the same folds" in card
-
-
-def test_the_card_says_so_when_no_baseline_is_as_good(grade_class: Contract) -> None:
-    card = model_card(grade_evidence(grade_class), {})
-    assert "No baseline is as good" in card
+@pytest.mark.parametrize(
+    ("low", "high", "mark", "said"),
+    [
+        (
+            -0.12,
+            -0.06,
+            "better by 0.090 (0.060 to 0.120)",
+            "**logistic regression is better** than the model",
+        ),
+        (
+            -0.01,
+            0.02,
+            "cannot be told apart (-0.010 to 0.020)",
+            "**logistic regression cannot be told apart**",
+        ),
+        (0.01, 0.03, "worse by 0.020 (0.010 to 0.030)", "Each of the others is worse"),
+    ],
+)
+def test_a_model_beside_the_chosen_one_is_better_worse_or_cannot_be_told_apart_and_by_how_much(
+    low: float, high: float, mark: str, said: str, grade_class: Contract
+) -> None:
+    evidence = grade_evidence(grade_class, leaderboard=leaderboard(low, high))
+    card = model_card(evidence, {})
+    assert mark in line_of(card, "| logistic regression |")
+    assert said in card
+    assert card_figures(evidence).rivals[1].mark == mark
 
 
 def test_nothing_is_claimed_of_a_group_of_fewer_than_thirty_students(grade_class: Contract) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from flows.training.bootstrap import as_good_as, intervals, paired_bootstrap
+from flows.training.bootstrap import beside_chosen, intervals, paired_bootstrap
 from flows.training.metrics import evaluate, evaluate_classes
 
 
@@ -87,8 +87,9 @@ def test_a_paired_comparison_sees_a_difference_that_two_intervals_would_hide() -
     assert difference.above_zero == 0
 
 
-def test_a_model_is_as_good_as_itself_and_one_that_knows_nothing_is_not() -> None:
+def test_a_model_cannot_be_told_apart_from_itself_and_one_that_knows_nothing_is_worse() -> None:
     shares, y = shares_and_classes()
 
-    assert as_good_as(shares, shares, y)
-    assert not as_good_as(np.full_like(shares, 0.25), shares, y)
+    assert set(beside_chosen(shares, shares, y).values()) == {0.0}
+    ignorant = beside_chosen(np.full_like(shares, 0.25), shares, y)
+    assert 0 < ignorant["low"] < ignorant["difference"] < ignorant["high"]
