@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import BaseModel, ConfigDict
@@ -49,7 +50,7 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
     Without a champion the test split is compared with the train split, which decides nothing: the
     verdict is "no reference", and the columns are there to look at.
     """
-    parsed = processed.sample(contract, LOOKED_AT)
+    parsed = rows_to_test(processed.sample(contract, LOOKED_AT), contract, champion)
     faults = processed.faults(parsed.index)
     if contract.id and contract.id.name not in parsed:  # rows of the log
         parsed = without_unasked(parsed, contract)
@@ -72,6 +73,17 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
         return verdict.model_copy(update={"overall": TOO_FEW_ROWS})
     why = "There is no champion to compare with yet; the test split was compared with the train split."
     return verdict.model_copy(update={"overall": NO_REFERENCE, "reasons": (why,)})
+
+
+def rows_to_test(parsed: pd.DataFrame, contract: Contract, champion: Champion | None) -> pd.DataFrame:
+    """Return the rows that the champion's source did not hold, of an export that grows; all, if too few.
+
+    Among thousands of old rows nothing would be found of what changed in a few hundred new ones.
+    """
+    if champion is None or not champion.lineage.whole:
+        return parsed
+    fresh = ~champion.lineage.has_met(parsed, contract)
+    return parsed[fresh] if fresh.sum() >= LEAST_ROWS else parsed
 
 
 def contract_changes(before: Contract, now: Contract) -> str:
@@ -98,10 +110,12 @@ def report_place(processed: Processed, champion: Champion | None, settings: Sett
     return settings.home / "reports" / f"drift-{processed.folder.name}-{against}.html"
 
 
-def sampled_note(processed: Processed) -> str:
-    """Say that not all rows were looked at, where there were too many."""
+def sampled_note(processed: Processed, tested: int) -> str:
+    """Say that not all rows were tested, where there were too many, or the champion knew most of them."""
     if processed.rows <= LOOKED_AT:
-        return ""
+        known = tested < processed.rows
+        told = f"Of the {processed.rows:,} rows the drift gate tested the {tested:,} new to the champion."
+        return told if known else ""
     return (
         f"The drift gate looked at a stratified sample of {LOOKED_AT:,} of the {processed.rows:,} rows: "
         "each class, and the rows in quarantine, with their share of all."
@@ -117,7 +131,7 @@ def check_drift(processed: Processed, contract_name: str, settings: Settings) ->
     champion = load_champion(open_registry(settings), contract.model_name)
     verdict = compare(processed, contract, champion)
     report = report_place(processed, champion, settings)
-    note = sampled_note(processed)
+    note = sampled_note(processed, verdict.rows if champion else processed.rows)
     finished_file(report, lambda draft: save_html(verdict, draft, note))
     found = Drift(
         verdict=verdict.overall,

@@ -52,12 +52,16 @@ class Processed(BaseModel):
 
     def blocks(self, contract: Contract, name: str) -> Iterator[pd.DataFrame]:
         """Yield the clean rows of a split, without their ids, part after part."""
+        for block in self.all_blocks(contract):
+            yield block[(block["split"] == name) & (block["quarantine"] == "")]
+
+    def all_blocks(self, contract: Contract) -> Iterator[pd.DataFrame]:
+        """Yield all rows, clean or not, without their ids, part after part; rows keep their positions."""
         columns = [column.name for column in contract.columns.values() if column.role is not Role.ID]
         path = self.folder / PARSED
         there = set(pyarrow.parquet.read_schema(path).names)
         wanted = [name for name in (*columns, contract.target.column, *OWN) if name in there]
-        for block in read_blocks(path, contract, list(dict.fromkeys(wanted))):
-            yield block[(block["split"] == name) & (block["quarantine"] == "")]
+        return read_blocks(path, contract, list(dict.fromkeys(wanted)))
 
     def sample(
         self, contract: Contract, rows: int, split: str | None = None, *, clean: bool = False, seed: int = 0

@@ -4,13 +4,11 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from data.bundle import open_session
 from data.columns import OWN
@@ -44,7 +42,6 @@ from flows.support.workspace import finished_folder
 from flows.training.heads import Head
 
 REFERENCE_ROWS, MANY_ROWS = 5_000, 200_000
-LINEAGE = pa.schema([("pseudonym", pa.string()), ("split", pa.string()), ("mark", pa.uint64())])
 EXAMPLE_ROWS = 20
 
 
@@ -69,10 +66,8 @@ def make_bundle(submission: Submission) -> None:
 def write_lineage(submission: Submission, folder: Path) -> None:
     """Write into a folder whom a submission learned from and is judged on."""
     with appended(folder / Path(TRAINED).name) as append:
-        for block in chain(submission.blocks("train"), submission.blocks("test")):
-            append(
-                pa.Table.from_pandas(lineage_of(block, submission.contract), LINEAGE, preserve_index=False)
-            )
+        for block in submission.processed.all_blocks(submission.contract):
+            append(lineage_of(block, submission.contract))
 
 
 def write_bundle(folder: Path, submission: Submission) -> None:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from data import cohort
 from data.contract import Contract
 from data.errors import Stopped
 from flows.drift import Drift, check_drift, stop_on_drift
@@ -43,6 +45,34 @@ def test_the_champions_own_records_are_no_new_batch(
     found, verdict = check_drift(submission.processed, "grade_class", settings)
     assert (found.verdict, found.champion) == ("pass", registered.version)
     assert {finding.verdict for finding in verdict.relation} == {"no labels"}
+
+
+def grown(path: Path, new: pd.DataFrame) -> str:
+    """Write the champion's own records and new ones below them, as an export that grows holds them."""
+    pd.concat([cohort.generate(600, 2392), new]).to_csv(path, index=False)
+    return str(path)
+
+
+@pytest.mark.usefixtures("registered")
+def test_what_changed_in_new_rows_is_found_below_many_more_old_ones(
+    settings: Settings, grade_class: Contract, tmp_path: Path
+) -> None:
+    new = cohort.generate(200, 53, "absences", 4.0, first_id=60_001)
+    processed = process_records(grown(tmp_path / "grown.csv", new), grade_class, settings)
+    found, verdict = check_drift(processed, "grade_class", settings)
+    assert (found.verdict, verdict.rows) == ("drift", 200)
+    assert any(reason.startswith("Absences: mean") for reason in found.reasons)
+    assert found.note == "Of the 800 rows the drift gate tested the 200 new to the champion."
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_few_new_rows_are_tested_with_the_old_ones_and_stop_nothing(
+    settings: Settings, grade_class: Contract, tmp_path: Path
+) -> None:
+    new = cohort.generate(29, 54, first_id=60_001)
+    processed = process_records(grown(tmp_path / "grown.csv", new), grade_class, settings)
+    found, verdict = check_drift(processed, "grade_class", settings)
+    assert (found.verdict, verdict.rows, found.note) == ("pass", 629, "")
 
 
 @pytest.mark.parametrize("on_drift", ["retrain", "warn"])

@@ -5,17 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
+from data import cohort
 from data.bundle import Bundle
 from data.contract import Contract
 from data.frames import matrix
+from flows.process import process_records
 from flows.registry import limits
 from flows.registry.champion import load_champion
 from flows.registry.judging import rows_to_compare
 from flows.registry.limits import Limits, audit_masks, group_limits, latency_limits, size_limits, together
+from flows.registry.lineage import Lineage, lineage_of
 from flows.registry.promotion import Verdict
 from flows.registry.submission import Submission
+from flows.settings import Settings
 from tests.flows.registry.desk import NAME, Desk
 
 RNG = np.random.default_rng(5)
@@ -140,3 +146,24 @@ def test_a_student_who_comes_again_with_another_record_has_not_been_met(
     assert champion.lineage.has_met(rows, grade_class).all()
     again = rows.assign(Absences=[rows["Absences"].iloc[0] + 1, *rows["Absences"].iloc[1:]])
     assert champion.lineage.has_met(again, grade_class).tolist() == [False, True, True]
+
+
+def test_rows_that_were_set_aside_are_met_too_and_a_lineage_of_before_does_not_claim_to_know_them(
+    settings: Settings, grade_class: Contract, tmp_path: Path
+) -> None:
+    raw = cohort.generate(300, 17)
+    raw.loc[:19, "Ethnicity"] = 9
+    raw.loc[20:29, "Absences"] = 400
+    raw.to_csv(tmp_path / "some.csv", index=False)
+    processed = process_records(str(tmp_path / "some.csv"), grade_class, settings)
+    tables = [lineage_of(block, grade_class) for block in processed.all_blocks(grade_class)]
+    pyarrow.parquet.write_table(pa.concat_tables(tables), tmp_path / "lineage.parquet")
+    lineage, rows = Lineage.read(tmp_path / "lineage.parquet"), processed.sample(grade_class, 300)
+    assert (rows["quarantine"] != "").sum() == 30
+    assert lineage.whole
+    assert lineage.has_met(rows, grade_class).all()
+    assert len(lineage.trained) == processed.train_rows
+    changed = rows.assign(Age=rows["Age"] + 1)
+    assert not lineage.has_met(changed, grade_class).any()
+    pd.concat(table.to_pandas() for table in tables).to_parquet(tmp_path / "before.parquet")
+    assert not Lineage.read(tmp_path / "before.parquet").whole
