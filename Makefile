@@ -27,7 +27,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup run pipeline serve up deploy score rollback history demo-year
+.PHONY: help setup run pipeline serve up deploy score approve reject rollback history demo-year
 .PHONY: load backup restore test test-slow lint data bench clean
 
 help:
@@ -60,6 +60,14 @@ deploy: setup ## Register the deployments with the Prefect server that runs
 score: setup ## A file or table in, the same rows with forecasts out (DATA, CONTRACT, OUT)
 	@$(DEV) -m flows.score $${DATA:+--data "$$DATA"} $${CONTRACT:+--contract "$$CONTRACT"} \
 		$${OUT:+--out "$$OUT"} $(ARGS)
+
+approve: setup ## Make a version that waits for a person the champion (VERSION, REASON; alone: show what waits)
+	@$(DEV) -m flows.approve $${VERSION:+--version "$$VERSION"} $${REASON:+--reason "$$REASON"} \
+		$${CONTRACT:+--contract "$$CONTRACT"} $(ARGS)
+
+reject: setup ## Leave the champion where it is (VERSION, REASON)
+	@$(DEV) -m flows.approve --reject $${VERSION:+--version "$$VERSION"} $${REASON:+--reason "$$REASON"} \
+		$${CONTRACT:+--contract "$$CONTRACT"} $(ARGS)
 
 rollback: setup ## Turn the champion back to the one before it, or to a version (TO, REASON, CONTRACT)
 	@$(DEV) -m flows.rollback $${TO:+--to "$$TO"} $${REASON:+--reason "$$REASON"} \

@@ -16,7 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from data.log_database import create_tables
 from data.log_tables import history
 
-Event = Literal["promoted", "rejected", "rolled back"]
+Event = Literal["asked", "promoted", "rejected", "rolled back"]
+"""`asked`: a version has won, and a person is asked whether it may become the champion."""
 
 
 class Decision(BaseModel):
@@ -30,7 +31,7 @@ class Decision(BaseModel):
     model: str
     event: Event
     version: str
-    """The version that was promoted, rejected or rolled back."""
+    """The version that was asked about, promoted, rejected or rolled back."""
     champion: str | None
     """The champion after it."""
     by: str

@@ -98,7 +98,7 @@ history = sa.Table(
     sa.Column("entry", sa.Integer, primary_key=True, autoincrement=False, comment="1, 2, 3, … for a model"),
     sa.Column("model", sa.String, primary_key=True),
     sa.Column("at", Moment, nullable=False),
-    sa.Column("event", sa.String, nullable=False, comment="promoted, rejected or rolled back"),
+    sa.Column("event", sa.String, nullable=False, comment="asked, promoted, rejected or rolled back"),
     sa.Column("version", sa.String, nullable=False, comment="of which it was decided"),
     sa.Column("champion", sa.String, comment="the champion after it"),
     sa.Column("by", sa.String, nullable=False, comment="who or what decided"),

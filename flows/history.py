@@ -20,7 +20,7 @@ from flows.reports.progress import open_console
 from flows.settings import Settings
 from flows.support.endings import DONE, FAILED, explain
 
-STYLES = {"promoted": "green", "rejected": "yellow", "rolled back": "bold red"}
+STYLES = {"asked": "cyan", "promoted": "green", "rejected": "yellow", "rolled back": "bold red"}
 
 
 def main(arguments: list[str] | None = None) -> int:

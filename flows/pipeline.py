@@ -16,6 +16,7 @@ from data.sources import DEFAULT, KINDS, check_source
 from flows.drift import Drift, OnDrift, drift
 from flows.process import REPORT, Processed, process
 from flows.register import Registered, register
+from flows.registry.approval import command
 from flows.reports.artifacts import left_out
 from flows.reports.screen import Summary, show_summary
 from flows.settings import Approval, Settings
@@ -131,7 +132,10 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
 
 def next_steps(result: PipelineResult, settings: Settings) -> tuple[tuple[str, str], ...]:
     """Say what to do next, and the command for it."""
+    registered = result.registered
+    answer = (("Decide of it", command("approve", registered.version)),) if registered.waits else ()
     return (
+        *answer,
         ("Serve it", serving(result)),
         ("Runs and plots", f".venv/bin/mlflow ui --backend-store-uri {without_secrets(settings.mlflow_uri)}"),
         ("Flow runs", "make up"),
@@ -160,6 +164,8 @@ def outcome_of(registered: Registered) -> str:
     """Say in a word or two what became of the version."""
     if registered.promoted:
         return "champion"
+    if registered.waits:
+        return "challenger, waits for a person"
     return "rolled back" if registered.canary else "kept as challenger"
 
 

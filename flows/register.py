@@ -6,9 +6,9 @@ from prefect.artifacts import create_markdown_artifact
 from data.contract import load_contract
 from flows.evaluate import gather_evidence
 from flows.process import Processed
-from flows.registry.approval import Answer, answer_of
+from flows.registry.approval import announce, command
 from flows.registry.canary import watch
-from flows.registry.registration import Registered, register_submission, settle_answer
+from flows.registry.registration import Registered, register_submission
 from flows.registry.submission import Submission
 from flows.reports import artifacts
 from flows.reports.comparison import comparison_markdown
@@ -42,26 +42,11 @@ def register_candidate(
     registered = register_submission(submission)
     told = registered.model_dump()
     if registered.waits:
-        told["reason"] = f"It waits for a person to approve it. {registered.reason}"
+        answer = command("approve", registered.version)
+        told["reason"] = f"It waits for a person to approve it ({answer}). {registered.reason}"
     shown = artifacts.register_markdown(told, submission.evidence)
     create_markdown_artifact(f"{shown}\n\n{comparison(registered)}", key="register")
     return registered
-
-
-@task
-def settle_approval(
-    trained: Trained,
-    processed: Processed,
-    contract_name: str,
-    must_win: bool,
-    registered: Registered,
-    answer: Answer,
-) -> Registered:
-    """Promote or reject a candidate as a person answered."""
-    submission = submission_of(trained, processed, contract_name, must_win, "required")
-    settled = settle_answer(submission, registered, answer)
-    create_markdown_artifact(comparison(settled), key="approval")
-    return settled
 
 
 @task
@@ -89,11 +74,10 @@ def register(
 ) -> Registered:
     """Turn a trained candidate into a model version and a verdict; after drift it must be better.
 
-    Where a person must approve (GRADECAST_APPROVAL if None), it waits for one before it promotes.
+    Where a person must approve (GRADECAST_APPROVAL if None), one that has won is not promoted: they are told,
+    and answer when they will.
     """
     registered = register_candidate(trained, processed, contract, must_win, approval)
     if registered.waits:
-        hours = Settings().approval_hours
-        answer = answer_of(registered.name, registered.version, comparison(registered), hours)
-        registered = settle_approval(trained, processed, contract, must_win, registered, answer)
+        announce(registered.name, registered.version, registered.reason, Settings())
     return watch_predictor(registered) if registered.promoted else registered

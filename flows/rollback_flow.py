@@ -1,11 +1,16 @@
-"""Rollback as a flow: `prefect deployment run rollback/default`, or the button in the UI."""
+"""What a person decides, as flows: `prefect deployment run rollback/default`, or the button in the UI."""
+
+from typing import Annotated, Literal
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.states import Failed
+from prefect.states import Completed, Failed, State
+from pydantic import Field
 
 from data.contract import load_contract
 from data.errors import Stopped
+from flows.approve import decide
+from flows.registry.approval import Answer
 from flows.registry.rollback import RolledBack, roll_back
 from flows.reports.markdown import cell
 from flows.rollback import NO_REASON, told
@@ -26,3 +31,21 @@ def rollback(
         return Failed(name="Stopped", message=str(stop))  # type: ignore[return-value]
     create_markdown_artifact(f"## {cell(told(done))}\n\n{cell(done.reason)}", key="rollback")
     return done
+
+
+@flow(name="approve")
+def approve(
+    version: str | int,
+    decision: Literal["approve", "reject"],
+    name: Annotated[str, Field(min_length=1, max_length=200)],
+    reason: Annotated[str, Field(min_length=1, max_length=2_000)],
+    contract: str = "grade_class",
+) -> State[None]:
+    """Decide of a version that has won and waits for a person; `name` and `reason` go into the history."""
+    answer = Answer(approved=decision == "approve", by=name, reason=reason)
+    try:
+        told = decide(Settings(), load_contract(contract).model_name, str(version), answer)
+    except Stopped as stop:
+        return Failed(name="Stopped", message=str(stop))
+    create_markdown_artifact(cell(told), key="approval")
+    return Completed(message=told)

@@ -16,6 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, Validati
 from data.durable import write_whole
 
 FILE = "measured.json"
+ASKED = "asked"
+"""Name of a figure that nobody measured: a version of a model waits for a person since then."""
 BOUNDS = ("value", "low", "high")
 SHOWN = {
     "drift_share": "Share of columns that drifted",
@@ -46,11 +48,11 @@ class Figure(BaseModel):
     model_version: str
     at: AwareDatetime
     name: str
-    about: str
-    value: float | None
-    low: float | None
-    high: float | None
-    verdict: str
+    about: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: str = ""
 
 
 _figures = TypeAdapter(list[Figure])
@@ -71,6 +73,11 @@ def read_measured(home: Path) -> list[Figure]:
 
 def families_of(figures: list[Figure], now: datetime | None = None) -> Iterator[Metric]:
     """Yield the gauges of figures; what is not measured has none."""
+    now = now or datetime.now(UTC)
+    asked = [figure for figure in figures if figure.name == ASKED]
+    figures = [figure for figure in figures if figure.name != ASKED]
+    if asked:
+        yield _waiting(asked, now)
     for name, text in SHOWN.items():
         family = GaugeMetricFamily(f"gradecast_measured_{name}", text, labels=(*LABELS, "bound"))
         for figure in figures:
@@ -80,7 +87,18 @@ def families_of(figures: list[Figure], now: datetime | None = None) -> Iterator[
             yield family
     if figures:
         yield _drifted(figures)
-        yield _age(figures, now or datetime.now(UTC))
+        yield _age(figures, now)
+
+
+def _waiting(asked: list[Figure], now: datetime) -> Metric:
+    family = GaugeMetricFamily(
+        "gradecast_approval_waiting_seconds",
+        "Seconds since a person was asked whether a version may become the champion",
+        labels=("model", "version"),
+    )
+    for figure in asked:
+        family.add_metric((figure.contract, figure.model_version), (now - figure.at).total_seconds())
+    return family
 
 
 def _add(family: GaugeMetricFamily, figure: Figure) -> None:

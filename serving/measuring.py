@@ -5,8 +5,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from data.log_tables import measurements
-from serving.measured import Figure, write_measured
+from data.log_tables import history, measurements
+from serving.measured import ASKED, Figure, write_measured
 
 EVERY = 15.0  # seconds, as often as Prometheus asks
 
@@ -26,12 +26,26 @@ class MeasuredFile:
 
 
 def measured_last(engine: sa.Engine) -> list[Figure]:
-    """Return, for each contract, the figures of the window that was measured last."""
+    """Return the figures of each contract's window that was measured last, and what waits for a person."""
     with engine.connect() as connection:
-        if not sa.inspect(connection).has_table(measurements.name):
-            return []
-        contracts = connection.execute(sa.select(measurements.c.contract).distinct()).scalars()
-        return [figure for contract in contracts.all() for figure in _of_contract(connection, contract)]
+        found = list[Figure]()
+        tables = sa.inspect(connection)
+        if tables.has_table(measurements.name):
+            contracts = connection.execute(sa.select(measurements.c.contract).distinct()).scalars()
+            found = [figure for contract in contracts.all() for figure in _of_contract(connection, contract)]
+        return found + (_asked(connection) if tables.has_table(history.name) else [])
+
+
+def _asked(connection: sa.Connection) -> list[Figure]:
+    """Return the versions that a person is asked about, where nothing was decided of their model since."""
+    table = history.c
+    newest = sa.select(table.model, sa.func.max(table.entry).label("entry")).group_by(table.model).subquery()
+    last = sa.and_(table.model == newest.c.model, table.entry == newest.c.entry)
+    query = sa.select(table.model, table.version, table.at).join(newest, last).where(table.event == ASKED)
+    return [
+        Figure(contract=model, model_version=version, at=at, name=ASKED)
+        for model, version, at in connection.execute(query)
+    ]
 
 
 def _of_contract(connection: sa.Connection, contract: str) -> list[Figure]:

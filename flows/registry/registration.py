@@ -1,10 +1,8 @@
 """Register a submission: once, judged once, and taken up again where a killed run left it."""
 
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from pydantic import BaseModel, ConfigDict
 
-from flows.registry.approval import Answer
 from flows.registry.bundling import make_bundle
 from flows.registry.canary import Canary
 from flows.registry.decisions import deciding
@@ -14,10 +12,8 @@ from flows.registry.run_log import log_and_register
 from flows.registry.store import close_dead_runs, experiment_id, version_of_fingerprint
 from flows.registry.submission import Submission
 from flows.registry.versions import (
-    PIPELINE,
     as_of_now,
-    champion_number,
-    propose,
+    ask,
     recorded_verdict,
     settle,
 )
@@ -60,8 +56,9 @@ def register_submission(submission: Submission) -> Registered:
     """Register a submission and judge it, or return what an equal run registered.
 
     One at a time on this machine. A run killed between registering and judging is taken up where it
-    was. Where a person must approve, a version that has won is not promoted yet. Raises BundleError when
-    the bundle does not hold what it promises.
+    was. Where a person must approve, a version that has won is not promoted: they are asked, and an equal
+    run asks again until they have answered. Raises BundleError when the bundle does not hold what it
+    promises.
     """
     contract, settings = submission.contract, submission.settings
     make_bundle(submission)
@@ -76,7 +73,7 @@ def register_submission(submission: Submission) -> Registered:
         if verdict is None:
             verdict = judge(client, submission, version)
             if verdict.promoted and submission.asks_person:
-                propose(client, registered.name, registered.version)
+                ask(client, settings, registered.name, registered.version, verdict)
                 return registered.decided(verdict, waits=True)
             settle(client, settings, registered.name, registered.version, verdict)
         return registered.decided(as_of_now(client, registered.name, registered.version, verdict))
@@ -96,28 +93,3 @@ def _undecided(submission: Submission, version: ModelVersion, *, reused: bool) -
         bayes=evidence.bayes,
         reused=reused,
     )
-
-
-def settle_answer(submission: Submission, registered: Registered, answer: Answer) -> Registered:
-    """Settle a version that waited as a person answered.
-
-    If there is another champion by now, it is judged again first; if an equal run has settled it
-    meanwhile, that holds.
-    """
-    name, number, settings = registered.name, registered.version, submission.settings
-    with deciding(settings, name) as client:
-        version = client.get_model_version(name, number)
-        verdict = recorded_verdict(version)
-        if verdict is None:
-            verdict = Verdict(True, registered.reason, registered.figures)
-            if has_changed(client, registered):
-                verdict = judge(client, submission, version)
-            verdict, by = (answer.applied(verdict), answer.by) if verdict.promoted else (verdict, PIPELINE)
-            settle(client, settings, name, number, verdict, by)
-        return registered.decided(as_of_now(client, name, number, verdict))
-
-
-def has_changed(client: MlflowClient, registered: Registered) -> bool:
-    """Tell whether the champion is another than the one that a version was judged against."""
-    against = registered.figures.get("champion")
-    return champion_number(client, registered.name) != (None if against is None else f"{against:.0f}")

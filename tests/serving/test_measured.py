@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from prometheus_client.metrics_core import Metric
 
+from data.history import Decision, append
 from data.log_database import open_log
 from data.measurements import Frame, Measurement, write_measurements
 from serving.app import create_app
@@ -69,6 +70,22 @@ def test_figures_are_told_with_their_bounds_and_verdicts(log: sa.Engine) -> None
     assert told["gradecast_measured_drifted", "", ""] == 1
     assert told["gradecast_measured_drifted", "Age", ""] == 0
     assert told["gradecast_measured_age_seconds", "", ""] == pytest.approx(3_600, abs=60)
+
+
+def test_a_version_that_waits_for_a_person_is_told_until_something_is_decided(log: sa.Engine) -> None:
+    asked = Decision(
+        model="grade-class", event="asked", version="4", champion="3", by="pipeline", reason="better", at=END
+    )
+    append(log, asked)
+    told = list(families_of(measured_last(log), END + timedelta(hours=2)))
+    assert [(sample.name, sample.labels, sample.value) for family in told for sample in family.samples] == [
+        ("gradecast_approval_waiting_seconds", {"model": "grade-class", "version": "4"}, 7_200)
+    ]
+    write_measurements(log, window(), FOUND)
+    later = list(families_of(measured_last(log), datetime.now(UTC) + timedelta(hours=1)))
+    assert gauges(later)["gradecast_measured_age_seconds", "", ""] == pytest.approx(3_600, abs=60)
+    append(log, asked.model_copy(update={"event": "rejected", "at": END + timedelta(hours=3)}))
+    assert "gradecast_approval_waiting_seconds" not in {each.name for each in families_of(measured_last(log))}
 
 
 def test_what_could_not_be_measured_is_not_told(log: sa.Engine) -> None:
