@@ -80,10 +80,10 @@ def _settle(client: "SyncPrefectClient", file: Path) -> str | None:
         return None
     state = run.state
     told = None
-    if state is not None and (state.is_crashed() or not (state.is_final() or state.name == SUSPENDED)):
-        if not state.is_crashed():
-            _crash(client, run)
-        told = f"{run.name} crashed{_start_again(client, run)}"
+    if state is not None and state.name != SUSPENDED:
+        _crash(client, run)  # its worker may have seen it crash: what it had begun is still "Running"
+        if state.is_crashed() or not state.is_final():
+            told = f"{run.name} crashed{_start_again(client, run)}"
     file.unlink()
     return told
 
@@ -103,7 +103,7 @@ def _start_again(client: "SyncPrefectClient", run: "FlowRun") -> str:
 
 
 def _crash(client: "SyncPrefectClient", run: "FlowRun") -> None:
-    """Mark a run as crashed, after the tasks and the flows that it had begun."""
+    """Mark a run as crashed, after the tasks and the flows that it had begun, but for what has ended."""
     from prefect.client.schemas import filters
     from prefect.states import Crashed
 
@@ -113,9 +113,9 @@ def _crash(client: "SyncPrefectClient", run: "FlowRun") -> None:
             client.set_task_run_state(task.id, Crashed(message=GONE), force=True)
     begun = filters.FlowRunFilter(parent_flow_run_id=filters.FlowRunFilterParentFlowRunId(any_=[run.id]))
     for child in client.read_flow_runs(flow_run_filter=begun):
-        if child.state is not None and not child.state.is_final():
-            _crash(client, child)
-    client.set_flow_run_state(run.id, Crashed(message=GONE))
+        _crash(client, child)
+    if run.state is not None and not run.state.is_final():
+        client.set_flow_run_state(run.id, Crashed(message=GONE))
 
 
 def _taken_and_not_started(client: "SyncPrefectClient", home: Path) -> list["FlowRun"]:

@@ -86,6 +86,20 @@ def test_a_run_whose_process_is_gone_is_marked_as_crashed_with_all_that_it_began
     assert reconcile(home) == [], "it is said once"
 
 
+def test_what_a_run_that_its_worker_saw_crash_had_begun_is_marked_as_crashed_too(
+    home: Home, client: SyncPrefectClient, begun: FlowRun
+) -> None:
+    stage = client.create_task_run(some_task, begun.id, "stage", state=Running())
+    running = client.create_flow_run(stage_of_a_flow, parent_task_run_id=stage.id, state=Running())
+    waiting = client.create_flow_run(stage_of_a_flow, parent_task_run_id=stage.id)
+    client.set_flow_run_state(waiting.id, Paused(timeout_seconds=60), force=True)
+    client.set_flow_run_state(begun.id, Crashed(message="exited with status code -9"), force=True)
+    reconcile(home)
+    assert {state_of(client, each.id) for each in (begun, running, waiting)} == {"Crashed"}
+    assert client.read_task_run(stage.id).state.name == "Crashed"
+    assert client.read_flow_run(begun.id).state.message == "exited with status code -9"
+
+
 def test_a_run_at_work_is_left_alone(home: Home, client: SyncPrefectClient) -> None:
     run = client.create_flow_run(some_flow, state=Running())
     with at_work(run.id, home):
