@@ -7,7 +7,6 @@ from typing import Annotated
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.states import Failed
 from pydantic import Field
 
 from data.contract import load_contract
@@ -24,6 +23,7 @@ from flows.registry.store import open_registry
 from flows.reports.progress import stage
 from flows.settings import Settings
 from flows.support.command import run_flow
+from flows.support.endings import ended
 from flows.support.retries import DELAYS, RETRIES, may_pass
 
 DAYS = 30.0
@@ -81,8 +81,8 @@ def drift_monitor(
     """Look at the last days of the prediction log; where it drifted or got worse, ask for a retraining."""
     try:
         return look_at_window(contract, window_of(since, until, days), retrain)
-    except Stopped as stop:
-        return Failed(name="Stopped", message=str(stop))  # type: ignore[return-value]
+    except (BadInput, Stopped) as error:
+        return ended(error)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,12 +5,11 @@ import sys
 from typing import get_args
 
 from prefect import flow
-from prefect.states import Failed
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from data.contract import load_contract
-from data.errors import Stopped
+from data.errors import BadInput, Stopped
 from data.source_secrets import set_aside, without_secrets
 from data.sources import DEFAULT, KINDS, check_source
 from flows.drift import Drift, OnDrift, drift
@@ -21,6 +20,7 @@ from flows.reports.artifacts import left_out
 from flows.reports.screen import Summary, show_summary
 from flows.settings import Approval, Settings
 from flows.support.command import run_flow
+from flows.support.endings import ended
 from flows.support.engine import Engine, EngineName, on_engine, running
 from flows.train import Trained, train
 from flows.training.grid import load_grid
@@ -50,8 +50,13 @@ def grade_pipeline(
     engine: EngineName = "local",
     scheduler: str = "",
 ) -> PipelineResult:
-    """Process, check for drift, train, register. A gate's stop is a failed state named Stopped."""
+    """Process, check for drift, train, register.
+
+    A gate's stop is a failed state named Stopped; input that a person must mend one named "Bad input", before
+    any stage where it can be told.
+    """
     try:
+        check(data, contract, grid, engine, scheduler)
         with running(Engine.of(engine, scheduler)) as ready:
             processed: Processed = on_engine(process, ready)(data, contract, ready)
             checked = drift(processed, contract, on_drift)
@@ -59,8 +64,8 @@ def grade_pipeline(
         # Of a retraining the monitor has seen the alarm; among the older records the gate may not see it.
         must_win = checked.alarmed or on_drift == "retrain"
         registered = register(trained, processed, contract, must_win=must_win, approval=approval)
-    except Stopped as stop:
-        return Failed(name="Stopped", message=str(stop))  # type: ignore[return-value]
+    except (BadInput, Stopped) as error:
+        return ended(error)
     return PipelineResult(processed=processed, drift=checked, trained=trained, registered=registered)
 
 
@@ -86,11 +91,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def check_input(options: argparse.Namespace) -> None:
     """Raise BadInput for what can be told before anything is started."""
-    Engine.of(options.engine, options.scheduler)
     (options.data,) = set_aside([options.data])
-    load_contract(options.contract)
-    load_grid(options.grid)
-    check_source(options.data)
+    check(options.data, options.contract, options.grid, options.engine, options.scheduler)
+
+
+def check(data: str, contract: str, grid: str, engine: str, scheduler: str) -> None:
+    """Raise BadInput for what can be told before any stage."""
+    Engine.of(engine, scheduler)
+    load_contract(contract)
+    load_grid(grid)
+    check_source(data)
 
 
 def show(console: Console, result: PipelineResult, settings: Settings) -> None:

@@ -4,31 +4,38 @@ from typing import Annotated, Literal
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, State
 from pydantic import Field
 
 from data.contract import load_contract
-from data.errors import Stopped
+from data.errors import BadInput, Stopped
 from flows.approve import decide
 from flows.registry.approval import Answer
 from flows.registry.rollback import RolledBack, roll_back
 from flows.reports.markdown import cell
 from flows.rollback import NO_REASON, told
 from flows.settings import Settings
+from flows.support.endings import ended
 
 
 @flow(name="rollback")
 def rollback(
     contract: str = "grade_class",
-    to: str | None = None,
+    to: str | int | None = None,
     reason: str = NO_REASON,
     by: str = "rollback deployment",
 ) -> RolledBack:
     """Turn back to the version of a number, or to the champion before this one."""
     try:
-        done = roll_back(Settings(), load_contract(contract).model_name, to, reason=reason, by=by)
-    except Stopped as stop:
-        return Failed(name="Stopped", message=str(stop))  # type: ignore[return-value]
+        done = roll_back(
+            Settings(),
+            load_contract(contract).model_name,
+            None if to is None else str(to),
+            reason=reason,
+            by=by,
+        )
+    except (BadInput, Stopped) as error:
+        return ended(error)
     create_markdown_artifact(f"## {cell(told(done))}\n\n{cell(done.reason)}", key="rollback")
     return done
 
@@ -45,7 +52,7 @@ def approve(
     answer = Answer(approved=decision == "approve", by=name, reason=reason)
     try:
         told = decide(Settings(), load_contract(contract).model_name, str(version), answer)
-    except Stopped as stop:
-        return Failed(name="Stopped", message=str(stop))
+    except (BadInput, Stopped) as error:
+        return ended(error)
     create_markdown_artifact(cell(told), key="approval")
     return Completed(message=told)

@@ -18,7 +18,7 @@ from rich.console import Console
 from data.bundle import Bundle
 from data.contract import load_contract
 from data.database_tables import is_table
-from data.errors import BadInput
+from data.errors import BadInput, Stopped
 from data.log_settings import LogSettings
 from data.source_secrets import set_aside, without_secrets
 from flows.registry.champion import load_bundle
@@ -31,6 +31,7 @@ from flows.scoring.sinks import check_sink, write_sink
 from flows.scoring.words import score_markdown
 from flows.settings import Settings
 from flows.support.command import run_flow
+from flows.support.endings import ended
 from flows.support.engine import Engine, EngineName, running
 from flows.support.retries import DELAYS, RETRIES, may_pass
 
@@ -126,7 +127,7 @@ def batch_score(
     data: str,
     contract: str = "grade_class",
     out: str | None = None,
-    model: str = "champion",
+    model: str | int = "champion",
     log: bool = True,
     engine: EngineName = "local",
     scheduler: str = "",
@@ -136,9 +137,12 @@ def batch_score(
     On Dask, the workers see the state folder under the same path, and the log's database.
     """
     target = out or default_out(data, Settings())
-    check_sink(target)
-    with running(Engine.of(engine, scheduler)) as ready:
-        return score_roster(data, contract, target, model, ready, log=log)
+    try:
+        check_sink(target)
+        with running(Engine.of(engine, scheduler)) as ready:
+            return score_roster(data, contract, target, str(model), ready, log=log)
+    except (BadInput, Stopped) as error:
+        return ended(error)
 
 
 def main(arguments: list[str] | None = None) -> int:

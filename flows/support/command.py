@@ -13,7 +13,7 @@ from rich.console import Console
 from data.errors import BadInput, Stopped
 from flows.reports.progress import open_console
 from flows.settings import Settings
-from flows.support.endings import DONE, explain
+from flows.support.endings import DONE, explain, foreseen, plain_errors
 from flows.support.prefect_server import prefect_server
 from flows.support.reconcile import at_work, reconcile
 
@@ -31,7 +31,12 @@ def run_flow(
     console, settings = open_console(), Settings()
     try:
         check()
-        with prefect_server(settings.home), without_heartbeats(), watched(flow, settings.home) as seen:
+        with (
+            prefect_server(settings.home),
+            without_heartbeats(),
+            plain_errors(),
+            watched(flow, settings.home) as seen,
+        ):
             state: Any = seen(**parameters, return_state=True)  # typed for flows that return nothing
             outcome = _outcome(state)
     except (BadInput, Stopped, RuntimeError) as error:  # the last: no Prefect server could be started
@@ -61,6 +66,4 @@ def without_heartbeats() -> AbstractContextManager[object]:
 
 def _outcome(state: State[Any]) -> Any:
     """Return what a flow returned, or the exception that ended it."""
-    if state.name == "Stopped":
-        return Stopped(state.message)
-    return state.result(raise_on_failure=False)
+    return foreseen(state.name, state.message) or state.result(raise_on_failure=False)

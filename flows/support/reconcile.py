@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from flows.settings import Settings
+from flows.support.endings import plain_errors
 from flows.support.locks import file_lock, is_locked
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def begin_run() -> None:
     run, home = os.environ.get("PREFECT__FLOW_RUN_ID"), Settings().home
     if run:
         _held.enter_context(at_work(run, home))
+        _held.enter_context(plain_errors())
         reconcile(home)
 
 

@@ -1,9 +1,12 @@
 """The deployments, registered on a real Prefect server by the command that `make deploy` runs."""
 
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.responses import DeploymentResponse
@@ -18,7 +21,10 @@ from tests.serving.running import wait_until
 PATIENCE = 120.0  # seconds: twice what lies between two looks of the server's scheduler
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
-NAMES = {"grade-pipeline/default", "drift-monitor/daily", "batch-score/default", "rollback/default"}
+NAMES = {
+    *("grade-pipeline/default", "drift-monitor/daily", "batch-score/default"),
+    *("rollback/default", "approve/default"),
+}
 Deployments = dict[str, DeploymentResponse]
 
 
@@ -34,7 +40,7 @@ def deployments(client: SyncPrefectClient) -> Deployments:
     return registered()
 
 
-def test_the_four_deployments_are_registered_under_their_names(deployments: Deployments) -> None:
+def test_the_deployments_are_registered_under_their_names(deployments: Deployments) -> None:
     assert deployments.keys() >= NAMES
 
 
@@ -71,6 +77,7 @@ def test_two_that_would_fight_wait_for_each_other(deployments: Deployments) -> N
         "grade-pipeline/default": 1,
         "drift-monitor/daily": 1,
         "rollback/default": 1,
+        "approve/default": 1,
         "batch-score/default": None,
     }
 
@@ -91,6 +98,37 @@ def test_a_wrong_parameter_is_refused(
     wanted = deployments["grade-pipeline/default"].id
     with pytest.raises(PrefectHTTPStatusError, match="Validation failed"):
         client.create_flow_run_from_deployment(wanted, parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("rollback/default", {"to": 5}),
+        ("approve/default", {"version": 5, "decision": "approve", "name": "x", "reason": "y"}),
+        ("batch-score/default", {"data": "roster.csv", "model": 5}),
+    ],
+)
+def test_a_version_may_be_given_as_the_number_that_it_is(
+    client: SyncPrefectClient, deployments: Deployments, name: str, parameters: dict[str, object]
+) -> None:
+    run = client.create_flow_run_from_deployment(deployments[name].id, parameters=parameters)
+    client.delete_flow_run(run.id)
+
+
+def test_runs_are_done_by_the_checkouts_own_python_whatever_is_on_the_path() -> None:
+    pool = yaml.safe_load((ROOT / "prefect.yaml").read_text())["definitions"]["work_pool"]
+    command = pool["job_variables"]["command"].replace(
+        "-m prefect.engine", '-c "import sys; print(sys.prefix)"'
+    )
+    done = subprocess.run(
+        shlex.split(command),
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == (str(ROOT / ".venv"), "")
 
 
 def test_no_path_of_this_machine_is_registered(deployments: Deployments) -> None:

@@ -1,15 +1,19 @@
 """The flow itself, on a real Prefect server: its stages, their artifacts, its states and exit codes."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 
+from data.errors import BadInput, Stopped
 from flows.pipeline import grade_pipeline, main
 from flows.register import Registered
 from flows.settings import Settings
 from flows.support.command import without_heartbeats
+from flows.support.endings import plain_errors
 from flows.support.prefect_server import prefect_server
 from flows.training.grid import Grid
 
@@ -80,6 +84,46 @@ def test_the_command_ends_with_2_on_bad_input_found_in_a_stage(
     (tmp_path / "header.csv").write_text("StudentID,Age\n1,2\n")
     assert main(["--data", str(tmp_path / "header.csv"), "--grid", grid_file]) == 2
     assert "Bad input: " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"data": "nothing.csv"}, "nothing.csv: there is no such file."),
+        ({"contract": "nobody"}, "there is no contract 'nobody'."),
+        ({"grid": "nobody.yaml"}, "nobody.yaml"),
+        ({"engine": "dask", "scheduler": "127.0.0.1:1"}, "not understood"),
+    ],
+)
+def test_a_deployed_run_says_what_is_wrong_with_its_input_in_a_sentence_before_any_stage(
+    wrong: dict[str, str], says: str, grid_file: str
+) -> None:
+    asked = {"data": "cohort://600", "grid": grid_file} | wrong
+    with prefect_server(Settings().home), get_client(sync_client=True) as client:
+        state = grade_pipeline(**asked, return_state=True)
+        (run,) = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter.model_validate({"id": {"any_": [state.state_details.flow_run_id]}})
+        )
+        begun = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [run.id]}})
+        )
+    assert (state.name, state.type.value) == ("Bad input", "FAILED")
+    assert says in state.message
+    assert "\n" not in state.message
+    assert begun == []
+
+
+def test_a_run_tells_what_was_foreseen_without_a_trace_and_anything_else_with_it() -> None:
+    told = []
+    logger = logging.getLogger("prefect.task_runs")
+    with plain_errors():
+        for error in (BadInput("the file is empty."), Stopped("a gate"), ZeroDivisionError("x")):
+            record = logger.makeRecord(
+                logger.name, logging.ERROR, "", 0, "failed: %r", (error,), (type(error), error, None)
+            )
+            told.append((logger.filter(record), record.exc_info is None))
+    assert told == [(True, True), (True, True), (True, False)]
 
 
 def test_the_command_ends_with_2_on_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def ask_long_ago(desk: Desk, version: str) -> None:
     desk.client.set_model_version_tag(NAME, version, ASKED, old.model_dump_json())
 
 
-def announced(client: SyncPrefectClient) -> list[dict[str, object]]:
+def announced(client: SyncPrefectClient) -> list[dict[str, dict[str, object]]]:
     """Wait until the server has kept the event."""
     query = {"filter": {"event": {"name": [EVENT]}}}
     end = time.monotonic() + PATIENCE
@@ -80,8 +80,8 @@ def test_a_model_that_wins_is_asked_about_and_nothing_waits_for_the_answer(
     assert desk.history()[-1] == ("asked", "2", "1", "pipeline")
     event = announced(client)[0]
     assert event["resource"] == {"prefect.resource.id": f"gradecast.model.{NAME}"}
-    assert dict(event["payload"])["approve"] == 'make approve VERSION=2 REASON="…"'
-    refused = approve("2", decision="perhaps", name="x", reason="y", return_state=True)  # type: ignore[arg-type]
+    assert event["payload"]["approve"] == 'make approve VERSION=2 REASON="…"'
+    refused = approve("2", decision="perhaps", name="x", reason="y", return_state=True)
     assert refused.is_failed()
     state = approve(2, decision="approve", name="Ms Jones", reason="fair", return_state=True)
     assert state.is_completed(), state.message

@@ -145,9 +145,10 @@ def test_the_flow_turns_back(at_home: Desk, prefect_api: str, monkeypatch: pytes
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     with prefect_server(at_home.settings.home):
-        done = rollback(reason="drill")
+        done = rollback(to=1, reason="drill")
         failed = rollback(to="9", return_state=True)
     assert (done.version, done.champion) == ("2", "1")
     assert at_home.history()[-1] == ("rolled back", "2", "1", "rollback deployment")
     assert failed.type.value == "FAILED"
+    assert failed.name == "Bad input"
     assert "no version 9" in failed.message
