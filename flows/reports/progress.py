@@ -1,10 +1,12 @@
 """Progress while a run works: live on a terminal, a few plain lines anywhere else."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -22,12 +24,22 @@ class OnDone(Protocol):
         """Show it."""
 
 
+class _Console(Console):
+    """A console whose work goes on when its reader is gone, as a worker that was killed is."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more; Rich would end the process."""
+        self.quiet = True
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
 def open_console() -> Console:
     """Open stdout for people; a character that it cannot show becomes a question mark, not an error."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+    console = _Console()
+    return console if console.is_terminal else _Console(width=PLAIN_WIDTH)
 
 
 @contextmanager

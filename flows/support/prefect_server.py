@@ -28,8 +28,9 @@ Say = Callable[[str], None]
 
 
 def to_stderr(line: str) -> None:
-    """Show one line of progress to the person."""
-    print(line, file=sys.stderr, flush=True)
+    """Show one line of progress to the person, if there still is one."""
+    with suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """Progress is a bar on a terminal and a few lines elsewhere."""
 
+import subprocess
+import sys
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -56,3 +59,27 @@ def test_a_pipe_is_written_to_in_plain_lines_of_a_hundred_characters(
     open_console().print("done", style="red")
     assert capsys.readouterr().out == "done\n"
     assert open_console().width == 100
+
+
+WORK = """
+import sys
+from pathlib import Path
+from flows.reports.progress import open_console, search_progress, stage
+from flows.support.prefect_server import to_stderr
+with stage("train", open_console()), search_progress(open_console()) as on_done:
+    for done in range(100):
+        on_done(done, 100, 0.5)
+        to_stderr("a line")
+Path(sys.argv[1]).write_text("done")
+"""
+
+
+def test_work_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", WORK, str(tmp_path / "end")]
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe) as work:
+        assert work.stdout is not None
+        assert work.stderr is not None
+        work.stdout.close()
+        work.stderr.close()
+    assert (work.returncode, (tmp_path / "end").exists()) == (0, True)
