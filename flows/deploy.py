@@ -17,6 +17,8 @@ from flows.support.fingerprint import ROOT
 from flows.support.prefect_server import running_server
 from flows.support.reconcile import POOL
 
+WORKER = f".venv/bin/prefect worker start --pool {POOL}"
+
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
@@ -77,7 +79,8 @@ def show(console: Console, api_url: str) -> None:
         times = [str(getattr(each.schedule, "cron", each.schedule)) for each in deployment.schedules]
         table.add_row(name, ", ".join(f"cron {time} UTC" for time in times) or "when asked")
     console.print(table)
-    console.print(f"Server: {api_url}", highlight=False)
+    for line in (f"Server: {api_url}", f"Their runs need a worker, in this folder: {WORKER}"):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,7 +21,10 @@ EngineName = Literal["local", "dask"]
 PATIENCE = 15  # seconds for a scheduler to answer, and for its first worker to be there
 LARGE = 1 << 26  # bytes: pieces of work carry their rows, so that whoever takes over from the dead has them
 QUIET = {"distributed.admin.large-graph-warning-threshold": LARGE}
-STARTED_BY = "Start `dask scheduler`, then `dask worker` with its address, in the folder of this code."
+STARTED_BY = (
+    "In a folder with this code, start `python -m dask scheduler`, then `python -m dask worker` with its "
+    "address, by this Python: so started, they find the code; the command `dask` alone does not."
+)
 
 Address = Annotated[str, StringConstraints(pattern=r"^((tcp|tls)://\S+:\d+)?$")]
 

@@ -86,7 +86,7 @@ def worker(settings: Settings, places: Places, api_url: str) -> Service:
         "worker",
         (sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", name),
         {
-            "PATH": path,  # prefect.yaml says `python`, whichever the worker's is
+            "PATH": path,  # for runs in a checkout without .venv, which take the `python` that is there
             "PREFECT_API_URL": api_url,
             "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "3"),
             "GRADECAST_HOME": str(settings.home.absolute()),

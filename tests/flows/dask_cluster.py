@@ -13,7 +13,7 @@ from typing import Any
 
 from distributed import Client
 
-from flows.support.engine import Engine, dask_client
+from flows.support.engine import STARTED_BY, Engine, dask_client
 from flows.support.fingerprint import ROOT
 
 PATIENCE = 60.0  # seconds
@@ -41,10 +41,12 @@ def workers(folder: Path, address: str, count: int, code: Path = ROOT) -> Iterat
 
 @contextmanager
 def _dask(folder: Path, kind: str, *arguments: str, code: Path = ROOT) -> Iterator[None]:
-    command = [sys.executable, "-m", "dask", kind, *arguments, "--dashboard-address", "127.0.0.1:0"]
-    environment = os.environ | {"PYTHONPATH": str(code), "DASK_TEMPORARY_DIRECTORY": str(folder)}
+    said = f"python -m dask {kind}"
+    assert f"`{said}" in STARTED_BY, "a person is told to start it so, in the folder of the code"
+    command = [sys.executable, *said.split()[1:], *arguments, "--dashboard-address", "127.0.0.1:0"]
+    environment = os.environ | {"DASK_TEMPORARY_DIRECTORY": str(folder)}
     with (folder / f"{kind}.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=code, env=environment, stdout=log, stderr=log)
         try:
             yield
         finally:

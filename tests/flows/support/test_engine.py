@@ -25,7 +25,12 @@ def test_a_scheduler_that_does_not_answer_is_named_with_what_to_start(
 ) -> None:
     monkeypatch.setattr("flows.support.engine.PATIENCE", 0.5)
     nobody = Engine.of("dask", "tcp://127.0.0.1:9")
-    with pytest.raises(BadInput, match=r"answers at .*:9. Start `dask scheduler`"), dask_client(nobody):
+    with (
+        pytest.raises(
+            BadInput, match=r"answers at .*:9. In a folder with this code, start `python -m dask scheduler`"
+        ),
+        dask_client(nobody),
+    ):
         pass
     with pytest.raises(BadInput, match="no Dask scheduler answers"), running(nobody):
         pass
