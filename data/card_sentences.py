@@ -10,6 +10,8 @@ from data.contract import Contract
 SURE = 0.05
 """Chance of pointing at equal groups, shared out among the audited columns."""
 TOO_FEW = "There are too few students to compare the groups."
+ENOUGH = 30
+"""Students below which nothing is claimed of a share."""
 WORRYING = "The groups differ by more than luck explains"
 RATES = {
     "called": "Called at risk",
@@ -34,17 +36,19 @@ def counts_warning(contract: Contract, part_year: Sequence[PartOfYear]) -> str:
     titles = " and ".join(column.title for column in contract.counted)
     return (
         f"{titles}: give the count over the whole period or, before its end, what it will come to at the "
-        f"present pace. A count so far is too low, and students at risk are missed: {_missed(part_year)}."
+        f"present pace. A count so far is too low, and the forecast made from it wrong: {_missed(part_year)}."
     )
 
 
 def _missed(part_year: Sequence[PartOfYear]) -> str:
     first, last = (part_year[0], part_year[-1]) if part_year else (None, None)
     if first is None or last is None or first.found_so_far.share is None or last.found_so_far.share is None:
-        return "how many was not measured on these records"
+        return "how many students at risk are missed was not measured on these records"
+    if first.found_so_far.n < ENOUGH:
+        return "too few test students ended at risk to say how many are missed"
     return (
-        f"after {percent(first.part)} of the period it found {percent(first.found_so_far.share)} of the "
-        f"{first.found_so_far.n:,} test students who ended at risk, with whole counts "
+        f"after {percent(first.part)} of the period the model found {percent(first.found_so_far.share)} of "
+        f"the {first.found_so_far.n:,} test students who ended at risk, with whole counts "
         f"{percent(last.found_so_far.share)}"
     )
 

@@ -10,7 +10,6 @@ from data.card_audit import Audit
 from data.model_words import method
 from serving import charts
 from serving.api import ready_predictor
-from serving.pages.outlook import ENOUGH
 from serving.pages.shell import page_blueprint, render
 from serving.pages.versions import recorded_decisions
 
@@ -56,7 +55,7 @@ def show_card() -> Response:
         said=card_words,
         told=card_sentences,
         explained=EXPLAINED,
-        enough=ENOUGH,
+        enough=card_sentences.ENOUGH,
         decisions=recorded_decisions(current_app.extensions["settings"], bundle.contract.model_name),
         **(_figures(card, bundle.contract.columns) if card else {}),
     )
@@ -79,7 +78,7 @@ def _bin(found: Any) -> charts.Bin:
 
 def _audited(audit: Audit, title: str, columns: int) -> Audited:
     """Say how the groups fare, whether by more than luck, and what the column alone changes."""
-    shown = [group.wrong.high or 0.0 for group in audit.groups if group.wrong.n >= ENOUGH]
+    shown = [group.wrong.high or 0.0 for group in audit.groups if group.wrong.n >= card_sentences.ENOUGH]
     return Audited(
         title=title,
         audit=audit,

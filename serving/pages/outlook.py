@@ -5,14 +5,13 @@ from typing import Any, NamedTuple
 
 from data.bundle import Bundle
 from data.card import Card, members
+from data.card_sentences import ENOUGH
 from data.card_shares import Share
 from data.contract import Contract
 from data.reasons import Scale
 from serving.pages import words
 from serving.predictor import Answer
 
-ENOUGH = 30
-"""Test students below which nothing is claimed of a share."""
 TELLING = 0.05  # points; less is not worth a sentence
 SHOWN = 8  # reasons, before the rest is folded away
 UNSURE = 3  # plausible classes

@@ -58,7 +58,7 @@ def test_it_warns_of_counts_so_far_where_they_are_sent(document: dict[str, Any])
     for path in ("/predict", "/predict/batch"):
         about = document["paths"][path]["post"]["description"]
         assert "Absences: give the count over the whole period" in about
-        assert "it found " in about
+        assert "the model found " in about
 
 
 def test_its_examples_are_answered_and_answers_fit_it(

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from data import cohort
-from data.card import Card
-from data.card_sentences import risk_errors_sentence
+from data.card import Card, PartOfYear
+from data.card_sentences import counts_warning, risk_errors_sentence
+from data.card_shares import Share
 from data.contract import Contract
 from flows.reports.card import model_card
 from flows.reports.card_json import card_figures, reliability_bins
@@ -109,3 +110,13 @@ def test_the_calibration_of_being_at_risk_is_told_with_its_interval_and_of_how_m
     assert "on the 200 test students" in told
     (figure,) = [figure for figure in card.figures if figure.name == "test_ece_at_risk"]
     assert figure.low <= figure.value <= figure.high
+
+
+def test_the_warning_of_counts_so_far_claims_nothing_of_few_students(grade_class: Contract) -> None:
+    share = {
+        name: Share(share=0.5, low=0.3, high=0.7, n=29) for name in PartOfYear.model_fields if name != "part"
+    }
+    few = PartOfYear(part=0.25, **share)
+    assert "too few test students ended at risk" in counts_warning(grade_class, [few])
+    many = few.model_copy(update={"found_so_far": Share(share=0.2, low=0.1, high=0.3, n=30)})
+    assert "found 20 % of the 30 test students who ended at risk" in counts_warning(grade_class, [many])

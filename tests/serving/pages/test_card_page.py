@@ -83,7 +83,7 @@ def test_where_data_go_in_a_count_so_far_is_warned_of_with_the_recall_that_it_br
     quarter, whole = card.part_year[0], card.part_year[-1]
     page = html.unescape(client.get(path).text)
     assert "Absences: give the count over the whole period" in page
-    assert f"after 25 % of the period it found {100 * quarter.found_so_far.share:.0f} %" in page
+    assert f"after 25 % of the period the model found {100 * quarter.found_so_far.share:.0f} %" in page
     assert f"with whole counts {100 * whole.found_so_far.share:.0f} %" in page
 
 
