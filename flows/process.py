@@ -26,7 +26,7 @@ from flows.reports.data_report import write_sample_report
 from flows.reports.progress import stage
 from flows.settings import Settings
 from flows.support.engine import Engine
-from flows.support.fingerprint import code_digest, fingerprint
+from flows.support.fingerprint import code_digest, contract_part, fingerprint
 from flows.support.pieces import in_order
 from flows.support.retries import DELAYS, RETRIES, may_pass
 from flows.support.workspace import finished_folder
@@ -107,10 +107,10 @@ def process_records(
     with open_chunks(source, contract, chunk_rows) as records:
         digest = fingerprint(
             records=records.sha256,
-            contract=contract.model_dump(mode="json"),
+            contract=contract_part(contract, "effect", "strong", "rule_of_thumb", "train_on_score"),
             key=settings.id_key,
             test_share=settings.test_share,
-            code=code_digest("data", "flows/processing"),
+            code=code_digest("flows/process.py"),
         )
         folder = settings.home / "processed" / f"{contract.name}-{digest}"
         fresh = finished_folder(

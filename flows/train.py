@@ -13,14 +13,15 @@ from pydantic import BaseModel, ConfigDict
 
 from data.contract import Contract, load_contract
 from data.manifest import MODEL, MODEL_FILES, FamilyName
+from data.manifest import digest as file_digest
 from flows.gates.leakage import check_leakage
-from flows.process import Processed
+from flows.processing.processed import PARSED, Processed
 from flows.reports import artifacts
 from flows.reports.leaderboard import chosen_and_baselines
 from flows.reports.progress import search_progress, stage
 from flows.settings import Settings
 from flows.support.engine import Engine
-from flows.support.fingerprint import code_digest, fingerprint
+from flows.support.fingerprint import code_digest, contract_part, fingerprint
 from flows.support.workspace import finished_folder
 from flows.training.boosters import refit
 from flows.training.distributed import SPREAD, refit_on_workers
@@ -85,12 +86,13 @@ def train_model(
     engine = engine or Engine.local()
     spread = engine.dask and processed.train_rows > TUNING_ROWS
     digest = fingerprint(
-        processed=processed.fingerprint,
+        rows=file_digest(processed.folder / PARSED),
+        contract=contract_part(contract, "title", "unit"),
         grid=grid.model_dump(mode="json"),
         folds=settings.folds,
         seed=settings.seed,
         refit="dask" if spread else "here",
-        code=code_digest("data", "flows/training"),
+        code=code_digest("flows/train.py"),
     )
     folder = settings.home / "candidates" / f"{contract.name}-{digest}"
     work = Work(processed, contract, grid, settings, engine, spread)

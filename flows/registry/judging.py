@@ -36,6 +36,8 @@ def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -
     seed = submission.settings.seed
     floor = first_champion(own, -np.log(np.maximum(_shares(submission), 1e-12))[y], seed)
     size = size_limits(submission.bundle, submission.settings.bundle_megabytes)
+    if champion is not None and champion.bundle.manifest.fingerprint == submission.trained.fingerprint:
+        return size.applied(_again(champion))
     if champion is None or not _comparable(champion, submission) or not floor.promoted:
         return size.applied(floor)
     rows = rows_to_compare(champion, submission, test)
@@ -55,6 +57,12 @@ def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -
     groups = group_limits(own[rows], theirs, audit_masks(test[rows], submission.contract), seed)
     rival_ = Limits((), {"champion": float(champion.version)})
     return together(rival_, groups, _latency(champion, submission, test[rows]), size).applied(verdict)
+
+
+def _again(champion: Champion) -> Verdict:
+    """Promote the champion's own model in a newer bundle: what it forecasts is the same."""
+    reason = f"the model of version {champion.version}, with its contract and card as they are now"
+    return Verdict(True, reason, {"champion": float(champion.version)})
 
 
 def rows_to_compare(champion: Champion, submission: Submission, test: pd.DataFrame) -> np.ndarray:

@@ -66,7 +66,7 @@ def register_submission(submission: Submission) -> Registered:
         experiment = experiment_id(client, contract, settings)
         if settings.local_registry:  # elsewhere another machine may be at work on one
             close_dead_runs(client, experiment)
-        known = version_of_fingerprint(client, contract.model_name, submission.trained.fingerprint)
+        known = version_of_fingerprint(client, contract.model_name, submission.fingerprint)
         version = known or log_and_register(client, experiment, submission)
         registered = _undecided(submission, version, reused=known is not None)
         verdict = recorded_verdict(version)

@@ -51,7 +51,7 @@ def log_and_register(client: MlflowClient, experiment: str, submission: Submissi
 def version_tags(submission: Submission) -> dict[str, str]:
     """Return what a version says of its origin."""
     return {
-        "fingerprint": submission.trained.fingerprint,
+        "fingerprint": submission.fingerprint,
         "git_commit": str(submission.evidence.data["git_commit"]),
         "source": submission.processed.source,
         "source_sha256": submission.processed.sha256,

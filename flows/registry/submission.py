@@ -7,9 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from data.contract import Contract
+from data.contract_file import find_contract
+from data.manifest import digest
 from flows.process import Processed
 from flows.reports.evidence import Evidence
 from flows.settings import Settings
+from flows.support.fingerprint import code_digest, fingerprint
 from flows.train import Trained
 
 
@@ -31,6 +34,15 @@ class Submission:
         return self.evidence.contract
 
     @property
+    def fingerprint(self) -> str:
+        """Return the digest of what its bundle depends on: the model, the contract's every word, the code."""
+        return fingerprint(
+            trained=self.trained.fingerprint,
+            contract=digest(find_contract(self.contract_name)),
+            code=code_digest("flows/registry/bundling.py"),
+        )
+
+    @property
     def asks_person(self) -> bool:
         """Whether a person must approve its promotion: of each, or of one that an alarm led to."""
         return self.settings.approval == "required" or (
@@ -40,7 +52,7 @@ class Submission:
     @property
     def place(self) -> Path:
         """Return the folder of the bundle and its plots."""
-        return self.settings.home / "bundles" / self.trained.folder.name
+        return self.settings.home / "bundles" / f"{self.contract.name}-{self.fingerprint}"
 
     @property
     def bundle(self) -> Path:

@@ -1,14 +1,22 @@
 """Fingerprints: what a result depends on, as one digest, so that equal work is done once."""
 
+import ast
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from data.contract import Contract
+
 ROOT = Path(__file__).parents[2]
+OURS = ("data", "flows")
+GROUND = ("flows/settings.py", "flows/support/", "flows/reports/progress.py")
+"""How work is set, run and shown: no result depends on it. Settings in use are named beside the code."""
+ONLY_TOLD = frozenset({"description", "help", "actionable", "audited", "at_risk", "costs"})
+"""Parts of a contract that cards, pages and audits alone go by."""
 
 
 def fingerprint(**parts: Any) -> str:
@@ -17,11 +25,24 @@ def fingerprint(**parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def contract_part(contract: Contract, *unused: str) -> dict[str, Any]:
+    """Return a contract without what is only told, and without other parts that a stage does not use."""
+    left_out = ONLY_TOLD.union(unused)
+    whole = {field: part for field, part in contract.model_dump(mode="json").items() if field not in left_out}
+    named = {"target": whole["target"], **whole["columns"]}
+    parts = {
+        name: {field: part for field, part in fields.items() if field not in left_out}
+        for name, fields in named.items()
+    }
+    return {**whole, "target": parts.pop("target"), "columns": list(parts.values())}
+
+
 @cache
-def code_digest(*folders: str) -> str:
-    """Return the digest of the Python and YAML files in folders of the repository."""
-    files = sorted(path for folder in folders for path in _sources(ROOT / folder))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+def code_digest(*starts: str, root: Path = ROOT) -> str:
+    """Return the digest of modules and of all of ours that they import, or of all code in folders."""
+    files = {path for start in starts for path in _files(start, root)}
+    named = [(path.as_posix(), (root / path).read_bytes().hex()) for path in sorted(files)]
+    return fingerprint(code=named)
 
 
 def git_commit() -> str:
@@ -38,5 +59,59 @@ def _git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _sources(place: Path) -> Iterable[Path]:
-    return (path for path in place.rglob("*") if path.suffix in (".py", ".yaml"))
+def _files(start: str, root: Path) -> Iterable[Path]:
+    place = root / start
+    if place.is_dir():
+        return (p.relative_to(root) for p in place.rglob("*") if p.suffix in (".py", ".yaml"))
+    return _with_imports(Path(start), root)
+
+
+def _with_imports(start: Path, root: Path) -> set[Path]:
+    """Return a module's file and those of ours that it imports, directly or not."""
+    found, left = set[Path](), [start]
+    while left:
+        path = left.pop()
+        if path not in found:
+            found.add(path)
+            left += [file for file in _imports(root / path, root) if not file.as_posix().startswith(GROUND)]
+    return found
+
+
+@cache
+def _imports(path: Path, root: Path) -> tuple[Path, ...]:
+    """Return the files of ours that a file imports, but those that its tasks and flows alone use."""
+    tree = ast.parse(path.read_bytes())
+    wiring = [part for part in tree.body if isinstance(part, ast.FunctionDef) and _is_wiring(part)]
+    used = {node.id for part in tree.body if part not in wiring for node in _names(part)}
+    unused = {node.id for part in wiring for node in _names(part)} - used
+    names = [name for node in ast.walk(tree) for name in _imported(node, unused)]
+    return tuple(dict.fromkeys(file for name in names for file in _modules(name, root)))
+
+
+def _names(tree: ast.AST) -> Iterator[ast.Name]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+
+
+def _is_wiring(function: ast.FunctionDef) -> bool:
+    """Tell whether a function is a Prefect task or flow: it wires, and what it calls does the work."""
+    return any(name.id in ("task", "flow") for part in function.decorator_list for name in _names(part))
+
+
+def _imported(node: ast.AST, unused: set[str]) -> Iterator[str]:
+    """Yield the dotted names that an import statement brings in."""
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return
+    start = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+    for alias in node.names:
+        if (alias.asname or alias.name.partition(".")[0]) not in unused:
+            yield start + alias.name
+
+
+def _modules(name: str, root: Path) -> Iterator[Path]:
+    """Yield the files of a dotted name that is ours: of its packages, its module, or the one it is of."""
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1) if parts[0] in OURS else ():
+        place = Path(*parts[:count])
+        for file in (place / "__init__.py", place.with_suffix(".py")):
+            if (root / file).is_file():
+                yield file

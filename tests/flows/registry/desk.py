@@ -49,11 +49,11 @@ class Desk:
     def add(self, submission: Submission) -> str:
         """Register without judging, as a run does that is killed in between; return the version."""
         client = self.client
-        known = self.logged.get(submission.trained.fingerprint)
+        known = self.logged.get(submission.fingerprint)
         if known is None:
             own = self.own(submission)
             version = log_and_register(client, self.experiment(own), own)
-            self.logged[submission.trained.fingerprint] = version
+            self.logged[submission.fingerprint] = version
             return str(version.version)
         client.create_registered_model(NAME) if not client.search_registered_models() else None
         again = client.create_model_version(

@@ -2,10 +2,12 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
+from data.contract_file import find_contract
 from data.errors import Stopped
 from data.manifest import MODEL
 from flows.register import Registered
@@ -32,6 +34,22 @@ def test_an_equal_run_registers_no_new_version(submission: Submission, desk: Des
     assert second.reused
     assert second == first
     assert desk.versions() == ["1"]
+
+
+def test_another_sentence_of_the_contract_is_a_new_version_of_the_same_model_and_champion(
+    submission: Submission, desk: Desk, tmp_path: Path
+) -> None:
+    desk.seat(submission)
+    text = find_contract("grade_class").read_text(encoding="utf-8")
+    (tmp_path / "grade_class.yaml").write_text(
+        text.replace("Days missed in", "Days away in"), encoding="utf-8"
+    )
+    again = desk.register(replace(submission, contract_name=str(tmp_path / "grade_class.yaml")))
+    assert (again.version, again.promoted) == ("2", True)
+    assert again.reason == "the model of version 1, with its contract and card as they are now"
+    champion = load_champion(desk.client, NAME)
+    assert champion is not None
+    assert champion.bundle.contract.columns["Absences"].help == "Days away in the school year."
 
 
 def test_a_worse_model_stays_challenger_with_the_reason_on_its_version(

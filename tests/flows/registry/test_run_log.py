@@ -82,7 +82,7 @@ def test_the_fairness_audit_is_a_table_of_every_rate_of_every_group(
 
 def test_the_version_names_its_origin(session_registry: MlflowClient, submission: Submission) -> None:
     tags = session_registry.get_model_version_by_alias("grade-class", "champion").tags
-    assert tags["fingerprint"] == submission.trained.fingerprint
+    assert tags["fingerprint"] == submission.fingerprint
     assert tags["source_sha256"] == submission.processed.sha256
     assert tags["manifest_sha256"] == digest(submission.bundle / MANIFEST)
     assert tags["git_commit"]
