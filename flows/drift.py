@@ -132,7 +132,9 @@ def check_drift(processed: Processed, contract_name: str, settings: Settings) ->
     verdict = compare(processed, contract, champion)
     report = report_place(processed, champion, settings)
     note = sampled_note(processed, verdict.rows if champion else processed.rows)
-    finished_file(report, lambda draft: save_html(verdict, draft, note))
+    against = f"version {champion.version} of {contract.model_name}" if champion else "the train split"
+    about = f"{verdict.rows:,} rows of {processed.source} against {against}."
+    finished_file(report, lambda draft: save_html(verdict, draft, about, note))
     found = Drift(
         verdict=verdict.overall,
         reasons=verdict.reasons,

@@ -39,7 +39,10 @@ from flows.gates.subgroups import subgroups
 COLUMNS_ALPHA, LOSS_ALPHA, RESIDUAL_ALPHA = 0.02, 0.005, 0.01
 """False alarms allowed, 3.5 % in all; `python -m bench.drift_gate` measures them."""
 RELATION_ROWS = 100_000
-BODY = "<body>"
+BODY, STYLE = (
+    "<body>",
+    "font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; text-align: left",
+)
 
 Champion = Callable[[np.ndarray], np.ndarray]
 
@@ -100,21 +103,29 @@ def gate(
 
 
 def table(verdict: Verdict) -> list[dict[str, Any]]:
-    """Give the findings as rows for a Prefect table artifact, those that drifted first."""
-    found = sorted((*verdict.columns, *verdict.relation), key=lambda finding: finding.verdict != DRIFT)
+    """Give the findings as rows for a table: those that drifted first, and of them those on the relation."""
+    found = sorted((*verdict.relation, *verdict.columns), key=lambda finding: finding.verdict != DRIFT)
     return [finding.cells() for finding in found]
 
 
-def save_html(verdict: Verdict, path: Path, note: str = "") -> None:
-    """Write Evidently's report, or the bare verdict where Evidently had nothing to test; a note on top."""
-    if verdict.snapshot is not None:
-        shown = verdict.snapshot.get_html_str(as_iframe=False)
-        path.write_text(shown.replace(BODY, f"{BODY}<p>{escape(note)}</p>", 1) if note else shown, "utf-8")
+def save_html(verdict: Verdict, path: Path, about: str = "", note: str = "") -> None:
+    """Write the verdict, its reasons and every finding; below them Evidently's report, if it tested anything.
+
+    `about` says what was compared with what.
+    """
+    head = _head(verdict, about, note)
+    if verdict.snapshot is None:
+        start = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Drift</title>'
+        path.write_text(f"{start}{head}</html>", encoding="utf-8")
         return
-    lines = "".join(f"<p>{escape(reason)}</p>" for reason in (*verdict.reasons, note) if reason)
-    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Drift</title>'
-    rows = pd.DataFrame(table(verdict)).to_html(index=False)
-    path.write_text(f"{head}<h1>Drift: {verdict.overall}</h1>{lines}{rows}</html>", encoding="utf-8")
+    shown = verdict.snapshot.get_html_str(as_iframe=False)
+    path.write_text(shown.replace(BODY, f"{BODY}{head}", 1), encoding="utf-8")
+
+
+def _head(verdict: Verdict, about: str, note: str) -> str:
+    lines = "".join(f"<p>{escape(line)}</p>" for line in (about, *verdict.reasons, note) if line)
+    rows = pd.DataFrame(table(verdict)).to_html(index=False, border=0)
+    return f'<section style="{STYLE}"><h1>Drift: {escape(verdict.overall)}</h1>{lines}{rows}</section>'
 
 
 def _undecided(overall: str, reason: str, sizes: dict[str, int]) -> Verdict:

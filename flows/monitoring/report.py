@@ -18,6 +18,9 @@ from flows.support.workspace import finished_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+COLUMNS_ALONE = (
+    "What was asked, column by column; the verdict on answers and grades too is in the monitor's report."
+)
 CSS = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto }
 h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem } img { max-width: 100%; height: auto }
@@ -33,7 +36,7 @@ def write_report(watched: Watched, history: Rows, asked: Asked, home: Path) -> P
     name = f"monitor-{watched.contract.name}"
     path = home / "reports" / f"{name}-{watched.window.until:%Y%m%dT%H%M%SZ}.html"
     evidently = path.with_name(f"{name}-columns.html")  # of the newest window alone: it has 4 MB
-    finished_file(evidently, lambda draft: save_html(watched.judgement.columns, draft))
+    finished_file(evidently, lambda draft: save_html(watched.judgement.columns, draft, COLUMNS_ALONE))
     page = _page(watched, history, asked, evidently.name)
     finished_file(path, lambda draft: draft.write_text(page, encoding="utf-8"))
     return path

@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from flows.support.fingerprint import ROOT
 BEST_FEW = 3
 BATCH = 1_000  # metrics that MLflow takes at once
 DATASET_ROWS = 50_000  # of the records that the run names
-REQUIREMENTS = ["mlflow", "numpy", "onnxruntime", "pandas", "pandera", "pydantic", "pyyaml", "xgboost-cpu"]
+REQUIRED = ["mlflow", "numpy", "onnxruntime", "pandas", "pandera", "pydantic", "pyyaml", "xgboost-cpu"]
 
 
 def log_and_register(client: MlflowClient, experiment: str, submission: Submission) -> ModelVersion:
@@ -61,13 +62,13 @@ def version_tags(submission: Submission) -> dict[str, str]:
 
 
 def log_candidates(client: MlflowClient, run_id: str, experiment: str, leaderboard: pd.DataFrame) -> None:
-    """Log every candidate and baseline as a table and as steps, and the best few as child runs.
+    """Log every candidate and baseline as a table and as steps, best last, and the best few as child runs.
 
     One batch takes a fraction of a second where a nested run for each candidate takes many.
     """
     mlflow.log_table(leaderboard.astype(object).where(leaderboard.notna(), None), "leaderboard.json")
     now = int(time.time() * 1000)
-    losses = enumerate(leaderboard["cv_log_loss"].tolist())
+    losses = enumerate(leaderboard["cv_log_loss"].tolist()[::-1])  # MLflow's table of runs shows the last
     steps = [Metric("leaderboard_cv_log_loss", loss, now, step) for step, loss in losses]
     for start in range(0, len(steps), BATCH):
         client.log_batch(run_id, metrics=steps[start : start + BATCH])
@@ -116,7 +117,7 @@ def register_bundle(client: MlflowClient, submission: Submission, tags: dict[str
         code_paths=[str(ROOT / "data")],
         signature=model_signature(contract),
         input_example=example_input(submission.evidence.frame, contract),
-        pip_requirements=REQUIREMENTS,
+        pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
         metadata={"contract": contract.name, **tags},
     )
     if info.signature is None:

@@ -1,11 +1,13 @@
 """The registered model answers raw records through MLflow as its bundle does."""
 
+import json
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.pyfunc.scoring_server import invocations
 
 from data import cohort
 from data.bundle import Bundle
@@ -63,6 +65,19 @@ def test_json_records_are_answered_as_frames_are(
     np.testing.assert_array_equal(
         model.predict(pd.DataFrame(records))["probability_A"], model.predict(raw)["probability_A"]
     )
+
+
+def test_labels_are_answered_as_their_codes_are_by_a_scoring_server_too(
+    model: Any, raw: pd.DataFrame, grade_class: Contract
+) -> None:
+    coded = [column for column in grade_class.asked if column.coded]
+    labelled = raw.assign(**{column.name: raw[column.name].map(column.codes) for column in coded})
+    assert labelled["Gender"].isin(["Male", "Female"]).all()
+    pd.testing.assert_frame_equal(model.predict(labelled), model.predict(raw))
+    sent = json.dumps({"dataframe_split": json.loads(labelled.head(3).to_json(orient="split"))})
+    served = invocations(sent, "application/json", model, model.metadata.get_input_schema())
+    assert (served.status, len(json.loads(served.response)["predictions"])) == (200, 3)
+    assert json.loads(served.response)["predictions"][0]["grade_set"]
 
 
 def test_bad_rows_are_named_with_every_reason(model: Any, raw: pd.DataFrame) -> None:

@@ -214,6 +214,18 @@ def test_the_report_and_the_table_can_be_had(ask: Ask, tmp_path: Path) -> None:
     assert len(rows) == len(verdict.columns) + len(verdict.relation)
 
 
+def test_the_report_begins_with_the_verdict_and_the_finding_that_raised_the_alarm(
+    ask: Ask, tmp_path: Path
+) -> None:
+    verdict = ask(generate(400, 8, "tutoring-void"))
+    save_html(verdict, tmp_path / "drift.html", "400 rows of a.csv against version 1.")
+    text = (tmp_path / "drift.html").read_text(encoding="utf-8")
+    start = text[text.index("<body>") :][:4_000]
+    assert "<h1>Drift: drift</h1><p>400 rows of a.csv against version 1.</p>" in start
+    assert "relation: residual: Tutoring = Yes" in start
+    assert table(verdict)[0]["what"] == "relation: residual"
+
+
 def test_a_verdict_without_tests_has_a_report_too(ask: Ask, tmp_path: Path) -> None:
     save_html(ask(batch(3)), tmp_path / "drift.html")
     assert "The batch has 3 rows" in (tmp_path / "drift.html").read_text(encoding="utf-8")

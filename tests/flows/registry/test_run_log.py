@@ -1,5 +1,7 @@
 """What one can see of a registered version in MLflow."""
 
+from pathlib import Path
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -60,7 +62,8 @@ def test_the_leaderboard_is_a_table_and_steps_and_the_best_few_are_child_runs(
     table = session_registry.load_table(run.info.experiment_id, "leaderboard.json", [run.info.run_id])
     assert table["model"].tolist() == board["model"].tolist()
     steps = session_registry.get_metric_history(run.info.run_id, "leaderboard_cv_log_loss")
-    assert [step.value for step in steps] == pytest.approx(board["cv_log_loss"].tolist())
+    assert [step.value for step in steps] == pytest.approx(board["cv_log_loss"].tolist()[::-1])
+    assert run.data.metrics["leaderboard_cv_log_loss"] == pytest.approx(board["cv_log_loss"].min())
     children = session_registry.search_runs(
         [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     )
@@ -94,6 +97,7 @@ def test_the_model_has_its_signature_and_an_input_example(grade_class: Contract)
     info = mlflow.models.get_model_info(URI)
     assert info.signature == model_signature(grade_class)
     assert info.saved_input_example_info is not None
+    assert "grade_set" in info.signature.outputs.input_names()
     assert info.metadata is not None
     assert info.metadata["contract"] == "grade_class"
 
@@ -112,6 +116,13 @@ def test_the_registered_model_answers_raw_records_as_the_bundle_does(
 
 
 @pytest.mark.usefixtures("session_registry")
+@pytest.mark.usefixtures("session_registry")
+def test_the_logged_model_names_the_versions_that_it_was_made_with() -> None:
+    lines = Path(mlflow.pyfunc.get_model_dependencies(URI)).read_text(encoding="utf-8").split()
+    assert f"pandas=={pd.__version__}" in lines
+    assert [line for line in lines if "==" not in line] == []
+
+
 def test_the_registered_model_refuses_a_record_that_breaks_the_contract_by_name() -> None:
     raw = cohort.generate(3, seed=77).drop(columns=["StudentID", "GPA", "GradeClass"])
     broken = raw.assign(Absences=pd.Series([1, 99, 2], index=raw.index))
