@@ -1,8 +1,10 @@
 """The application: `create_app` is what Gunicorn calls in each of its workers."""
 
+import tempfile
 import threading
+from typing import IO, Any, cast
 
-from flask import Flask, request
+from flask import Flask, Request, current_app, request
 
 from serving.api import api
 from serving.batch import batch
@@ -18,14 +20,26 @@ from serving.pages.shell import install_pages
 from serving.pages.student import student
 from serving.predictor import CurrentPredictor
 from serving.problems import register_problems
+from serving.receiving import IN_MEMORY
 from serving.request_log import ExcInfo, RequestLog, log_error
 from serving.roster.routes import roster
 from serving.settings import Settings
 from serving.spool import Spool
 
 
+class Received(Request):
+    """A request whose long files are put where all long bodies are."""
+
+    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+        settings: Settings = current_app.extensions["settings"]
+        settings.uploads.mkdir(parents=True, exist_ok=True)
+        return cast(IO[bytes], tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(settings.uploads)))
+
+
 class Application(Flask):
     """Flask that keeps what an unforeseen error was about, which may be a student, out of the log."""
+
+    request_class = Received
 
     def log_exception(self, exc_info: ExcInfo) -> None:
         """Log the error's type and place."""
@@ -51,5 +65,6 @@ def create_app(config: Settings | None = None) -> Flask:
         app.register_blueprint(routes)
     install_pages(app, (door, student, model_card, roster))
     register_problems(app)
-    app.wsgi_app = Middleware(app, settings, app.extensions["metrics"])  # type: ignore[method-assign]
+    app.wsgi_app = middleware = Middleware(app, settings, app.extensions["metrics"])  # type: ignore[method-assign]
+    app.extensions["refusal"] = middleware.refusal
     return app

@@ -6,7 +6,6 @@ thousand rows at a time, written down before they are sent. Memory does not grow
 """
 
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,8 +24,9 @@ from serving.cells import RowReader
 from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.problems import Problem
+from serving.receiving import upload_file
 from serving.scoring import Scorer, added_columns
-from serving.settings import Settings
+from serving.settings import BATCH, Settings
 from serving.sheet import BOM, LINE_END, Row, Sheet, check_header, quoted
 from serving.spool import Spool
 
@@ -38,7 +38,7 @@ ROWS, BAD_ROWS = "X-Row-Count", "X-Error-Count"
 batch = Blueprint("batch", __name__)
 
 
-@batch.post("/predict/batch")
+@batch.post(BATCH)
 def predict_batch() -> Response:
     """Forecast every row of a CSV, sent as the body or as the form's `file`."""
     extensions = current_app.extensions
@@ -128,11 +128,8 @@ class Scoring:
 
 
 def _received(settings: Settings) -> BinaryIO:
-    """Return the whole file, on disk; raises Problem 400 or 415."""
-    request.max_content_length = settings.max_batch_bytes
-    connection = request.environ.get("gunicorn.socket")
-    if connection is not None:  # as long as bytes go to and fro it may take its time
-        connection.settimeout(settings.request_seconds)
+    """Return the whole file, which can be read twice; raises Problem 400, 413 or 415."""
+    request.max_content_length = settings.body_limit(BATCH)
     if request.mimetype == FORM:
         upload = request.files.get("file")
         if upload is None:
@@ -141,8 +138,12 @@ def _received(settings: Settings) -> BinaryIO:
     if request.mimetype not in CSV_TYPES:
         detail = "Send the file as text/csv, or as `file` of a multipart/form-data form."
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+    stream = request.stream  # which looks at the length
+    body: BinaryIO = request.environ["wsgi.input"]
+    if body.seekable():  # a file that has come in whole, and may be read in place
+        return body
     with ExitStack() as ours:
-        file = ours.enter_context(tempfile.TemporaryFile())  # a spooled one is asked in Python for each row
-        shutil.copyfileobj(request.stream, file)
+        file = ours.enter_context(upload_file(settings.uploads))
+        shutil.copyfileobj(stream, file)
         ours.pop_all()
-    return cast(BinaryIO, file)
+    return file

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from data.errors import BadInput
 from serving.metrics_files import FOLDER, empty_folder, fold_dead, hold_folder
-from serving.processes import end_beside, keep_beside
+from serving.processes import allow_open_files, end_beside, keep_beside
 from serving.security import refuse_open_door
 from serving.settings import Settings
 from serving.status import begin_status
@@ -30,11 +30,14 @@ control_socket_disable = True  # it would be opened in the home folder
 timeout = 30
 graceful_timeout = 30
 keepalive = 5
+worker_connections = 1_000
+forwarder_headers = ""  # no header of a proxy's changes what is asked for
 
 
 def on_starting(server: Any) -> None:
     """Refuse what must not be started, and only then begin the counters and the status anew."""
     refuse_open_door(_settings)
+    allow_open_files(2 * worker_connections)  # a connection, and the long body that it brings
     if server.master_pid:  # it takes over from one that runs, with its socket and its counters
         return
     with suppress(OSError):  # a full disk: forecasts are refused, by what can start all the same

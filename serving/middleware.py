@@ -1,4 +1,4 @@
-"""What surrounds every request: key, shedding, counts, the log line, and the headers of every answer."""
+"""What surrounds every request: who may ask, shedding, counts, the log line, every answer's headers."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -56,22 +56,33 @@ class Middleware:
             self._metrics.answered(route, said[0], seconds)
             self._log.add(request_id, method, route, said[0], seconds)
 
-        problem = None if route in OPEN else self._refusal(environ, path)
+        problem = self._withheld(environ, path) or self.refusal(environ)
         body = (problem_response(problem) if problem else self._app)(environ, start)
         if said[1]:
             return _Stream(body, over)
         over()
         return body
 
-    def _refusal(self, environ: WSGIEnvironment, path: str) -> Problem | None:
-        has_own_door = path in self._doors or path.startswith(STATIC)  # see serving.pages.guard
-        key = None if has_own_door else self._key
+    def refusal(self, environ: WSGIEnvironment) -> Problem | None:
+        """Return why a request is not answered, whatever it brings; None where it is."""
+        path = environ["PATH_INFO"]
+        if path in OPEN:
+            return None
+        key = None if self._has_own_door(path) else self._key
         if key is not None and not brings_key(environ.get("HTTP_AUTHORIZATION", ""), key):
             return Problem(HTTPStatus.UNAUTHORIZED, "Bring the key: Authorization: Bearer …", (), CHALLENGE)
         if self._extensions["in_flight"]() > self._most:
             detail = "The predictor has more to do than it can; ask again in a second."
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), RETRY_AFTER)
         return None
+
+    def _withheld(self, environ: WSGIEnvironment, path: str) -> Problem | None:
+        """Return why a body is not to be had, as the worker found it; pages tell it in their own way."""
+        problem: Problem | None = getattr(environ["wsgi.input"], "problem", None)
+        return None if problem is None or self._has_own_door(path) else problem
+
+    def _has_own_door(self, path: str) -> bool:
+        return path in self._doors or path.startswith(STATIC)  # see serving.pages.guard
 
 
 class _Stream:

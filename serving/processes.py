@@ -5,6 +5,7 @@ as to its workers, once a second.
 """
 
 import os
+import resource
 import runpy
 import signal
 import subprocess
@@ -89,6 +90,13 @@ def end_beside(arbiter: Any) -> None:
     deadline = time.monotonic() + GRACE_SECONDS
     for process in arbiter.beside:
         process.wait(deadline - time.monotonic())
+
+
+def allow_open_files(wanted: int) -> None:
+    """Let this process and its children have so many files open, or as many as they may at most."""
+    some, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if some < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, most), most))
 
 
 def command(module: str, *arguments: str) -> list[str]:

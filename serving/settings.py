@@ -13,6 +13,8 @@ CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 CURRENT = "current"
 SHORT = 8
 """Hex digits that tell one registry, or one folder, from another."""
+BATCH = "/predict/batch"
+"""The route that takes files."""
 
 
 class Settings(LogSettings):
@@ -64,7 +66,7 @@ class Settings(LogSettings):
         30,
         alias="GRADECAST_REQUEST_SECONDS",
         gt=0,
-        description="Seconds in which a request must have come in",
+        description="Seconds in which a request must have come in; a long body has more, by its length",
     )
     max_records: int = Field(
         1_000, alias="GRADECAST_MAX_RECORDS", ge=1, description="Most records of one request"
@@ -75,6 +77,15 @@ class Settings(LogSettings):
     max_batch_bytes: int = Field(
         1_000_000_000, alias="GRADECAST_MAX_BATCH_BYTES", ge=1, description="Largest CSV of one batch"
     )
+
+    def body_limit(self, path: str) -> int:
+        """Return how many bytes the body of a request may have."""
+        return self.max_batch_bytes if path == BATCH else self.max_body_bytes
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of long bodies while they come in and are worked on; their files have no names."""
+        return self.home / "uploads"
 
     @property
     def bundles(self) -> Path:

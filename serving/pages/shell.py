@@ -162,6 +162,7 @@ TITLES = {
     HTTPStatus.BAD_REQUEST: "That form could not be read",
     HTTPStatus.UNAUTHORIZED: "Please log in again",
     HTTPStatus.NOT_FOUND: "There is no page here",
+    HTTPStatus.REQUEST_TIMEOUT: "It took too long to send",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "That is more than can be read at once",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Some of it could not be read",
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong here",
