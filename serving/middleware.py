@@ -11,13 +11,16 @@ from flask import Flask
 from serving.metrics import Metrics
 from serving.problems import Problem, problem_response
 from serving.request_log import RequestIds, RequestLog
-from serving.security import HEADERS, OPEN, brings_key
+from serving.security import HARMLESS, HEADERS, OPEN, Names, brings_key, is_foreign
 from serving.settings import Settings
 from serving.shortcut import Shortcut
 
 OTHER = "other"
 STATIC = "/static/"
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+UNKNOWN_NAME = (
+    "The predictor is not to be asked by this name. If it is one of yours, add it to GRADECAST_ALLOWED_HOSTS."
+)
 RETRY_AFTER = {"Retry-After": "1"}
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gradecast"'}
 
@@ -30,6 +33,7 @@ class Middleware:
         self._extensions, self._metrics, self._ids = app.extensions, metrics, RequestIds()
         self._log: RequestLog = app.extensions["request_log"]
         self._key = settings.api_key.get_secret_value() if settings.api_key else None
+        self._names = Names(settings)
         self._most = settings.max_in_flight
         self._doors: frozenset[str] = app.extensions["page_paths"]
         self._routes = frozenset(rule.rule for rule in app.url_map.iter_rules() if not rule.arguments)
@@ -68,9 +72,16 @@ class Middleware:
         path = environ["PATH_INFO"]
         if path in OPEN:
             return None
-        key = None if self._has_own_door(path) else self._key
-        if key is not None and not brings_key(environ.get("HTTP_AUTHORIZATION", ""), key):
-            return Problem(HTTPStatus.UNAUTHORIZED, "Bring the key: Authorization: Bearer …", (), CHALLENGE)
+        if not self._names.admit(environ.get("HTTP_HOST", "")):
+            return Problem(HTTPStatus.FORBIDDEN, UNKNOWN_NAME)
+        if not self._has_own_door(path):
+            if self._key is None:
+                if environ["REQUEST_METHOD"] not in HARMLESS and is_foreign(environ):
+                    return Problem(HTTPStatus.FORBIDDEN, "A page of another site may send nothing here.")
+            elif not brings_key(environ.get("HTTP_AUTHORIZATION", ""), self._key):
+                return Problem(
+                    HTTPStatus.UNAUTHORIZED, "Bring the key: Authorization: Bearer …", (), CHALLENGE
+                )
         if self._extensions["in_flight"]() > self._most:
             detail = "The predictor has more to do than it can; ask again in a second."
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), RETRY_AFTER)

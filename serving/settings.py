@@ -2,9 +2,11 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from data.log_settings import LogSettings
 
@@ -15,6 +17,12 @@ SHORT = 8
 """Hex digits that tell one registry, or one folder, from another."""
 BATCH = "/predict/batch"
 """The route that takes files."""
+
+
+def _names(given: str | Sequence[str]) -> Sequence[str]:
+    """Return the names of a list with commas."""
+    names = given.split(",") if isinstance(given, str) else given
+    return [name.strip().lower() for name in names if name.strip()]
 
 
 class Settings(LogSettings):
@@ -33,6 +41,11 @@ class Settings(LogSettings):
     workers: int = Field(2, alias="WEB_CONCURRENCY", ge=1, description="Processes that answer requests")
     threads: int = Field(
         4, alias="GRADECAST_THREADS", ge=2, description="Requests that a worker runs at once"
+    )
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        (),
+        alias="GRADECAST_ALLOWED_HOSTS",
+        description="Names that the predictor is asked by, beside those of a local network; `*` for any",
     )
     api_key: SecretStr | None = Field(
         None, alias="GRADECAST_API_KEY", description="Bearer token that requests must bring"

@@ -4,12 +4,12 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 from flask import current_app, redirect, request
-from flask_wtf.csrf import CSRFProtect  # type: ignore[import-untyped]
+from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
 from werkzeug.wrappers import Response
 
 from serving.pages.sessions import is_inside
 from serving.problems import Problem
-from serving.security import brings_key
+from serving.security import HARMLESS, brings_key, is_foreign
 from serving.settings import Settings
 
 csrf = CSRFProtect()
@@ -37,5 +37,11 @@ def let_through() -> Response | None:
 
 
 def protect() -> None:
-    """Refuse a form that did not come from one of our own pages; raises CSRFError, which is a 400."""
+    """Refuse a form that did not come from one of our own pages; raises CSRFError, which is a 400.
+
+    Under HTTPS, where every browser says which site a request is sent for, that is looked at as well: a
+    cookie may have been planted by whoever can write on a plain connection.
+    """
     csrf.protect()
+    if request.is_secure and request.method not in HARMLESS and is_foreign(request.environ):
+        raise CSRFError("A page of another site may send nothing here.")

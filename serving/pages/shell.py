@@ -36,7 +36,7 @@ GENERATED = "cohort://"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "same-origin",  # which the check of a form's origin under HTTPS needs
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
@@ -69,7 +69,12 @@ def _dressed(blueprint: Blueprint) -> Blueprint:
 def install_pages(app: Flask, blueprints: tuple[Blueprint, ...]) -> None:
     """Add the pages to an application; raises OSError where home cannot be written."""
     keep_sessions(app, app.extensions["settings"])
-    app.config |= {"WTF_CSRF_CHECK_DEFAULT": False, "WTF_CSRF_TIME_LIMIT": None}
+    # Flask-WTF's own look at the origin knows no proxy that asks by another name: see guard.protect.
+    app.config |= {
+        "WTF_CSRF_CHECK_DEFAULT": False,
+        "WTF_CSRF_TIME_LIMIT": None,
+        "WTF_CSRF_SSL_STRICT": False,
+    }
     csrf.init_app(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.undefined = StrictUndefined

@@ -78,6 +78,81 @@ def test_loopback_needs_no_key(host: str) -> None:
     assert is_loopback(host)
 
 
+NAMES = ["localhost:9696", "127.0.0.1", "[::1]:9696", "10.0.0.7:9696", "predictor:9696", "a.localhost", ""]
+
+
+def asked_by(client: FlaskClient, name: str, path: str = "/model") -> int:
+    return client.get(path, headers={"Host": name}).status_code
+
+
+def test_names_that_a_stranger_can_have_are_refused_where_no_key_is_wanted(client: FlaskClient) -> None:
+    assert {asked_by(client, name) for name in NAMES} == {200}
+    for name in ("evil.example", "evil.example:9696", "127.0.0.1.evil.example", "localhost.evil.example"):
+        assert {asked_by(client, name, path) for path in ("/model", "/", "/nowhere")} == {403}
+        assert asked_by(client, name, "/health/live") == 200
+    answer = client.get("/model", headers={"Host": "evil.example"})
+    assert answer.mimetype == "application/problem+json"
+    assert "GRADECAST_ALLOWED_HOSTS" in answer.get_json()["detail"]
+
+
+def test_names_that_are_listed_are_taken_and_with_a_key_any_is_unless_some_are_listed(
+    synced: Settings, locked: FlaskClient
+) -> None:
+    def listing(names: tuple[str, ...]) -> FlaskClient:
+        return create_app(synced.model_copy(update={"allowed_hosts": names})).test_client()
+
+    ours = listing(("grades.example",))
+    assert [asked_by(ours, name) for name in ("Grades.Example:443", "evil.example")] == [200, 403]
+    assert asked_by(listing(("*",)), "evil.example") == 200
+    assert asked_by(locked, "grades.example", "/login") == 200
+
+
+def test_allowed_names_are_given_with_commas(settings_for: Callable[..., Settings]) -> None:
+    given = settings_for(GRADECAST_ALLOWED_HOSTS="grades.example, Forecast.example,")
+    assert given.allowed_hosts == ("grades.example", "forecast.example")
+
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:8080"},
+    {"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Origin": "https://other.school.example", "Sec-Fetch-Site": "same-site"},
+]
+OWN = [
+    {},
+    {"Origin": "http://localhost"},
+    {"Origin": "https://LOCALHOST", "Sec-Fetch-Site": "same-origin"},
+    {"Origin": "https://grades.example", "Sec-Fetch-Site": "same-origin"},
+    {"Origin": "https://grades.example", "X-Forwarded-Host": "grades.example"},
+    {"Sec-Fetch-Site": "none"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_without_a_key_a_page_of_another_site_sends_nothing(
+    client: FlaskClient, student: Student, headers: dict[str, str]
+) -> None:
+    outcome = {"prediction_id": "0" * 32, "grade_class": "A"}
+    assert client.post("/outcomes", json=outcome, headers=headers).status_code == 403
+    answer = client.post("/predict", json=student, headers=headers)
+    assert (answer.status_code, answer.mimetype) == (403, "application/problem+json")
+    assert client.get("/model", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("headers", OWN)
+def test_our_own_pages_and_other_programs_do_whatever_the_name_they_are_asked_by(
+    client: FlaskClient, student: Student, headers: dict[str, str]
+) -> None:
+    assert client.post("/predict", json=student, headers=headers).status_code == 200
+
+
+def test_who_brings_the_key_may_ask_from_anywhere(locked: FlaskClient, student: Student) -> None:
+    headers = {**bearer(KEY), **FOREIGN[0]}
+    assert locked.post("/predict", json=student, headers=headers).status_code == 200
+
+
 def test_every_answer_has_secure_headers_and_its_id(client: FlaskClient, student: Student) -> None:
     answers = [
         client.post("/predict", json=student),

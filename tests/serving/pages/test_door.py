@@ -61,6 +61,18 @@ def test_a_wrong_key_opens_nothing_and_is_told_so(locked: FlaskClient, token: To
     assert locked.get("/").status_code == 303
 
 
+@pytest.mark.parametrize(("site", "status"), [("same-origin", 303), ("cross-site", 400)])
+def test_forms_are_taken_behind_a_proxy_that_asks_by_another_name_and_from_no_other_site(
+    locked: FlaskClient, token: Token, site: str, status: int
+) -> None:
+    page = locked.get("/login", base_url="https://127.0.0.1:9696").text
+    form = {"key": KEY, "csrf_token": page.split('name="csrf_token" value="', 1)[1].split('"', 1)[0]}
+    ours = "https://grades.example"
+    headers = {"Origin": ours, "Referer": f"{ours}/login", "Sec-Fetch-Site": site}
+    answer = locked.post("/login", base_url="https://127.0.0.1:9696", data=form, headers=headers)
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize(
     "to", ["https://example.org/", "//example.org", "//model/card", "/nowhere", "/try", ""]
 )
