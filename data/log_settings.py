@@ -50,3 +50,9 @@ class LogSettings(BaseModel):
     def database_url(self) -> str:
         """URL of the log's database."""
         return self.log_url or f"sqlite:///{self.home.absolute() / 'predictions.db'}"
+
+
+def netloc(host: str, port: int) -> str:
+    """Return a host and a port as they stand in an address: that of IPv6 in brackets."""
+    bare = host.strip("[]")
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"

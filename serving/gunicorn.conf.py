@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from data.errors import BadInput
+from data.log_settings import netloc
 from serving.metrics_files import FOLDER, empty_folder, fold_dead, hold_folder
 from serving.processes import allow_open_files, end_beside, keep_beside
 from serving.security import refuse_open_door
@@ -20,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ[FOLDER] = str(_counters)
 
 wsgi_app = "serving.app:create_app()"
-bind = f"{_settings.host}:{_settings.port}"
+bind = netloc(_settings.host, _settings.port)
 workers = _settings.workers
 worker_class = "serving.worker.Worker"
 threads = _settings.threads

@@ -13,13 +13,15 @@ from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.errors import BadInput
+from data.log_settings import netloc
 from flows.settings import Settings
 from flows.support.fingerprint import ROOT
 from flows.support.prefect_api import is_local_prefect
 from flows.support.processes import Service
 from flows.support.reconcile import POOL
 
-ANYWHERE = ("", "0.0.0.0", "::", "localhost")  # noqa: S104  compared with, not bound to
+OWN_ADDRESSES = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""By which this machine reaches what is bound to everywhere."""
 PATIENCE = 5.0  # seconds for one answer of a busy machine
 _LOCAL = build_opener(ProxyHandler({}))  # a proxy cannot reach this machine's own ports
 
@@ -37,8 +39,7 @@ class Places(BaseSettings):
     @property
     def predictor_url(self) -> str:
         """Return the predictor's address, as seen from this machine."""
-        host = "127.0.0.1" if self.host in ANYWHERE else self.host
-        return f"http://{host}:{self.predictor}"
+        return f"http://{netloc(OWN_ADDRESSES.get(self.host.strip('[]'), self.host), self.predictor)}"
 
     @property
     def mlflow_url(self) -> str:

@@ -14,7 +14,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from data.log_settings import netloc
+from flows.support.services import Places
 from serving.settings import Settings
+from tests.serving.running import Running, serve, wait_until
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-serving" / "bin" / "python"
@@ -64,6 +67,25 @@ def test_it_answers_over_http_with_reasons(address: str, student: dict[str, Any]
             answer = json.load(response)
         assert answer["grade_class"] in answer["probabilities"]
         assert len(answer["reasons"]) == len(student)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+@pytest.mark.parametrize(("host", "reached"), [("::", ["127.0.0.1", "::1"]), ("[::1]", ["::1"])])
+def test_it_listens_on_an_address_of_ipv6(tmp_path: Path, host: str, reached: list[str]) -> None:
+    places = Places(GRADECAST_HOST=host, PORT=free_port())
+    own = {"GRADECAST_HOST": host, "GRADECAST_ALLOW_NO_KEY": "true", "PORT": places.predictor}
+    with serve(tmp_path, tmp_path / "said.txt", {**own, "WEB_CONCURRENCY": 1}) as server:
+        wait_until(lambda: is_reached(server, places.predictor_url), "it answers")
+        assert all(is_reached(server, f"http://{netloc(each, places.predictor)}") for each in reached)
+
+
+def is_reached(server: Running, address: str) -> bool:
+    assert server.master.poll() is None, server.said.read_text()
+    try:
+        with urlopen(f"{address}/health/live", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except URLError:
+        return False
 
 
 @pytest.mark.parametrize("package", HEAVY)
