@@ -15,8 +15,10 @@ Node = dict[str, Any]
 
 ABOUT = "Calibrated, explained forecasts of every student's final grade class. It forecasts; people decide."
 PROBLEMS = {
-    400: "Not JSON, or not CSV.",
+    400: "Not JSON, not CSV, or cut off.",
     401: "No key, or a wrong one.",
+    403: "Asked by a name that is not the predictor's, or without a key by a page of another site.",
+    408: "It did not come in whole in the time it has; nothing was taken.",
     413: "Too large, or too many records.",
     415: "Another media type than those asked for.",
     422: "The contract is broken; every broken field is named.",
@@ -68,7 +70,7 @@ def _forecast_paths(predictor: Predictor, record: Node) -> Node:
         "The forecast, or one for each record in order.", {"anyOf": [ref("Forecast"), ref("Forecasts")]}
     )
     one = _operation(
-        "predict", "Forecast one record, or each of a list", answer, 400, 401, 413, 415, 422, 503
+        "predict", "Forecast one record, or each of a list", answer, 400, 401, 403, 408, 413, 415, 422, 503
     )
     about = {"description": predictor.counts_warning} if predictor.counts_warning else {}
     return {
@@ -99,7 +101,7 @@ def _batch(predictor: Predictor) -> Node:
         "content": {"text/csv": {"schema": text}},
     }
     operation = _operation(
-        "predictBatch", "Forecast every row of a CSV", answer, 400, 401, 413, 415, 422, 503
+        "predictBatch", "Forecast every row of a CSV", answer, 400, 401, 403, 408, 413, 415, 422, 503
     )
     content = {"text/csv": {"schema": text}, "multipart/form-data": {"schema": form}}
     return {**operation, "requestBody": {"required": True, "content": content}}
@@ -107,7 +109,7 @@ def _batch(predictor: Predictor) -> Node:
 
 def _other_paths(label: str) -> Node:
     model = _operation(
-        "model", "Show the model, its contract and its card", _json("The model.", ref("Model")), 401, 503
+        "model", "Show the model, its contract and its card", _json("The model.", ref("Model")), 401, 403, 503
     )
     return {"/outcomes": {"post": _outcomes(label)}, "/model": {"get": model}, **_watched_paths()}
 
@@ -119,7 +121,7 @@ def _outcomes(label: str) -> Node:
     body["content"]["text/csv"] = {"schema": {"type": "string"}}
     taken = _json("Taken.", {"type": "object", "properties": {"accepted": {"type": "integer"}}})
     what = "Report grades that came later"
-    operation = _operation("reportOutcomes", what, taken, 400, 401, 413, 415, 422, 503, status=202)
+    operation = _operation("reportOutcomes", what, taken, 400, 401, 403, 408, 413, 415, 422, 503, status=202)
     return {**operation, "requestBody": body}
 
 
