@@ -1,5 +1,7 @@
 """A table of a database as an address: `sqlite:///file.db?table=students`, `postgresql://…?table=…`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qsl
@@ -7,7 +9,7 @@ from urllib.parse import parse_qsl
 import sqlalchemy as sa
 
 from data.errors import BadInput
-from data.source_secrets import with_secrets, without_secrets
+from data.source_secrets import scheme_of, with_secrets, without_secrets
 
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 REMEDY = "Write sqlite:///path/to/file.db?table=NAME or postgresql://user@host/database?table=NAME."
@@ -42,18 +44,29 @@ class TableAddress:
 
     def reflect(self, engine: sa.Engine) -> sa.Table:
         """Read what columns the table has; raises BadInput where there is no such table or database."""
-        try:
-            return sa.Table(self.table, sa.MetaData(), autoload_with=engine)
-        except sa.exc.NoSuchTableError as error:
-            names = ", ".join(sorted(sa.inspect(engine).get_table_names())) or "none"
-            raise BadInput(f"{self}: there is no such table.", remedy=f"There are: {names}.") from error
-        except sa.exc.OperationalError as error:
-            raise BadInput(f"{self}: the database does not answer: {error.orig}.", remedy=REMEDY) from error
+        with answering(str(self)):
+            try:
+                return sa.Table(self.table, sa.MetaData(), autoload_with=engine)
+            except sa.exc.NoSuchTableError as error:
+                names = ", ".join(sorted(sa.inspect(engine).get_table_names())) or "none"
+                raise BadInput(f"{self}: there is no such table.", remedy=f"There are: {names}.") from error
+
+
+@contextmanager
+def answering(shown: str, remedy: str = REMEDY) -> Iterator[None]:
+    """Say in words that a database does not answer, or what it says to what it cannot do."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        asked = isinstance(error, sa.exc.DBAPIError) and error.statement is not None
+        said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        reason = f"the database {'says' if asked else 'does not answer'}: {said}."
+        raise BadInput(f"{shown}: {reason}", remedy=remedy) from error
 
 
 def is_table(uri: str) -> bool:
     """Tell whether an address is meant to be that of a database's table."""
-    return uri.partition("://")[0].partition("+")[0] in DRIVERS
+    return scheme_of(uri).partition("+")[0] in DRIVERS
 
 
 def read_url(uri: str) -> sa.URL:

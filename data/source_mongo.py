@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import pandas as pd
 
 from data.errors import BadInput
-from data.source_secrets import PASSWORD, with_secrets, without_secrets
+from data.source_secrets import PASSWORD, scheme_of, with_secrets, without_secrets
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -26,7 +26,7 @@ REMEDY = f"Write mongodb://user@host/database?collection=NAME, with the password
 
 def is_collection(uri: str) -> bool:
     """Tell whether an address is meant to be that of a MongoDB collection."""
-    return urlsplit(uri).scheme in SCHEMES
+    return scheme_of(uri) in SCHEMES
 
 
 def open_collection(uri: str) -> "Collection[Mapping[str, Any]]":
@@ -38,7 +38,12 @@ def open_collection(uri: str) -> "Collection[Mapping[str, Any]]":
         raise BadInput(
             "the package pymongo is not there.", remedy="Install the Pipfile's packages."
         ) from error
-    parts = urlsplit(with_secrets(uri))
+    address = with_secrets(uri)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        reason = f"{without_secrets(uri)}: the address cannot be read."
+        raise BadInput(reason, remedy=REMEDY) from error
     options = dict(parse_qsl(parts.query))
     name, database = options.pop("collection", ""), parts.path.strip("/")
     if not name or not database:
@@ -48,7 +53,7 @@ def open_collection(uri: str) -> "Collection[Mapping[str, Any]]":
     try:
         client: MongoClient[Mapping[str, Any]] = MongoClient(plain, connect=False, tz_aware=True)
     except (PyMongoError, ValueError) as error:
-        raise BadInput("the address of the collection cannot be read.", remedy=REMEDY) from error
+        raise BadInput(f"{without_secrets(uri)}: the address cannot be read.", remedy=REMEDY) from error
     return client[database][name]
 
 

@@ -43,6 +43,12 @@ class _Address(NamedTuple):
         return f"{self.scheme}://{user}{self.place}{options}"
 
 
+def scheme_of(uri: str) -> str:
+    """Return what stands before :// in an address, in small letters; nothing for a path."""
+    scheme, mark, _ = uri.partition("://")
+    return scheme.lower() if mark else ""
+
+
 def without_secrets(uri: str) -> str:
     """Return an address that can be shown and kept."""
     try:

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
 import sqlalchemy as sa
 
-from data.database_tables import TableAddress, hidden, read_url
+from data.database_tables import TableAddress, answering, hidden, read_url
 from data.errors import BadInput
+from data.yaml_files import is_file, shortened
 
 ROWS = 50_000  # of a chunk
 REMEDY = (
@@ -51,39 +51,38 @@ class RowSource:
 
         Raises BadInput where the database does not answer or does not know what is asked for.
         """
-        engine = TableAddress(self.url, self.table or "").open()
-        with _answering(self), engine.connect() as connection:
-            _only_read(connection)
-            yield connection.execution_options(yield_per=ROWS).execute(self._statement(engine, columns))
+        address = TableAddress(self.url, self.table or "")
+        with answering(str(self)), address.open().connect() as connection:
+            if self.query is not None:
+                statement: sa.Executable = _text(self.query)
+            else:
+                table = address.reflect(connection.engine)
+                wanted = [column for column in table.columns if columns is None or column.name in columns]
+                statement = sa.select(*wanted).order_by(*table.primary_key.columns)
+            yield _read(connection, statement)
 
     def names(self) -> list[str]:
         """Return the names of all the columns; raises BadInput."""
+        address = TableAddress(self.url, self.table or "")
         if self.table:
-            engine = TableAddress(self.url, self.table).open()
-            return [column.name for column in TableAddress(self.url, self.table).reflect(engine).columns]
-        with _answering(self), TableAddress(self.url, "").open().connect() as connection:
-            _only_read(connection)
-            statement = sa.select(sa.text("*")).select_from(self._asked()).limit(0)
-            return list(connection.execute(statement).keys())
+            return [column.name for column in address.reflect(address.open()).columns]
+        nothing = sa.select(sa.text("*")).select_from(self._asked()).limit(0)
+        with (
+            answering(str(self)),
+            address.open().connect() as connection,
+            _read(connection, nothing) as found,
+        ):
+            return list(found.keys())
 
     def count(self) -> int:
         """Return the number of rows; raises BadInput."""
-        engine = TableAddress(self.url, self.table or "").open()
-        with _answering(self), engine.connect() as connection:
-            _only_read(connection)
-            return int(connection.execute(sa.select(sa.func.count()).select_from(self._asked())).scalar_one())
+        with answering(str(self)), TableAddress(self.url, "").open().connect() as connection:
+            return int(_read(connection, sa.select(sa.func.count()).select_from(self._asked())).scalar_one())
 
     def _asked(self) -> sa.Subquery | sa.TableClause:
-        if self.query:
-            return sa.text(self.query.rstrip("; \n")).columns().subquery("asked")
+        if self.query is not None:
+            return _text(self.query.rstrip("; \n") + "\n").columns().subquery("asked")
         return sa.table(self.table or "")
-
-    def _statement(self, engine: sa.Engine, columns: frozenset[str] | None) -> sa.Executable:
-        if self.query:
-            return sa.text(self.query)
-        table = TableAddress(self.url, self.table or "").reflect(engine)
-        wanted = [column for column in table.columns if columns is None or column.name in columns]
-        return sa.select(*wanted).order_by(*table.primary_key.columns)
 
 
 def read_rows(source: RowSource, columns: frozenset[str]) -> pd.DataFrame:
@@ -95,27 +94,25 @@ def read_rows(source: RowSource, columns: frozenset[str]) -> pd.DataFrame:
     return frame[[name for name in names if name in columns]]
 
 
-@contextmanager
-def _answering(source: RowSource) -> Iterator[None]:
-    """Say in words what a database answers to what it cannot do."""
-    try:
-        yield
-    except sa.exc.DBAPIError as error:
-        first = str(error.orig).strip().partition("\n")[0]
-        raise BadInput(f"{source}: the database says: {first}.", remedy=REMEDY) from error
-
-
 def _existing(url: sa.URL) -> sa.URL:
     """Refuse a SQLite file that is not there, which opening it would make."""
-    if url.drivername.startswith("sqlite") and not Path(url.database or "").is_file():
-        raise BadInput(
-            "there is no such database.", file=url.database or "sqlite://", remedy="Check the path."
-        )
+    if url.drivername.startswith("sqlite") and not is_file(url.database or ""):
+        shown = shortened(url.database or "sqlite://")
+        raise BadInput("there is no such database.", file=shown, remedy="Check the path.")
     return url
 
 
-def _only_read(connection: sa.Connection) -> None:
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA query_only = ON")
-    else:
-        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+def _text(query: str) -> sa.TextClause:
+    """Return a query as it is: a colon in it names no parameter."""
+    return sa.text(query.replace(":", r"\:"))
+
+
+def _read(connection: sa.Connection, statement: sa.Executable) -> "sa.CursorResult[Any]":
+    """Run one statement in a transaction that can only read.
+
+    PostgreSQL runs it for a cursor of its own, which takes a single statement: no second one can end the
+    transaction.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    connection.exec_driver_sql("PRAGMA query_only = ON" if sqlite else "SET TRANSACTION READ ONLY")
+    return connection.execution_options(yield_per=ROWS).execute(statement)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -22,9 +21,9 @@ from data.database_tables import is_table
 from data.errors import BadInput
 from data.frames import FIRST_ROW, refuse_missing, refuse_twice
 from data.parquet_files import parquet_names, read_parquet
-from data.source_files import READERS, fetched, is_stored, local_files
+from data.source_files import READERS, check_store, fetched, is_stored, local_files
 from data.source_mongo import is_collection, open_collection, read_collection
-from data.source_secrets import without_secrets
+from data.source_secrets import scheme_of, without_secrets
 from data.source_tables import RowSource, read_rows
 
 DEFAULT = "cohort://2392"
@@ -76,13 +75,15 @@ def check_source(uri: str) -> None:
         RowSource.of(uri).names()
     elif is_collection(uri):
         open_collection(uri)
-    elif not is_cohort(uri) and not is_stored(uri):
+    elif is_stored(uri):
+        check_store(uri)
+    elif not is_cohort(uri):
         local_files(uri)
 
 
 def is_cohort(uri: str) -> bool:
     """Tell whether an address asks for a generated cohort."""
-    return urlsplit(uri).scheme == "cohort"
+    return scheme_of(uri) == "cohort"
 
 
 @contextmanager
@@ -124,6 +125,9 @@ def read_whole(uri: str) -> pd.DataFrame:
     """Read every column of a CSV, its cells as text, or of a Parquet file; raises BadInput."""
     if is_cohort(uri):
         raise BadInput(f"{uri}: a generated cohort has its contract.", remedy="Give a file.")
+    if is_table(uri) or is_collection(uri) or is_stored(uri):
+        remedy = "Save its rows as CSV or Parquet, and give that."
+        raise BadInput(f"{without_secrets(uri)}: a file alone is looked at here.", remedy=remedy)
     path = local_files(uri)[0]
     frame = read_parquet(path) if is_parquet(path) else read_texts(path)
     if not len(frame):
@@ -175,6 +179,8 @@ class FramesDigest:
 
     def update(self, frame: pd.DataFrame) -> None:
         """Take in the next rows."""
+        if frame.columns.empty:
+            return
         self._found.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
 
     def hexdigest(self) -> str:

@@ -19,6 +19,7 @@ from data.contract import Contract
 from data.manifest import CARD, CONTRACT, MANIFEST, digest
 from data.pyfunc import ARTIFACT
 from data.storage import as_stored
+from data.yaml_files import is_file
 from flows.registry.lineage import TRAINED
 from flows.registry.signature import model_signature
 from flows.registry.submission import Submission
@@ -94,7 +95,7 @@ def log_training_data(submission: Submission) -> None:
     contract, processed = submission.contract, submission.processed
     train = processed.sample(contract, DATASET_ROWS, "train", clean=True)  # all, where there are no more
     # MLflow knows files alone; the tag names any source. None is allowed, whatever the hint says.
-    file: Any = processed.source if Path(processed.source).is_file() else None
+    file: Any = processed.source if is_file(processed.source) else None
     target = contract.target.column
     with warnings.catch_warnings():  # two equal ways to see a path as a source
         warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")

@@ -5,7 +5,6 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.csv
@@ -20,6 +19,7 @@ from data.frames import refuse_missing, refuse_twice
 from data.source_files import fetched, is_stored, local_files
 from data.source_mongo import is_collection
 from data.source_secrets import without_secrets
+from data.sources import is_cohort
 from flows.scoring.row_rosters import open_rows
 
 ROWS = 50_000  # of a chunk
@@ -49,7 +49,7 @@ def open_roster(uri: str, contract: Contract) -> Roster:
     if is_table(uri) or is_collection(uri):
         name, columns, rows, chunks = open_rows(uri)
         roster = Roster(name, columns, rows, chunks)
-    elif urlsplit(uri).scheme == "cohort":
+    elif is_cohort(uri):
         remedy = "Give a CSV or Parquet file, or a database's table."
         raise BadInput(f"{uri}: a generated cohort is no roster.", remedy=remedy)
     elif is_stored(uri):

@@ -11,9 +11,11 @@ import pyarrow.csv
 import pyarrow.parquet
 import sqlalchemy as sa
 
-from data.database_tables import TableAddress, is_table
+from data.database_tables import TableAddress, answering, is_table
 from data.errors import BadInput
 from data.formulas import FIRST_BYTES, neutralised, neutralised_column
+from data.source_secrets import without_secrets
+from data.yaml_files import shortened
 from flows.scoring.plain import is_text
 from flows.scoring.text_bytes import has_byte, has_first_byte
 from flows.support.workspace import finished_file
@@ -32,7 +34,18 @@ def check_sink(uri: str) -> None:
                 remedy = "Name another table, or drop this one yourself."
                 raise BadInput(f"{address}: the table is there already.", remedy=remedy)
     elif Path(uri).suffix.lower() not in SUFFIXES:
-        raise BadInput(f"{uri}: not a kind of file that can be written.", remedy=f"Name one of: {SUFFIXES}.")
+        reason, remedy = "not a kind of file that can be written.", f"Name one of: {' '.join(SUFFIXES)}."
+        raise BadInput(reason, file=shortened(without_secrets(uri)), remedy=remedy)
+    else:
+        _check_name(Path(uri))
+
+
+def _check_name(path: Path) -> None:
+    try:
+        path.exists()
+    except OSError as error:
+        reason = f"it cannot be written: {error.strerror}."
+        raise BadInput(reason, file=shortened(path), remedy="Name another.") from error
 
 
 def write_sink(uri: str, parts: Iterator[pa.Table], delimiter: str = ",", *, bom: bool = False) -> None:
@@ -118,11 +131,10 @@ def _to_table(address: TableAddress, parts: Iterator[pa.Table]) -> None:
 def _database(address: TableAddress) -> Iterator[sa.Engine]:
     """Yield a table's database; one that does not answer is said to be so."""
     engine = address.open()
+    remedy = "Start it or correct the address; what was scored is kept, and the next run goes on."
     try:
-        yield engine
-    except sa.exc.OperationalError as error:
-        remedy = "Start it or correct the address; what was scored is kept, and the next run goes on."
-        raise BadInput(f"{address}: the database does not answer: {error.orig}.", remedy=remedy) from error
+        with answering(str(address), remedy):
+            yield engine
     finally:
         engine.dispose()
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote
 
 import boto3
 import bson
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,9 +65,37 @@ def test_a_postgresql_table_is_read_as_a_file_is_and_cannot_be_written_by_a_quer
         pd.testing.assert_frame_equal(parsed(query, tiny), parse(STUDENTS, tiny))
         with pytest.raises(BadInput, match="data-modifying statement must be at the top level"):
             read_records(f"{plain}&query=WITH x AS (DELETE FROM students RETURNING *) SELECT * FROM x", tiny)
+        colons = RowSource.of(f"{plain}&query=SELECT '7'::int AS a, ' :b' AS c, 10 %25 3 AS d")
+        assert (colons.count(), colons.names()) == (1, ["a", "c", "d"])
+        inside = "SELECT 1) AS x; COMMIT; DELETE FROM students; SELECT count(*) FROM (SELECT 1"
+        for end, read in ((inside, RowSource.count), (inside, RowSource.names), ("SELECT 1; COMMIT", _rows)):
+            with pytest.raises(BadInput, match="cannot insert multiple commands"):
+                read(RowSource.of(f"{plain}&query={end}"))
         with open_chunks(f"{plain}&table=students&password=hush", tiny) as chunks:
             assert sum(map(len, chunks.read())) == len(STUDENTS)
             assert "hush" not in chunks.uri
+
+
+def _rows(source: RowSource) -> list[object]:
+    with source.open() as found:
+        return list(found)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT *, ':name' AS Note FROM students WHERE '8:30' <> ':x' ORDER BY Student",
+        "SELECT *, 'a@b' AS Note FROM students ORDER BY Student",
+        "SELECT * FROM students ORDER BY Student -- all: of them",
+        "SELECT * FROM students ORDER BY Student; ",
+    ],
+)
+def test_a_query_is_read_as_it_is_whatever_its_texts_hold(query: str, database: Path, tiny: Contract) -> None:
+    uri = f"sqlite:///{database}?query={query}"
+    source = RowSource.of(uri)
+    assert source.count() == len(STUDENTS)
+    with open_chunks(uri, tiny) as chunks:
+        assert sum(map(len, chunks.read())) == len(STUDENTS)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +115,41 @@ def test_what_a_database_cannot_give_is_said(what: str, says: str, database: Pat
     with pytest.raises(BadInput) as refusal:
         read_records(f"sqlite:///{database}?{what}", tiny)
     assert says in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        (5_000 * "a", "a…: it cannot be looked for: File name too long. Check the path"),
+        (f"{5_000 * 'a'}.csv", "a…: it cannot be looked for: File name too long. Check the path"),
+        ("a**b/*.csv", "it cannot be looked for: Invalid pattern"),
+        (f"sqlite:///{5_000 * 'a'}?table=x", "a…: there is no such database. Check the path"),
+        ("sqlite:////etc/passwd?table=x", "the database says: file is not a database. Write sqlite:///path"),
+        ("s3://", "s3://: it names no bucket. Write s3://bucket/file.csv"),
+        ("s3:///year.csv", "it names no bucket"),
+        ("http://[", "nothing here reads http://. Give a path"),
+        ("mongodb://[::1/school?collection=x", "the address cannot be read. Write mongodb://"),
+        ("postgresql://db:port/school?table=x", "the address of the database cannot be read. Write sqlite"),
+    ],
+)
+def test_an_address_that_makes_no_sense_is_refused_in_one_sentence(
+    uri: str, says: str, tiny: Contract
+) -> None:
+    for read in (check_source, lambda given: read_records(given, tiny)):
+        with pytest.raises(BadInput) as refusal:
+            read(uri)
+        assert says in str(refusal.value)
+        assert len(str(refusal.value)) < 300
+
+
+def test_a_store_without_credentials_is_said(monkeypatch: pytest.MonkeyPatch, tiny: Contract) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    with pytest.raises(BadInput, match="s3://school: it cannot be fetched: Unable to locate credentials"):
+        read_records("s3://school", tiny)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # it keeps the connection without any
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, tiny: Contract) -> None:

@@ -234,6 +234,10 @@ def test_a_table_comes_back_as_a_new_table(
     ("uri", "says"),
     [
         ("cohort://100", "a generated cohort is no roster"),
+        ("http://[", "nothing here reads http://"),
+        (5_000 * "a", "it cannot be looked for: File name too long"),
+        ("sqlite:////etc/passwd?table=x", "file is not a database"),
+        ("s3://", "it names no bucket"),
         ("nowhere.csv", "there is no such file"),
         ("sqlite:////nowhere/at/all.db?table=x", "there is no such database"),
         ("sqlite:///file.db", "names no table"),
