@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from data.durable import write_whole
 from data.errors import BadInput
 
 NAME = "rabieelkharoua/students-performance-dataset"
@@ -50,9 +51,7 @@ def _fetch(url: str) -> list[bytes]:
 
 def _write(target: Path, content: bytes) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_suffix(".part")
-    draft.write_bytes(content)
-    draft.replace(target)
+    write_whole(target, content)
     return target
 
 

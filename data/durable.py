@@ -24,11 +24,12 @@ def put(draft: Path, final: Path) -> None:
     _flush_one(final.parent)
 
 
-def write_whole(final: Path, content: bytes) -> None:
+def write_whole(final: Path, content: bytes, mode: int = 0o666) -> None:
     """Write a file, in the place of the one before, whoever else does so at the same time."""
     draft = final.with_name(f".{final.name}.{os.getpid()}")  # one killed leaves it to the next of its number
     try:
-        draft.write_bytes(content)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            file.write(content)
         put(draft, final)
     finally:
         draft.unlink(missing_ok=True)

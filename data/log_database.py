@@ -111,8 +111,11 @@ def _insert(dialect: str) -> Any:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Let readers and the one writer work at once, and leave nothing of what is deleted."""
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+    """Let readers and the one writer work at once, and leave nothing of what is deleted.
+
+    What is committed is on the disk: the spool, which had it until then, is removed after.
+    """
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from data.durable import put
+
 ACTIVE, TAKEN = ".jsonl", ".taken"
 REFUSED = "refused.lines"
 """The file of lines that no database took: kept for people to look at, and covered by erasure."""
@@ -88,7 +90,7 @@ def keep_lines(path: Path, wanted: Callable[[bytes], bool]) -> int:
             else:
                 gone += 1
     if gone:
-        draft.replace(path)
+        put(draft, path)
     draft.unlink(missing_ok=True)
     return gone
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pydantic import ValidationError
 
 from data.columns import PSEUDONYM
 from data.contract import Contract
@@ -21,7 +23,7 @@ from flows.monitoring.window import Forecasts, Window
 from flows.process import SUMMARY, Processed
 from flows.registry.champion import Champion
 from flows.support.fingerprint import fingerprint
-from flows.support.workspace import finished_file
+from flows.support.workspace import SEAL, fault_of, finished_file
 
 FOLDER = "retraining"
 
@@ -53,8 +55,7 @@ def write_retraining_set(
     everyone = pd.concat([as_stored(part) for part in parts], ignore_index=True)
     chosen = everyone[~everyone[PSEUDONYM].duplicated(keep="last")].tail(limit)
     path = home / FOLDER / f"{contract.name}-{_digest(chosen)}.parquet"
-    if not path.exists():
-        finished_file(path, lambda draft: chosen.to_parquet(draft, index=False))
+    finished_file(path, lambda draft: chosen.to_parquet(draft, index=False))
     from_log = int(chosen[PSEUDONYM].isin(graded.frame[PSEUDONYM]).sum())
     return RetrainingSet(path, len(chosen), from_log, notes)
 
@@ -110,13 +111,24 @@ def source_records(champion: Champion, home: Path) -> pd.DataFrame | None:
     """Return the sound records of the champion's source as parsed, or None where they are gone."""
     contract = champion.bundle.contract
     for summary in sorted((home / "processed").glob(f"{contract.name}-*/{SUMMARY}")):
-        processed = Processed.model_validate_json(summary.read_bytes())
-        if processed.sha256 != champion.bundle.manifest.training["source_sha256"]:
-            continue
-        parsed = processed.model_copy(update={"folder": summary.parent}).parsed(contract)
-        if champion.has_seen(parsed[PSEUDONYM]).any():  # else its pseudonyms are of another key
+        parsed = _parsed_source(summary, champion)
+        if parsed is not None and champion.has_seen(parsed[PSEUDONYM]).any():  # else of another key
             return parsed[parsed["quarantine"] == ""]
     return None
+
+
+def _parsed_source(summary: Path, champion: Champion) -> pd.DataFrame | None:
+    """Return all rows of a processed folder; None where it is damaged, or of another source."""
+    folder, source = summary.parent, champion.bundle.manifest.training["source_sha256"]
+    if (folder / SEAL).exists() and fault_of(folder) is not None:
+        return None
+    try:
+        processed = Processed.model_validate_json(summary.read_bytes())
+        if processed.sha256 != source:
+            return None
+        return processed.model_copy(update={"folder": folder}).parsed(champion.bundle.contract)
+    except (ValidationError, OSError, pa.ArrowInvalid):  # of a release that sealed nothing
+        return None
 
 
 def _stretches(graded: Forecasts, window: Window) -> Iterator[tuple[int, np.ndarray]]:

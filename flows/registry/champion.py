@@ -9,6 +9,7 @@ from weakref import finalize
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -75,5 +76,5 @@ def _readable(name: str, version: str) -> Iterator[None]:
     remedy = f"Restore its artifacts, or move the alias: mlflow models, {name}, version {version}."
     try:
         yield
-    except (BundleError, MlflowException, OSError) as error:
+    except (BundleError, MlflowException, OSError, pa.ArrowInvalid) as error:
         raise Stopped(f"version {version} of {name} cannot be read: {error}. {remedy}") from error

@@ -6,6 +6,8 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import mlflow
 import pandas as pd
@@ -16,6 +18,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from data.columns import Kind
 from data.contract import Contract
+from data.durable import flush
 from data.manifest import CARD, CONTRACT, MANIFEST, digest
 from data.pyfunc import ARTIFACT
 from data.storage import as_stored
@@ -123,12 +126,21 @@ def register_bundle(client: MlflowClient, submission: Submission, tags: dict[str
     )
     if info.signature is None:
         raise RuntimeError("MLflow dropped the model's signature; nothing was registered")
+    keep_artifacts(client, info.run_id, info.model_id)
     name = contract.model_name
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=contract.title)
     return client.create_model_version(
         name, info.model_uri, run_id=info.run_id, tags=tags, model_id=info.model_id
     )
+
+
+def keep_artifacts(client: MlflowClient, run_id: str, model_id: str) -> None:
+    """Have the disk keep what a version consists of before the registry names it; a server does so itself."""
+    places = client.get_logged_model(model_id).artifact_location, client.get_run(run_id).info.artifact_uri
+    for place in places:
+        if place.startswith("file:"):
+            flush(Path(url2pathname(urlsplit(place).path)))
 
 
 def example_input(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:

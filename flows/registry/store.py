@@ -33,7 +33,7 @@ def open_registry(settings: Settings) -> MlflowClient:
     point_mlflow_at(settings.mlflow_uri)
     with file_lock(settings.home / "mlflow.lock"):
         database = settings.home / "mlflow.db"
-        if settings.local_registry and not database.exists():
+        if settings.local_registry and not (database.exists() and database.stat().st_size):
             finished_file(database, lambda draft: _make_tables(draft, settings))
         client = MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
         client.search_registered_models(max_results=1)

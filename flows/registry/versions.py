@@ -8,6 +8,7 @@ from mlflow.entities.model_registry import ModelVersion
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from data.history import Decision
+from flows.registry.champion import load_version
 from flows.registry.decisions import ROLLED_BACK, Move, carry_out, promotion, rejection
 from flows.registry.promotion import Verdict
 from flows.registry.store import CHALLENGER, CHAMPION, version_of_alias
@@ -106,7 +107,12 @@ def ask(client: MlflowClient, settings: Settings, name: str, version: str, verdi
 def settle(
     client: MlflowClient, settings: Settings, name: str, version: str, verdict: Verdict, by: str = PIPELINE
 ) -> None:
-    """Carry out a verdict, while deciding: aliases, the version's tags, the history."""
+    """Carry out a verdict, while deciding: aliases, the version's tags, the history.
+
+    Raises Stopped where a version that is to be champion cannot be read; nothing is decided then.
+    """
+    if verdict.promoted:
+        load_version(client, name, version)
     stays = champion_number(client, name)
     decision = Decision(
         model=name,

@@ -119,8 +119,9 @@ def score_part(folder: Path, place: int, chunk: pa.Table, scorer: Scorer) -> Par
     """
     seed = f"{folder.name}-{place:06d}-{digest_of(chunk)}"
     path = folder / f"{place:06d}-{seed[-16:]}{SUFFIX}"
-    if path.exists():
-        return Part(path, len(chunk), _errors_in(path), reused=True)
+    errors = _errors_in(path)
+    if errors is not None:
+        return Part(path, len(chunk), errors, reused=True)
     found = forecast(chunk, open_bundle(scorer.bundle), scorer.version, seed)
     if scorer.log_url is not None and len(found.places):
         entries = log_columns(found, scorer.key)
@@ -156,9 +157,13 @@ def digest_of(chunk: pa.Table) -> str:
     return hashlib.sha256(written.getvalue()).hexdigest()[:16]
 
 
-def _errors_in(path: Path) -> int:
-    with pa.memory_map(str(path)) as file:
-        return int((pa.ipc.open_file(file).schema.metadata or {})[ERRORS])
+def _errors_in(path: Path) -> int | None:
+    """Return how many rows of a part have an error; None where it is not there, or not whole."""
+    try:
+        with pa.memory_map(str(path)) as file:
+            return int((pa.ipc.open_file(file).schema.metadata or {})[ERRORS])
+    except (OSError, pa.ArrowInvalid):
+        return None
 
 
 def _write_part(path: Path, chunk: pa.Table, found: Forecasts) -> None:

@@ -1,15 +1,17 @@
 """The cookie that a browser is known by: signed, read by no script, sent to this site alone."""
 
+import fcntl
 import hashlib
+import logging
 import os
 import secrets
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask, Request, current_app, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
+from data.durable import write_whole
 from serving.settings import Settings
 
 COOKIE = "gradecast"
@@ -17,6 +19,8 @@ HOURS = 12
 SECRET = "cookies.key"  # noqa: S105  the file's name
 BYTES = 32
 INSIDE = "inside"
+
+log = logging.getLogger("gradecast.sessions")
 
 
 class Sessions(SecureCookieSessionInterface):
@@ -36,9 +40,13 @@ class Sessions(SecureCookieSessionInterface):
 
 
 def keep_sessions(app: Flask, settings: Settings) -> None:
-    """Give an application its sessions; raises OSError where no secret can be kept in home."""
+    """Give an application its sessions."""
     given = settings.secret_key.get_secret_value() if settings.secret_key else None
-    app.secret_key = given or kept_secret(settings.home / SECRET)
+    try:
+        app.secret_key = given or kept_secret(settings.home / SECRET)
+    except OSError as error:  # a full disk must not keep a worker from starting
+        log.warning("no secret can be kept in %s, so log-ins hold with one worker alone: %s", SECRET, error)
+        app.secret_key = secrets.token_bytes(BYTES)
     app.session_interface = Sessions()
     app.config |= {
         "SESSION_COOKIE_NAME": COOKIE,
@@ -49,19 +57,16 @@ def keep_sessions(app: Flask, settings: Settings) -> None:
 
 
 def kept_secret(path: Path) -> bytes:
-    """Return the secret that all workers of one home share; the first one to ask makes it."""
+    """Return the secret that all workers of one home share; made by the first to ask; anew if cut short."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        handle, draft = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(BYTES))
-        try:
-            os.link(draft, path)  # whole or not at all, and never over another worker's
-        except FileExistsError:
-            pass
-        finally:
-            Path(draft).unlink()
-    return path.read_bytes()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # never over another worker's
+        if not path.exists() or path.stat().st_size < BYTES:
+            write_whole(path, secrets.token_bytes(BYTES), mode=0o600)
+        return path.read_bytes()
+    finally:
+        os.close(folder)
 
 
 def let_in(key: str) -> None:

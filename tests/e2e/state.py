@@ -12,12 +12,20 @@ from data.errors import Stopped
 from flows.registry.champion import Champion, load_champion
 from flows.registry.store import open_registry
 from flows.settings import Settings
+from flows.support.workspace import SEAL, fault_of
 
 NAME = "grade-class"
 WHOLE = {
-    "processed": {"parsed.parquet", "faults.parquet", "quarantine.csv", "report.html", "summary.json"},
-    "candidates": {"booster.ubj", "model.onnx", "leaderboard.parquet", "out_of_fold.parquet", "trained.json"},
-    "bundles": {"bundle", "plots", "trained.parquet"},
+    "processed": {"parsed.parquet", "faults.parquet", "quarantine.csv", "report.html", "summary.json", SEAL},
+    "candidates": {
+        "booster.ubj",
+        "model.onnx",
+        "leaderboard.parquet",
+        "out_of_fold.parquet",
+        "trained.json",
+        SEAL,
+    },
+    "bundles": {"bundle", "plots", "trained.parquet", SEAL},
 }
 
 
@@ -42,7 +50,7 @@ def half_made(home: Path) -> list[str]:
         str(folder.relative_to(home))
         for place, names in WHOLE.items()
         for folder in (home / place).glob("[!.]*")
-        if {path.name for path in folder.iterdir()} != names
+        if {path.name for path in folder.iterdir()} != names or fault_of(folder)
     ]
     reports = [report for report in (home / "reports").glob("*.html") if "</html>" not in report.read_text()]
     try:

@@ -4,6 +4,7 @@ from data.contract import Contract
 from flows.process import Processed
 from flows.registry.submission import Submission
 from flows.settings import Settings
+from flows.support.workspace import SEAL
 from flows.train import train_model
 from flows.training.grid import Grid
 
@@ -25,6 +26,7 @@ def test_the_candidates_folder_holds_all_that_registration_needs(submission: Sub
         "leaderboard.parquet",
         "out_of_fold.parquet",
         "trained.json",
+        SEAL,
     }
 
 

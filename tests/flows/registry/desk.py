@@ -18,6 +18,7 @@ from flows.registry.store import experiment_id, open_registry, version_of_alias
 from flows.registry.submission import Submission
 from flows.registry.versions import settle
 from flows.settings import Settings
+from flows.support.workspace import finished_folder
 
 NAME = "grade-class"
 SEATED = Verdict(True, "the first champion: seated by a test", {})
@@ -96,11 +97,14 @@ class Desk:
 
     def _with_bundle(self, submission: Submission) -> Submission:
         """Put a bundle in place without its plots, which take seconds to draw."""
-        if not submission.place.exists():
-            submission.bundle.mkdir(parents=True)
-            write_bundle(submission.bundle, submission)
-            (submission.place / "plots").mkdir()
-            write_lineage(submission, submission.place)
+
+        def build(draft: Path) -> None:
+            (draft / "bundle").mkdir()
+            write_bundle(draft / "bundle", submission)
+            (draft / "plots").mkdir()
+            write_lineage(submission, draft)
+
+        finished_folder(submission.place, build)
         return submission
 
     def spoil(self, path_in_bundle: str, version: str | None = None) -> None:

@@ -52,6 +52,18 @@ def test_another_sentence_of_the_contract_is_a_new_version_of_the_same_model_and
     assert champion.bundle.contract.columns["Absences"].help == "Days away in the school year."
 
 
+def test_a_version_that_was_damaged_before_it_was_judged_is_not_promoted(
+    submission: Submission, desk_to_spoil: Desk
+) -> None:
+    desk_to_spoil.clear()
+    version = desk_to_spoil.add(submission)
+    desk_to_spoil.spoil(MODEL, version)
+    with pytest.raises(Stopped, match=f"version {version} of {NAME} cannot be read"):
+        desk_to_spoil.register(submission)
+    assert "champion" not in desk_to_spoil.aliases()
+    assert "reason" not in desk_to_spoil.tags(version)
+
+
 def test_a_worse_model_stays_challenger_with_the_reason_on_its_version(
     submission: Submission, weak: Submission, desk: Desk
 ) -> None:

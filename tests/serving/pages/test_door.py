@@ -120,6 +120,18 @@ def test_the_secret_is_made_once_and_kept(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["cookies.key"]
 
 
+@pytest.mark.parametrize("left", [b"", b"half of a key"])
+def test_a_secret_that_was_cut_short_is_made_anew(
+    tmp_path: Path, settings_for: Callable[..., Settings], left: bytes
+) -> None:
+    (tmp_path / "cookies.key").write_bytes(left)
+    app = create_app(settings_for(GRADECAST_HOME=tmp_path))
+    assert app.test_client().get("/login").status_code < 500
+    assert (tmp_path / "cookies.key").read_bytes() == app.secret_key
+    assert len(kept_secret(tmp_path / "cookies.key")) == 32
+    assert (tmp_path / "cookies.key").stat().st_mode & 0o077 == 0
+
+
 def test_a_secret_of_ones_own_is_used(tmp_path: Path, settings_for: Callable[..., Settings]) -> None:
     app = create_app(settings_for(GRADECAST_HOME=tmp_path, GRADECAST_SECRET_KEY="ours alone, and long"))
     assert app.secret_key == "ours alone, and long"
