@@ -5,6 +5,7 @@ Imports no pandas, scikit-learn or MLflow.
 """
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +28,7 @@ from data.manifest import (
 )
 from data.model_files import Model, open_model
 from data.reasons import Scale, column_effects, kind_of, scale_of
-from data.records import Record, matrix_maker, record_adapter
+from data.records import Record, matrix_maker, record_adapter, typical_record
 
 TOLERANCE = 1e-5
 
@@ -139,6 +140,16 @@ class Bundle:
             )
         if not np.isfinite(self.explain(rows)).all():
             raise BundleError(f"{self.folder}: the model gives reasons that are not numbers")
+
+    @cached_property
+    def shown(self) -> list[Record]:
+        """Records to show how one is written, never a real student's; raises BundleError.
+
+        Bundles of earlier releases hold students of their test split, who are shown if they were generated.
+        """
+        told = json.loads(verified(self.folder / EXAMPLES, self.manifest))
+        nobodys = [item["record"] for item in told if self.manifest.generated or item.get("made_up")]
+        return nobodys or [typical_record(self.contract)]
 
     def _examples(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the examples' feature matrix and the probabilities registered for them."""

@@ -117,8 +117,9 @@ def target_index(frame: pd.DataFrame, contract: Contract) -> np.ndarray:
 
 
 def to_records(frame: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:
-    """Return clean rows as the JSON records that ask for their forecast: features and audit columns."""
-    columns = {column.name: _json_values(frame[column.name], column) for column in contract.asked}
+    """Return clean rows as the JSON records that ask for their forecast: features, what is there to audit."""
+    asked = [column for column in contract.asked if column.name in frame or column in contract.features]
+    columns = {column.name: _json_values(frame[column.name], column) for column in asked}
     unknown = {column.name for column in contract.audit}  # left out where it is not known of a student
     rows = (zip(columns, row, strict=True) for row in zip(*columns.values(), strict=True))
     return [{name: v for name, v in row if v is not None or name not in unknown} for row in rows]

@@ -12,8 +12,10 @@ CONTRACT, MODEL, CARD = "contract.yaml", "model.onnx", "card.md"
 BOOSTER, DENSE = "booster.ubj", "dense.json"
 REFERENCE, EXAMPLES, FIGURES = "reference.csv", "examples.json", "card.json"
 FILES = (CONTRACT, MODEL, BOOSTER, CARD, REFERENCE, EXAMPLES, FIGURES)
-NEEDED = frozenset(FILES) - {FIGURES}
-"""Files without which there is no bundle; older ones have no figures beside their card."""
+NEEDED = frozenset(FILES) - {FIGURES, REFERENCE}
+"""Files without which nothing is forecast: older bundles have no figures beside their card, and one that is
+served has no sample of students, which is for the drift gate."""
+GENERATED = "cohort://"
 
 FamilyName = Literal["xgboost", "catboost", "logistic", "neural"]
 MODEL_FILES: dict[FamilyName, str] = {
@@ -54,6 +56,11 @@ class Manifest(BaseModel):
     training: dict[str, Any]
     files: dict[str, str]
 
+    @property
+    def generated(self) -> bool:
+        """Whether the students that it learned from are nobody: they were generated."""
+        return str(self.training.get("source", "")).startswith(GENERATED)
+
 
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file, as hex."""
@@ -62,17 +69,21 @@ def digest(path: Path) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a bundle's manifest and check every digest; raises BundleError naming the file."""
+    """Read a bundle's manifest and check every digest; raises BundleError naming the file.
+
+    The sample of students, REFERENCE, may be missing, as where a bundle is served.
+    """
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
         raise BundleError(f"{folder / MANIFEST}: no readable manifest: {error}") from error
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     needed = set(files_of(manifest.family, NEEDED))
-    if present != set(manifest.files) or not present >= needed:
-        odd = ", ".join(sorted(present ^ (set(manifest.files) | needed)))
+    sealed = set(manifest.files) - ({REFERENCE} - present)
+    if present != sealed or not present >= needed:
+        odd = ", ".join(sorted(present ^ (sealed | needed)))
         raise BundleError(f"{folder}: files missing, or not in the manifest: {odd or 'see the manifest'}")
-    for name in manifest.files:
+    for name in sorted(present):
         verified(folder / name, manifest)
     return manifest
 

@@ -58,6 +58,21 @@ def matrix_maker(contract: Contract) -> Callable[[Iterable[Record]], np.ndarray]
     return to_matrix
 
 
+def typical_record(contract: Contract) -> Record:
+    """Return a record that shows how one is written: the middle of what each feature can be."""
+    return {column.name: typical_value(column) for column in contract.features}
+
+
+def typical_value(column: Column) -> Any:
+    """Return the middle of what a column can be; where it has no end, one at its beginning."""
+    if column.coded:
+        return list(column.codes)[len(column.codes) // 2]
+    low, high = column.limits
+    bounded = column.min is not None and column.max is not None
+    middle = (low + high) / 2 if bounded else min(max(low, 1.0), high)
+    return math.ceil(middle) if column.kind is Kind.INTEGER else middle
+
+
 class _Number(dict[Any, tuple[float, ...]]):
     """Looks like the table of a coded column: a number stands for itself."""
 

@@ -1,10 +1,8 @@
 """The OpenAPI 3.1 document of the API, derived from the contract of the model that answers."""
 
-import json
 from http import HTTPStatus
 from typing import Any
 
-from data.manifest import EXAMPLES
 from serving.batch import BAD_ROWS, ROWS
 from serving.predictor import Predictor
 from serving.schemas import all_schemas, ref
@@ -31,7 +29,7 @@ def describe(predictor: Predictor, settings: Settings) -> Node:
     """Return the document of what this predictor answers."""
     bundle = predictor.bundle
     locked = settings.api_key is not None
-    record: Node = json.loads((bundle.folder / EXAMPLES).read_bytes())[0]["record"]
+    record: Node = bundle.shown[0]
     schemas = all_schemas(bundle.contract, bundle.record.json_schema(), settings.max_records)
     schemas["Record"]["examples"] = [record]
     schemas["Forecast"]["examples"] = [_example_answer(predictor, record)]

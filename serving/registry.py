@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import BadInput
-from data.manifest import MANIFEST, BundleError
+from data.manifest import MANIFEST, REFERENCE, BundleError
 from serving.registry_file import check_registry_file
 from serving.settings import MODEL_URI, Settings
 
@@ -53,18 +53,29 @@ def find(settings: Settings) -> Found:
 
 
 def fetch(found: Found, settings: Settings, drafts: Path) -> Path:
-    """Copy a model's bundle into a folder for drafts; raises BadInput, or BundleError if it is none."""
+    """Copy a model's bundle, without its sample of students, into a folder for drafts.
+
+    Raises BadInput, or BundleError if it is none.
+    """
     if found.manifest_sha256 is None:
         return _copy(Path(found.place), drafts / "bundle")
     import mlflow
     from mlflow.exceptions import MlflowException
 
     registry = settings.registry_uri
+    draft = drafts / "bundle"
+    draft.mkdir()
     try:
-        got = mlflow.artifacts.download_artifacts(found.place, dst_path=str(drafts), tracking_uri=registry)
+        for file in mlflow.artifacts.list_artifacts(found.place, tracking_uri=registry):
+            name = file.path.rpartition("/")[2]
+            if file.is_dir:
+                raise BundleError(f"{name}: a bundle holds files alone")
+            if name != REFERENCE:  # students, whom no forecast needs
+                place = f"{found.place}/{name}"
+                mlflow.artifacts.download_artifacts(place, dst_path=str(draft), tracking_uri=registry)
     except (MlflowException, OSError) as error:
         raise BadInput(f"version {found.version} cannot be fetched: {error}.", remedy=TRAIN) from error
-    return Path(got)
+    return draft
 
 
 def _local(folder: Path) -> Found:
@@ -86,7 +97,8 @@ def _copy(folder: Path, draft: Path) -> Path:
         for path in folder.iterdir():
             if not path.is_file():
                 raise BundleError(f"{path}: a bundle holds files alone")
-            shutil.copyfile(path, draft / path.name)
+            if path.name != REFERENCE:  # students, whom no forecast needs
+                shutil.copyfile(path, draft / path.name)
     except OSError as error:
         raise BadInput(f"{folder} cannot be copied: {error}.") from error
     return draft

@@ -15,7 +15,7 @@ from pathlib import Path
 from data.contract import load_contract
 from data.durable import put
 from data.errors import BadInput
-from data.manifest import MANIFEST, BundleError, digest, read_manifest
+from data.manifest import MANIFEST, REFERENCE, BundleError, digest, read_manifest
 from serving.registry import Found, fetch, find
 from serving.settings import CURRENT, MODEL_URI, Settings
 from serving.status import FILE as STATUS
@@ -53,6 +53,8 @@ def bring(found: Found, settings: Settings) -> Path:
         except BundleError as error:
             where = str(error).replace(f"{draft}/", "").replace(f"{draft}: ", "")
             raise BundleError(f"version {found.version} was refused: {where}") from error
+        for sample in bundles.glob(f"*/{REFERENCE}"):  # of students, as earlier releases fetched it
+            sample.unlink()
         _switch(final, settings.current_bundle, drafts / "link")
     return final
 

@@ -31,11 +31,11 @@ from data.manifest import (
 )
 from data.storage import appended, as_stored
 from flows.registry.lineage import TRAINED, lineage_of
+from flows.registry.made_up import made_up
 from flows.registry.submission import Submission
 from flows.registry.verification import check_parity, verify_bundle
 from flows.reports.card import model_card
 from flows.reports.card_json import card_figures
-from flows.reports.evidence import Evidence
 from flows.reports.part_year import part_year_figures
 from flows.reports.plots import write_plots
 from flows.support.workspace import finished_folder
@@ -43,6 +43,8 @@ from flows.training.heads import Head
 
 REFERENCE_ROWS, MANY_ROWS = 5_000, 200_000
 EXAMPLE_ROWS = 20
+
+Forecast = Callable[[pd.DataFrame], np.ndarray]
 
 
 def make_bundle(submission: Submission) -> None:
@@ -81,9 +83,12 @@ def write_bundle(folder: Path, submission: Submission) -> None:
     (folder / CARD).write_text(model_card(evidence, {}, part_year), encoding="utf-8")
     figures = card_figures(evidence, part_year)
     (folder / FIGURES).write_text(figures.model_dump_json(indent=1), encoding="utf-8")
-    reference = reference_sample(_trained_on(submission), contract)
-    reference.to_csv(folder / REFERENCE, index=False)
-    (folder / EXAMPLES).write_text(_examples(evidence), encoding="utf-8")
+    learned_from = _trained_on(submission)
+    reference_sample(learned_from, contract).to_csv(folder / REFERENCE, index=False)
+    sound = learned_from[learned_from["quarantine"] == ""]
+    nobody = made_up(sound, submission.processed.all_blocks(contract), contract, EXAMPLE_ROWS)
+    examples = _examples(nobody, _forecaster(folder / MODEL, contract), contract)
+    (folder / EXAMPLES).write_text(examples, encoding="utf-8")
     manifest = _manifest(submission, {name: digest(folder / name) for name in files_of(family)})
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
 
@@ -93,7 +98,7 @@ def _trained_on(submission: Submission) -> pd.DataFrame:
     return submission.processed.sample(submission.contract, MANY_ROWS, "train")
 
 
-def _forecaster(model: Path, contract: Contract) -> Callable[[pd.DataFrame], np.ndarray]:
+def _forecaster(model: Path, contract: Contract) -> Forecast:
     session = open_session(model)
     return lambda frame: session.run(["probabilities"], {"features": matrix(frame, contract)})[0]
 
@@ -141,7 +146,8 @@ def _training(submission: Submission) -> dict[str, Any]:
     }
 
 
-def _examples(evidence: Evidence) -> str:
-    records = to_records(evidence.frame.head(EXAMPLE_ROWS), evidence.contract)
-    pairs = zip(records, evidence.probabilities.tolist(), strict=False)
-    return json.dumps([{"record": record, "probabilities": values} for record, values in pairs], indent=1)
+def _examples(frame: pd.DataFrame, forecast: Forecast, contract: Contract) -> str:
+    records = to_records(frame, contract)
+    pairs = zip(records, forecast(frame).tolist(), strict=True)
+    told = [{"made_up": True, "record": record, "probabilities": values} for record, values in pairs]
+    return json.dumps(told, indent=1)

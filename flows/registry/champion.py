@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from data.bundle import Bundle
 from data.errors import Stopped
-from data.manifest import REFERENCE, BundleError
+from data.manifest import REFERENCE, BundleError, verified
 from data.storage import read_frame
 from flows.registry.lineage import TRAINED, Lineage
 from flows.registry.store import CHAMPION, version_of_alias
@@ -67,6 +67,7 @@ def _bundle(name: str, version: str) -> Bundle:
     with ExitStack() as held:
         folder = held.enter_context(TemporaryDirectory())
         bundle = Bundle.load(mlflow.artifacts.download_artifacts(source, dst_path=folder))
+        verified(bundle.folder / REFERENCE, bundle.manifest)  # which a bundle that is served has not
         finalize(bundle, held.pop_all().close)
         return bundle
 

@@ -1,5 +1,6 @@
 """Log one pipeline run to MLflow and register its bundle as a model version."""
 
+import json
 import math
 import time
 import warnings
@@ -19,7 +20,8 @@ from mlflow.entities.model_registry import ModelVersion
 from data.columns import Kind
 from data.contract import Contract
 from data.durable import flush
-from data.manifest import CARD, CONTRACT, MANIFEST, digest
+from data.frames import parse
+from data.manifest import CARD, CONTRACT, EXAMPLES, MANIFEST, digest
 from data.pyfunc import ARTIFACT
 from data.storage import as_stored
 from data.yaml_files import is_file
@@ -120,7 +122,7 @@ def register_bundle(client: MlflowClient, submission: Submission, tags: dict[str
         artifacts={ARTIFACT: str(submission.bundle)},
         code_paths=[str(ROOT / "data")],
         signature=model_signature(contract),
-        input_example=example_input(submission.evidence.frame, contract),
+        input_example=example_input(_made_up_students(submission.bundle, contract), contract),
         pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
         metadata={"contract": contract.name, **tags},
     )
@@ -143,13 +145,21 @@ def keep_artifacts(client: MlflowClient, run_id: str, model_id: str) -> None:
             flush(Path(url2pathname(urlsplit(place).path)))
 
 
+def _made_up_students(bundle: Path, contract: Contract) -> pd.DataFrame:
+    """Return the students of a bundle's examples as parsed."""
+    records = [example["record"] for example in json.loads((bundle / EXAMPLES).read_bytes())]
+    return parse(pd.DataFrame(records, dtype=object), contract, labelled=False)
+
+
 def example_input(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """Return three raw records as a caller would send them: codes, whole numbers, numbers."""
-    asked = frame[[column.name for column in contract.asked]].head(3)
-    unknown = [column.name for column in contract.audit if asked[column.name].isna().any()]
+    asked = frame[[column.name for column in contract.asked if column.name in frame]].head(3)
+    unknown = [
+        column.name for column in contract.audit if column.name in asked and asked[column.name].isna().any()
+    ]
     asked = asked.drop(columns=unknown)
     sure = [c for c in contract.asked if not c.nullable and c.name in asked]
     coded = {c.name: asked[c.name].cat.categories.dtype for c in sure if c.coded}
     whole = {c.name: "int64" for c in sure if c.kind is Kind.INTEGER}
-    texts = {c.name: "str" for c in contract.asked if c.coded and c.nullable}  # as the signature has them
+    texts = {c.name: "str" for c in contract.features if c.coded and c.nullable}  # as the signature has them
     return asked.astype({**coded, **whole, **texts})

@@ -32,7 +32,6 @@ from serving.settings import Settings
 
 STATIC = Path(__file__).parents[1] / "static"
 YEAR = 31_536_000
-GENERATED = "cohort://"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -130,7 +129,7 @@ class Model:
         self.version = predictor.version
         manifest = predictor.bundle.manifest
         self.created = manifest.created[:10]
-        self.generated = str(manifest.training.get("source", "")).startswith(GENERATED)
+        self.generated = manifest.generated
 
 
 def _with_headers(response: Response) -> Response:

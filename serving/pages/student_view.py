@@ -1,6 +1,5 @@
 """What the page of one student shows: the form, the forecast, and values that are only tried."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,12 +7,11 @@ from data.bundle import Bundle
 from data.card import read_card
 from data.columns import Column
 from data.contract import Contract
-from data.manifest import EXAMPLES
 from data.records import Record
 from serving.pages.forms import TRIED, field_id, fields, read_form, texts_of
 from serving.pages.outlook import changed, outlook
 from serving.predictor import Answer, Predictor
-from serving.suggestions import actionable, suggest
+from serving.suggestions import actionable, risks_of, suggest
 
 Texts = Mapping[str, str]
 View = dict[str, Any]
@@ -25,12 +23,11 @@ def asked(contract: Contract) -> list[Column]:
 
 
 def example(bundle: Bundle) -> Record:
-    """Return the record that the form is filled in with: of the bundle's examples the most open one."""
-    examples: list[dict[str, Any]] = json.loads((bundle.folder / EXAMPLES).read_bytes())
-    labels = bundle.manifest.labels
-    risky = [labels.index(label) for label in bundle.contract.target.at_risk]
-    most_open = min(examples, key=lambda one: abs(sum(one["probabilities"][k] for k in risky) - 0.5))
-    return read_form(bundle.contract.features, texts_of(most_open["record"], bundle.contract))[0]
+    """Return the record that the form is filled in with: of those that may be shown the most open one."""
+    records = [bundle.record.validate_python(record) for record in bundle.shown]
+    risks = risks_of(bundle, bundle.probabilities(bundle.matrix(records)))
+    most_open = records[int(abs(risks - 0.5).argmin())]
+    return read_form(bundle.contract.features, texts_of(most_open, bundle.contract))[0]
 
 
 def form_view(predictor: Predictor, texts: Texts, faults: Texts) -> View:

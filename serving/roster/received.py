@@ -1,7 +1,6 @@
 """The roster that a form brings: a file that was chosen, or the rows that travelled with the page."""
 
 import io
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -10,9 +9,8 @@ from typing import BinaryIO, NamedTuple, cast
 from flask import current_app, request
 
 from data.contract import Contract
-from data.manifest import EXAMPLES, verified
+from data.records import typical_value
 from serving.api import ready_predictor
-from serving.pages.shell import GENERATED
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.roster.carrying import unpack
@@ -87,16 +85,19 @@ def was_uploaded() -> bool:
 
 def has_example(predictor: Predictor) -> bool:
     """Tell whether there are students to try the page with: generated ones, never somebody's."""
-    return str(predictor.bundle.manifest.training.get("source", "")).startswith(GENERATED)
+    return predictor.bundle.manifest.generated
 
 
 def example_sheet(predictor: Predictor) -> Sheet:
     """Return the bundle's own examples as a roster."""
     bundle = predictor.bundle
-    examples = json.loads(verified(bundle.folder / EXAMPLES, bundle.manifest))
-    header = [column.name for column in bundle.contract.asked]
-    rows = [[str(example["record"].get(name, "")) for name in header] for example in examples]
+    header = [column.name for column in bundle.contract.features]
+    rows = [[_cell(record[name]) for name in header] for record in bundle.shown]
     return _sheet([header, *rows])
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def template_of(predictor: Predictor) -> bytes:
@@ -105,9 +106,8 @@ def template_of(predictor: Predictor) -> bytes:
     columns = [*([contract.id] if contract.id else []), *contract.asked]
     cells = []
     for column in columns:
-        low, high = column.limits
-        middle = (low + high) / 2 if column.max is not None and column.min is not None else max(low, 1)
-        cells.append(next(iter(column.codes.values())) if column.codes else f"{middle:.0f}")
+        coded = next(iter(column.codes.values()), None)
+        cells.append(coded or f"{typical_value(column):.0f}")
     sheet = _sheet([["a"]])
     return BOM + "".join(f"{line}\r\n" for line in sheet.joined([[c.name for c in columns], cells])).encode()
 

@@ -3,12 +3,25 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from data.bundle import Bundle
-from data.manifest import CARD, CONTRACT, FILES, MANIFEST, MODEL, BundleError, digest, read_manifest
+from data.manifest import (
+    CARD,
+    CONTRACT,
+    EXAMPLES,
+    FILES,
+    MANIFEST,
+    MODEL,
+    REFERENCE,
+    BundleError,
+    digest,
+    read_manifest,
+)
+from data.records import typical_record
 from tests.contract.tampering import Edit, rewrite, seal
 
 
@@ -30,6 +43,25 @@ def test_a_digest_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
 def test_the_registered_bundle_is_whole_and_answers_its_examples(bundle_folder: Path, bundle: Bundle) -> None:
     assert set(read_manifest(bundle_folder).files) == set(FILES)
     bundle.check()
+
+
+def test_a_bundle_answers_without_its_sample_of_students(folder: Path) -> None:
+    (folder / REFERENCE).unlink()
+    Bundle.load(folder).check()
+
+
+def test_examples_that_may_be_students_are_not_shown(folder: Path) -> None:
+    def of_an_earlier_release(examples: Any) -> None:
+        for example in examples:
+            del example["made_up"]
+
+    shown = Bundle.load(folder).shown
+    rewrite(folder, EXAMPLES, of_an_earlier_release)
+    assert Bundle.load(folder).shown == shown  # they were generated
+    rewrite(folder, MANIFEST, lambda manifest: manifest["training"].update(source="students.csv"))
+    bundle = Bundle.load(folder)
+    assert bundle.shown == [typical_record(bundle.contract)]
+    assert bundle.record.validate_python(bundle.shown[0]) == bundle.shown[0]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -58,7 +90,7 @@ def test_a_file_cut_short_or_grown_is_refused(
         Bundle.load(folder)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if name != REFERENCE])
 @pytest.mark.usefixtures("unopened")
 def test_a_missing_file_is_named(name: str, folder: Path) -> None:
     (folder / name).unlink()

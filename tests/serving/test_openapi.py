@@ -121,3 +121,4 @@ def test_without_a_model_they_say_what_to_do(client_without_model: FlaskClient, 
 def test_the_example_is_one_of_the_bundles(document: dict[str, Any], bundle_folder: Path) -> None:
     examples = json.loads((bundle_folder / EXAMPLES).read_bytes())
     assert document["components"]["schemas"]["Record"]["examples"] == [examples[0]["record"]]
+    assert examples[0]["made_up"]

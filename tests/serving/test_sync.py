@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import BadInput
-from data.manifest import MODEL, BundleError
+from data.manifest import FILES, MANIFEST, MODEL, REFERENCE, BundleError, digest
 from flows.register import Registered
 from flows.settings import Settings as FlowSettings
 from serving.settings import Settings
@@ -53,6 +53,28 @@ def test_a_registered_model_is_served_under_its_version(
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         path.name for path in wanted.current_bundle.iterdir()
     )
+
+
+def test_no_student_comes_along_with_a_model(
+    home_with_registry: dict[str, object], bundle_folder: Path, settings_for: Make
+) -> None:
+    registered = settings_for(**home_with_registry)
+    for wanted in (registered, registered.model_copy(update={"model_uri": str(bundle_folder)})):
+        folder = sync(wanted)
+        assert {path.name for path in folder.iterdir()} == {*FILES, MANIFEST} - {REFERENCE}
+        assert digest(folder / MANIFEST) == digest(bundle_folder / MANIFEST)
+
+
+def test_students_that_an_earlier_release_fetched_are_removed(
+    tmp_path: Path, bundle_folder: Path, settings_for: Make
+) -> None:
+    wanted = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
+    folder = sync(wanted)
+    before = (folder / MODEL).stat()
+    shutil.copy(bundle_folder / REFERENCE, folder)
+    sync(wanted)
+    assert not (folder / REFERENCE).exists()
+    assert (folder / MODEL).stat().st_ino == before.st_ino
 
 
 def test_a_second_sync_of_the_same_model_copies_nothing(

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from data.contract_file import find_contract
 from data.errors import Stopped
-from data.manifest import MODEL
+from data.manifest import MODEL, REFERENCE
 from flows.register import Registered
 from flows.registry.champion import load_champion
 from flows.registry.store import version_of_alias
@@ -203,6 +203,16 @@ def test_a_champion_that_was_tampered_with_stops_the_run_and_stays_where_it_is(
     assert desk_to_spoil.aliases() == {"champion": "1"}
     desk_to_spoil.lose_artifacts()
     with pytest.raises(Stopped, match="version 1 of grade-class cannot be read"):
+        load_champion(desk_to_spoil.client, NAME)
+
+
+def test_a_champion_without_its_sample_of_students_stops_the_run(
+    submission: Submission, desk_to_spoil: Desk
+) -> None:
+    desk_to_spoil.seat(submission)
+    for sample in (desk_to_spoil.settings.home / "mlartifacts").rglob(REFERENCE):
+        sample.unlink()
+    with pytest.raises(Stopped, match=rf"version 1 .* cannot be read: .*{REFERENCE}"):
         load_champion(desk_to_spoil.client, NAME)
 
 
