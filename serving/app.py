@@ -1,8 +1,8 @@
 """The application: `create_app` is what Gunicorn calls in each of its workers."""
 
-import tempfile
+import io
 import threading
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from flask import Flask, Request, current_app, request
 
@@ -20,7 +20,7 @@ from serving.pages.shell import install_pages
 from serving.pages.student import student
 from serving.predictor import CurrentPredictor
 from serving.problems import register_problems
-from serving.receiving import IN_MEMORY
+from serving.receiving import upload_file
 from serving.request_log import ExcInfo, RequestLog, log_error
 from serving.roster.routes import roster
 from serving.settings import Settings
@@ -30,10 +30,10 @@ from serving.spool import Spool
 class Received(Request):
     """A request whose long files are put where all long bodies are."""
 
-    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+    def _get_file_stream(self, total_content_length: int | None, *_: Any, **__: Any) -> IO[bytes]:
         settings: Settings = current_app.extensions["settings"]
-        settings.uploads.mkdir(parents=True, exist_ok=True)
-        return cast(IO[bytes], tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(settings.uploads)))
+        small = total_content_length is not None and total_content_length <= settings.max_body_bytes
+        return io.BytesIO() if small else upload_file(settings.uploads)
 
 
 class Application(Flask):

@@ -2,14 +2,15 @@
 
 The file is read twice. The first pass only checks, so that a file that cannot be read is refused as a
 whole and the number of bad rows is known for the header; the second answers and streams, two
-thousand rows at a time, written down before they are sent. Memory does not grow with the file.
+thousand rows at a time, written down before they are sent. The file itself waits on disk, and a line, a row
+and a list of rows have limits: memory does not grow with the file, whatever is in it.
 """
 
 import shutil
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from http import HTTPStatus
 from itertools import chain
 from typing import BinaryIO, NamedTuple, cast
@@ -49,7 +50,9 @@ def predict_batch() -> Response:
             detail = "As many files are being answered as can be; ask again in half a minute."
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), {"Retry-After": "30"})
         resources.callback(extensions["batches"].release)
-        sheet = Sheet(resources.enter_context(_received(settings)))
+        with room_for_it():
+            file = resources.enter_context(_received(settings))
+        sheet = Sheet(file)
         scoring = Scoring(sheet, predictor, settings, extensions["spool"], extensions["metrics"])
         counts = scoring.count()
         pieces = scoring.pieces(resources.pop_all())
@@ -147,3 +150,13 @@ def _received(settings: Settings) -> BinaryIO:
         shutil.copyfileobj(stream, file)
         ours.pop_all()
     return file
+
+
+@contextmanager
+def room_for_it() -> Iterator[None]:
+    """Tell people and programs of a disk that is full or takes no file; raises Problem 503."""
+    try:
+        yield
+    except OSError as error:
+        detail = "There is no room to put the file aside now. Send it later, or in parts."
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), {"Retry-After": "30"}) from error

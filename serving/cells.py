@@ -14,7 +14,8 @@ from data.features import code_of
 from data.ids import WHOLE_ID, canonical_id
 from data.records import Record
 
-MOST_REMEMBERED = 50_000  # texts of one column
+MOST_REMEMBERED, LONGEST_REMEMBERED = 10_000, 100  # texts of one column, and letters of one
+WIDE = 4  # times as many columns as are asked for
 Row = Sequence[str]
 
 
@@ -42,7 +43,8 @@ class ColumnReader(dict[str, Any]):
         else:
             value = self._mean(bare)
         self.any_fault |= isinstance(value, Fault)
-        self[text] = value
+        if len(text) <= LONGEST_REMEMBERED:
+            self[text] = value
         return value
 
     def read(self, texts: Sequence[str]) -> Sequence[Any]:
@@ -91,7 +93,8 @@ class RowReader:
         errors = [""] * len(rows)
         if not self._fit(rows):
             errors = [self._misfit(row) for row in rows]
-            rows = [[""] * self._width if error else row for row, error in zip(rows, errors, strict=True)]
+            blank = [""] * self._width
+            rows = [blank if error else row for row, error in zip(rows, errors, strict=True)]
         values = [column.read(texts) for column, texts in self._by_column(rows)]
         for column, cells in zip(self._columns, values, strict=True):
             if column.any_fault:
@@ -103,6 +106,8 @@ class RowReader:
         return self._fit(rows) and all(column.is_sound(texts) for column, texts in self._by_column(rows))
 
     def _by_column(self, rows: Sequence[Row]) -> list[tuple[ColumnReader, tuple[str, ...]]]:
+        if self._width > WIDE * len(self._columns):
+            return [(column, tuple(row[column.place] for row in rows)) for column in self._columns]
         cells = list(zip(*rows, strict=True)) or [()] * self._width
         return [(column, cells[column.place]) for column in self._columns]
 

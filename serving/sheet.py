@@ -3,12 +3,11 @@
 import codecs
 import csv
 import io
-import operator
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from http import HTTPStatus
-from itertools import dropwhile, islice
+from itertools import chain
 from types import SimpleNamespace
 from typing import BinaryIO
 
@@ -19,18 +18,26 @@ from serving.problems import Fault, Problem
 
 BOM = codecs.BOM_UTF8
 DELIMITERS = ",;\t"
-LONGEST_HEADER = 1_000_000  # bytes
+LONGEST = 1_000_000  # bytes of a line, and letters of a row, whose quoted cells may hold lines
+MOST_COLUMNS = 5_000
+MOST_CELLS = 200_000  # of a list of rows
+MOST_TAKEN = 1_000_000  # letters of a list of rows
+BLOCK = 1 << 16
 LINE_END = "\r\n"
 
 Row = list[str]
 
 
 class Sheet:
-    """A CSV file and how it is written: its header, its delimiter, and whether it has a BOM."""
+    """A CSV file and how it is written: its header, its delimiter, and whether it has a BOM.
+
+    However large the file is, and whatever is in it, little of it is in memory at a time.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
-        """Read the header; raises Problem 400 where there is none in UTF-8."""
+        """Read the header; raises Problem 400 where there is none in UTF-8, or a line is no row's."""
         self._file = file
+        _refuse_long_lines(file)
         first = _first_line(file)
         self.bom = first.startswith(BOM)
         try:
@@ -42,10 +49,16 @@ class Sheet:
         self.header = [name.strip() for name in next(self._lists(1), [[]])[0]]
         if not any(self.header):
             raise _not_csv("it has no header")
+        if len(self.header) > MOST_COLUMNS:
+            raise _not_csv(f"it has {len(self.header):,} columns, and at most {MOST_COLUMNS:,} are read")
 
     def chunks(self, rows: int, *, blank: bool = False) -> Generator[list[Row]]:
-        """Yield the rows below the header in lists, without empty lines or with them; raises Problem 400."""
-        with closing(self._lists(rows, blank=blank)) as every:
+        """Yield the rows below the header in lists of at most so many, without empty lines or with them.
+
+        The lists are shorter where rows are long. Raises Problem 400.
+        """
+        most = max(1, min(rows, MOST_CELLS // len(self.header)))
+        with closing(self._lists(most, blank=blank)) as every:
             for number, chunk in enumerate(every):
                 if below := chunk[1:] if number == 0 else chunk:
                     yield below
@@ -66,10 +79,21 @@ class Sheet:
         """Yield the header and the rows in lists of so many; without empty lines, or with those below it."""
         self._file.seek(0)
         text = io.TextIOWrapper(self._file, encoding="utf-8-sig", newline="")
-        reader = csv.reader(text, delimiter=self.delimiter, strict=True)
+        lines = _Lines(text)
+        reader = csv.reader(chain.from_iterable(lines.blocks()), delimiter=self.delimiter, strict=True)
+        chunk: list[Row] = []
+        keep = False  # empty lines above the header count in no way of counting
+        begun = 0
         try:
-            every = dropwhile(operator.not_, reader) if blank else filter(None, reader)
-            while chunk := list(islice(every, rows)):
+            for row in reader:
+                lines.until_row = lines.taken
+                if row or keep:
+                    chunk.append(row)
+                    keep = blank
+                if len(chunk) == rows or lines.taken - begun > MOST_TAKEN:
+                    yield chunk
+                    chunk, begun = [], lines.taken
+            if chunk:
                 yield chunk
         except UnicodeDecodeError as error:
             raise _not_csv(f"it is not UTF-8 text after line {reader.line_num}") from error
@@ -77,6 +101,25 @@ class Sheet:
             raise _not_csv(f"{error}, near line {reader.line_num}") from error
         finally:
             text.detach()
+
+
+class _Lines:
+    """The lines of a text, some at a time, as long as a row comes to its end now and then."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.taken = 0
+        """Letters."""
+        self.until_row = 0
+        """Those that were taken when the last row was whole."""
+
+    def blocks(self) -> Iterator[list[str]]:
+        """Yield the lines in lists; raises csv.Error in a row without an end."""
+        while block := self._text.readlines(BLOCK):
+            self.taken += sum(map(len, block))
+            if self.taken - self.until_row > LONGEST + 2 * BLOCK:
+                raise csv.Error(f"a row is longer than {LONGEST:,} letters")
+            yield block
 
 
 def check_header(header: Sequence[str], contract: Contract, added: Iterable[str]) -> None:
@@ -109,8 +152,20 @@ def quoted(cell: str, delimiter: str) -> str:
 def _first_line(file: BinaryIO) -> bytes:
     """Return the first line that says something, with the BOM if there is one."""
     file.seek(0)
-    lines = iter(lambda: file.readline(LONGEST_HEADER), b"")
+    lines = iter(lambda: file.readline(LONGEST), b"")
     return next((line for line in lines if line.removeprefix(BOM).strip()), b"")
+
+
+def _refuse_long_lines(file: BinaryIO) -> None:
+    """Raise Problem 400 for a line that would take the memory of many rows."""
+    file.seek(0)
+    number, long = 1, 0
+    while block := file.read(BLOCK):
+        ends = max(block.rfind(b"\n"), block.rfind(b"\r"))
+        long = long + len(block) if ends < 0 else len(block) - ends - 1
+        number += block.count(b"\n")
+        if long > LONGEST:
+            raise _not_csv(f"line {number:,} is longer than {LONGEST:,} bytes")
 
 
 def _not_csv(reason: str) -> Problem:

@@ -1,8 +1,10 @@
 """POST /predict/batch: a CSV in, the same rows out."""
 
+import contextlib
 import csv
 import io
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,11 @@ from data.log_entries import prediction_entries, read_entry
 from data.records import matrix_maker
 from serving.app import create_app
 from serving.cells import RowReader
+from serving.problems import Problem
 from serving.scoring import Scorer, column_matrix_maker
 from serving.settings import Settings
+from serving.sheet import Sheet
+from tests.serving.running import running, wait_until
 
 Student = dict[str, Any]
 Row = dict[str, str]
@@ -43,6 +48,18 @@ def sheet(rows: list[dict[str, Any]], delimiter: str = ",") -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+MEGABYTE = 1_000_000
+
+
+def peak_of(action: Callable[[], object]) -> int:
+    """Return how many bytes Python took at most while something was done."""
+    tracemalloc.start()
+    action()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
 
 def ask(client: FlaskClient, text: str | bytes, kind: str = "text/csv") -> TestResponse:
@@ -319,3 +336,116 @@ def test_the_matrix_of_a_file_is_the_one_of_its_records(pass_fail: Contract, rea
     assert np.array_equal(
         column_matrix_maker(pass_fail)(records), matrix_maker(pass_fail)(records), equal_nan=True
     )
+
+
+def hostile_files(header: list[str]) -> dict[str, tuple[bytes, bytes, int]]:
+    """Files that are small for what they would take: how each begins, what goes on, and how often."""
+    begin = ",".join(header).encode() + b"\n"
+    wide = ",".join([*header, *(f"c{number}" for number in range(4_900))]).encode() + b"\n"
+    return {
+        "a line without an end": (begin, b"1234567890" * 1_000, 3_000),
+        "a row without an end": (begin, b'"a\n",' * 2_000, 2_000),
+        "commas": (begin, b"," * 999_999 + b"\n", 20),
+        "rows with long cells": (begin, (b"x" * 100_000 + b",") * 5 + b"\n", 60),
+        "a wide header and short rows": (wide, b"1\n" * 1_000, 20),
+        "texts that are never the same": (begin, b"", 0),
+        "empty lines": (begin, b"\n" * 10_000, 2_000),
+    }
+
+
+@pytest.mark.parametrize("kind", list(hostile_files([])))
+def test_memory_does_not_grow_with_what_is_in_a_file(
+    tmp_path: Path, grade_class: Contract, kind: str
+) -> None:
+    header = [column.name for column in grade_class.features]
+    begin, more, times = hostile_files(header)[kind]
+    path = tmp_path / "roster.csv"
+    with path.open("wb") as file:
+        file.write(begin)
+        for number in range(times or 40_000):
+            file.write(more or ",".join(f"{name}{number:0200d}" for name in header).encode() + b"\n")
+
+    def read() -> None:
+        with path.open("rb") as file, contextlib.suppress(Problem):
+            rows = Sheet(file)
+            reader = RowReader(rows.header, grade_class)
+            for chunk in rows.chunks(2_000):
+                reader.read(chunk)
+
+    assert peak_of(read) < 60 * MEGABYTE
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"a,b\n" + b"x" * 1_100_000 + b"\n1,2\n", "line 2 is longer than 1,000,000 bytes"),
+        (b"a,b\n1,2\r" + b"x" * 1_100_000, "longer than 1,000,000 bytes"),
+        (b"a,b\n" + b'"x\n",' * 400_000, "a row is longer than 1,000,000 letters"),
+        (b",".join(b"c%d" % number for number in range(5_001)), "it has 5,001 columns"),
+    ],
+)
+def test_a_line_or_a_row_that_is_none_is_refused_and_named(text: bytes, says: str) -> None:
+    with pytest.raises(Problem, match=says) as refused:
+        list(Sheet(io.BytesIO(text)).chunks(2_000))
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_rows_are_the_same_in_long_lists_and_short_ones(end: str) -> None:
+    rows = [["a", "b"], *([str(number), "x" * (number % 7 * 20_000)] for number in range(300)), ["", ""]]
+    text = end.join([end, *(f'"{one}",{two}' for one, two in rows), end, ""])
+    sheet_of = Sheet(io.BytesIO(text.encode()))
+    chunks = list(sheet_of.chunks(2_000))
+    assert [row for chunk in chunks for row in chunk] == rows[1:]
+    assert len(chunks) > 5
+    blank = [row for chunk in sheet_of.chunks(7, blank=True) for row in chunk]
+    assert blank[:301] == rows[1:]
+    assert blank[301:] == [[]] * len(blank[301:])
+
+
+def test_a_file_waits_on_the_disk_of_the_state_folder(
+    synced: Settings, settings_for: Callable[..., Settings], student: Student, tmp_path: Path
+) -> None:
+    (tmp_path / "bundle").symlink_to(synced.home / "bundle")
+    settings = settings_for(
+        GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=synced.model_uri, GRADECAST_MAX_BODY_BYTES=1_000
+    )
+    client = create_app(settings).test_client()
+    text = sheet([student] * 50).encode()
+    (tmp_path / "uploads").write_text("a file is where the folder should be")
+    refused = client.post("/predict/batch", data={"file": (io.BytesIO(text), "a.csv")})
+    assert refused.status_code == 503
+    (tmp_path / "uploads").unlink()
+    answer = client.post("/predict/batch", data={"file": (io.BytesIO(text), "a.csv")})
+    assert len(rows_of(answer)) == 50
+    assert list((tmp_path / "uploads").iterdir()) == [], "nothing of it is left"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+def test_a_file_near_the_limit_is_answered_in_little_memory(
+    tmp_path: Path, bundle_folder: Path, student: Student
+) -> None:
+    line = (",".join(map(str, student.values())) + "\n").encode()
+    block = line * 50_000
+    times = 950 * MEGABYTE // len(block)
+    with running(tmp_path, GRADECAST_MODEL_URI=bundle_folder, WEB_CONCURRENCY=1) as server:
+        wait_until(lambda: server.ready()[0] == 200, "it is ready")
+        connection = server.connect()
+        connection.putrequest("POST", "/predict/batch")
+        connection.putheader("Content-Type", "text/csv")
+        begin = (",".join(student) + "\n").encode()
+        connection.putheader("Content-Length", str(len(begin) + times * len(block)))
+        connection.endheaders(begin)
+        for _ in range(times):
+            connection.send(block)
+        connection.sock.settimeout(1_800)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        while answer.read(1 << 20):
+            pass
+        connection.close()
+        (worker,) = server.workers()
+        status = Path(f"/proc/{worker}/status").read_text()
+        peak = int(next(words.split()[1] for words in status.splitlines() if words.startswith("VmHWM")))
+    assert peak < 400_000, "kB"
