@@ -9,6 +9,7 @@ from data.card_audit import Audit
 from data.card_calls import Calls
 from data.card_shares import Part, Share
 from data.manifest import FIGURES, BundleError, Manifest, verified
+from data.model_words import ALIKE, standing_of
 
 
 class Figure(Part):
@@ -20,9 +21,6 @@ class Figure(Part):
     low: float | None = None
     high: float | None = None
     limit: float | None = None
-
-
-BETTER, WORSE, ALIKE = "better", "worse", "cannot be told apart"
 
 
 class Rival(Part):
@@ -61,11 +59,6 @@ class Rival(Part):
             return f"{ALIKE} ({self.low:.3f} to {self.high:.3f})"
         ends = sorted((abs(self.low), abs(self.high)))
         return f"{self.standing} by {abs(self.difference):.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
-
-
-def standing_of(low: float, high: float) -> str:
-    """Return what a model is whose log loss less the chosen one's has this interval."""
-    return BETTER if high < 0 else WORSE if low > 0 else ALIKE
 
 
 class ClassFigures(Part):

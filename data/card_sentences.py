@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from data.card import ALIKE, PartOfYear, RiskError, standing_of
+from data.card import PartOfYear, RiskError
 from data.card_audit import FALSE_ALARMS, FOUND, Audit, Flips
 from data.card_calls import Calls, Price
 from data.contract import Contract
@@ -63,16 +63,6 @@ def risk_errors_sentence(errors: Sequence[RiskError]) -> str:
     ]
     said = "The average distance between the forecast risk and how often students ended at risk"
     return f"{said} is {'; '.join(told)}." if told else ""
-
-
-def standing_sentence(name: str, difference: float, low: float, high: float) -> str:
-    """Say whether a model is better or worse than the chosen one or cannot be told apart, and by how much."""
-    standing = standing_of(low, high)
-    apart = standing if standing == ALIKE else f"is {standing}"
-    return (
-        f"{name} {apart}: its log loss less the chosen model's is {difference:+.4f} "
-        f"(95 %: {low:+.4f} to {high:+.4f}) on the same folds."
-    )
 
 
 def worrying(audit: Audit, columns: int) -> bool:

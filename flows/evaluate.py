@@ -21,6 +21,7 @@ from flows.reports.calls import call_metrics
 from flows.reports.evidence import Evidence
 from flows.reports.flips import count_flips
 from flows.reports.groups import risk_of, risky
+from flows.reports.leaderboard import chosen_and_baselines
 from flows.settings import Settings
 from flows.support.fingerprint import git_commit
 from flows.train import Trained
@@ -54,7 +55,7 @@ def gather_evidence(
         probabilities=probabilities,
         metrics=metrics,
         intervals=intervals(probabilities, y, settings.seed, "test_") | at_risk_intervals(metrics),
-        leaderboard=trained.compared(),
+        leaderboard=chosen_and_baselines(trained.leaderboard()),
         candidates=trained.candidates(),
         effects=column_effects(
             read_model(trained.folder), features[:EFFECT_ROWS], contract, trained.kind, trained.head["sigma"]

@@ -17,6 +17,7 @@ from flows.process import REPORT, Processed, process
 from flows.register import Registered, register
 from flows.registry.approval import command
 from flows.reports.artifacts import left_out
+from flows.reports.leaderboard import chosen_and_baselines
 from flows.reports.screen import Summary, show_summary
 from flows.settings import Approval, Settings
 from flows.support.command import run_flow
@@ -124,7 +125,7 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
         quarantined=processed.quarantined,
         drift=result.drift.verdict,
         drift_reasons=result.drift.reasons,
-        leaderboard=result.trained.compared(),
+        leaderboard=chosen_and_baselines(result.trained.leaderboard()),
         metrics=registered.metrics,
         intervals=registered.intervals,
         bayes=registered.bayes,

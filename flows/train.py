@@ -17,7 +17,6 @@ from data.manifest import digest as file_digest
 from flows.gates.leakage import check_leakage
 from flows.processing.processed import PARSED, Processed
 from flows.reports import artifacts
-from flows.reports.leaderboard import chosen_and_baselines
 from flows.reports.progress import search_progress, stage
 from flows.settings import Settings
 from flows.support.engine import Engine
@@ -55,10 +54,6 @@ class Trained(BaseModel):
     def leaderboard(self) -> pd.DataFrame:
         """Read every candidate and baseline, lowest cross-validated log loss first."""
         return pd.read_parquet(self.folder / LEADERBOARD)
-
-    def compared(self) -> pd.DataFrame:
-        """Return the chosen candidate and the others, as `chosen_and_baselines` does."""
-        return chosen_and_baselines(self.leaderboard())
 
     def candidates(self) -> pd.DataFrame:
         """Return every candidate of the grid, lowest cross-validated log loss first."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from data.card import ALIKE, BETTER, Rival, standing_of
-from data.model_words import TITLES
+from data.card import Rival
+from data.model_words import ALIKE, BETTER, TITLES, standing_of
 from flows.training.bootstrap import BESIDE
 from flows.training.families.standing import best_of_families
 from flows.training.search import OURS

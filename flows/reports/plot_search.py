@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from data.card import ALIKE, BETTER, Rival
+from data.card import Rival
 from data.manifest import FamilyName
-from data.model_words import TITLES
+from data.model_words import ALIKE, BETTER, TITLES
 from flows.reports.evidence import Evidence
 from flows.reports.leaderboard import lines_of
 from flows.reports.plot_style import FAINT, INK, MAIN, OKABE_ITO, new_figure

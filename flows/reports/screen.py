@@ -9,7 +9,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from data.card import ALIKE, BETTER
+from data.model_words import ALIKE, BETTER
 from flows.reports.leaderboard import lines_of
 from flows.reports.wording import FIGURES, NOTHING, count, figure, plural, reasons_of, span
 

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data.card import WORSE, standing_of
-from data.card_sentences import standing_sentence
 from data.manifest import FamilyName
-from data.model_words import TITLES
+from data.model_words import TITLES, WORSE, standing_of, standing_sentence
 from flows.training.bootstrap import beside_chosen
 from flows.training.curves import FitResult, OutOfFold
 
