@@ -17,6 +17,11 @@ from data.spool import REFUSED, drained_alone, keep_lines, take, whole_lines, wo
 PATIENCE = 10  # seconds for workers to let go of their files, which they do every second
 HEX = re.compile(r"[0-9a-f]{32}")
 PART = 500  # ids of one statement
+DATED = (predictions, outcomes, overrides)
+LONGEST_SILENCE = timedelta(days=400)
+"""A school year and more: a log in which nothing was written for longer is likelier one of a wrong clock."""
+FEW, SHARE = 1_000, 0.01
+"""Of each table's rows so many, or so large a share, may be purged at a time when nobody watches."""
 
 
 class Removed(NamedTuple):
@@ -53,12 +58,68 @@ def erase(engine: sa.Engine, folder: Path, whose: str) -> Removed:
 
 
 def purge(engine: sa.Engine, folder: Path, days: int) -> Removed:
-    """Remove what is older than so many days; what the spool holds is drained first, and removed then."""
-    before = datetime.now(UTC) - timedelta(days=days)
+    """Remove what is older than so many days; what the spool holds is drained first, and removed then.
+
+    This machine's clock is believed, whatever it says: see `purge_unwatched`.
+    """
+    return _purge(engine, folder, datetime.now(UTC) - timedelta(days=days), _delete_before)
+
+
+def purge_unwatched(engine: sa.Engine, folder: Path, days: int) -> Removed:
+    """Remove what is older than so many days, the oldest first, a small share at a time.
+
+    Nobody watches, and a clock that runs years ahead makes all of a log old. Raises BadInput where that is
+    likelier than a log in which nothing was written for longer than a school year; nothing is removed then.
+    """
+    now = datetime.now(UTC)
+    before = now - timedelta(days=days)
+    with engine.connect() as connection:
+        if _moments(connection, sa.func.min, lambda at: at < before):
+            _check_clock(connection, now)
+    return _purge(engine, folder, before, _delete_some_before)
+
+
+def _check_clock(connection: sa.Connection, now: datetime) -> None:
+    """Raise BadInput where nothing was logged for longer than LONGEST_SILENCE, up to now or of late."""
+    edge = now - LONGEST_SILENCE
+    last = max(_moments(connection, sa.func.max, lambda at: at <= edge), default=now)
+    silence = min([now, *_moments(connection, sa.func.min, lambda at: at > edge)]) - last
+    if silence > LONGEST_SILENCE:
+        raise BadInput(
+            f"nothing older is purged: by this machine's clock, which says {now:%Y-%m-%d}, nothing was "
+            f"logged in the {silence.days} days from {last:%Y-%m-%d} on.",
+            remedy="Set the clock if it is wrong; else run `python -m data.predictions purge` once yourself.",
+        )
+
+
+def _moments(
+    connection: sa.Connection, pick: Callable[..., Any], which: Callable[[Any], Any]
+) -> list[datetime]:
+    """Return the first or last moment of each table that has one of these."""
+    found = (connection.scalar(sa.select(pick(table.c.at)).where(which(table.c.at))) for table in DATED)
+    return [moment for moment in found if moment is not None]
+
+
+def _delete_before(connection: sa.Connection, table: sa.Table, before: datetime) -> int:
+    return connection.execute(sa.delete(table).where(table.c.at < before)).rowcount
+
+
+def _delete_some_before(connection: sa.Connection, table: sa.Table, before: datetime) -> int:
+    """Delete the oldest rows, no more than a share of all."""
+    key, rows = next(iter(table.primary_key)), sa.select(sa.func.count()).select_from(table)
+    most = max(FEW, int(SHARE * (connection.scalar(rows) or 0)))
+    oldest = sa.select(key).where(table.c.at < before).order_by(table.c.at).limit(most)
+    return connection.execute(sa.delete(table).where(key.in_(oldest))).rowcount
+
+
+def _purge(
+    engine: sa.Engine,
+    folder: Path,
+    before: datetime,
+    delete: Callable[[sa.Connection, sa.Table, datetime], int],
+) -> Removed:
     with engine.begin() as connection:
-        asked = connection.execute(sa.delete(predictions).where(predictions.c.at < before)).rowcount
-        late = connection.execute(sa.delete(outcomes).where(outcomes.c.at < before)).rowcount
-        said = connection.execute(sa.delete(overrides).where(overrides.c.at < before)).rowcount
+        asked, late, said = (delete(connection, table, before) for table in DATED)
     if asked or late or said:
         _forget(engine)
     with drained_alone(folder):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from data.draining import drain
-from data.erasure import purge
+from data.erasure import purge_unwatched
 from data.errors import BadInput
 from data.ids import PUBLIC_KEY
 from data.log_database import create_tables, open_log
@@ -70,7 +70,13 @@ class Drainer:
         if days and now - self._purged >= PURGE_EVERY:
             with self._engine.connect() as connection:
                 create_tables(connection)
-            purge(self._engine, self._settings.spool, days)
+            try:
+                gone = purge_unwatched(self._engine, self._settings.spool, days)
+            except BadInput as doubt:
+                log.error("%s", doubt)
+            else:
+                if any(gone):
+                    log.info("purged what is older than %d days: %s", days, gone)
             self._purged = now
 
 
@@ -80,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--once", action="store_true", help="drain what there is, and end")
     once = parser.parse_args(arguments).once
     log_json_lines()
+    log.setLevel(logging.INFO)
     settings = LogSettings.from_environment()
     if settings.id_key == PUBLIC_KEY:
         log.warning("GRADECAST_ID_KEY is not set: ids are logged by a hash that anyone can repeat")

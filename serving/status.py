@@ -60,7 +60,7 @@ def begin_status(bundles: Path) -> None:
     """Say that what is current is what was wanted when it was last looked, until a follower looks again."""
     status = read_status(bundles)
     if status.version is not None:
-        write_status(bundles, status.model_copy(update={"error": NOT_LOOKED}))
+        write_status(bundles, status.model_copy(update={"error": NOT_LOOKED, "wanted": None}))
 
 
 def told(error: BaseException) -> str:

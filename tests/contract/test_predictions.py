@@ -9,8 +9,10 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
+from data import erasure
 from data.contract import Contract
 from data.draining import drain
+from data.erasure import purge_unwatched
 from data.errors import BadInput
 from data.ids import PUBLIC_KEY, pseudonym
 from data.log_database import create_tables, open_log
@@ -162,6 +164,29 @@ def test_what_is_past_its_time_is_purged(log: sa.Engine, keep: Write, spool: Pat
     assert [row["at"] for row in read_log(log, "grade_class")] == [young]
 
 
+def test_nobody_watching_only_a_share_is_purged_at_a_time_the_oldest_first(
+    log: sa.Engine, keep: Write, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "FEW", 2)
+    now = datetime.now(UTC)
+    keep(*(asked(at=now - timedelta(days=number)) for number in (40, 60, 50, 20)))
+    assert purge_unwatched(log, spool, 30).predictions == 2
+    left = [(now - row["at"]).days for row in read_log(log, "grade_class")]
+    assert sorted(left) == [20, 40]
+    assert purge_unwatched(log, spool, 30).predictions == 1
+    assert purge_unwatched(log, spool, 30).predictions == 0
+
+
+def test_a_clock_that_is_years_ahead_is_believed_by_a_person_alone(
+    log: sa.Engine, keep: Write, spool: Path
+) -> None:
+    now = datetime.now(UTC)
+    keep(asked(at=now - timedelta(days=1_096)), came("C", "1001", at=now - timedelta(days=1_090)))
+    with pytest.raises(BadInput, match="nothing was logged in the 1090 days"):
+        purge_unwatched(log, spool, 730)
+    assert purge(log, spool, 730) == (1, 1, 0, 0)
+
+
 def test_a_value_that_the_database_cannot_hold_is_set_aside_and_the_rest_is_kept(
     log: sa.Engine, spool: Path
 ) -> None:
@@ -202,6 +227,12 @@ def test_tables_may_be_made_twice(log: sa.Engine) -> None:
     with log.connect() as connection:
         create_tables(connection)
         create_tables(connection)
+
+
+def test_what_is_committed_to_a_file_is_on_the_disk_for_the_spool_has_it_no_more(tmp_path: Path) -> None:
+    full = 2
+    with open_log(f"sqlite:///{tmp_path}/log.db").connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == full
 
 
 @pytest.mark.parametrize("url", ["mysql://host/name", "nonsense", "oracle+unknown://"])

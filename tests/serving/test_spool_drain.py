@@ -6,7 +6,7 @@ import random
 import shutil
 import signal
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -150,10 +150,25 @@ def test_a_log_that_cannot_be_used_is_said(home: Home, monkeypatch: pytest.Monke
     assert drainer.returncode == 2
 
 
-def test_the_drainer_purges_what_is_past_its_time(home: Home) -> None:
-    append(home, asked(at=datetime(2001, 1, 1, tzinfo=UTC)), asked())
-    assert end(home.drainer("--once"))
-    assert len(home.logged()) == 1
+def days_ago(*days: int) -> list[dict[str, object]]:
+    return [asked(at=datetime.now(UTC) - timedelta(days=number)) for number in days]
+
+
+def test_the_drainer_purges_what_is_past_its_time_and_says_so(home: Home) -> None:
+    append(home, *days_ago(900, 731, 729, 400, 100, 0))
+    assert "purged what is older than 730 days: Removed(predictions=2" in end(home.drainer("--once"))
+    assert len(home.logged()) == 4
+
+
+@pytest.mark.parametrize("since", [(), (2, 1, 0)], ids=["nothing asked since", "asked since"])
+def test_a_clock_that_is_years_ahead_purges_nothing_and_says_what_to_do(
+    home: Home, since: tuple[int, ...]
+) -> None:
+    append(home, *days_ago(1_300, 1_200, 1_096, *since))
+    said = end(home.drainer("--once"))
+    assert len(home.logged()) == 3 + len(since)
+    assert "nothing older is purged" in said
+    assert "Set the clock if it is wrong; else run `python -m data.predictions purge`" in said
 
 
 def test_nothing_answered_is_lost_or_twice_when_all_are_killed(home: Home) -> None:
