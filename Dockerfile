@@ -50,7 +50,7 @@ VOLUME /var/lib/gradecast
 EXPOSE 9696
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-c", \
     "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health/live', timeout=4)"]
-# The root file system may be read-only: state is in the volume, and /tmp and /dev/shm hold the rest.
+# The root file system may be read-only: state and uploads are in the volume, /tmp and /dev/shm hold the rest.
 CMD ["gunicorn", "--config", "serving/gunicorn.conf.py", "--worker-tmp-dir", "/dev/shm"]
 
 FROM predictor AS predictor-with-bundle

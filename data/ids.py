@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import ipaddress
 import re
 from collections.abc import Callable
 from numbers import Real
@@ -10,6 +11,11 @@ from data.columns import MISSING_TEXTS
 
 SPLIT_BITS = 53  # what a float holds exactly
 PUBLIC_KEY = "gradecast-public-default"
+OWN_KEY = (
+    "Set GRADECAST_ID_KEY to a secret of your own (`openssl rand -hex 24`), the same for pipeline and "
+    "predictor, and keep a copy: with another one nothing that was logged finds its student again."
+)
+"""What to do about the public key."""
 WHOLE_ID = re.compile(r"-?[0-9]+")
 WRITTEN_AS_FLOAT = re.compile(r"(-?[0-9]+)\.0+")
 LEADING_ZEROS = re.compile(r"^(-?)0+(?=[0-9]+$)")
@@ -30,6 +36,16 @@ def pseudonym_maker(key: str) -> Callable[[str], str]:
         return hashed.hexdigest()[:32]
 
     return make
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reached from this machine alone; of names, localhost is."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def split_position(pseudonym_: str) -> float:

@@ -23,6 +23,7 @@ from serving.problems import register_problems
 from serving.receiving import upload_file
 from serving.request_log import ExcInfo, RequestLog, log_error
 from serving.roster.routes import roster
+from serving.security import Door
 from serving.settings import Settings
 from serving.spool import Spool
 
@@ -58,6 +59,7 @@ def create_app(config: Settings | None = None) -> Flask:
         "metrics": Metrics(),
         "spool": Spool(settings.spool),
         "request_log": RequestLog(),
+        "door": Door(settings.api_key.get_secret_value(), settings.home) if settings.api_key else None,
         "batches": threading.BoundedSemaphore(settings.threads // 2),
         "in_flight": lambda: 0,  # Gunicorn's worker puts its own count here
     }

@@ -11,7 +11,7 @@ from flask import Flask
 from serving.metrics import Metrics
 from serving.problems import Problem, problem_response
 from serving.request_log import RequestIds, RequestLog
-from serving.security import HARMLESS, HEADERS, OPEN, Names, brings_key, is_foreign
+from serving.security import HARMLESS, HEADERS, OPEN, Door, Names, bearer_of, believe_proxies, is_foreign
 from serving.settings import Settings
 from serving.shortcut import Shortcut
 
@@ -23,6 +23,7 @@ UNKNOWN_NAME = (
 )
 RETRY_AFTER = {"Retry-After": "1"}
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gradecast"'}
+FOREIGN = "A page of another site may send nothing here."
 
 
 class Middleware:
@@ -32,8 +33,8 @@ class Middleware:
         self._app: WSGIApplication = Shortcut(app)
         self._extensions, self._metrics, self._ids = app.extensions, metrics, RequestIds()
         self._log: RequestLog = app.extensions["request_log"]
-        self._key = settings.api_key.get_secret_value() if settings.api_key else None
-        self._names = Names(settings)
+        self._door: Door | None = app.extensions["door"]
+        self._names, self._proxies = Names(settings), settings.proxies
         self._most = settings.max_in_flight
         self._doors: frozenset[str] = app.extensions["page_paths"]
         self._routes = frozenset(rule.rule for rule in app.url_map.iter_rules() if not rule.arguments)
@@ -41,6 +42,7 @@ class Middleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         begun = time.perf_counter()
+        client = believe_proxies(environ, self._proxies)
         path = environ["PATH_INFO"]
         route = path if path in self._routes else OTHER
         method = environ["REQUEST_METHOD"] if environ["REQUEST_METHOD"] in METHODS else OTHER
@@ -58,7 +60,7 @@ class Middleware:
         def over() -> None:
             seconds = time.perf_counter() - begun
             self._metrics.answered(route, said[0], seconds)
-            self._log.add(request_id, method, route, said[0], seconds)
+            self._log.add(request_id, client, method, route, said[0], seconds)
 
         problem = self._withheld(environ, path) or self.refusal(environ)
         body = (problem_response(problem) if problem else self._app)(environ, start)
@@ -69,23 +71,30 @@ class Middleware:
 
     def refusal(self, environ: WSGIEnvironment) -> Problem | None:
         """Return why a request is not answered, whatever it brings; None where it is."""
-        path = environ["PATH_INFO"]
+        path, client = environ["PATH_INFO"], believe_proxies(environ, self._proxies)
         if path in OPEN:
             return None
         if not self._names.admit(environ.get("HTTP_HOST", "")):
             return Problem(HTTPStatus.FORBIDDEN, UNKNOWN_NAME)
-        if not self._has_own_door(path):
-            if self._key is None:
-                if environ["REQUEST_METHOD"] not in HARMLESS and is_foreign(environ):
-                    return Problem(HTTPStatus.FORBIDDEN, "A page of another site may send nothing here.")
-            elif not brings_key(environ.get("HTTP_AUTHORIZATION", ""), self._key):
-                return Problem(
-                    HTTPStatus.UNAUTHORIZED, "Bring the key: Authorization: Bearer …", (), CHALLENGE
-                )
+        if not self._has_own_door(path) and (problem := self._locked_out(environ, client)):
+            return problem
         if self._extensions["in_flight"]() > self._most:
             detail = "The predictor has more to do than it can; ask again in a second."
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), RETRY_AFTER)
         return None
+
+    def _locked_out(self, environ: WSGIEnvironment, client: str) -> Problem | None:
+        """Return why a request does not come in: without the key, or, where none is wanted, for another's page."""
+        if self._door is None:
+            foreign = environ["REQUEST_METHOD"] not in HARMLESS and is_foreign(environ)
+            return Problem(HTTPStatus.FORBIDDEN, FOREIGN) if foreign else None
+        key = bearer_of(environ.get("HTTP_AUTHORIZATION", ""))
+        try:
+            if key is not None and self._door.opens(key, client):
+                return None
+        except Problem as problem:
+            return problem
+        return Problem(HTTPStatus.UNAUTHORIZED, "Bring the key: Authorization: Bearer …", (), CHALLENGE)
 
     def _withheld(self, environ: WSGIEnvironment, path: str) -> Problem | None:
         """Return why a body is not to be had, as the worker found it; pages tell it in their own way."""

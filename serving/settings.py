@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,9 @@ def _names(given: str | Sequence[str]) -> Sequence[str]:
     """Return the names of a list with commas."""
     names = given.split(",") if isinstance(given, str) else given
     return [name.strip().lower() for name in names if name.strip()]
+
+
+Network = IPv4Network | IPv6Network
 
 
 class Settings(LogSettings):
@@ -57,6 +61,11 @@ class Settings(LogSettings):
         None,
         alias="GRADECAST_SECRET_KEY",
         description="Secret that the pages' cookies are signed with; `cookies.key` in home if empty",
+    )
+    proxies: Annotated[tuple[Network, ...], BeforeValidator(_names)] = Field(
+        (),
+        alias="GRADECAST_PROXIES",
+        description="Addresses or networks of proxies in front, with commas: what they forward is believed",
     )
     release: str = Field(
         "", alias="GRADECAST_RELEASE", description="Name of what is running, told by /health/ready"

@@ -1,13 +1,12 @@
 """GET and POST /login, POST /logout: where a key is wanted, people type it once."""
 
-import hmac
 from http import HTTPStatus
 
-from flask import Response, current_app, redirect, request, session
+from flask import Response, current_app, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from serving.pages.guard import wanted_key
-from serving.pages.sessions import is_inside, let_in
+from serving.pages.guard import is_key, wanted_key
+from serving.pages.sessions import end_session, is_inside, let_in
 from serving.pages.shell import open_blueprint, render
 
 HOME = "/"
@@ -29,7 +28,7 @@ def take_key() -> AnyResponse:
     """Let in who brings the right key, and go on to the page that was asked for."""
     key = wanted_key()
     if key is not None:
-        if not hmac.compare_digest(request.form.get("key", "").strip().encode(), key.encode()):
+        if not is_key(request.form.get("key", "").strip().encode(), typed=True):
             return _ask(wrong=True)
         let_in(key)
     return redirect(_next(), HTTPStatus.SEE_OTHER)
@@ -37,8 +36,8 @@ def take_key() -> AnyResponse:
 
 @door.post("/logout")
 def leave() -> AnyResponse:
-    """Forget that a browser was let in."""
-    session.clear()
+    """End the session: whoever kept its cookie is let in no more."""
+    end_session(wanted_key())
     return redirect("/login" if wanted_key() else HOME, HTTPStatus.SEE_OTHER)
 
 

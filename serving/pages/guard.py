@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from serving.pages.sessions import is_inside
 from serving.problems import Problem
-from serving.security import HARMLESS, brings_key, is_foreign
+from serving.security import HARMLESS, Door, bearer_of, is_foreign
 from serving.settings import Settings
 
 csrf = CSRFProtect()
@@ -24,7 +24,16 @@ def wanted_key() -> str | None:
 def may_see() -> bool:
     """Tell whether no key is wanted, or whoever asks has brought it, now or when logging in."""
     key = wanted_key()
-    return key is None or is_inside(key) or brings_key(request.environ.get("HTTP_AUTHORIZATION", ""), key)
+    if key is None or is_inside(key):
+        return True
+    brought = bearer_of(request.environ.get("HTTP_AUTHORIZATION", ""))
+    return brought is not None and is_key(brought)
+
+
+def is_key(given: bytes, *, typed: bool = False) -> bool:
+    """Tell whether this is the key that must be brought; raises Problem 429 for who guesses."""
+    door: Door = current_app.extensions["door"]
+    return door.opens(given, request.environ.get("REMOTE_ADDR", ""), typed=typed)
 
 
 def let_through() -> Response | None:

@@ -6,19 +6,22 @@ import logging
 import os
 import secrets
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 
 from flask import Flask, Request, current_app, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from data.durable import write_whole
+from serving.problems import Problem
+from serving.remembered import Remembered
 from serving.settings import Settings
 
 COOKIE = "gradecast"
 HOURS = 12
 SECRET = "cookies.key"  # noqa: S105  the file's name
 BYTES = 32
-INSIDE = "inside"
+INSIDE, NUMBER = "inside", "number"
 
 log = logging.getLogger("gradecast.sessions")
 
@@ -48,6 +51,7 @@ def keep_sessions(app: Flask, settings: Settings) -> None:
         log.warning("no secret can be kept in %s, so log-ins hold with one worker alone: %s", SECRET, error)
         app.secret_key = secrets.token_bytes(BYTES)
     app.session_interface = Sessions()
+    app.extensions["ended_sessions"] = Remembered(settings.home / "ended-sessions.json", HOURS * 3_600)
     app.config |= {
         "SESSION_COOKIE_NAME": COOKIE,
         "SESSION_COOKIE_HTTPONLY": True,
@@ -74,11 +78,26 @@ def let_in(key: str) -> None:
     session.clear()
     session.permanent = True
     session[INSIDE] = proof_of(key)
+    session[NUMBER] = secrets.token_hex(BYTES)
 
 
 def is_inside(key: str) -> bool:
-    """Tell whether the session's owner brought the key that is in force now."""
-    return is_ours(key, str(session.get(INSIDE, "")))
+    """Tell whether the session's owner brought the key that is in force now, and has not logged out."""
+    if not is_ours(key, str(session.get(INSIDE, ""))):
+        return False
+    ended: Remembered = current_app.extensions["ended_sessions"]
+    return NUMBER in session and session[NUMBER] not in ended.all()
+
+
+def end_session(key: str | None) -> None:
+    """End the session of a browser for all its copies; raises Problem 503 where that cannot be kept."""
+    try:
+        if key is not None and is_inside(key):
+            current_app.extensions["ended_sessions"].add(session[NUMBER])
+    except OSError as error:
+        detail = "You cannot be logged out now: the disk is full. Close the browser."
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail) from error
+    session.clear()
 
 
 def is_ours(text: str, proof: str) -> bool:

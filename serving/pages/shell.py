@@ -168,6 +168,7 @@ TITLES = {
     HTTPStatus.NOT_FOUND: "There is no page here",
     HTTPStatus.REQUEST_TIMEOUT: "It took too long to send",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "That is more than can be read at once",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many wrong keys",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Some of it could not be read",
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong here",
     HTTPStatus.SERVICE_UNAVAILABLE: "No forecast can be given now",

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from data.ids import is_loopback
 from serving.app import create_app
+from serving.remembered import Remembered
 from serving.request_log import RequestIds
-from serving.security import is_loopback, refuse_open_door
+from serving.security import GUESSES_OF_ONE, refuse_open_door
 from serving.settings import Settings
 
 Student = dict[str, Any]
@@ -18,9 +21,16 @@ OPEN = ["/health", "/health/live", "/health/ready", "/metrics"]
 
 
 @pytest.fixture
-def locked(synced: Settings, settings_for: Callable[..., Settings]) -> FlaskClient:
+def home(tmp_path: Path, synced: Settings) -> Path:
+    """A state folder of the test's own, with the session's model."""
+    (tmp_path / "bundle").symlink_to(synced.bundles)
+    return tmp_path
+
+
+@pytest.fixture
+def locked(home: Path, settings_for: Callable[..., Settings]) -> FlaskClient:
     """A client of a predictor that wants a key."""
-    return create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY=KEY)).test_client()
+    return create_app(settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY)).test_client()
 
 
 def bearer(key: str, scheme: str = "Bearer") -> dict[str, str]:
@@ -69,8 +79,90 @@ def test_an_open_door_is_refused_unless_it_is_locked_or_allowed_by_name(
     open_to_all = settings_for(GRADECAST_HOST=host).model_copy(update={"host": host})
     with pytest.raises(SystemExit, match="GRADECAST_API_KEY"):
         refuse_open_door(open_to_all)
-    refuse_open_door(settings_for(GRADECAST_HOST=host, GRADECAST_API_KEY=KEY))
-    refuse_open_door(settings_for(GRADECAST_HOST=host, GRADECAST_ALLOW_NO_KEY="true"))
+    own = {"GRADECAST_HOST": host, "GRADECAST_ID_KEY": "the school's own"}
+    refuse_open_door(settings_for(**own, GRADECAST_API_KEY=KEY))
+    refuse_open_door(settings_for(**own, GRADECAST_ALLOW_NO_KEY="true"))
+
+
+@pytest.mark.parametrize("allowed", [{"GRADECAST_API_KEY": KEY}, {"GRADECAST_ALLOW_NO_KEY": "true"}])
+def test_ids_of_others_are_not_logged_by_a_hash_that_anyone_can_repeat(
+    settings_for: Callable[..., Settings], allowed: dict[str, str]
+) -> None:
+    with pytest.raises(SystemExit, match="GRADECAST_ID_KEY to a secret of your own"):
+        refuse_open_door(settings_for(GRADECAST_HOST="0.0.0.0", **allowed))
+    refuse_open_door(settings_for(GRADECAST_HOST="127.0.0.1", **allowed))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_key_that_is_soon_guessed_is_refused(settings_for: Callable[..., Settings], host: str) -> None:
+    with pytest.raises(SystemExit, match="openssl rand -hex 24"):
+        refuse_open_door(settings_for(GRADECAST_HOST=host, GRADECAST_API_KEY="a" * 15))
+
+
+def test_who_guesses_keys_waits_at_every_worker_and_others_do_not(
+    home: Path, settings_for: Callable[..., Settings]
+) -> None:
+    settings = settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY)
+    first, second = create_app(settings).test_client(), create_app(settings).test_client()
+    here, there = {"REMOTE_ADDR": "192.0.2.7"}, {"REMOTE_ADDR": "192.0.2.8"}
+    for number in range(GUESSES_OF_ONE):
+        client = (first, second)[number % 2]
+        assert client.get("/model", headers=bearer(f"guess {number}"), environ_base=here).status_code == 401
+    for client in (first, second):
+        waiting = client.get("/model", headers=bearer(KEY), environ_base=here)
+        assert (waiting.status_code, waiting.headers["Retry-After"]) == (429, "60")
+        assert client.get("/model", headers=bearer(KEY), environ_base=there).status_code == 200
+    assert first.get("/health", environ_base=here).status_code == 200
+
+
+def test_a_program_that_brought_the_key_is_let_in_whatever_others_at_its_address_guess(
+    locked: FlaskClient,
+) -> None:
+    assert locked.get("/model", headers=bearer(KEY)).status_code == 200
+    guessed = [locked.get("/model", headers=bearer("wrong")).status_code for _ in range(GUESSES_OF_ONE + 3)]
+    assert guessed == [401] * GUESSES_OF_ONE + [429] * 3
+    assert locked.get("/model", headers=bearer(KEY)).status_code == 200
+
+
+def test_the_addresses_of_one_household_are_one_client(locked: FlaskClient) -> None:
+    answers = [
+        locked.get("/model", headers=bearer("no"), environ_base={"REMOTE_ADDR": f"2001:db8::{number:x}"})
+        for number in range(GUESSES_OF_ONE + 1)
+    ]
+    assert [answer.status_code for answer in answers[-2:]] == [401, 429]
+
+
+def test_guesses_are_forgotten_in_time(tmp_path: Path) -> None:
+    wrong = Remembered(tmp_path / "wrong.json", 60)
+    wrong.add("192.0.2.7")
+    assert list(wrong.all()) == ["192.0.2.7"]
+    assert list(Remembered(tmp_path / "wrong.json", 0).all()) == []
+    (tmp_path / "wrong.json").write_bytes(b'{"half')
+    assert list(wrong.all()) == []
+
+
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "client"),
+    [
+        ("10.1.2.3", "203.0.113.9", "203.0.113.9"),
+        ("10.1.2.3", "6.6.6.6, 203.0.113.9, 10.1.9.9", "203.0.113.9"),
+        ("10.1.2.3", "no address", "10.1.2.3"),
+        ("10.1.2.3", "", "10.1.2.3"),
+        ("203.0.113.1", "6.6.6.6", "203.0.113.1"),
+    ],
+)
+def test_the_client_in_the_log_is_who_asked_our_proxies(
+    home: Path,
+    settings_for: Callable[..., Settings],
+    capfd: pytest.CaptureFixture[str],
+    remote: str,
+    forwarded: str,
+    client: str,
+) -> None:
+    settings = settings_for(GRADECAST_HOME=home, GRADECAST_PROXIES="10.1.0.0/16, ::1")
+    headers = {"X-Forwarded-For": forwarded}
+    create_app(settings).test_client().get("/health", headers=headers, environ_base={"REMOTE_ADDR": remote})
+    assert json.loads(capfd.readouterr().err)["client"] == client
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost"])

@@ -23,7 +23,7 @@ from tests.flows.registry.desk import NAME, Desk
 from tests.serving.running import Running, running, wait_until
 
 PATIENT = 60.0
-KEY = "known-to-few"
+KEY = "known to very few"
 
 
 @pytest.fixture(scope="module")

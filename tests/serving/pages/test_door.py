@@ -8,6 +8,8 @@ from flask.testing import FlaskClient
 
 from serving.app import create_app
 from serving.pages.sessions import kept_secret
+from serving.remembered import Remembered
+from serving.security import GUESSES_OF_ALL, GUESSES_OF_ONE
 from serving.settings import Settings
 
 KEY = "kéy of the school"
@@ -17,9 +19,16 @@ Token = Callable[..., str]
 
 
 @pytest.fixture
-def locked(synced: Settings, settings_for: Callable[..., Settings]) -> FlaskClient:
+def home(tmp_path: Path, synced: Settings) -> Path:
+    """A state folder of the test's own, with the session's model."""
+    (tmp_path / "bundle").symlink_to(synced.bundles)
+    return tmp_path
+
+
+@pytest.fixture
+def locked(home: Path, settings_for: Callable[..., Settings]) -> FlaskClient:
     """A client of a predictor that wants a key."""
-    return create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY=KEY)).test_client()
+    return create_app(settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY)).test_client()
 
 
 def log_in(client: FlaskClient, token: Token, key: str = KEY, to: str = "/model/card") -> int:
@@ -87,18 +96,65 @@ def test_logging_out_closes_the_door(locked: FlaskClient, token: Token) -> None:
     assert locked.get("/").status_code == 303
 
 
-def test_another_key_ends_every_session(
-    locked: FlaskClient, token: Token, synced: Settings, settings_for: Callable[..., Settings]
+def test_a_cookie_that_was_kept_is_worth_nothing_after_logging_out(
+    locked: FlaskClient, token: Token, home: Path, settings_for: Callable[..., Settings]
 ) -> None:
     log_in(locked, token)
     cookie = locked.get_cookie("gradecast")
     assert cookie is not None
-    other = create_app(
-        settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY="another one")
-    ).test_client()
+    locked.post("/logout", data={"csrf_token": token(locked)})
+    other = create_app(settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY)).test_client()
+    for client in (locked, other):
+        client.set_cookie("gradecast", cookie.value)
+        assert client.get("/").status_code == 303
+    log_in(locked, token)
+    assert locked.get("/").status_code == 200
+
+
+def test_who_guesses_at_the_door_waits_and_others_do_not(locked: FlaskClient, token: Token) -> None:
+    tried = [log_in(locked, token, f"guess {number}") for number in range(GUESSES_OF_ONE + 1)]
+    assert tried == [401] * GUESSES_OF_ONE + [429]
+    answer = locked.post("/login", data={"key": KEY, "csrf_token": token(locked, "/login")})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
+    assert "Wait a minute" in answer.text
+    locked.environ_base["REMOTE_ADDR"] = "198.51.100.1"
+    assert log_in(locked, token) == 303
+
+
+def test_once_many_guess_together_nobody_types_a_key_for_a_minute(
+    locked: FlaskClient, token: Token, home: Path
+) -> None:
+    log_in(locked, token)
+    for number in range(GUESSES_OF_ALL):
+        Remembered(home / "wrong-keys.json", 60).add(f"192.0.2.{number}")
+    newcomer = locked.application.test_client()
+    assert log_in(newcomer, token) == 429
+    assert locked.get("/").status_code == 200, "who is inside stays inside"
+    bearer = {"Authorization": f"Bearer {KEY.encode().decode('latin-1')}"}
+    assert newcomer.get("/model", headers=bearer).status_code == 200, "programs with the key go on"
+
+
+@pytest.mark.parametrize(("remote", "secure"), [("10.1.2.3", True), ("203.0.113.1", False)])
+def test_behind_a_proxy_of_ours_with_tls_the_cookie_is_for_https_alone(
+    home: Path, settings_for: Callable[..., Settings], remote: str, secure: bool
+) -> None:
+    settings = settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY, GRADECAST_PROXIES="10.1.0.0/16")
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.9"}
+    client = create_app(settings).test_client()
+    answer = client.get("/login", headers=headers, environ_base={"REMOTE_ADDR": remote})
+    assert ("Secure" in answer.headers["Set-Cookie"]) == secure
+
+
+def test_another_key_ends_every_session(
+    locked: FlaskClient, token: Token, home: Path, settings_for: Callable[..., Settings]
+) -> None:
+    log_in(locked, token)
+    cookie = locked.get_cookie("gradecast")
+    assert cookie is not None
+    other = create_app(settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY="another one")).test_client()
     other.set_cookie("gradecast", cookie.value)
     assert other.get("/").status_code == 303
-    same = create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY=KEY)).test_client()
+    same = create_app(settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY)).test_client()
     same.set_cookie("gradecast", cookie.value)
     assert same.get("/").status_code == 200, "workers share the secret"
 
