@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -15,8 +16,13 @@ from serving.measured import families_of, read_measured
 from serving.metrics import Metrics
 from serving.metrics_files import FOLDER, read_folder
 from serving.predictor import CurrentPredictor
+from serving.problems import Problem
+from serving.security import Door, bearer_of
 from serving.settings import Settings
 from serving.status import read_status
+
+OF_STUDENTS = ("gradecast_at_risk", "gradecast_predictions")
+TEN = 10.0
 
 exposition = Blueprint("exposition", __name__)
 
@@ -30,9 +36,14 @@ class _Families(list[Metric]):
 
 @exposition.get("/metrics")
 def show_metrics() -> Response:
-    """Show everything that is counted, in Prometheus' text format."""
+    """Show everything that is counted, in Prometheus' text format.
+
+    Who brings no key is told of forecasts in tens: asking after each would tell what a student's was.
+    """
     settings: Settings = current_app.extensions["settings"]
     counted = _Families(_counts(current_app.extensions["metrics"]))
+    if not _brings_key():
+        _coarsen(counted)
     told = [
         *_model(current_app.extensions["predictor"]),
         _reloads(settings.bundles),
@@ -49,13 +60,32 @@ def _counts(metrics: Metrics) -> Iterable[Metric]:
     return read_folder(Path(folder)) if folder else metrics.registry.collect()
 
 
+def _brings_key() -> bool:
+    """Tell whether the key came along, which nobody must bring here; raises Problem 401 for a wrong one."""
+    door: Door | None = current_app.extensions["door"]
+    key = bearer_of(request.environ.get("HTTP_AUTHORIZATION", ""))
+    if door is None or key is None:
+        return False
+    if not door.opens(key, request.environ.get("REMOTE_ADDR", "")):
+        raise Problem(HTTPStatus.UNAUTHORIZED, "This is not the key. Bring it, or none.")
+    return True
+
+
+def _coarsen(counted: Iterable[Metric]) -> None:
+    """Count forecasts, and students at risk, in tens."""
+    for family in counted:
+        if family.name in OF_STUDENTS:
+            totals = (sample for sample in family.samples if sample.name.endswith("_total"))
+            family.samples = [total._replace(value=total.value // TEN * TEN) for total in totals]
+
+
 def _share(counted: Iterable[Metric]) -> Metric:
-    sums = {"gradecast_at_risk": 0.0, "gradecast_predictions": 0.0}
+    sums = dict.fromkeys(OF_STUDENTS, 0.0)
     for family in counted:
         if family.name in sums:
             sums[family.name] += sum(s.value for s in family.samples if s.name.endswith("_total"))
-    forecasts = sums["gradecast_predictions"]
-    share = sums["gradecast_at_risk"] / forecasts if forecasts else 0.0
+    at_risk, forecasts = (sums[name] for name in OF_STUDENTS)
+    share = min(at_risk / forecasts, 1.0) if forecasts else 0.0
     return GaugeMetricFamily("gradecast_at_risk_share", "Mean at-risk probability since the start", share)
 
 

@@ -7,6 +7,7 @@
 | `gradecast_predictions_total{grade_class}` | forecasts by likeliest class |
 | `gradecast_at_risk_total` | sum of the forecasts' at-risk probabilities: students expected at risk |
 | `gradecast_at_risk_share` | that sum by the number of forecasts, since the start |
+| | these three in tens for who brings no key |
 | `gradecast_batch_rows_total{result}` | rows of batches, `answered` or `refused` |
 | `gradecast_model_info{model,version}` | 1 for the model that answers |
 | `gradecast_model_age_seconds` | seconds since it was made |

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from serving.app import create_app
 from serving.metrics_files import FOLDER, empty_folder, fold_dead, read_folder
+from serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,11 +46,40 @@ def test_requests_are_counted_by_route_and_status(client: FlaskClient, student: 
     assert "Ann" not in text
 
 
+@pytest.fixture
+def locked(tmp_path: Path, synced: Settings, settings_for: Callable[..., Settings]) -> FlaskClient:
+    """A client that brings the key that its predictor wants."""
+    (tmp_path / "bundle").symlink_to(synced.bundles)
+    app = create_app(settings_for(GRADECAST_HOME=tmp_path, GRADECAST_API_KEY="the key of the school"))
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = "Bearer the key of the school"
+    return client
+
+
+def test_who_brings_no_key_is_told_of_no_single_forecast(locked: FlaskClient, student: Student) -> None:
+    def told() -> dict[str, float]:
+        text = locked.get("/metrics", headers={"Authorization": ""}).text
+        names = ("gradecast_predictions", "gradecast_at_risk")
+        return {f"{s.name} {s.labels}": s.value for s in samples(text) if s.name.startswith(names)}
+
+    locked.post("/predict", json=[student] * 20)
+    before = told()
+    assert sorted(before.values())[-1] == 20
+    assert all(count % 10 == 0 for name, count in before.items() if "share" not in name)
+    for _ in range(5):
+        locked.post("/predict", json={**student, "Absences": 0})
+        after = told()
+        assert {name: count for name, count in after.items() if count} == {
+            name: count for name, count in before.items() if count
+        }
+    assert locked.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
+
+
 def test_forecasts_are_counted_by_class_with_their_share_at_risk(
-    client: FlaskClient, student: Student
+    locked: FlaskClient, student: Student
 ) -> None:
-    answers = client.post("/predict", json=[student, {**student, "Absences": 0}]).get_json()
-    text = client.get("/metrics").text
+    answers = locked.post("/predict", json=[student, {**student, "Absences": 0}]).get_json()
+    text = locked.get("/metrics").text
     for label in {answer["grade_class"] for answer in answers}:
         expected = [answer["grade_class"] for answer in answers].count(label)
         assert value(text, "gradecast_predictions_total", grade_class=label) == expected
