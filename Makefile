@@ -32,6 +32,7 @@ MAKEFLAGS += --no-print-directory
 
 help:
 	@echo 'make TARGET [DATA=path-or-URI] [CONTRACT=name-or-path] [GRID=name-or-path] [ARGS="…"]'
+	@echo 'With real students, set GRADECAST_ID_KEY first (openssl rand -hex 24) and keep a copy: see README.md.'
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 

@@ -5,7 +5,7 @@ set -eu
 image=$1
 key=$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
 container=$(docker run --detach --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
-  --memory 1g --env GRADECAST_API_KEY="$key" --publish 127.0.0.1::9696 "$image")
+  --memory 1g --env GRADECAST_API_KEY="$key" --env GRADECAST_ID_KEY="$key" --publish 127.0.0.1::9696 "$image")
 trap 'docker rm --force --volumes "$container" >/dev/null' EXIT
 address=http://$(docker port "$container" 9696)
 

@@ -9,6 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data.ids import PUBLIC_KEY
 
+PRIVATE = 0o700
+OURS = ("predictions.db", "mlflow.db", "bundle", "processed", "spool")
+"""What makes a folder a state folder, whatever else is in it."""
+
+
+def keep_private(home: Path) -> None:
+    """Keep what this process writes from now on, and the state folder, from other users of the machine.
+
+    Whoever reads the settings calls it: what any command writes is about students.
+    """
+    os.umask(~PRIVATE & 0o777)
+    if not any((home / name).exists() for name in OURS):
+        return
+    state = home.stat()
+    if state.st_uid == os.geteuid() and state.st_mode & ~PRIVATE & 0o777:  # made by an earlier release
+        home.chmod(PRIVATE)
+
 
 class LogSettings(BaseModel):
     """Settings of the log; each field's alias is the environment variable it comes from."""
@@ -38,8 +55,13 @@ class LogSettings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings; an empty variable counts as not set. Raises pydantic's ValidationError."""
-        return cls.model_validate({name: value for name, value in environment.items() if value})
+        """Read the settings, and keep what is written private; an empty variable counts as not set.
+
+        Raises pydantic's ValidationError.
+        """
+        settings = cls.model_validate({name: value for name, value in environment.items() if value})
+        keep_private(settings.home)
+        return settings
 
     @property
     def spool(self) -> Path:

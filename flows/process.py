@@ -105,6 +105,8 @@ def process_records(
     """
     engine = engine or Engine.local()
     with open_chunks(source, contract, chunk_rows) as records:
+        if records.generated is None:
+            settings.refuse_public_key()
         digest = fingerprint(
             records=records.sha256,
             contract=contract_part(contract, "effect", "strong", "rule_of_thumb", "train_on_score"),

@@ -87,6 +87,7 @@ def score_roster(data: str, contract: str, out: str, model: str, engine: Engine,
     roster = open_roster(data, bundle.contract)
     url = LogSettings.from_environment().database_url if log else None
     if url is not None:
+        settings.refuse_public_key()
         make_log(url)
     folder = parts_folder(roster, bundle.contract.name, version, settings)
     scorer = Scorer(bundle.folder.absolute(), version, settings.id_key, url)

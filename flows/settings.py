@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from data.ids import PUBLIC_KEY
+from data.errors import BadInput
+from data.ids import OWN_KEY, PUBLIC_KEY, is_loopback
+from data.log_settings import keep_private
 
 Approval = Literal["none", "after-alarm", "required"]
 """Which promotions a person must approve: none, those after a drift alarm, or each."""
@@ -49,6 +52,21 @@ class Settings(BaseSettings):
     log_url: str = Field(
         "", repr=False, description="Database of log and history; predictions.db in home if empty"
     )
+
+    def model_post_init(self, _context: Any) -> None:
+        """Keep what is written private."""
+        keep_private(self.home)
+
+    def refuse_public_key(self) -> None:
+        """Raise BadInput where a hash that anyone can repeat would name students on another machine."""
+        hosts = [urlsplit(address).hostname for address in (self.tracking_uri, self.log_url)]
+        elsewhere = next((host for host in hosts if host and not is_loopback(host)), None)
+        if self.id_key == PUBLIC_KEY and elsewhere:
+            raise BadInput(
+                f"GRADECAST_ID_KEY is the public one: who sees what is stored at {elsewhere} could tell "
+                "who the students are.",
+                remedy=OWN_KEY,
+            )
 
     @property
     def mlflow_uri(self) -> str:

@@ -1,5 +1,8 @@
 """Processing: what becomes of records on disk, whole or not at all."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from data.errors import BadInput, Stopped
 from data.sources import Records, read_records
 from flows.process import QUARANTINE, REPORT, Processed, check_bad_share, examine, process_records
 from flows.settings import Settings
+from flows.up import MAKE_REGISTRY
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +167,23 @@ def test_all_168_contradicting_labels_of_the_real_set_are_set_aside_and_no_other
     assert set(faults["reason"]) == {"label contradicts score"}
     assert (frame["quarantine"] != "").sum() == 168
     assert frame.loc[frame["quarantine"] != "", "StudentID"].astype(int).min() >= 3177
+
+
+def test_real_students_are_not_named_elsewhere_by_a_hash_that_anyone_can_repeat(
+    school: Path, tmp_path: Path, grade_class: Contract
+) -> None:
+    remote, here = (f"postgresql+psycopg://gradecast@{host}/x" for host in ("db.school.example", "127.0.0.1"))
+    with pytest.raises(BadInput, match=r"GRADECAST_ID_KEY .* db\.school\.example .* openssl rand"):
+        process_records(str(school), grade_class, Settings(home=tmp_path, log_url=remote))
+    assert not (tmp_path / "processed").exists()
+    Settings(home=tmp_path, log_url=here).refuse_public_key()
+    Settings(home=tmp_path, log_url=remote, id_key="the school's own").refuse_public_key()
+
+
+def test_what_the_commands_write_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command = [sys.executable, "-c", MAKE_REGISTRY]
+    subprocess.run(command, env={**os.environ, "GRADECAST_HOME": str(home)}, check=True, umask=0o022)
+    found = [home, *home.rglob("*")]
+    assert home / "mlflow.db" in found
+    assert [path for path in found if path.stat().st_mode & 0o077] == []

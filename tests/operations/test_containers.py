@@ -179,7 +179,8 @@ def served(store: Store, container: str, config: dict[str, Any], home: Path) -> 
     port = free_port()
     storage = ("--storage-driver", "vfs", "--root", store.folder / "root", "--runroot", store.folder / "run")
     options = ("--isolation", "chroot", "--network", "host", "--volume", f"{home}:/var/lib/gradecast")
-    variables = ("--env", f"PORT={port}", "--env", f"GRADECAST_API_KEY={KEY}")
+    keys = ("--env", f"GRADECAST_API_KEY={KEY}", "--env", f"GRADECAST_ID_KEY={KEY}")
+    variables = ("--env", f"PORT={port}", *keys)
     command = ["buildah", *storage, "run", *options, *variables, container, "--", *config["Cmd"]]
     with (home.parent / "said").open("wb") as said:
         process = subprocess.Popen(list(map(str, command)), stderr=said, stdout=said, start_new_session=True)

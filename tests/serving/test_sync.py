@@ -1,6 +1,8 @@
 """serving.sync: from a registry or a folder to a verified bundle on disk."""
 
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ from flows.register import Registered
 from flows.settings import Settings as FlowSettings
 from serving.settings import Settings
 from serving.sync import main, sync
-from tests.serving.running import PYTHON
+from tests.serving.running import PYTHON, ROOT
 from tests.serving.variants import copy_registry
 
 Make = Callable[..., Settings]
@@ -75,6 +77,18 @@ def test_students_that_an_earlier_release_fetched_are_removed(
     sync(wanted)
     assert not (folder / REFERENCE).exists()
     assert (folder / MODEL).stat().st_ino == before.st_ino
+
+
+def test_what_is_brought_is_nobody_elses_to_read(tmp_path: Path, bundle_folder: Path) -> None:
+    home = tmp_path / "home"
+    (home / "bundle").mkdir(parents=True, mode=0o755)  # as an earlier release left it
+    home.chmod(0o755)
+    named = {"GRADECAST_HOME": str(home), "GRADECAST_MODEL_URI": str(bundle_folder)}
+    command = [PYTHON, "-m", "serving.sync"]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **named}, check=True, umask=0o022)
+    found = [home, *(path for path in home.rglob("*") if path != home / "bundle" and not path.is_symlink())]
+    assert len(found) > len(FILES)
+    assert [path for path in found if path.stat().st_mode & 0o077] == []
 
 
 def test_a_second_sync_of_the_same_model_copies_nothing(
