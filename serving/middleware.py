@@ -84,7 +84,7 @@ class Middleware:
         return None
 
     def _locked_out(self, environ: WSGIEnvironment, client: str) -> Problem | None:
-        """Return why a request does not come in: without the key, or, where none is wanted, for another's page."""
+        """Return why a request may not come in: no key, or where none is wanted, another site's page."""
         if self._door is None:
             foreign = environ["REQUEST_METHOD"] not in HARMLESS and is_foreign(environ)
             return Problem(HTTPStatus.FORBIDDEN, FOREIGN) if foreign else None

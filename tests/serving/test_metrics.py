@@ -49,7 +49,7 @@ def test_requests_are_counted_by_route_and_status(client: FlaskClient, student: 
 @pytest.fixture
 def locked(tmp_path: Path, synced: Settings, settings_for: Callable[..., Settings]) -> FlaskClient:
     """A client that brings the key that its predictor wants."""
-    (tmp_path / "bundle").symlink_to(synced.bundles)
+    (tmp_path / "bundle").symlink_to(synced.bundles.parent)
     app = create_app(settings_for(GRADECAST_HOME=tmp_path, GRADECAST_API_KEY="the key of the school"))
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = "Bearer the key of the school"

@@ -23,7 +23,7 @@ OPEN = ["/health", "/health/live", "/health/ready", "/metrics"]
 @pytest.fixture
 def home(tmp_path: Path, synced: Settings) -> Path:
     """A state folder of the test's own, with the session's model."""
-    (tmp_path / "bundle").symlink_to(synced.bundles)
+    (tmp_path / "bundle").symlink_to(synced.bundles.parent)
     return tmp_path
 
 

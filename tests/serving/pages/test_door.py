@@ -21,7 +21,7 @@ Token = Callable[..., str]
 @pytest.fixture
 def home(tmp_path: Path, synced: Settings) -> Path:
     """A state folder of the test's own, with the session's model."""
-    (tmp_path / "bundle").symlink_to(synced.bundles)
+    (tmp_path / "bundle").symlink_to(synced.bundles.parent)
     return tmp_path
 
 
