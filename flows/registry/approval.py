@@ -18,9 +18,7 @@ from flows.registry.versions import Question, champion_number, question_of, reco
 from flows.settings import Settings
 
 EVENT = "gradecast.approval-wanted"
-AGAIN = (
-    "Run the pipeline again on the same records: nothing is trained anew, it is judged and asked about again."
-)
+AGAIN = "Run the pipeline again as before: nothing is trained anew, it is judged and asked about again."
 
 
 class Answer(BaseModel):
