@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -54,7 +53,7 @@ def wait_until_ready(server: subprocess.Popen[bytes], address: str) -> None:
         try:
             with urlopen(f"{address}/health/ready", timeout=5):
                 return
-        except URLError:
+        except OSError:  # nobody listens yet, or nobody has the time
             time.sleep(0.1)
     pytest.fail("the predictor ended before it was ready")
 
@@ -84,7 +83,7 @@ def is_reached(server: Running, address: str) -> bool:
     try:
         with urlopen(f"{address}/health/live", timeout=5) as answer:
             return bool(answer.status == 200)
-    except URLError:
+    except OSError:  # nobody listens yet, or nobody has the time
         return False
 
 
