@@ -72,8 +72,9 @@ def test_it_answers_over_http_with_reasons(address: str, student: dict[str, Any]
 @pytest.mark.parametrize(("host", "reached"), [("::", ["127.0.0.1", "::1"]), ("[::1]", ["::1"])])
 def test_it_listens_on_an_address_of_ipv6(tmp_path: Path, host: str, reached: list[str]) -> None:
     places = Places(GRADECAST_HOST=host, PORT=free_port())
-    own = {"GRADECAST_HOST": host, "GRADECAST_ALLOW_NO_KEY": "true", "PORT": places.predictor}
-    with serve(tmp_path, tmp_path / "said.txt", {**own, "WEB_CONCURRENCY": 1}) as server:
+    own = {"GRADECAST_HOST": host, "GRADECAST_ALLOW_NO_KEY": "true", "GRADECAST_ID_KEY": "a key of the test"}
+    own |= {"PORT": str(places.predictor), "WEB_CONCURRENCY": "1"}
+    with serve(tmp_path, tmp_path / "said.txt", own) as server:
         wait_until(lambda: is_reached(server, places.predictor_url), "it answers")
         assert all(is_reached(server, f"http://{netloc(each, places.predictor)}") for each in reached)
 
