@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from bench.rare_classes import print_rare
+from data.chunks import open_chunks
 from data.cohorts import GENERATORS
 from data.contract import load_contract
 from data.frames import FIRST_ROW, parse
 from data.quarantine import quarantine
-from data.sources import read_records
 from data.target import Target
 from flows.training.baselines import baselines_for, out_of_fold
 from flows.training.data import TrainingData
@@ -63,7 +63,8 @@ def sound_rows(case: Case) -> tuple[TrainingData, pd.DataFrame]:
     """Return the sound rows of a case, as arrays and as they were read."""
     contract = load_contract(case.contract)
     source = str(SHARED / case.file) if case.file else f"cohort://{case.rows}?seed=1"
-    raw = read_records(source, contract).frame
+    with open_chunks(source, contract) as chunks:
+        raw = pd.concat(chunks.read(), ignore_index=True)
     frame = parse(raw, contract, file=source)
     clean, faults = quarantine(frame, contract)
     kept = ~frame.index.isin(faults["row"] - FIRST_ROW)

@@ -16,10 +16,10 @@ from sklearn.model_selection import StratifiedKFold
 
 from bench.contracts_quality import print_contracts
 from data import cohort
+from data.chunks import open_chunks
 from data.contract import Contract, load_contract
 from data.frames import FIRST_ROW, parse
 from data.quarantine import quarantine
-from data.sources import read_records
 from flows.training.data import TrainingData
 from flows.training.fit import fit
 from flows.training.folds import TUNING_ROWS
@@ -59,7 +59,8 @@ def main() -> None:
 
 def labelled_rows(path: str, contract: Contract) -> tuple[TrainingData, np.ndarray]:
     """Return all rows that are sound but for their label, and which of them (n,) have a sound label."""
-    frame = parse(read_records(path, contract).frame, contract, file=path)
+    with open_chunks(path, contract) as chunks:
+        frame = parse(pd.concat(chunks.read(), ignore_index=True), contract, file=path)
     _, faults = quarantine(frame, contract)
     broken = faults.loc[faults["reason"] != LABEL_FAULT, "row"] - FIRST_ROW
     contradicted = faults.loc[faults["reason"] == LABEL_FAULT, "row"] - FIRST_ROW

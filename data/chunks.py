@@ -53,7 +53,7 @@ class Chunks:
 
 @contextmanager
 def open_chunks(uri: str, contract: Contract, rows: int = ROWS) -> Iterator[Chunks]:
-    """Open records to train on, by the addresses that `data.sources.read_records` takes.
+    """Open records to train on, by the addresses that `data.sources` tells of.
 
     A database is read twice, the first time for the digest of its rows. Raises BadInput.
     """

@@ -9,10 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from data.columns import MISSING_TEXTS, Role
-from data.contract import Contract
+from data.columns import MISSING_TEXTS
 from data.errors import BadInput
-from data.frames import FIRST_ROW, refuse_missing, refuse_twice
+from data.frames import FIRST_ROW, refuse_twice
 
 DELIMITERS = ",;\t"
 BLOCK = 1 << 20  # bytes that are looked at at once
@@ -24,29 +23,6 @@ class Header(NamedTuple):
     names: list[str]
     delimiter: str
     line: int
-
-
-def read_csv(path: Path, contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, list[str]]:
-    """Read a CSV's declared columns, and return all the names of its header beside them.
-
-    Comma, semicolon or tab; UTF-8 with or without BOM. Coded columns and ids are read as text
-    categories, numbers as numbers, or as text where one of them is none. Raises BadInput.
-    """
-    header = read_header(path)
-    named = [name for name in header.names if name]
-    refuse_twice(named, path)
-    refuse_missing(named, contract, labelled=labelled, file=path)
-    declared = [name for name in named if name in contract.readable]
-    numbers = {c.name for c in contract.columns.values() if not c.coded and c.role is not Role.ID}
-    text = pa.dictionary(pa.int32(), pa.string())
-    types = {name: pa.float64() if name in numbers else text for name in declared}
-    try:
-        table = _read(path, header, types)
-    except pa.ArrowInvalid as error:
-        if "conversion error" not in str(error):
-            raise broken(path, header, error) from error
-        table = _read(path, header, dict.fromkeys(declared, text))
-    return table.to_pandas(), named
 
 
 def read_texts(path: Path) -> pd.DataFrame:

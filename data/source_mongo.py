@@ -57,16 +57,6 @@ def open_collection(uri: str) -> "Collection[Mapping[str, Any]]":
     return client[database][name]
 
 
-def read_collection(uri: str, columns: frozenset[str]) -> pd.DataFrame:
-    """Read the named fields of all documents that have any of them.
-
-    Raises BadInput where the server does not answer.
-    """
-    with open_documents(uri, columns) as chunks:
-        frame = pd.concat(chunks, ignore_index=True)
-    return frame[[name for name in frame.columns if name in columns]]
-
-
 @contextmanager
 def open_documents(uri: str, columns: frozenset[str] | None = None) -> Iterator[Iterator[pd.DataFrame]]:
     """Give all documents, or fields of them, as frames in the order of their `_id`; raises BadInput."""

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-import pandas as pd
 import sqlalchemy as sa
 
 from data.database_tables import TableAddress, answering, hidden, read_url
@@ -83,15 +82,6 @@ class RowSource:
         if self.query is not None:
             return _text(self.query.rstrip("; \n") + "\n").columns().subquery("asked")
         return sa.table(self.table or "")
-
-
-def read_rows(source: RowSource, columns: frozenset[str]) -> pd.DataFrame:
-    """Read the named columns that a source has, chunk by chunk; raises BadInput."""
-    with source.open(columns) as found:
-        names = list(found.keys())
-        chunks = [pd.DataFrame(list(rows), columns=names, dtype=object) for rows in found.partitions()]
-    frame = pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame(columns=names)
-    return frame[[name for name in names if name in columns]]
 
 
 def _existing(url: sa.URL) -> sa.URL:

@@ -1,72 +1,35 @@
-"""Read records from where they are, by address, as a raw frame.
+"""Where records are, by address.
 
-Files (CSV, Parquet), folders and patterns of them, objects of a store, tables and queries of a database,
-collections of MongoDB, generated cohorts.
+`cohort://ROWS?seed=N&scenario=NAME&strength=X` generates a cohort. `sqlite:///file.db?table=NAME`,
+`postgresql://…?table=NAME` or `?query=SELECT …`, and `mongodb://…?collection=NAME` are read from their
+database. Anything else is a path, a folder, a pattern or `s3://…`, of CSV (comma, semicolon or tab; UTF-8) or
+Parquet files; the rows of several are counted on from one to the next, in the order of their names. A Parquet
+file to train on may have, in place of ids, the `pseudonym` of each student.
 """
 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from data.cohorts import CohortPlan, generate_cohort
 from data.columns import PSEUDONYM
 from data.contract import Contract
-from data.csv_files import no_rows, read_csv, read_texts
+from data.csv_files import no_rows, read_texts
 from data.database_tables import is_table
 from data.errors import BadInput
-from data.frames import FIRST_ROW, refuse_missing, refuse_twice
-from data.parquet_files import parquet_names, read_parquet
+from data.frames import FIRST_ROW
+from data.parquet_files import read_parquet
 from data.source_files import READERS, check_store, fetched, is_stored, local_files
-from data.source_mongo import is_collection, open_collection, read_collection
-from data.source_secrets import scheme_of, without_secrets
-from data.source_tables import RowSource, read_rows
+from data.source_mongo import is_collection, open_collection
+from data.source_secrets import without_secrets
+from data.source_tables import RowSource
 
 DEFAULT = "cohort://2392"
 KINDS = "CSV or Parquet file, folder, pattern, s3://…, database's table or query, collection, cohort://ROWS"
 WELL_FORMED = re.compile(r"[0-9a-f]{32}")
-
-
-@dataclass(frozen=True)
-class Records:
-    """A raw frame with where it came from; `generated` is the plan of a generated cohort."""
-
-    frame: pd.DataFrame
-    uri: str
-    sha256: str
-    undeclared: tuple[str, ...] = ()
-    generated: CohortPlan | None = None
-
-
-def read_records(uri: str, contract: Contract, *, labelled: bool = True) -> Records:
-    """Read the declared columns of a source, to train on (labelled) or to score.
-
-    `cohort://ROWS?seed=N&scenario=NAME&strength=X` generates a cohort. `sqlite:///file.db?table=NAME`,
-    `postgresql://…?table=NAME` or `?query=SELECT …`, and `mongodb://…?collection=NAME` are read from
-    their database. Anything else is a path, a folder, a pattern or `s3://…`, of CSV (comma, semicolon or
-    tab; UTF-8) or Parquet files; the rows of several are counted on from one to the next, in the order
-    of their names. A Parquet file to train on may have, in place of ids, the `pseudonym` of each student.
-    Raises BadInput.
-    """
-    shown = without_secrets(uri)
-    if is_cohort(uri):
-        generated, plan = generate_cohort(uri, contract)
-        return Records(generated, uri, digest_of_frames([generated]), generated=plan)
-    if is_table(uri) or is_collection(uri):
-        frame, names = _read_database(uri, contract, labelled=labelled)
-        digest = digest_of_frames([frame])
-    else:
-        with opened_files(uri) as files:
-            frame, names = _read_files(files, contract, labelled=labelled)
-            digest = digest_of_files(files)
-    if not len(frame):
-        raise no_rows(shown)
-    known = {*contract.columns, contract.target.column, *frame.columns}
-    return Records(frame, shown, digest, tuple(name for name in names if name not in known))
 
 
 def check_source(uri: str) -> None:
@@ -83,7 +46,7 @@ def check_source(uri: str) -> None:
 
 def is_cohort(uri: str) -> bool:
     """Tell whether an address asks for a generated cohort."""
-    return scheme_of(uri) == "cohort"
+    return uri.partition(":")[0].lower() == "cohort"
 
 
 @contextmanager
@@ -94,31 +57,6 @@ def opened_files(uri: str) -> Iterator[list[Path]]:
             yield files
     else:
         yield local_files(uri)
-
-
-def _read_database(uri: str, contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, list[str]]:
-    shown = without_secrets(uri)
-    if is_collection(uri):
-        frame = read_collection(uri, contract.readable)
-        names = [str(name) for name in frame.columns]
-    else:
-        source = RowSource.of(uri)
-        names = source.names()
-        refuse_twice(names, shown)
-        frame = read_rows(source, contract.readable)
-    refuse_missing(names, contract, labelled=labelled, file=shown)
-    return frame, names
-
-
-def _read_files(files: list[Path], contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, list[str]]:
-    """Read each file, and append them; the names are those that any of them has."""
-    frames, names = [], dict[str, None]()
-    for path in files:
-        read = _read_parquet if is_parquet(path) else read_csv
-        frame, header = read(path, contract, labelled=labelled)
-        frames.append(frame)
-        names |= dict.fromkeys(header)
-    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True), list(names)
 
 
 def read_whole(uri: str) -> pd.DataFrame:
@@ -142,16 +80,6 @@ def is_parquet(path: Path) -> bool:
         reason = f"{path.suffix or 'no suffix'}: not a kind of file that can be read."
         raise BadInput(reason, file=path, remedy=f"Give one of: {READERS}.")
     return suffix == ".parquet"
-
-
-def _read_parquet(path: Path, contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, list[str]]:
-    names = parquet_names(path)
-    refuse_twice(names, path)
-    refuse_missing(names, contract, labelled=labelled, file=path)
-    pseudonymous = labelled and PSEUDONYM in names
-    wanted = contract.readable | ({PSEUDONYM} if pseudonymous else set())
-    frame = read_parquet(path, [name for name in names if name in wanted])
-    return (of_pseudonyms(frame, contract, path) if pseudonymous else frame), names
 
 
 def of_pseudonyms(

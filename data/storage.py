@@ -32,11 +32,6 @@ def stored_table(frame: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(as_stored(frame), schema, preserve_index=False).replace_schema_metadata()
 
 
-def write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """Write a parsed frame as Parquet."""
-    pyarrow.parquet.write_table(stored_table(frame), path)
-
-
 def read_frame(
     path: Path, contract: Contract, filters: list[tuple[str, str, str]] | None = None
 ) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
@@ -12,11 +11,10 @@ from data.columns import PSEUDONYM
 from data.contract import Contract, load_contract
 from data.errors import BadInput, Stopped
 from data.quarantine import DUPLICATE
-from data.sources import Records
 from data.storage import read_rows
 from data.students import ONE_ROW
 from flows.processing.duplicates import Met, with_repeats
-from flows.processing.pieces import Terms, counted, examine_piece, examine_rows
+from flows.processing.pieces import Terms, counted, examine_piece
 from flows.processing.processed import FAULTS, PARSED, Processed
 from flows.processing.sampling import seeded_places
 from flows.processing.writing import QUARANTINE, Written, written
@@ -32,13 +30,8 @@ from flows.support.retries import DELAYS, RETRIES, may_pass
 from flows.support.workspace import finished_folder
 from flows.training.folds import check_anything_to_learn
 
-__all__ = ["FAULTS", "PARSED", "QUARANTINE", "REPORT", "SUMMARY", "Processed", "examine", "process_records"]
+__all__ = ["FAULTS", "PARSED", "QUARANTINE", "REPORT", "SUMMARY", "Processed", "process_records"]
 REPORT, SUMMARY = "report.html", "summary.json"
-
-
-def examine(records: Records, contract: Contract, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return all rows as parsed, with pseudonym, split and reasons of quarantine; and the table of faults."""
-    return examine_rows(records.frame, 0, _terms(records.uri, contract, settings))
 
 
 def write_processed(

@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow.parquet
 from pydantic import BaseModel, ConfigDict
 
+from data.cohorts import CohortPlan
 from data.columns import OWN, Role
 from data.contract import Contract
 from data.frames import FIRST_ROW
-from data.sources import CohortPlan
 from data.storage import read_blocks, read_frame, read_rows
 from flows.processing.sampling import stratified
 from flows.processing.writing import FAULTS, PARSED

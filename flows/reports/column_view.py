@@ -44,11 +44,6 @@ class ColumnView:
         return [str(label) for label in self.series.cat.categories]
 
 
-def sample_of(parsed: pd.DataFrame, rows: int) -> pd.DataFrame:
-    """Return the frame, or a seeded sample of so many rows in their order."""
-    return parsed if len(parsed) <= rows else parsed.sample(rows, random_state=0).sort_index()
-
-
 def views_of(parsed: pd.DataFrame, contract: Contract) -> list[ColumnView]:
     """Return the target, then features, audit columns and the score as shown; ids are left out."""
     target = contract.target

@@ -10,31 +10,16 @@ import numpy as np
 import pandas as pd
 
 from data.contract import Contract
-from flows.processing.writing import by_reason
 from flows.reports.column_view import (
-    SAMPLE_ROWS,
     ColumnView,
     association,
     figure_by_class,
-    sample_of,
     views_of,
 )
 from flows.reports.wording import count, figure, plural
 
 Faults = Mapping[tuple[str, str], int]
 """Rows by reason of quarantine and column."""
-
-
-def write_data_report(
-    parsed: pd.DataFrame, faults: pd.DataFrame, contract: Contract, path: Path, limit: int = SAMPLE_ROWS
-) -> None:
-    """Write the report of a parsed frame and its faults: all rows, or a seeded sample of `limit`.
-
-    Distributions, missing values, outliers and each column against the target; quarantine by reason.
-    The file needs nothing but itself.
-    """
-    bad = int(faults["row"].nunique())
-    write_sample_report(sample_of(parsed, limit), len(parsed), bad, by_reason(faults), contract, path)
 
 
 def write_sample_report(

@@ -1,14 +1,17 @@
-"""Four students in a file, and what is said of a file that cannot be read."""
+"""Records read as the pipeline reads them, and four students in a file."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from data.chunks import open_chunks
+from data.cohorts import CohortPlan
 from data.contract import Contract
 from data.errors import BadInput
 from data.frames import parse
-from data.sources import read_records
+from data.storage import appended, stored_table
 from tests.contract.tiny import students
 
 ROWS = students(
@@ -16,6 +19,30 @@ ROWS = students(
 )
 TEXT = ROWS.to_csv(index=False)
 LINES = TEXT.splitlines()
+
+
+@dataclass(frozen=True)
+class Records:
+    """All chunks of a source as one frame, and where it came from."""
+
+    frame: pd.DataFrame
+    uri: str
+    sha256: str
+    undeclared: tuple[str, ...]
+    generated: CohortPlan | None
+
+
+def read_records(uri: str, contract: Contract) -> Records:
+    """Read all chunks of a source, by the way that the pipeline takes."""
+    with open_chunks(uri, contract) as chunks:
+        frame = pd.concat(chunks.read(), ignore_index=True)
+        return Records(frame, chunks.uri, chunks.sha256, chunks.undeclared, chunks.generated)
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a parsed frame as the pipeline does."""
+    with appended(path) as append:
+        append(stored_table(frame))
 
 
 def read(path: Path, content: str | bytes, contract: Contract) -> pd.DataFrame:

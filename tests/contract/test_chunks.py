@@ -11,7 +11,7 @@ from data.chunks import Chunks, open_chunks
 from data.contract import Contract
 from data.errors import BadInput
 from data.frames import FIRST_ROW, parse
-from data.sources import read_records
+from tests.contract.files import read_records
 from tests.contract.tiny import students
 
 ROWS = students(7, Student=[str(n) for n in range(1, 8)], Sleep=[7.5, None, 8, 9.1, 6, None, 7])

@@ -6,7 +6,7 @@ import pytest
 from data import cohort
 from data.contract import Contract
 from data.errors import BadInput
-from data.sources import read_records
+from tests.contract.files import read_records
 
 
 def test_an_address_gives_the_cohort_that_it_asks_for(grade_class: Contract) -> None:

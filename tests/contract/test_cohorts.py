@@ -9,7 +9,7 @@ from data.contract_file import FOLDER
 from data.errors import BadInput
 from data.frames import parse, target_index
 from data.quarantine import quarantine
-from data.sources import read_records
+from tests.contract.files import read_records
 
 OTHERS = sorted(set(GENERATORS) - {"grade_class"})
 MANY = 40_000

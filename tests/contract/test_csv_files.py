@@ -9,8 +9,7 @@ import pytest
 from data.contract import Contract
 from data.frames import parse
 from data.quarantine import quarantine
-from data.sources import read_records
-from tests.contract.files import LINES, ROWS, TEXT, read, refusal_of
+from tests.contract.files import LINES, ROWS, TEXT, read, read_records, refusal_of
 
 GOOD = {
     "commas": TEXT,

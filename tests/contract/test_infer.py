@@ -14,7 +14,7 @@ from data.draft import draft_contract
 from data.errors import BadInput
 from data.frames import parse
 from data.quarantine import quarantine
-from data.sources import read_records
+from tests.contract.files import read_records
 from tests.contract.tiny import contract_of
 
 

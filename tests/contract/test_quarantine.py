@@ -10,7 +10,7 @@ import pytest
 from data.contract import Contract
 from data.frames import parse
 from data.quarantine import REASONS, count_reasons, quarantine, reasons_by_row
-from data.sources import read_records
+from tests.contract.files import read_records
 from tests.contract.tiny import YAML, contract_of, students
 
 # the column, what it holds in the second of three rows, and the reason

@@ -22,7 +22,8 @@ from data.frames import parse
 from data.source_mongo import document_chunks, open_collection
 from data.source_secrets import PASSWORD, SET_ASIDE, set_aside, with_secrets, without_secrets
 from data.source_tables import RowSource
-from data.sources import check_source, read_records, read_whole
+from data.sources import check_source, read_whole
+from tests.contract.files import read_records
 from tests.contract.postgres import postgres
 from tests.contract.tiny import students
 

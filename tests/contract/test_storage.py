@@ -12,7 +12,8 @@ from data.contract import Contract, load_contract
 from data.contract_file import FOLDER
 from data.frames import parse
 from data.quarantine import quarantine
-from data.storage import as_stored, read_frame, write_frame
+from data.storage import as_stored, read_frame
+from tests.contract.files import write_frame
 from tests.contract.tiny import contract_of, rows_of, students
 
 CONTRACTS = [*(load_contract(path) for path in sorted(FOLDER.glob("*.yaml"))), contract_of()]

@@ -12,10 +12,11 @@ import pytest
 from data import cohort
 from data.contract import Contract
 from data.errors import BadInput, Stopped
-from data.sources import Records, read_records
-from flows.process import QUARANTINE, REPORT, Processed, check_bad_share, examine, process_records
+from flows.process import QUARANTINE, REPORT, Processed, check_bad_share, process_records
+from flows.processing.pieces import Terms, examine_rows
 from flows.settings import Settings
 from flows.up import MAKE_REGISTRY
+from tests.contract.files import read_records
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +99,8 @@ def test_equal_records_are_processed_once_and_it_is_said(
 
 def test_a_student_stays_in_a_split_when_others_are_added(settings: Settings, grade_class: Contract) -> None:
     full = cohort.generate(400, seed=5).sample(frac=1, random_state=1)
-    some, all_ = (
-        examine(Records(part.reset_index(drop=True), "a file", "0"), grade_class, settings)[0]
-        for part in (full.head(100), full)
-    )
+    terms = Terms(grade_class, "a file", settings.id_key, settings.test_share)
+    some, all_ = (examine_rows(part.reset_index(drop=True), 0, terms)[0] for part in (full.head(100), full))
     before, after = (frame.set_index("StudentID")["split"] for frame in (some, all_))
     assert set(before) == {"train", "test"}
     assert before.equals(after.loc[before.index])
@@ -110,7 +109,7 @@ def test_a_student_stays_in_a_split_when_others_are_added(settings: Settings, gr
 def test_examining_leaves_the_records_as_they_were(settings: Settings, grade_class: Contract) -> None:
     records = read_records("cohort://50", grade_class)
     before = records.frame.copy()
-    examine(records, grade_class, settings)
+    examine_rows(records.frame, 0, Terms(grade_class, records.uri, settings.id_key, settings.test_share))
     pd.testing.assert_frame_equal(records.frame, before)
 
 
@@ -163,8 +162,9 @@ def test_too_many_bad_rows_stop_with_their_quarantine_though_too_few_are_left(
 def test_all_168_contradicting_labels_of_the_real_set_are_set_aside_and_no_other_row(
     real_grades: Path, settings: Settings, grade_class: Contract
 ) -> None:
-    frame, faults = examine(read_records(str(real_grades), grade_class), grade_class, settings)
-    assert set(faults["reason"]) == {"label contradicts score"}
+    processed = process_records(str(real_grades), grade_class, settings)
+    frame = processed.parsed(grade_class)
+    assert set(processed.faults()["reason"]) == {"label contradicts score"}
     assert (frame["quarantine"] != "").sum() == 168
     assert frame.loc[frame["quarantine"] != "", "StudentID"].astype(int).min() >= 3177
 

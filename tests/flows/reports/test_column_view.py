@@ -1,12 +1,12 @@
 """Columns as the data report shows them."""
 
 import numpy as np
-import pandas as pd
 
 from data import cohort
 from data.contract import Contract
 from data.frames import parse
-from flows.reports.column_view import association, figure_by_class, sample_of, views_of
+from flows.processing.sampling import seeded_places
+from flows.reports.column_view import association, figure_by_class, views_of
 from tests.flows.reports.evidences import changed
 
 
@@ -58,7 +58,8 @@ def test_every_row_with_a_value_is_in_one_bar(grade_class: Contract) -> None:
 
 
 def test_a_sample_is_seeded_and_keeps_the_order_of_rows() -> None:
-    frame = pd.DataFrame({"x": range(100)})
-    assert sample_of(frame, 10).equals(sample_of(frame, 10))
-    assert sample_of(frame, 10)["x"].is_monotonic_increasing
-    assert sample_of(frame, 100) is frame
+    places = seeded_places(100, 10)
+    assert len(places) == 10
+    assert (np.diff(places) > 0).all()
+    assert places.tolist() == seeded_places(100, 10).tolist() != seeded_places(100, 10, seed=1).tolist()
+    assert seeded_places(100, 100).tolist() == [*range(100)]

@@ -11,7 +11,9 @@ from data import cohort
 from data.contract import Contract
 from data.frames import parse
 from data.quarantine import quarantine
-from flows.reports.data_report import write_data_report
+from flows.processing.sampling import seeded_places
+from flows.processing.writing import by_reason
+from flows.reports.data_report import write_sample_report
 
 
 class Page(HTMLParser):
@@ -36,7 +38,8 @@ class Page(HTMLParser):
 def report_of(raw: pd.DataFrame, contract: Contract, folder: Path, limit: int = 20_000) -> str:
     parsed = parse(raw, contract)
     _, faults = quarantine(parsed, contract)
-    write_data_report(parsed, faults, contract, folder / "report.html", limit)
+    sample, bad = parsed.iloc[seeded_places(len(parsed), limit)], faults["row"].nunique()
+    write_sample_report(sample, len(parsed), bad, by_reason(faults), contract, folder / "report.html")
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
