@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,13 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from data.manifest import read_manifest
+from data.spool import ACTIVE
 from serving.app import create_app
 from serving.metrics_files import FOLDER, empty_folder, fold_dead, read_folder
 from serving.settings import Settings
+from serving.status import read_status, write_status
+from serving.sync import sync
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,15 +100,27 @@ def test_rows_of_batches_are_counted(client: FlaskClient, student: Student) -> N
     assert value(text, "gradecast_batch_rows_total", result="refused") == 1
 
 
-def test_model_reloads_and_backlog_are_told(client: FlaskClient) -> None:
-    text = client.get("/metrics").text
+def test_model_reloads_and_backlog_are_told(
+    tmp_path: Path, bundle_folder: Path, settings_for: Callable[..., Settings]
+) -> None:
+    settings = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
+    sync(settings)
+    write_status(tmp_path, read_status(tmp_path).model_copy(update={"ok": 3, "refused": 2}))
+    (tmp_path / "spool").mkdir(exist_ok=True)
+    for seconds, lines in ((100, b"{}\n"), (50, b"{}\n{}\n")):
+        begun = time.time_ns() - seconds * 10**9
+        (tmp_path / "spool" / f"{begun:020d}-1{ACTIVE}").write_bytes(lines)
+    asked = datetime.now(UTC)
+    text = create_app(settings).test_client().get("/metrics").text
+    late = (datetime.now(UTC) - asked).total_seconds()
     assert value(text, "gradecast_model_info", model="grade-class", version="local") == 1
-    assert value(text, "gradecast_model_age_seconds") >= 0
-    assert value(text, "gradecast_reloads_total", result="ok") >= 0
-    assert value(text, "gradecast_reloads_total", result="refused") == 0
-    assert value(text, "gradecast_log_backlog_files") >= 0
-    assert value(text, "gradecast_log_backlog_bytes") >= 0
-    assert value(text, "gradecast_log_backlog_seconds") >= 0
+    age = (asked - datetime.fromisoformat(read_manifest(bundle_folder).created)).total_seconds()
+    assert age <= value(text, "gradecast_model_age_seconds") <= age + late
+    assert value(text, "gradecast_reloads_total", result="ok") == 3
+    assert value(text, "gradecast_reloads_total", result="refused") == 2
+    assert value(text, "gradecast_log_backlog_files") == 2
+    assert value(text, "gradecast_log_backlog_bytes") == 9
+    assert value(text, "gradecast_log_backlog_seconds") >= 100
 
 
 def test_a_predictor_without_a_model_has_metrics_all_the_same(client_without_model: FlaskClient) -> None:

@@ -68,8 +68,8 @@ def test_a_promotion_killed_anywhere_is_whole_after_the_next_look_or_never_was(
             with deciding(desk.settings, NAME):
                 pass
         aliases = desk.aliases()
-        whole = aliases == {"champion": "2", "previous": "1"}
-        assert whole or aliases == {"champion": "1"}
+        assert aliases in ({"champion": "2", "previous": "1"}, {"champion": "1"})
+        whole = aliases["champion"] == "2"
         history = desk.history()
         assert history == ([*before, ("promoted", "2", "2", "test")] if whole else before)
         assert desk.tags("2").get("replaces") == ("1" if whole else None)

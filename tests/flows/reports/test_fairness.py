@@ -168,8 +168,8 @@ def test_the_table_for_the_registry_has_every_rate_and_difference(evidence: Evid
 def test_few_students_of_two_classes_break_nothing(pass_fail: Contract) -> None:
     for rows in (3, 12, 45):
         for audit in fairness_audits(any_evidence(pass_fail, rows)):
+            assert audit.luck is None
             assert Audit.model_validate_json(audit.model_dump_json()) == audit
-            assert audit.luck is None or 0 < audit.luck <= 1
             assert RIGHT in {rate.name for rate in audit.groups[0].rates}
 
 

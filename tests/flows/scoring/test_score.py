@@ -44,10 +44,6 @@ def students() -> pd.DataFrame:
     return frame.assign(Note=[f"row {place}, quoted" for place in range(100)])
 
 
-def nothing_shown(done: int, total: int, best_log_loss: float | None = None) -> None:
-    assert done <= total
-
-
 def scorer(bundle: Bundle, log: str | None = None) -> Scorer:
     return Scorer(bundle.folder, "7", KEY, log)
 
@@ -55,8 +51,12 @@ def scorer(bundle: Bundle, log: str | None = None) -> Scorer:
 def score(
     uri: str, contract: Contract, bundle: Bundle, folder: Path, log: str | None = None
 ) -> tuple[Tally, list[pa.Table]]:
-    parts = Parts(open_roster(uri, contract), folder, scorer(bundle, log), Engine.local(), jobs=2)
-    tables = list(parts.tables(nothing_shown))
+    roster = open_roster(uri, contract)
+    parts = Parts(roster, folder, scorer(bundle, log), Engine.local(), jobs=2)
+    shown: list[tuple[int, int]] = []
+    tables = list(parts.tables(lambda done, total, best_log_loss=None: shown.append((done, total))))
+    total = max(roster.parts, len(tables))
+    assert shown == [(done, total) for done in range(1, len(tables) + 1)]
     return parts.tally, tables
 
 
@@ -134,7 +134,8 @@ def test_a_run_that_was_interrupted_goes_on_where_it_stopped_and_answers_the_sam
     students.to_csv(tmp_path / "class.csv", index=False)
     log = a_log(tmp_path)
     roster = open_roster(str(tmp_path / "class.csv"), grade_class)
-    stopped = Parts(roster, tmp_path / "parts", scorer(bundle, log), Engine.local()).tables(nothing_shown)
+    parts = Parts(roster, tmp_path / "parts", scorer(bundle, log), Engine.local())
+    stopped = parts.tables(lambda done, total, best_log_loss=None: None)
     next(stopped), next(stopped)
     stopped.close()
     first = parts_in(tmp_path)

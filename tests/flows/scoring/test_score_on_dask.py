@@ -42,7 +42,7 @@ def roster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def nothing_shown(done: int, total: int, best_log_loss: float | None = None) -> None:
-    assert done <= total
+    """Show nothing of what is done."""
 
 
 def killing(engine: Engine) -> OnDone:
