@@ -11,7 +11,17 @@ from flask import Flask
 from serving.metrics import Metrics
 from serving.problems import Problem, problem_response
 from serving.request_log import RequestIds, RequestLog
-from serving.security import HARMLESS, HEADERS, OPEN, Door, Names, bearer_of, believe_proxies, is_foreign
+from serving.security import (
+    HARMLESS,
+    HEADERS,
+    HEALTH,
+    OPEN,
+    Door,
+    Names,
+    bearer_of,
+    believe_proxies,
+    is_foreign,
+)
 from serving.settings import Settings
 from serving.shortcut import Shortcut
 
@@ -72,10 +82,10 @@ class Middleware:
     def refusal(self, environ: WSGIEnvironment) -> Problem | None:
         """Return why a request is not answered, whatever it brings; None where it is."""
         path, client = environ["PATH_INFO"], believe_proxies(environ, self._proxies)
+        if path not in HEALTH and not self._names.admit(environ.get("HTTP_HOST", "")):
+            return Problem(HTTPStatus.FORBIDDEN, UNKNOWN_NAME)
         if path in OPEN:
             return None
-        if not self._names.admit(environ.get("HTTP_HOST", "")):
-            return Problem(HTTPStatus.FORBIDDEN, UNKNOWN_NAME)
         if not self._has_own_door(path) and (problem := self._locked_out(environ, client)):
             return problem
         if self._extensions["in_flight"]() > self._most:

@@ -14,7 +14,9 @@ from serving.problems import Problem
 from serving.remembered import MOST, Remembered
 from serving.settings import Network, Settings
 
-OPEN = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
+HEALTH = frozenset({"/health", "/health/live", "/health/ready"})
+"""Routes that answer by any name: a probe asks by whatever address it has."""
+OPEN = HEALTH | {"/metrics"}
 """Routes that want no key and are never shed: whoever watches the predictor asks them."""
 
 HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})

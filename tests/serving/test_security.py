@@ -180,7 +180,7 @@ def asked_by(client: FlaskClient, name: str, path: str = "/model") -> int:
 def test_names_that_a_stranger_can_have_are_refused_where_no_key_is_wanted(client: FlaskClient) -> None:
     assert {asked_by(client, name) for name in NAMES} == {200}
     for name in ("evil.example", "evil.example:9696", "127.0.0.1.evil.example", "localhost.evil.example"):
-        assert {asked_by(client, name, path) for path in ("/model", "/", "/nowhere")} == {403}
+        assert {asked_by(client, name, path) for path in ("/model", "/", "/nowhere", "/metrics")} == {403}
         assert asked_by(client, name, "/health/live") == 200
     answer = client.get("/model", headers={"Host": "evil.example"})
     assert answer.mimetype == "application/problem+json"
