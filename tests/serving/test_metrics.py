@@ -105,7 +105,7 @@ def test_model_reloads_and_backlog_are_told(
 ) -> None:
     settings = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
     sync(settings)
-    write_status(tmp_path, read_status(tmp_path).model_copy(update={"ok": 3, "refused": 2}))
+    write_status(settings.bundles, read_status(settings.bundles).model_copy(update={"ok": 3, "refused": 2}))
     (tmp_path / "spool").mkdir(exist_ok=True)
     for seconds, lines in ((100, b"{}\n"), (50, b"{}\n{}\n")):
         begun = time.time_ns() - seconds * 10**9
