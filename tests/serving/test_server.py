@@ -15,7 +15,6 @@ import pytest
 
 from data.log_settings import netloc
 from flows.support.services import Places
-from serving.settings import Settings
 from tests.serving.running import Running, serve, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -26,10 +25,12 @@ pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=".venv-serving is no
 
 
 @pytest.fixture(scope="module")
-def address(synced: Settings) -> Iterator[str]:
+def address(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running predictor, which must end well when it is told to."""
     port = free_port()
-    own = {"GRADECAST_HOME": str(synced.home), "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    home = tmp_path_factory.mktemp("server")  # of its own: the follower writes there what it finds
+    own = {"GRADECAST_HOME": str(home), "GRADECAST_MODEL_URI": str(bundle_folder)}
+    own |= {"PORT": str(port), "WEB_CONCURRENCY": "2"}
     command = [str(PYTHON), "-m", "gunicorn", "-c", "serving/gunicorn.conf.py"]
     with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **own}, stderr=subprocess.PIPE) as server:
         try:

@@ -1,6 +1,8 @@
 """The canary against the real predictor: it follows, refuses, answers otherwise, or is not there."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,8 +183,11 @@ def test_a_promotion_that_the_predictor_refuses_is_taken_back_with_the_reason(
     desk, server = watched
     former = desk.aliases()["champion"]
     version = desk.add(of_more_students)
-    desk.spoil(MODEL, version)
+    (follower,) = server.beside("serving.follow")
+    os.kill(follower, signal.SIGSTOP)  # it was whole when it was promoted, and is not when it is fetched
     desk.promote(version)
+    desk.spoil(MODEL, version)
+    os.kill(follower, signal.SIGCONT)
     found = watch(desk.settings, NAME, version)
     assert found.state == "rolled back"
     assert (

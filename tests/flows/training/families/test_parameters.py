@@ -50,7 +50,7 @@ def test_the_default_grid_is_xgboost_alone() -> None:
     [
         ("{family: forest, C: 1}", "families 1: family must be xgboost .*catboost, logistic or neural"),
         ("{family: [logistic], C: 1}", "families 1: family must be xgboost"),
-        ("{family: logistic, C: 0}", "families 1, C 1: .*greater than 0"),
+        ("{family: logistic, C: 0}", "families 1, C 1: .*greater than or equal to 0"),
         ("{family: logistic, C: 1, max_depth: 2}", "families 1, max_depth: Extra inputs"),
         ("{family: logistic, C: 1, patience: 5}", "families 1, patience: "),
         ("{family: catboost, learning_rate: 0.1, iterations: 9}", "families 1, depth: Field required"),
