@@ -1,5 +1,6 @@
 """What a power failure may leave: files empty, cut or flipped. The next run mends them or says what to do."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,8 +64,15 @@ def write_some(draft: Path) -> None:
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["inner/model", "summary", SEAL])
 def test_a_damaged_folder_is_made_anew_and_what_was_there_is_kept(
-    tmp_path: Path, name: str, damage: Damage, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    name: str,
+    damage: Damage,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A library that sets logging up for itself may have switched off the loggers that were there before.
+    monkeypatch.setattr(logging.getLogger("gradecast.workspace"), "disabled", False)
+    caplog.set_level(logging.WARNING, "gradecast.workspace")
     final = tmp_path / "final"
     assert finished_folder(final, write_some)
     damage(final / name)
