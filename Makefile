@@ -78,7 +78,7 @@ history: setup ## Who promoted, rejected or turned back what, when and why (CONT
 	@$(DEV) -m flows.history $${CONTRACT:+--contract "$$CONTRACT"} $(ARGS)
 
 demo-year: setup ## Play twelve monthly batches through predictor, monitor and retraining (ten minutes)
-	@$(DEV) -m flows.demo_year $(ARGS)
+	@$(DEV) -m demo $(ARGS)
 
 load: setup ## Load a running predictor (ADDRESS, ARGS="--ramp" to its limit), report to var/reports
 	@$(DEV) -m load $${ADDRESS:+--address "$$ADDRESS"} $(ARGS)
@@ -112,7 +112,7 @@ lint: setup ## Run the checks that the commit hooks run
 	@.venv/bin/end-of-file-fixer $(TEXT)
 
 data: setup ## Download the original data set and check its digest
-	@$(DEV) -m data.download $(ARGS)
+	@$(DEV) -m data.sources.download $(ARGS)
 
 bench: setup ## Measure what the README claims (BENCH=name for one section, ARGS=--quick)
 	@set -e; for section in $(BENCH); do $(DEV) -m "bench.$$section" $(ARGS); done

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from data.bundle import Bundle
+from data.bundle.bundle import Bundle
 
 
 def main(folder: str, source: str, target: str) -> None:

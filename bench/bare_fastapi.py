@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from pydantic import BeforeValidator
 from scipy.special import ndtr
 
-from data.bundle import Bundle
-from data.manifest import BOOSTER
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import BOOSTER
 
 
 def create_app() -> FastAPI:

@@ -18,8 +18,8 @@ from shutil import copyfileobj
 
 from bench.load import free_port, process_tree
 from bench.servers import predictor, register_model, running
-from data.cohort import generate
-from data.spool import backlog
+from data.cohorts.grades import generate
+from data.log.spool import backlog
 
 ROWS, QUICK_ROWS = 1_000_000, 100_000
 TIMES, MEGABYTES = 3.0, 400.0

@@ -8,19 +8,18 @@ import numpy as np
 import pandas as pd
 
 from bench.rare_classes import print_rare
-from data.chunks import open_chunks
-from data.cohorts import GENERATORS
-from data.contract import load_contract
-from data.frames import FIRST_ROW, parse
-from data.quarantine import quarantine
-from data.target import Target
+from data.cohorts.addresses import GENERATORS
+from data.contract.columns import Target
+from data.contract.contract import load_contract
+from data.rows.frames import FIRST_ROW, parse
+from data.rows.quarantine import quarantine
+from data.sources.reading import open_chunks
 from flows.training.baselines import baselines_for, out_of_fold
-from flows.training.data import TrainingData
+from flows.training.data import Folds, TrainingData, stratified_folds
 from flows.training.fit import fit
-from flows.training.folds import Folds, stratified_folds
 from flows.training.grid import Grid
-from flows.training.inputs import training_data
 from flows.training.metrics import evaluate
+from flows.training.rows import training_data
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 FOLDS = 5

@@ -12,9 +12,8 @@ from functools import partial
 from statistics import median
 
 from bench.grid_search import SEED, TINY, Run, alternate, students, usual_family
-from flows.support.engine import Engine, running
-from flows.training.data import TrainingData
-from flows.training.folds import Folds, stratified_folds
+from flows.runtime.engine import Engine, running
+from flows.training.data import Folds, TrainingData, stratified_folds
 from flows.training.grid import Grid
 from flows.training.search import search
 

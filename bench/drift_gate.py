@@ -14,19 +14,19 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from data.cohort import SCENARIOS, generate
-from data.contract import Contract, load_contract
-from data.frames import parse
-from data.quarantine import quarantine
-from flows.gates.findings import DRIFT, Finding
-from flows.gates.labels import LABELS
-from flows.gates.relation import LOSS, RESIDUAL
-from flows.gates.samples import Reference, reference_of
-from flows.gates.verdict import Champion, Verdict, gate
+from data.cohorts.grades import SCENARIOS, generate
+from data.contract.contract import Contract, load_contract
+from data.rows.frames import parse
+from data.rows.quarantine import quarantine
+from flows.drift_gate.findings import DRIFT, Finding
+from flows.drift_gate.labels import LABELS
+from flows.drift_gate.relation import LOSS, RESIDUAL
+from flows.drift_gate.samples import Reference, reference_of
+from flows.drift_gate.verdict import Champion, Verdict, gate
 from flows.training.boosters import predict_latent, refit
-from flows.training.folds import stratified_folds
-from flows.training.heads import fit_sigma
-from flows.training.inputs import training_data
+from flows.training.data import stratified_folds
+from flows.training.ordinal import fit_sigma
+from flows.training.rows import training_data
 
 TRAINED_ROWS, FOLDS, ROUNDS, PARAMS = 2392, 5, 600, {"max_depth": 1, "learning_rate": 0.05}
 CLEAN_SIZES, POWER_SIZES = (50, 100, 300, 1000, 2000), (50, 100, 300, 1000)

@@ -1,7 +1,7 @@
 """How close the accuracy estimated without grades comes to the one that turns out, under covariate shift.
 
 Champions are trained on generated cohorts of 2,392 students; batches are new students whom the scenarios of
-data/cohort.py, or sampling by a random rule, made unlike them. Run `python -m bench.estimate`.
+data/cohorts/grades.py, or sampling by a random rule, made unlike them. Run `python -m bench.estimate`.
 """
 
 import sys
@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from bench.drift_gate import train_champion
-from data.cohort import generate
-from data.contract import Contract, load_contract
-from data.frames import matrix, parse, target_index
-from flows.gates.verdict import Champion
-from flows.monitoring.estimate import estimate_accuracy
+from data.cohorts.grades import generate
+from data.contract.contract import Contract, load_contract
+from data.rows.frames import matrix, parse, target_index
+from flows.drift_gate.verdict import Champion
+from flows.monitoring.quality import estimate_accuracy
 
 TRAINED_ROWS, CHAMPIONS, POOL = 2392, 20, 3_000
 JUDGED, JUDGED_BATCHES, NEAR = 500, 10, 0.03  # of each champion: 200 batches in all

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from data import cohort
-from data.contract import load_contract
-from data.frames import parse
-from flows.training.data import TrainingData
-from flows.training.folds import Folds, stratified_folds
+from data.cohorts import grades as cohort
+from data.contract.contract import load_contract
+from data.rows.frames import parse
+from flows.training.data import Folds, TrainingData, stratified_folds
 from flows.training.grid import Family, Grid, load_grid
-from flows.training.inputs import training_data
+from flows.training.rows import training_data
 from flows.training.search import search
 
 JOBS, SEED, ROWS, A_CELL = 2, 7, 1_900, 2

@@ -17,19 +17,18 @@ from io import StringIO
 from pathlib import Path
 from statistics import median
 
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from flows.drift import compare, report_place
+from flows.drift_gate.verdict import save_html
 from flows.evaluate import gather_evidence
-from flows.gates.verdict import save_html
 from flows.pipeline import grade_pipeline
 from flows.process import process_records
-from flows.registry.bundling import make_bundle
+from flows.registry.bundling import Submission, make_bundle
 from flows.registry.store import open_registry
-from flows.registry.submission import Submission
+from flows.runtime.commands import without_heartbeats
+from flows.runtime.server import prefect_server
+from flows.runtime.workspace import finished_file
 from flows.settings import Settings
-from flows.support.command import without_heartbeats
-from flows.support.prefect_server import prefect_server
-from flows.support.workspace import finished_file
 from flows.train import train_model
 from flows.training.grid import load_grid
 

@@ -15,17 +15,16 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from bench.contracts_quality import print_contracts
-from data import cohort
-from data.chunks import open_chunks
-from data.contract import Contract, load_contract
-from data.frames import FIRST_ROW, parse
-from data.quarantine import quarantine
-from flows.training.data import TrainingData
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract, load_contract
+from data.rows.frames import FIRST_ROW, parse
+from data.rows.quarantine import quarantine
+from data.sources.reading import open_chunks
+from flows.training.data import TUNING_ROWS, TrainingData
 from flows.training.fit import fit
-from flows.training.folds import TUNING_ROWS
 from flows.training.grid import Grid, load_grid
-from flows.training.inputs import training_data
 from flows.training.metrics import evaluate
+from flows.training.rows import training_data
 
 REAL_FILE = Path(__file__).parents[2] / "shared" / "data" / "grade_class.csv"
 REAL_SET = {  # what the published A-F set must reach

@@ -7,13 +7,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data.target import Costs, Target
+from data.contract.columns import Costs, Target
 from flows.reports.calls import PER, call_metrics, cost_of
-from flows.reports.groups import risk_of, risky
-from flows.training.data import TrainingData
-from flows.training.folds import stratified_folds
-from flows.training.heads import row_losses
+from flows.reports.evidence import risk_of, risky
+from flows.training.data import TrainingData, stratified_folds
 from flows.training.metrics import calibration_error
+from flows.training.ordinal import row_losses
 
 FIGURES = ("log loss", "ece", "AP", "bal. acc.", "recall", "precision", "cost/100")
 Weights = Callable[[np.ndarray], np.ndarray]

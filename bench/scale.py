@@ -21,7 +21,7 @@ from typing import Any
 
 from bench.memory import measured
 from bench.students import write_students
-from flows.support.prefect_server import prefect_server
+from flows.runtime.server import prefect_server
 
 SIZES, QUICK = (10_000, 100_000, 1_000_000, 10_000_000), (10_000, 100_000)
 STAGES = ("process", "drift", "train", "register", "score")
@@ -67,9 +67,9 @@ def run_stages(source: str, engine: str) -> dict[str, float]:
     from flows.pipeline import grade_pipeline
     from flows.process import process
     from flows.register import register
+    from flows.runtime.commands import without_heartbeats
+    from flows.runtime.engine import Engine, on_engine, running
     from flows.score import batch_score
-    from flows.support.command import without_heartbeats
-    from flows.support.engine import Engine, on_engine, running
     from flows.train import train
 
     given: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.memory import Run, measured
 from bench.servers import register_model
 from bench.students import write_students
-from flows.support.prefect_server import prefect_server
+from flows.runtime.server import prefect_server
 
 ROWS, QUICK_ROWS, ROUNDS = 1_000_000, 100_000, 5
 TIMES = 2.0

@@ -11,11 +11,11 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from bench.load import free_port
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from flows.evaluate import gather_evidence
 from flows.process import process_records
-from flows.register import register_submission
-from flows.registry.submission import Submission
+from flows.registry.bundling import Submission
+from flows.registry.registration import register_submission
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench.load import free_port, process_tree, rates_in_turns, resident_megabytes, say_what_loads
 from bench.servers import SERVING, gunicorn, mlflow_server, predictor, python, register_model, running
-from data.manifest import EXAMPLES
-from data.spool import backlog
+from data.bundle.manifest import EXAMPLES
+from data.log.spool import backlog
 
 SHARE, TIMES_MLFLOW, WORKER_MEGABYTES = 0.65, 10.0, 150.0
 SETTLE_SECONDS = 0.2
@@ -111,7 +111,7 @@ def _worker(
 def _listens_for(process: int) -> bool:
     """Tell whether a process is a worker and not the follower or the drainer beside it."""
     command = Path(f"/proc/{process}/cmdline").read_bytes()
-    return b"serving.follow" not in command and b"serving.drain" not in command
+    return b"serving.sync.follow" not in command and b"serving.drain" not in command
 
 
 def _met(met: bool) -> str:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from data.cohort import generate
+from data.cohorts.grades import generate
 
 PIECE, FIRST_ID = 250_000, 1_001
 

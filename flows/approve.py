@@ -11,16 +11,16 @@ from mlflow.exceptions import MlflowException
 from rich.console import Console
 from rich.markdown import Markdown
 
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
 from flows.registry.approval import Answer, settle_answer, waiting
-from flows.registry.canary import watch
 from flows.registry.promotion import Verdict
-from flows.reports.comparison import comparison_markdown
-from flows.reports.progress import open_console
+from flows.registry.rollout import watch
+from flows.reports.screen import comparison_markdown
 from flows.rollback import say
+from flows.runtime.exit_codes import DONE, explain
+from flows.runtime.progress import open_console
 from flows.settings import Settings
-from flows.support.endings import DONE, explain
 
 GIVE = 'Give both: make approve VERSION=number REASON="…", or make reject with the same.'
 

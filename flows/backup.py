@@ -17,14 +17,22 @@ from pathlib import Path
 from rich.console import Console
 
 from data.errors import BadInput
-from data.spool import drained_alone
-from flows.keeping.manifest import Kept, Manifest, folder_name, kept_file, write_manifest
-from flows.keeping.parts import SPOOLED, Part, parts
-from flows.keeping.screen import said, show_kept
-from flows.reports.progress import open_console, stage
+from data.log.spool import drained_alone
+from flows.backups.parts import (
+    SPOOLED,
+    Kept,
+    Manifest,
+    Part,
+    folder_name,
+    kept_file,
+    parts,
+    said,
+    show_kept,
+    write_manifest,
+)
+from flows.runtime.progress import open_console, stage
+from flows.runtime.workspace import finished_folder, git_commit
 from flows.settings import Settings
-from flows.support.fingerprint import git_commit
-from flows.support.workspace import finished_folder
 
 
 def back_up(settings: Settings, into: Path, console: Console | None = None) -> Path:

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from data.errors import BadInput
-from flows.reports.progress import open_console, stage
+from flows.runtime.exit_codes import DONE, explain
+from flows.runtime.progress import open_console, stage
+from flows.runtime.runs import POOL
+from flows.runtime.server import running_server
+from flows.runtime.workspace import ROOT
 from flows.settings import Settings
-from flows.support.endings import DONE, explain
-from flows.support.fingerprint import ROOT
-from flows.support.prefect_server import running_server
-from flows.support.reconcile import POOL
 
 WORKER = f".venv/bin/prefect worker start --pool {POOL}"
 

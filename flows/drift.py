@@ -8,19 +8,18 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import BaseModel, ConfigDict
 
-from data.contract import Contract, load_contract
+from data.contract.contract import Contract, load_contract
 from data.errors import Stopped
-from flows.gates.findings import DRIFT, LEAST_ROWS, NO_REFERENCE, NOT_TESTED, TOO_FEW_ROWS
-from flows.gates.relation import undecided
-from flows.gates.samples import LOOKED_AT, Reference, without_unasked
-from flows.gates.verdict import Verdict, gate, save_html, table
-from flows.process import Processed
-from flows.registry.champion import Champion, load_champion
-from flows.registry.store import open_registry
+from flows.drift_gate.findings import DRIFT, LEAST_ROWS, NO_REFERENCE, NOT_TESTED, TOO_FEW_ROWS
+from flows.drift_gate.relation import undecided
+from flows.drift_gate.samples import LOOKED_AT, Reference, without_unasked
+from flows.drift_gate.verdict import Verdict, gate, save_html, table
+from flows.processing.processed import Processed
+from flows.registry.store import Champion, load_champion, open_registry
 from flows.reports import artifacts
-from flows.reports.progress import stage
+from flows.runtime.progress import stage
+from flows.runtime.workspace import finished_file
 from flows.settings import Settings
-from flows.support.workspace import finished_file
 
 OnDrift = Literal["stop", "retrain", "warn"]
 

@@ -7,27 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from data.bundle import open_session
-from data.cohorts import GENERATORS
-from data.columns import OWN
-from data.contract import Contract
-from data.frames import matrix, target_index
-from data.manifest import MODEL
-from data.model_files import read_model
-from data.reasons import column_effects, scale_of
-from data.target import Target
-from flows.process import Processed
+from data.bundle.bundle import open_session
+from data.bundle.manifest import MODEL
+from data.bundle.models import read_model
+from data.bundle.reasons import column_effects, scale_of
+from data.cohorts.addresses import GENERATORS
+from data.contract.columns import OWN, Target
+from data.contract.contract import Contract
+from data.rows.frames import matrix, target_index
+from flows.processing.processed import Processed
 from flows.reports.calls import call_metrics
-from flows.reports.evidence import Evidence
-from flows.reports.flips import count_flips
-from flows.reports.groups import risk_of, risky
-from flows.reports.leaderboard import chosen_and_baselines
+from flows.reports.evidence import Evidence, count_flips, risk_of, risky
+from flows.reports.screen import chosen_and_baselines
+from flows.runtime.workspace import git_commit
 from flows.settings import Settings
-from flows.support.fingerprint import git_commit
 from flows.train import Trained
-from flows.training.bootstrap import calibration_interval, intervals
-from flows.training.conformal import Thresholds, grade_sets
 from flows.training.metrics import calibration_error, chance_error, evaluate, evaluate_classes
+from flows.training.uncertainty import Thresholds, calibration_interval, grade_sets, intervals
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from data.errors import BadInput
-from data.history import Entry, read, verify
-from data.log_database import open_log
+from data.log.database import open_log
+from data.log.history import Entry, read, verify
 from flows.registry.decisions import newest_entry
 from flows.registry.store import open_registry
-from flows.reports.progress import open_console
+from flows.runtime.exit_codes import DONE, FAILED, explain
+from flows.runtime.progress import open_console
 from flows.settings import Settings
-from flows.support.endings import DONE, FAILED, explain
 
 STYLES = {"asked": "cyan", "promoted": "green", "rejected": "yellow", "rolled back": "bold red"}
 

@@ -9,22 +9,20 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import Field
 
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
-from data.log_database import open_log
-from data.measurements import read_measurements
-from flows.monitoring.report import write_report
-from flows.monitoring.screen import Seen, show_seen
-from flows.monitoring.wanted import NOT_ASKED, ask_for_retraining
+from data.log.database import open_log
+from data.log.reading import read_measurements
+from flows.monitoring.report import Seen, show_seen, write_report
+from flows.monitoring.retraining import NOT_ASKED, ask_for_retraining
 from flows.monitoring.watch import watch
 from flows.monitoring.window import Window
-from flows.registry.champion import load_champion
-from flows.registry.store import open_registry
-from flows.reports.progress import stage
+from flows.registry.store import load_champion, open_registry
+from flows.runtime.commands import run_flow
+from flows.runtime.exit_codes import ended
+from flows.runtime.progress import stage
+from flows.runtime.runs import DELAYS, RETRIES, may_pass
 from flows.settings import Settings
-from flows.support.command import run_flow
-from flows.support.endings import ended
-from flows.support.retries import DELAYS, RETRIES, may_pass
 
 DAYS = 30.0
 PLOTTED = ("estimated_accuracy", "realised_accuracy", "drift_share")

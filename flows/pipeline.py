@@ -8,21 +8,22 @@ from prefect import flow
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
-from data.source_secrets import set_aside, without_secrets
-from data.sources import DEFAULT, KINDS, check_source
+from data.sources.databases import set_aside, without_secrets
+from data.sources.reading import DEFAULT, KINDS, check_source
 from flows.drift import Drift, OnDrift, drift
-from flows.process import REPORT, Processed, process
-from flows.register import Registered, register
+from flows.process import REPORT, process
+from flows.processing.processed import Processed
+from flows.register import register
 from flows.registry.approval import command
+from flows.registry.registration import Registered
 from flows.reports.artifacts import left_out
-from flows.reports.leaderboard import chosen_and_baselines
-from flows.reports.screen import Summary, show_summary
+from flows.reports.screen import Summary, chosen_and_baselines, show_summary
+from flows.runtime.commands import run_flow
+from flows.runtime.engine import Engine, EngineName, on_engine, running
+from flows.runtime.exit_codes import ended
 from flows.settings import Approval, Settings
-from flows.support.command import run_flow
-from flows.support.endings import ended
-from flows.support.engine import Engine, EngineName, on_engine, running
 from flows.train import Trained, train
 from flows.training.grid import load_grid
 

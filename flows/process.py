@@ -6,29 +6,24 @@ from pathlib import Path
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
-from data.chunks import ROWS, Chunks, open_chunks
-from data.columns import PSEUDONYM
-from data.contract import Contract, load_contract
+from data.contract.columns import PSEUDONYM
+from data.contract.contract import Contract, load_contract
 from data.errors import BadInput, Stopped
-from data.quarantine import DUPLICATE
-from data.storage import read_rows
-from data.students import ONE_ROW
+from data.rows.kinds import ONE_ROW
+from data.rows.quarantine import DUPLICATE
+from data.sources.reading import ROWS, Chunks, open_chunks
+from data.sources.storage import read_rows
+from flows.processing.chunks import Terms, counted, examine_piece
 from flows.processing.duplicates import Met, with_repeats
-from flows.processing.pieces import Terms, counted, examine_piece
-from flows.processing.processed import FAULTS, PARSED, Processed
-from flows.processing.sampling import seeded_places
-from flows.processing.writing import QUARANTINE, Written, written
+from flows.processing.processed import FAULTS, PARSED, QUARANTINE, Processed, Written, seeded_places, written
 from flows.reports import artifacts
-from flows.reports.column_view import SAMPLE_ROWS
-from flows.reports.data_report import write_sample_report
-from flows.reports.progress import stage
+from flows.reports.data_report import SAMPLE_ROWS, write_sample_report
+from flows.runtime.engine import Engine, in_order
+from flows.runtime.progress import stage
+from flows.runtime.runs import DELAYS, RETRIES, may_pass
+from flows.runtime.workspace import code_digest, contract_part, fingerprint, finished_folder
 from flows.settings import Settings
-from flows.support.engine import Engine
-from flows.support.fingerprint import code_digest, contract_part, fingerprint
-from flows.support.pieces import in_order
-from flows.support.retries import DELAYS, RETRIES, may_pass
-from flows.support.workspace import finished_folder
-from flows.training.folds import check_anything_to_learn
+from flows.training.data import check_anything_to_learn
 
 __all__ = ["FAULTS", "PARSED", "QUARANTINE", "REPORT", "SUMMARY", "Processed", "process_records"]
 REPORT, SUMMARY = "report.html", "summary.json"

@@ -3,17 +3,17 @@
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from flows.evaluate import gather_evidence
-from flows.process import Processed
+from flows.processing.processed import Processed
 from flows.registry.approval import announce, command
-from flows.registry.canary import watch
+from flows.registry.bundling import Submission
 from flows.registry.registration import Registered, register_submission
-from flows.registry.submission import Submission
+from flows.registry.rollout import watch
 from flows.reports import artifacts
-from flows.reports.comparison import comparison_markdown
-from flows.reports.markdown import cell
-from flows.reports.progress import stage
+from flows.reports.screen import comparison_markdown
+from flows.reports.text import cell
+from flows.runtime.progress import stage
 from flows.settings import Approval, Settings
 from flows.train import Trained
 

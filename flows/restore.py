@@ -11,10 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from data.errors import BadInput
-from flows.keeping.manifest import Manifest, read_manifest
-from flows.keeping.parts import Part, parts
-from flows.keeping.screen import said, show_kept
-from flows.reports.progress import open_console, stage
+from flows.backups.parts import Manifest, Part, parts, read_manifest, said, show_kept
+from flows.runtime.progress import open_console, stage
 from flows.settings import Settings
 
 
@@ -43,7 +41,7 @@ def _check(places: dict[str, Part], kept: dict[str, str]) -> None:
         if name not in places:
             raise BadInput(f"the backup has a part {name!r} that this Gradecast does not know.")
         if places[name].file != file:
-            remedy = "Restore to the same kind, then move the log with `python -m data.log_move`."
+            remedy = "Restore to the same kind, then move the log with `python -m data.log.move`."
             raise BadInput(f"{file} does not fit into {places[name].place}.", remedy=remedy)
     full = [places[name].place for name in kept if places[name].exists()]
     if full:

@@ -11,14 +11,13 @@ import sys
 from mlflow.exceptions import MlflowException
 from rich.console import Console
 
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
-from flows.registry.following import follow
-from flows.registry.rollback import RolledBack, roll_back
-from flows.reports.progress import open_console
+from flows.registry.rollout import RolledBack, follow, roll_back
+from flows.runtime.exit_codes import DONE, explain
+from flows.runtime.predictor_api import PredictorApi
+from flows.runtime.progress import open_console
 from flows.settings import Settings
-from flows.support.endings import DONE, explain
-from flows.support.predictor_api import PredictorApi
 
 NO_REASON = "no reason was given"
 

@@ -7,15 +7,15 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed, State
 from pydantic import Field
 
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
 from flows.approve import decide
 from flows.registry.approval import Answer
-from flows.registry.rollback import RolledBack, roll_back
-from flows.reports.markdown import cell
+from flows.registry.rollout import RolledBack, roll_back
+from flows.reports.text import cell
 from flows.rollback import NO_REASON, told
+from flows.runtime.exit_codes import ended
 from flows.settings import Settings
-from flows.support.endings import ended
 
 
 @flow(name="rollback")

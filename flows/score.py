@@ -5,9 +5,10 @@ import hashlib
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from prefect import flow, task
@@ -15,25 +16,38 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
-from data.bundle import Bundle
-from data.contract import load_contract
-from data.database_tables import is_table
+from data.bundle.bundle import Bundle
+from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
-from data.log_settings import LogSettings
-from data.source_secrets import set_aside, without_secrets
-from flows.registry.champion import load_bundle
-from flows.registry.store import open_registry, version_named
-from flows.reports.progress import search_progress, stage
-from flows.reports.wording import count, plural
+from data.log.settings import LogSettings
+from data.sources.databases import is_table, set_aside, without_secrets
+from flows.registry.store import load_bundle, open_registry, version_named
+from flows.reports.text import cell, count, plural, table
+from flows.runtime.commands import run_flow
+from flows.runtime.engine import Engine, EngineName, running
+from flows.runtime.exit_codes import ended
+from flows.runtime.progress import search_progress, stage
+from flows.runtime.runs import DELAYS, RETRIES, may_pass
 from flows.scoring.parts import Parts, Scorer, Tally, make_log
 from flows.scoring.rosters import Roster, open_roster
 from flows.scoring.sinks import check_sink, write_sink
-from flows.scoring.words import score_markdown
 from flows.settings import Settings
-from flows.support.command import run_flow
-from flows.support.endings import ended
-from flows.support.engine import Engine, EngineName, running
-from flows.support.retries import DELAYS, RETRIES, may_pass
+
+
+def score_markdown(scored: Mapping[str, Any]) -> str:
+    """Say how many rows were scored, by which version, and where they are; takes the fields of `Scored`."""
+    tally = scored["tally"]
+    sound = tally["rows"] - tally["errors"]
+    lines = [("Scored", count(sound)), ("With an error", count(tally["errors"]))]
+    ranked = sorted(tally["reasons"].items(), key=lambda item: -item[1])
+    lines += [(cell(reason), count(rows)) for reason, rows in ranked]
+    return "\n\n".join(
+        (
+            f"## Scored by {cell(scored['name'])} version {scored['version']}",
+            f"From `{scored['source']}` to `{scored['out']}`",
+            table(["", "rows"], lines),
+        )
+    )
 
 
 class Scored(BaseModel):

@@ -9,8 +9,8 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.errors import BadInput
-from data.ids import OWN_KEY, PUBLIC_KEY, is_loopback
-from data.log_settings import keep_private
+from data.log.settings import keep_private
+from data.rows.ids import OWN_KEY, PUBLIC_KEY, is_loopback
 
 Approval = Literal["none", "after-alarm", "required"]
 """Which promotions a person must approve: none, those after a drift alarm, or each."""

@@ -11,24 +11,22 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
-from data.contract import Contract, load_contract
-from data.manifest import MODEL, MODEL_FILES, FamilyName
-from data.manifest import digest as file_digest
-from flows.gates.leakage import check_leakage
+from data.bundle.manifest import MODEL, MODEL_FILES, FamilyName
+from data.bundle.manifest import digest as file_digest
+from data.contract.contract import Contract, load_contract
 from flows.processing.processed import PARSED, Processed
 from flows.reports import artifacts
-from flows.reports.progress import search_progress, stage
+from flows.runtime.engine import Engine
+from flows.runtime.progress import search_progress, stage
+from flows.runtime.workspace import code_digest, contract_part, fingerprint, finished_folder
 from flows.settings import Settings
-from flows.support.engine import Engine
-from flows.support.fingerprint import code_digest, contract_part, fingerprint
-from flows.support.workspace import finished_folder
 from flows.training.boosters import refit
+from flows.training.data import TUNING_ROWS
 from flows.training.distributed import SPREAD, refit_on_workers
 from flows.training.fit import Fitted, fit
-from flows.training.folds import TUNING_ROWS
 from flows.training.grid import Grid, load_grid
 from flows.training.onnx_export import export
-from flows.training.rows import rows_to_learn
+from flows.training.rows import check_leakage, rows_to_learn
 from flows.training.search import OURS
 
 LEADERBOARD, OUT_OF_FOLD, SUMMARY = "leaderboard.parquet", "out_of_fold.parquet", "trained.json"

@@ -16,16 +16,15 @@ from rich.markup import escape
 
 from data.errors import BadInput
 from flows.deploy import deploy, ensure_pool, registered
-from flows.reports.progress import open_console
+from flows.runtime import server as prefect_process
+from flows.runtime import services
+from flows.runtime.exit_codes import DONE, explain
+from flows.runtime.progress import open_console
+from flows.runtime.runs import reconcile
+from flows.runtime.server import is_open, prefect_server, profile
+from flows.runtime.services import Kept, Places, end_leftover, kept
+from flows.runtime.workspace import file_lock
 from flows.settings import Settings
-from flows.support import prefect_process, services
-from flows.support.endings import DONE, explain
-from flows.support.locks import file_lock
-from flows.support.prefect_api import is_open, profile
-from flows.support.prefect_server import prefect_server
-from flows.support.processes import Kept, end_leftover, kept
-from flows.support.reconcile import reconcile
-from flows.support.services import Places
 
 LOOK_SECONDS = 0.5
 RECONCILE_SECONDS = 15.0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.reports.plot_style import ACCENT, MAIN, SOFT, new_figure, styled
+from flows.reports.style import ACCENT, MAIN, SOFT, new_figure, styled
 from load.knee import Second, Step, knee, steps_of
 
 

@@ -1,19 +1,124 @@
-"""POST /predict: it parses, calls and maps errors."""
+"""POST /predict: the body parsed and validated, the forecast written down and answered."""
 
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import orjson
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app, request
+from pydantic import TypeAdapter, ValidationError
 
-from data.log_entries import Via, prediction_entries
-from data.manifest import BundleError
-from serving.body import parse_json, validate
+from data.bundle.manifest import BundleError
+from data.contract.columns import repeated
+from data.log.entries import Via, prediction_entries
+from data.rows.records import Record
 from serving.predictor import CurrentPredictor, Predictor
-from serving.problems import Problem
+from serving.problems import MOST_FAULTS, Fault, Faults, Problem, problem_response, shortened
 from serving.settings import Settings
 from serving.spool import Spool, SpoolError
+
+SPARE = 10  # objects for each record that is taken: what is refused for its form may hold more
+LONG = re.compile(rb"[0-9]{19}")
+MESSAGES = {"missing": "is missing", "extra_forbidden": "is not a column of the contract"}
+
+
+def parse_json(body: bytes, most: int) -> Any:
+    """Parse a body of at most so many objects strictly.
+
+    Raises Problem 400 where it is not JSON, or says a key twice; 413 where it holds many more objects.
+    """
+    if (objects := body.count(b"{")) > SPARE * (most + 1):  # a few megabytes of them would become hundreds
+        raise _too_many(f"{objects:,} objects", most)
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:  # perhaps one of the few things that the slow parser takes
+        return _parse_slowly(body)
+    flat = parsed if isinstance(parsed, list) else [parsed]
+    # Every key brings a colon: as many as there are distinct keys in flat records means that none is
+    # there twice. orjson keeps the last of two silently, and makes floats of very long whole numbers.
+    if body.count(b":") == sum(len(item) for item in flat if isinstance(item, dict)) and not LONG.search(
+        body
+    ):
+        return parsed
+    return _parse_slowly(body)
+
+
+def _parse_slowly(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+    except RecursionError:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The body is nested too deeply.") from None
+    except ValueError as error:  # not UTF-8, not JSON, or refused below
+        raise Problem(HTTPStatus.BAD_REQUEST, f"The body is not JSON: {error}.") from error
+
+
+def validate(parsed: Any, adapter: TypeAdapter[Record], known: Container[str], most: int) -> list[Record]:
+    """Return the records of a parsed body; raises Problem 413 or 422, naming the broken fields.
+
+    `known` holds the names of the contract's columns.
+    """
+    several = isinstance(parsed, list)
+    raw = parsed if several else [parsed]
+    if len(raw) > most:
+        raise _too_many(f"{len(raw):,} records", most)
+    records: list[Record] = []
+    faults = Faults()
+    for position, item in enumerate(raw):
+        kept, more = _without_most_unknown(item, known)
+        try:
+            records.append(adapter.validate_python(kept))
+        except ValidationError as error:
+            if faults.full:
+                faults.add((), more + error.error_count())
+            else:
+                faults.add(_faults(error, {"record": position} if several else {}), more)
+    if faults:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "The contract is broken; nothing was predicted.", faults
+        )
+    return records
+
+
+def _too_many(what: str, most: int) -> Problem:
+    detail = f"{what} in one request; at most {most:,} records are taken. Send them in parts."
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+
+
+def _without_most_unknown(item: Any, known: Container[str]) -> tuple[Any, int]:
+    """Return a record with no more unknown fields than can be named, and how many were left out."""
+    if not isinstance(item, dict) or len(item) <= MOST_FAULTS:
+        return item, 0
+    unknown = [name for name in item if name not in known]
+    left_out = frozenset(unknown[MOST_FAULTS:])
+    return {name: item[name] for name in item if name not in left_out}, len(left_out)
+
+
+def _faults(error: ValidationError, where: Fault) -> list[Fault]:
+    found = [
+        (str(item["loc"][0]) if item["loc"] else "", item)
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    return [
+        {**where, "field": field, "message": MESSAGES.get(item["type"], item["msg"])} for field, item in found
+    ]
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) < len(pairs):
+        twice = sorted(repeated(name for name, _ in pairs))
+        more = f" and {len(twice) - MOST_FAULTS:,} more" if len(twice) > MOST_FAULTS else ""
+        told = ", ".join(repr(shortened(name)) for name in twice[:MOST_FAULTS])
+        raise ValueError(f"{told}{more} given twice")
+    return keys
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
 
 JSON = "application/json"
 CANARY = "X-Gradecast-Canary"
@@ -85,3 +190,47 @@ def _explain() -> bool:
         fault = {"field": "explain", "message": "give true or false"}
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The query cannot be read.", [fault])
     return YES_OR_NO[wanted.lower()]
+
+
+PATH = "/predict"
+CANARY_KEY = f"HTTP_{CANARY.upper().replace('-', '_')}"
+DIGITS = 12  # of a length that is worth reading
+
+
+class Shortcut:
+    """A WSGI application in front of Flask's."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._flask: WSGIApplication = app.wsgi_app
+        self._extensions = app.extensions
+        settings: Settings = app.extensions["settings"]
+        self._most = settings.max_body_bytes
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        if environ["PATH_INFO"] != PATH or not (length := self._length(environ)):
+            return self._flask(environ, start_response)
+        body = environ["wsgi.input"].read(length)
+        try:
+            answer = forecast(self._extensions, body)
+        except Problem as problem:
+            return problem_response(problem)(environ, start_response)
+        except Exception as error:  # noqa: BLE001  Flask logs it, and tells it as one of its own
+            with self._app.request_context(environ):
+                return self._app.handle_exception(error)(environ, start_response)
+        start_response("200 OK", [("Content-Type", JSON), ("Content-Length", str(len(answer)))])
+        return [answer]
+
+    def _length(self, environ: WSGIEnvironment) -> int:
+        """Return how long the body of a plain request is; 0 where the request is another one."""
+        length = environ.get("CONTENT_LENGTH", "")
+        plain = (
+            environ["REQUEST_METHOD"] == "POST"
+            and environ.get("CONTENT_TYPE") == JSON
+            and not environ["QUERY_STRING"]
+            and CANARY_KEY not in environ
+            and length.isdecimal()
+            and len(length) < DIGITS
+        )
+        return int(length) if plain and int(length) <= self._most else 0

@@ -8,21 +8,19 @@ from flask import Flask, Request, current_app, request
 
 from serving.api import api
 from serving.batch import batch
-from serving.docs import docs
-from serving.exposition import exposition
 from serving.health import health
-from serving.metrics import Metrics
+from serving.metrics import Metrics, exposition
 from serving.middleware import Middleware
+from serving.openapi import docs
 from serving.outcomes import outcomes
-from serving.pages.door import door
+from serving.pages.class_routes import roster
+from serving.pages.layout import door, install_pages
 from serving.pages.model_card import model_card
-from serving.pages.shell import install_pages
 from serving.pages.student import student
 from serving.predictor import CurrentPredictor
 from serving.problems import register_problems
 from serving.receiving import upload_file
 from serving.request_log import ExcInfo, RequestLog, log_error
-from serving.roster.routes import roster
 from serving.security import Door
 from serving.settings import Settings
 from serving.spool import Spool

@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 from flask import Blueprint, Response, current_app, request
 
-from data.records import Record
+from data.rows.records import Record
 from serving.api import ready_predictor, write_down
 from serving.cells import RowReader
 from serving.metrics import Metrics

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from data.columns import MISSING_TEXTS, Column, Kind, Role
-from data.contract import Contract
-from data.features import code_of
-from data.ids import WHOLE_ID, canonical_id
-from data.records import Record
+from data.contract.columns import MISSING_TEXTS, Column, Kind, Role
+from data.contract.contract import Contract
+from data.rows.ids import WHOLE_ID, canonical_id
+from data.rows.records import Record, code_of
 
 MOST_REMEMBERED, LONGEST_REMEMBERED = 10_000, 100  # texts of one column, and letters of one
 WIDE = 4  # times as many columns as are asked for

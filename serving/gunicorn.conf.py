@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from data.errors import BadInput
-from data.log_settings import netloc
+from data.log.settings import netloc
+from serving.health import begin_status
 from serving.metrics_files import FOLDER, empty_folder, fold_dead, hold_folder
 from serving.processes import allow_open_files, end_beside, keep_beside
 from serving.security import refuse_open_door
 from serving.settings import Settings
-from serving.status import begin_status
 
 _settings = Settings.from_environment()
 _counters = _settings.metrics_folder.absolute()
@@ -61,7 +61,7 @@ def _hold_port() -> IO[str]:
 
 def when_ready(server: Any) -> None:
     """Start what runs beside the workers."""
-    keep_beside(server, ["serving.follow", "serving.drain"])
+    keep_beside(server, ["serving.sync.follow", "serving.drain"])
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  Gunicorn calls its hooks by position

@@ -1,31 +1,30 @@
-"""What is counted for Prometheus, in each worker.
-
-| name | what |
-|---|---|
-| `gradecast_requests_total{route,status}` | requests answered; a route that is not ours is `other` |
-| `gradecast_request_seconds{route,status}` | histogram of how long they took |
-| `gradecast_predictions_total{grade_class}` | forecasts by likeliest class |
-| `gradecast_at_risk_total` | sum of the forecasts' at-risk probabilities: students expected at risk |
-| `gradecast_at_risk_share` | that sum by the number of forecasts, since the start |
-| | these three in tens for who brings no key |
-| `gradecast_batch_rows_total{result}` | rows of batches, `answered` or `refused` |
-| `gradecast_model_info{model,version}` | 1 for the model that answers |
-| `gradecast_model_age_seconds` | seconds since it was made |
-| `gradecast_reloads_total{result}` | switches of the model, `ok` or `refused` |
-| `gradecast_measured_…{contract,version,about}` | what the monitor measured last: serving/measured.py |
-| `gradecast_log_backlog_files`, `…_bytes`, `…_seconds` | what the log does not have yet, its age |
-"""
+"""GET /metrics: the workers' counts, what the monitor measured, and what the disk says."""
 
 import logging
 import os
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import orjson
+from flask import Blueprint, Response, current_app, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, mmap_dict, values
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from serving.metrics_files import ROOM, reserve
+from data.bundle.manifest import BundleError
+from data.durable import write_whole
+from data.log.spool import backlog
+from serving.health import read_status
+from serving.metrics_files import FOLDER, ROOM, read_folder, reserve
+from serving.predictor import CurrentPredictor
+from serving.problems import Problem
+from serving.security import Door, bearer_of
+from serving.settings import Settings
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
@@ -107,3 +106,220 @@ class Metrics:
         """Count the rows of a batch."""
         self._rows.labels("answered").inc(answered)
         self._rows.labels("refused").inc(refused)
+
+
+FILE = "measured.json"
+ASKED = "asked"
+"""Name of a figure that nobody measured: a version of a model waits for a person since then."""
+BOUNDS = ("value", "low", "high")
+SHOWN = {
+    "drift_share": "Share of columns that drifted",
+    "drift": "p-value or distance of a column, or of what was answered",
+    "relation": "p-value of the relation between records and grades",
+    "at_risk_share": "Mean at-risk probability",
+    "estimated_accuracy": "Accuracy estimated without grades",
+    "realised_accuracy": "Accuracy on the grades that came",
+    "realised_log_loss": "Log loss on the grades that came, in nats",
+    "expected_log_loss": "Log loss that the probabilities themselves expect, in nats",
+    "calibration_error": "Top-label calibration error",
+    "calibration_error_at_risk": "Calibration error of being at risk",
+    "group_error": "Share of wrong forecasts in a group",
+    "labelled_share": "Share of forecasts whose grade has come",
+    "override_share": "Share of a verdict among what teachers noted",
+}
+VERDICTS = {"pass": 0.0, "drift": 1.0, "loss": 1.0}
+JUDGED = ("drift_share", "drift", "relation")
+LABELS = ("contract", "version", "about")
+
+
+class Figure(BaseModel):
+    """One row of `measurements`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    contract: str
+    model_version: str
+    at: AwareDatetime
+    name: str
+    about: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: str = ""
+
+
+_figures = TypeAdapter(list[Figure])
+
+
+def write_measured(home: Path, figures: list[Figure]) -> None:
+    """Put figures in the place of those before, in one step."""
+    write_whole(home / FILE, orjson.dumps([figure.model_dump() for figure in figures]))
+
+
+def read_measured(home: Path) -> list[Figure]:
+    """Return the figures that were written last; none where there is nothing readable."""
+    try:
+        return _figures.validate_json((home / FILE).read_bytes())
+    except (OSError, ValidationError):
+        return []
+
+
+def families_of(figures: list[Figure], now: datetime | None = None) -> Iterator[Metric]:
+    """Yield the gauges of figures; what is not measured has none."""
+    now = now or datetime.now(UTC)
+    asked = [figure for figure in figures if figure.name == ASKED]
+    figures = [figure for figure in figures if figure.name != ASKED]
+    if asked:
+        yield _waiting(asked, now)
+    for name, text in SHOWN.items():
+        family = GaugeMetricFamily(f"gradecast_measured_{name}", text, labels=(*LABELS, "bound"))
+        for figure in figures:
+            if figure.name == name:
+                _add_figure(family, figure)
+        if family.samples:
+            yield family
+    if figures:
+        yield _drifted(figures)
+        yield _age(figures, now)
+
+
+def _waiting(asked: list[Figure], now: datetime) -> Metric:
+    family = GaugeMetricFamily(
+        "gradecast_approval_waiting_seconds",
+        "Seconds since a person was asked whether a version may become the champion",
+        labels=("model", "version"),
+    )
+    for figure in asked:
+        family.add_metric((figure.contract, figure.model_version), (now - figure.at).total_seconds())
+    return family
+
+
+def _add_figure(family: GaugeMetricFamily, figure: Figure) -> None:
+    for bound in BOUNDS:
+        value = getattr(figure, bound)
+        if value is not None:
+            family.add_metric((*_labels(figure), bound), value)
+
+
+def _drifted(figures: list[Figure]) -> Metric:
+    """The verdicts: 1 for drift or loss, 0 for pass; the one about nothing is that on the whole."""
+    family = GaugeMetricFamily(
+        "gradecast_measured_drifted", "1 where the verdict is drift or loss", labels=(*LABELS, "name")
+    )
+    for figure in figures:
+        if figure.name in JUDGED and figure.verdict in VERDICTS:
+            family.add_metric((*_labels(figure), figure.name), VERDICTS[figure.verdict])
+    return family
+
+
+def _age(figures: list[Figure], now: datetime) -> Metric:
+    newest: dict[tuple[str, str], datetime] = {}
+    for figure in figures:
+        key = figure.contract, figure.model_version
+        newest[key] = max(newest.get(key, figure.at), figure.at)
+    family = GaugeMetricFamily(
+        "gradecast_measured_age_seconds", "Seconds since the monitor measured", labels=LABELS[:2]
+    )
+    for key, at in newest.items():
+        family.add_metric(key, (now - at).total_seconds())
+    return family
+
+
+def _labels(figure: Figure) -> tuple[str, str, str]:
+    return figure.contract, figure.model_version, figure.about
+
+
+OF_STUDENTS = ("gradecast_at_risk", "gradecast_predictions")
+TEN = 10.0
+
+exposition = Blueprint("exposition", __name__)
+
+
+class _Families(list[Metric]):
+    """What prometheus_client takes for a registry: something to collect from."""
+
+    def collect(self) -> Iterable[Metric]:
+        return self
+
+
+@exposition.get("/metrics")
+def show_metrics() -> Response:
+    """Show everything that is counted, in Prometheus' text format.
+
+    Who brings no key is told of forecasts in tens: asking after each would tell what a student's was.
+    """
+    settings: Settings = current_app.extensions["settings"]
+    counted = _Families(_counts(current_app.extensions["metrics"]))
+    if not _brings_key():
+        _coarsen(counted)
+    told = [
+        *_model(current_app.extensions["predictor"]),
+        _reloads(settings.bundles),
+        *_backlog(settings.home),
+    ]
+    told += families_of(read_measured(settings.home))
+    families = _Families([*counted, _share(counted), *told])
+    return Response(generate_latest(families), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _counts(metrics: Metrics) -> Iterable[Metric]:
+    """Return the counts of all workers, or under another server than Gunicorn those of this process."""
+    folder = os.environ.get(FOLDER)
+    return read_folder(Path(folder)) if folder else metrics.registry.collect()
+
+
+def _brings_key() -> bool:
+    """Tell whether the key came along, which nobody must bring here; raises Problem 401 for a wrong one."""
+    door: Door | None = current_app.extensions["door"]
+    key = bearer_of(request.environ.get("HTTP_AUTHORIZATION", ""))
+    if door is None or key is None:
+        return False
+    if not door.opens(key, request.environ.get("REMOTE_ADDR", "")):
+        raise Problem(HTTPStatus.UNAUTHORIZED, "This is not the key. Bring it, or none.")
+    return True
+
+
+def _coarsen(counted: Iterable[Metric]) -> None:
+    """Count forecasts, and students at risk, in tens."""
+    for family in counted:
+        if family.name in OF_STUDENTS:
+            totals = (sample for sample in family.samples if sample.name.endswith("_total"))
+            family.samples = [total._replace(value=total.value // TEN * TEN) for total in totals]
+
+
+def _share(counted: Iterable[Metric]) -> Metric:
+    sums = dict.fromkeys(OF_STUDENTS, 0.0)
+    for family in counted:
+        if family.name in sums:
+            sums[family.name] += sum(s.value for s in family.samples if s.name.endswith("_total"))
+    at_risk, forecasts = (sums[name] for name in OF_STUDENTS)
+    share = min(at_risk / forecasts, 1.0) if forecasts else 0.0
+    return GaugeMetricFamily("gradecast_at_risk_share", "Mean at-risk probability since the start", share)
+
+
+def _model(current: CurrentPredictor) -> Iterator[Metric]:
+    try:
+        predictor = current.get()
+    except BundleError:
+        return
+    info = GaugeMetricFamily("gradecast_model_info", "The model that answers", labels=("model", "version"))
+    info.add_metric((predictor.bundle.contract.model_name, predictor.version), 1)
+    made = datetime.fromisoformat(predictor.bundle.manifest.created)
+    seconds = (datetime.now(UTC) - (made if made.tzinfo else made.replace(tzinfo=UTC))).total_seconds()
+    yield info
+    yield GaugeMetricFamily("gradecast_model_age_seconds", "Seconds since the model was made", seconds)
+
+
+def _reloads(bundles: Path) -> Metric:
+    status = read_status(bundles)
+    family = CounterMetricFamily("gradecast_reloads", "Switches of the model", labels=("result",))
+    family.add_metric(("ok",), status.ok)
+    family.add_metric(("refused",), status.refused)
+    return family
+
+
+def _backlog(home: Path) -> Iterator[Metric]:
+    waiting = backlog(home)
+    yield GaugeMetricFamily("gradecast_log_backlog_files", "Spool files not drained yet", waiting.files)
+    yield GaugeMetricFamily("gradecast_log_backlog_bytes", "Their bytes", waiting.bytes)
+    yield GaugeMetricFamily("gradecast_log_backlog_seconds", "Age of the oldest", waiting.oldest_seconds)

@@ -61,7 +61,7 @@ def fold_dead(folder: Path, living: Collection[int]) -> None:
         for file in sorted(folder.glob("*.db")):
             kind, _, process = file.stem.rpartition("_")
             if process != DEAD and int(process) not in living:
-                _add(file, file.with_name(f"{kind}_{DEAD}.db"))
+                _add_file(file, file.with_name(f"{kind}_{DEAD}.db"))
                 file.unlink()
 
 
@@ -98,7 +98,7 @@ def reserve(path: Path, size: int) -> None:
             raise
 
 
-def _add(source: Path, total: Path) -> None:
+def _add_file(source: Path, total: Path) -> None:
     """Add a file's values to another's, which is replaced in one step; raises OSError where it cannot be."""
     from prometheus_client import mmap_dict
 

@@ -8,6 +8,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
 
+from serving.api import Shortcut
 from serving.metrics import Metrics
 from serving.problems import Problem, problem_response
 from serving.request_log import RequestIds, RequestLog
@@ -23,7 +24,6 @@ from serving.security import (
     is_foreign,
 )
 from serving.settings import Settings
-from serving.shortcut import Shortcut
 
 OTHER = "other"
 STATIC = "/static/"
@@ -112,7 +112,7 @@ class Middleware:
         return None if problem is None or self._has_own_door(path) else problem
 
     def _has_own_door(self, path: str) -> bool:
-        return path in self._doors or path.startswith(STATIC)  # see serving.pages.guard
+        return path in self._doors or path.startswith(STATIC)  # see serving.pages.layout
 
 
 class _Stream:

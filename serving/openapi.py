@@ -1,13 +1,181 @@
-"""The OpenAPI 3.1 document of the API, derived from the contract of the model that answers."""
+"""The OpenAPI 3.1 document, derived from the contract of the model that answers, and its pages."""
 
 from http import HTTPStatus
+from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
+from flask import Blueprint, Response, current_app, send_from_directory
+
+from data.bundle.card_text import WHOLE_COUNT
+from data.bundle.manifest import CARD
+from data.bundle.reasons import LOG_ODDS, NOISE
+from data.contract.columns import Target
+from data.contract.contract import Contract
+from data.rows.outcomes import outcome_fields
+from serving.api import json_response, ready_predictor
 from serving.batch import BAD_ROWS, ROWS
 from serving.predictor import Predictor
-from serving.schemas import all_schemas, ref
 from serving.scoring import added_columns
 from serving.settings import Settings
+
+Schema = dict[str, Any]
+
+SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+TEXT: Schema = {"type": "string"}
+PREDICTION_ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+
+
+def all_schemas(contract: Contract, record: Schema, most: int) -> dict[str, Schema]:
+    """Return every named schema of the API; `record` is the validator's own, `most` the longest list."""
+    return {
+        "Record": _record(contract, record),
+        "Records": {"type": "array", "maxItems": most, "items": ref("Record")},
+        "Forecast": _forecast(contract),
+        "Forecasts": {"type": "array", "items": ref("Forecast")},
+        "Outcome": _outcome(contract),
+        "Outcomes": {"type": "array", "maxItems": most, "items": ref("Outcome")},
+        "Model": _model(),
+        "Health": _object(
+            {
+                "status": {"enum": ["ok", "degraded"]},
+                "model": TEXT,
+                "model_version": TEXT,
+                "release": TEXT,
+                "detail": TEXT,
+            },
+            ["status"],
+        ),
+        "Problem": _problem_schema(),
+    }
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a named schema."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _record(contract: Contract, record: Schema) -> Schema:
+    """Return the record's schema with each column's unit and, for codes, what they mean."""
+    properties = {name: dict(schema) for name, schema in record["properties"].items()}
+    for name, schema in properties.items():
+        column = contract.columns[name]
+        codes = ", ".join(f"{code} = {label}" for code, label in column.codes.items())
+        counted = WHOLE_COUNT if column in contract.counted else ""
+        about = [
+            column.help,
+            counted,
+            f"In {column.unit}." if column.unit else "",
+            f"{codes}." if codes else "",
+        ]
+        schema["description"] = " ".join(filter(None, [*about, f"Role: {column.role}."]))
+    return {**record, "title": contract.title, "properties": properties}
+
+
+def _forecast(contract: Contract) -> Schema:
+    labels = list(contract.target.labels)
+    risk = ", ".join(contract.target.at_risk)
+    fields: dict[str, Schema] = {
+        "grade_class": {"enum": labels, "description": "The likeliest class."},
+        "grade_class_index": {"type": "integer", "minimum": 0, "maximum": len(labels) - 1},
+        "probabilities": _object(dict.fromkeys(labels, SHARE), labels),
+        "at_risk": {**SHARE, "description": f"The probability of {risk}."},
+        "grade_set": {
+            "type": "array",
+            "items": {"enum": labels},
+            "description": "Holds the true class for at least 90 % of each class's students.",
+        },
+        "model_version": TEXT,
+        "prediction_id": PREDICTION_ID,
+    }
+    reasons = {
+        "type": "array",
+        "items": _reason(contract),
+        "description": "With explain=true: each feature's effect on the forecast, largest first.",
+    }
+    return _object({**fields, "reasons": reasons}, list(fields))
+
+
+def _reason(contract: Contract) -> Schema:
+    """Return one reason's schema: what it is about, and in which unit."""
+    target = contract.target
+    fields: dict[str, Schema] = {
+        "feature": TEXT,
+        "value": {},
+        "effect": {
+            "type": "number",
+            "description": "What the value changes against the average student, in `unit`: above 0 towards "
+            "`toward`, below 0 away from it.",
+        },
+        "unit": {
+            "type": "string",
+            "description": f"{target.unit}, where the model learned a score; else the model's own: "
+            f"{LOG_ODDS}, or {NOISE}.",
+        },
+        "toward": {"type": "array", "items": {"enum": list(target.labels)}, "description": _toward(target)},
+    }
+    return _object(fields, list(fields))
+
+
+def _toward(target: Target) -> str:
+    """Say what a positive effect speaks for."""
+    if target.ordered:
+        return f"The best class: the outcome is forecast to be better, {target.labels[0]} at the best."
+    return (
+        f"The classes at risk ({', '.join(target.at_risk)}): the classes have no order, so reasons are about "
+        "`at_risk`, whichever class is the likeliest, and add up to its log odds."
+    )
+
+
+def _outcome(contract: Contract) -> Schema:
+    """Return an outcome's schema: whose it is, and the class as a label or a code, or the score."""
+    classes: Schema = {"enum": [*contract.target.labels, *contract.target.classes]}
+    known: dict[str, Schema] = {
+        "prediction_id": PREDICTION_ID,
+        "grade_class": classes,
+        contract.target.column: classes,
+    }
+    if contract.id is not None:
+        known[contract.id.name] = {"type": ["integer", "string"]}
+    if contract.score is not None:
+        low, high = contract.score.limits
+        known[contract.score.name] = {"type": "number", "minimum": low, "maximum": high}
+    fields = {
+        name: {**known.get(name, {}), "description": what} for name, what in outcome_fields(contract).items()
+    }
+    return _object(fields, [])
+
+
+def _model() -> Schema:
+    fields: dict[str, Schema] = {
+        "name": TEXT,
+        "version": TEXT,
+        "created": {"type": "string", "format": "date-time"},
+        "metrics": {"type": "object", "additionalProperties": {"type": ["number", "null"]}},
+        "training": {"type": "object"},
+        "contract": {"type": "object"},
+        "card": {"type": "string", "description": "The model card, in Markdown."},
+    }
+    return _object(fields, list(fields))
+
+
+def _problem_schema() -> Schema:
+    place: Schema = {"type": "integer", "minimum": 0}
+    fault = _object({"field": TEXT, "message": TEXT, "record": place, "row": place}, ["field", "message"])
+    fields: dict[str, Schema] = {
+        "type": TEXT,
+        "title": TEXT,
+        "status": {"type": "integer"},
+        "detail": TEXT,
+        "errors": {"type": "array", "items": fault},
+    }
+    return _object(fields, ["type", "title", "status", "detail"])
+
+
+def _object(properties: dict[str, Schema], required: list[str]) -> Schema:
+    whole: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**whole, "required": required} if required else whole
+
 
 Node = dict[str, Any]
 
@@ -155,3 +323,78 @@ def _json(about: str, schema: Node) -> Node:
 
 def _json_body(schema: Node, example: Node) -> Node:
     return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
+
+
+PACKAGE = "flask_swagger_ui"
+STYLE, SCRIPT, ICON = "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'"
+)
+PAGE = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Gradecast API</title>
+<link rel="icon" href="docs/{ICON}">
+<link rel="stylesheet" href="docs/{STYLE}">
+<div id="docs"></div>
+<script src="docs/{SCRIPT}"></script>
+<script src="docs/start.js"></script>
+</html>
+"""
+START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#docs", validatorUrl: null});\n'
+
+docs = Blueprint("docs", __name__)
+
+
+@docs.get("/openapi.json")
+def openapi() -> Response:
+    """Show the API's OpenAPI document."""
+    settings: Settings = current_app.extensions["settings"]
+    return json_response(describe(_predictor(), settings))
+
+
+@docs.get("/docs")
+def page() -> Response:
+    """Show the API in Swagger UI."""
+    return Response(PAGE, mimetype="text/html", headers={"Content-Security-Policy": POLICY})
+
+
+@docs.get("/docs/start.js")
+def start() -> Response:
+    """Start Swagger UI on our document; a file of its own, for the page runs no script inside it."""
+    return Response(START, mimetype="text/javascript")
+
+
+def show_asset(name: str) -> Response:
+    """Show one of Swagger UI's own files."""
+    with as_file(files(PACKAGE) / "dist") as folder:
+        return send_from_directory(Path(folder).absolute(), name, max_age=86_400)
+
+
+for _name in (STYLE, SCRIPT, ICON):
+    docs.add_url_rule(f"/docs/{_name}", _name.replace(".", "_"), show_asset, defaults={"name": _name})
+
+
+@docs.get("/model")
+def model() -> Response:
+    """Show the model that answers: name, version, metrics, contract and card."""
+    predictor = _predictor()
+    bundle = predictor.bundle
+    manifest = bundle.manifest
+    return json_response(
+        {
+            "name": bundle.contract.model_name,
+            "version": predictor.version,
+            "created": manifest.created,
+            "metrics": manifest.metrics,
+            "training": manifest.training,
+            "contract": bundle.contract.model_dump(mode="json"),
+            "card": (bundle.folder / CARD).read_text(encoding="utf-8"),
+        }
+    )
+
+
+def _predictor() -> Predictor:
+    return ready_predictor(current_app.extensions["predictor"])

@@ -9,12 +9,11 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, current_app, request
 
-from data.columns import repeated
-from data.contract import Contract
-from data.log_entries import outcome_entries
-from data.outcomes import GRADE, PREDICTION_ID, Outcome, from_cells, outcome_reader
-from serving.api import ready_predictor
-from serving.body import parse_json
+from data.contract.columns import repeated
+from data.contract.contract import Contract
+from data.log.entries import outcome_entries
+from data.rows.outcomes import GRADE, PREDICTION_ID, Outcome, from_cells, outcome_reader
+from serving.api import parse_json, ready_predictor
 from serving.problems import Faults, Problem
 from serving.settings import Settings
 from serving.spool import SpoolError

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from data.bundle import Bundle
-from data.card import read_card
-from data.card_sentences import counts_warning
-from data.log_entries import new_ids
-from data.manifest import MANIFEST, BundleError, digest
-from data.records import Record
+from data.bundle.bundle import Bundle
+from data.bundle.card import read_card
+from data.bundle.card_text import counts_warning
+from data.bundle.manifest import MANIFEST, BundleError, digest
+from data.log.entries import new_ids
+from data.rows.records import Record
 
 LOOK_SECONDS = 0.2
 RETRY_SECONDS = 5.0

@@ -1,6 +1,6 @@
 """Many records at once: their forecasts as the cells of a CSV and as lines of the prediction log.
 
-What `Predictor.predict` and `data.log_entries` say of one record, a thousand at a time: the same
+What `Predictor.predict` and `data.log.entries` say of one record, a thousand at a time: the same
 numbers to six digits, several times as fast. A test holds the two together.
 """
 
@@ -12,15 +12,42 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from data.columns import Column, Kind
-from data.contract import Contract
-from data.features import feature_space
-from data.ids import pseudonym_maker
-from data.log_entries import new_ids, student_of, without_id
-from data.records import Record
-from serving.digits import DigitsWriter
+from data.contract.columns import Column, Kind
+from data.contract.contract import Contract
+from data.log.entries import new_ids, student_of, without_id
+from data.rows.ids import pseudonym_maker
+from data.rows.records import Record, feature_space
 from serving.predictor import Predictor
 from serving.sheet import quoted
+
+MILLION = 1_000_000
+THREE = np.array([list(b"%03d" % number) for number in range(1_000)], dtype=np.uint8)
+ZERO = ord("0")
+
+
+class DigitsWriter:
+    """Writes the rows of a matrix, each number in its place between texts that are the same in every row."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        """Take the texts before, between and after a row's numbers: one more than there are numbers."""
+        blank = "0.000000".join(texts)
+        before = np.cumsum([len(text.encode()) for text in texts[:-1]])
+        self._width, self._blank = len(blank), np.frombuffer(blank.encode(), dtype=np.uint8)
+        self._places = before + 8 * np.arange(len(before))
+
+    def write(self, numbers: np.ndarray) -> list[str]:
+        """Return each row (rows, numbers) as text, to six digits after the point."""
+        millionths = np.clip(np.rint(numbers.astype(np.float64) * MILLION), 0, MILLION).astype(np.int64)
+        wholes, rest = np.divmod(millionths, MILLION)
+        upper, lower = np.divmod(rest, 1_000)
+        page = np.tile(self._blank, (len(numbers), 1))
+        for column, place in enumerate(self._places):
+            page[:, place] = ZERO + wholes[:, column]
+            page[:, place + 2 : place + 5] = THREE[upper[:, column]]
+            page[:, place + 5 : place + 8] = THREE[lower[:, column]]
+        text, width = page.tobytes().decode(), self._width
+        return [text[start : start + width] for start in range(0, len(text), width)]
+
 
 AFTER = ("at_risk", "grade_set", "model_version", "prediction_id", "error")
 

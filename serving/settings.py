@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from data.log_settings import LogSettings
+from data.log.settings import LogSettings
 
 MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+|latest))")
 CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")

@@ -11,9 +11,9 @@ from itertools import chain
 from types import SimpleNamespace
 from typing import BinaryIO
 
-from data.columns import repeated
-from data.contract import Contract
-from data.formulas import BETWEEN, neutralised, nothing_to_neutralise
+from data.contract.columns import repeated
+from data.contract.contract import Contract
+from data.rows.formulas import BETWEEN, neutralised, nothing_to_neutralise
 from serving.problems import Fault, Problem
 
 BOM = codecs.BOM_UTF8

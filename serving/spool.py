@@ -13,8 +13,8 @@ from pathlib import Path
 
 import orjson
 
-from data.log_entries import Entry
-from data.spool import new_name
+from data.log.entries import Entry
+from data.log.spool import new_name
 
 ATTEMPTS = 100  # at a new file that the drainer does not take at the same moment
 SECONDS = 1.0  # that a file is written to, then the drainer may have it

@@ -1,18 +1,105 @@
-"""What would help a student: changes of the actionable columns, each predicted again by the model.
+"""What would help a student: changes of actionable columns, searched and ranked."""
 
-An association that the model has seen among students, not a promise that a change brings its effect.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.bundle import Bundle
-from data.columns import Column
-from data.records import Record
-from serving.changes import Change, changes_of, combined, helpful
+from data.bundle.bundle import Bundle
+from data.contract.columns import FLOAT32_MAX, Column, Kind
+from data.contract.contract import Contract
+from data.rows.records import Record
+
+TOGETHER = 3  # columns changed at once, at most
+STEPS = 8  # values tried of a number
+STEP = 0.25  # of a number's range: as much as one step of a code
+ROUND = (1.0, 0.5, 0.25, 0.1, 0.01)  # what a number may be rounded to
+FEW = {1: STEPS, 2: 4, 3: 2}  # steps of a column that is changed together with others
+
+Value = Any
+
+
+class Change(NamedTuple):
+    """One column's value as it is and as it could be, and how large a part of its range lies between."""
+
+    column: str
+    before: Value
+    after: Value
+    size: float
+
+
+def helpful(contract: Contract) -> list[Column]:
+    """Return the actionable columns of which the contract says what helps; all of them if of none.
+
+    A model may see less risk beside less support. To advise that would be to take a cause for a cure.
+    """
+    actionable = [column for column in contract.features if column.actionable]
+    return [column for column in actionable if column.effect] or actionable
+
+
+def changes_of(column: Column, value: Value) -> list[Change]:
+    """Return the changes of one column that may be tried, smallest first.
+
+    Within the column's range and codes; where its direction is known, in the direction that helps. What
+    is missing is not changed, nor a number towards a side on which the contract sets no limit.
+    """
+    if value is None:
+        return []
+    found = _coded(column, value) if column.coded else _numbers(column, value)
+    return sorted(found, key=lambda change: change.size)
+
+
+def _coded(column: Column, value: Value) -> Iterator[Change]:
+    codes = list(column.codes)
+    at = codes.index(value)
+    for place, code in enumerate(codes):
+        steps = 1 if column.kind is Kind.NOMINAL else abs(place - at)
+        if place != at and _helps(column, place - at):
+            yield Change(column.name, value, code, STEP * steps)
+
+
+def _numbers(column: Column, value: float) -> Iterator[Change]:
+    low, high = column.limits
+    for end in (low, high):
+        distance = end - value
+        if not distance or abs(end) >= FLOAT32_MAX or not _helps(column, distance):
+            continue
+        whole = high - low if max(abs(low), abs(high)) < FLOAT32_MAX else max(abs(distance), abs(value))
+        unit = 1.0 if column.kind is Kind.INTEGER else _round_unit(whole)
+        for after in _towards(value, end, unit):
+            size = abs(after - value) / whole
+            yield Change(column.name, value, int(after) if column.kind is Kind.INTEGER else after, size)
+
+
+def _towards(value: float, end: float, unit: float) -> list[float]:
+    """Return round values on the way to the end of a range, which is the last of them."""
+    steps = value + (end - value) * np.arange(1, STEPS + 1) / STEPS
+    first, last = min(value, end), max(value, end)
+    inside = [min(max(round(round(step / unit) * unit, 6), first), last) for step in steps]
+    return [after for after in dict.fromkeys(inside) if after != value]
+
+
+def _round_unit(whole: float) -> float:
+    return next((unit for unit in ROUND if whole >= 2 * STEPS * unit), ROUND[-1])
+
+
+def _helps(column: Column, distance: float) -> bool:
+    return column.effect is None or (distance > 0) == (column.effect == "raises")
+
+
+def combined(options: dict[str, list[Change]]) -> Iterator[tuple[Change, ...]]:
+    """Yield changes of one column, of two, and of three, with fewer steps the more there are."""
+    for width in range(1, min(TOGETHER, len(options)) + 1):
+        for names in combinations(options, width):
+            yield from product(*(_thinned(options[name], width) for name in names))
+
+
+def _thinned(changes: Sequence[Change], width: int) -> Sequence[Change]:
+    places = np.linspace(0, len(changes) - 1, min(FEW[width], len(changes))).astype(int)
+    return [changes[place] for place in places.tolist()]
+
 
 CLEARLY = 0.05  # of probability: less is no help
 EACH = 0.1  # what one more column weighs, in ranges

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from data.contract import Contract, load_contract
+from data.contract.contract import Contract, load_contract
 from flows.evaluate import gather_evidence
-from flows.process import Processed, process_records
-from flows.register import Registered, register_submission
-from flows.registry.submission import Submission
+from flows.process import process_records
+from flows.processing.processed import Processed
+from flows.registry.bundling import Submission
+from flows.registry.registration import Registered, register_submission
+from flows.runtime import server as prefect_process
+from flows.runtime.server import local_url
 from flows.settings import Settings
-from flows.support import prefect_process
-from flows.support.prefect_api import local_url
 from flows.train import train_model
 from flows.training.grid import Grid
 

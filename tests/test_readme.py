@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from data.cohort import SCENARIOS
-from data.source_secrets import PASSWORD
+from data.cohorts.grades import SCENARIOS
+from data.sources.databases import PASSWORD
 from flows.settings import Settings as FlowSettings
 from serving.settings import Settings as ServingSettings
 
@@ -18,7 +18,7 @@ ELSEWHERE = {
     "PREFECT_SERVER_API_PORT",
     "MLFLOW_PORT",
     PASSWORD,
-}  # read by flows/support/prefect_server.py
+}  # read by flows/runtime/server.py
 
 
 def _flow_variables() -> set[str]:
@@ -44,7 +44,7 @@ def test_every_drift_scenario_is_named() -> None:
 
 
 def test_every_contract_that_comes_along_is_named() -> None:
-    paths = (ROOT / "data" / "contracts").glob("*.yaml")
+    paths = (ROOT / "data" / "contract").glob("*.yaml")
     names = {yaml.safe_load(path.read_text(encoding="utf-8"))["name"] for path in paths}
     assert {"grade_class", "pass_fail"} <= names
     assert {name for name in names if f"`{name}`" not in README} == set()

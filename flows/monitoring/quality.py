@@ -1,19 +1,97 @@
-"""How good the forecasts were: estimated while no grade has come, realised where it has."""
+"""How good the forecasts are: estimated without grades, measured with them, the challenger in the shadow."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
+from mlflow import MlflowClient
 from scipy import stats
+from scipy.special import expit, logit
 
-from data.contract import Contract
-from data.measurements import Measurement
-from flows.gates.findings import LEAST_ROWS, TOO_FEW_ROWS
-from flows.monitoring.estimate import LEVEL, Estimate, estimate_accuracy
+from data.contract.columns import PSEUDONYM
+from data.contract.contract import Contract
+from data.errors import Stopped
+from data.log.reading import Measurement
+from data.rows.frames import matrix
+from flows.drift_gate.findings import LEAST_ROWS, TOO_FEW_ROWS
 from flows.monitoring.window import Forecasts
-from flows.reports.groups import ENOUGH_ROWS, members, risk_of, risky
-from flows.training.bootstrap import calibration_interval
-from flows.training.heads import row_losses
+from flows.registry.store import CHALLENGER, Champion, load_version, version_of_alias
+from flows.reports.evidence import ENOUGH_ROWS, members, risk_of, risky
 from flows.training.metrics import chance_error, of_likeliest
+from flows.training.ordinal import row_losses
+from flows.training.uncertainty import calibration_interval, paired_bootstrap
+
+LEVEL = 0.90
+EXACT_ROWS = 1_000
+"""Up to here counts are told apart; beyond, the normal law is as good."""
+MOST_EXACT = 5_000
+"""No champion is taken for better calibrated than one of so many rows, as in the relation gates."""
+NODES = 9
+CLOSEST, SUREST = 1e-6, 1 - 1e-6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share with its 90 % interval, of n rows."""
+
+    value: float
+    low: float
+    high: float
+    rows: int
+
+
+def estimate_accuracy(probabilities: np.ndarray, trained_rows: int) -> Estimate:
+    """Estimate the share of right forecasts from (n, K) probabilities, n > 0, without any outcome.
+
+    The interval is for the accuracy that these rows will turn out to have. It holds the luck of the rows
+    and the champion's calibration error, taken as that of a logistic intercept fitted on `trained_rows`.
+    """
+    sure = np.clip(probabilities.max(axis=1).astype(float), CLOSEST, SUREST)
+    low, high = interval_of_share(sure, trained_rows)
+    mean = float(
+        probabilities.max(axis=1).mean()
+    )  # a share that no whole count of the rows gives may lie beside both ends
+    return Estimate(mean, min(low, mean), max(high, mean), len(sure))
+
+
+def interval_of_share(chances: np.ndarray, trained_rows: int) -> tuple[float, float]:
+    """Return the 90 % interval of the share of events that will come, of chances (n,) between 0 and 1."""
+    n, variance = len(chances), float((chances * (1 - chances)).sum())
+    if n > EXACT_ROWS:
+        widened = variance * (1 + n / min(trained_rows, MOST_EXACT))
+        reach = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(widened) / n
+        mean = float(chances.mean())
+        return max(mean - reach, 0.0), min(mean + reach, 1.0)
+    low, high = closest_interval(_counts(chances, trained_rows))
+    return low / n, high / n
+
+
+def closest_interval(shares: np.ndarray, level: float = LEVEL) -> tuple[int, int]:
+    """Return the first and last count whose probabilities (n + 1,) add up closest to the level.
+
+    Few rows have few counts: one that holds at least the level holds up to 97 % at 30 rows.
+    """
+    reached = np.concatenate([[0.0], np.cumsum(shares)])
+    ends = [int(np.searchsorted(reached[1:], tail)) for tail in ((1 - level) / 2, (1 + level) / 2)]
+    last = len(shares) - 1
+    firsts, lasts = (range(max(end - 1, 0), min(end + 1, last) + 1) for end in ends)
+    held = {(a, b): reached[b + 1] - reached[a] for a, b in product(firsts, lasts) if a <= b}
+    return min(held, key=lambda span: (round(abs(held[span] - level), 9), span[1] - span[0]))
+
+
+def _counts(chances: np.ndarray, trained_rows: int) -> np.ndarray:
+    """Return the probability of each count (n + 1,): Poisson–binomial, averaged over the calibration error.
+
+    A logistic intercept fitted on N rows like these has the standard error 1 / √(N · mean c(1 − c)).
+    """
+    information = min(trained_rows, MOST_EXACT) * float((chances * (1 - chances)).mean())
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    shifted = expit(logit(chances) + nodes[:, None] / np.sqrt(max(information, 1.0)))
+    counts = np.arange(len(chances) + 1)
+    each = [stats.poisson_binom(row).pmf(counts) for row in shifted]
+    return np.average(each, axis=0, weights=weights)
+
 
 RESAMPLES, DRAWS_AT_ONCE = 1_000, 2_000_000
 
@@ -111,3 +189,53 @@ def calibration_measured(name: str, said: np.ndarray, came: np.ndarray) -> Measu
 
 def _with_interval(name: str, found: Estimate, verdict: str = "", about: str = "") -> Measurement:
     return Measurement(name, found.value, found.rows, found.low, found.high, about, verdict)
+
+
+ENDS = (5.0, 95.0)
+
+
+def load_challenger(client: MlflowClient, contract: Contract) -> Champion | None:
+    """Load the challenger that answers the same records; None where there is none, or it cannot be read."""
+    version = version_of_alias(client, contract.model_name, CHALLENGER)
+    if version is None:
+        return None
+    try:
+        found = load_version(client, contract.model_name, str(version.version))
+    except Stopped:  # nothing depends on it
+        return None
+    known = {column.name: column.codes for column in contract.asked}
+    theirs = found.bundle.contract
+    same = all(known.get(column.name) == column.codes for column in theirs.features)
+    return found if same and theirs.target.classes == contract.target.classes else None
+
+
+def compare_shadow(
+    asked: Forecasts, settled: Forecasts, champion: Champion, challenger: Champion, contract: Contract
+) -> Iterator[Measurement]:
+    """Yield how often both forecast the same class, and on students new to both who is nearer the grades.
+
+    `shadow_difference` is the challenger's log loss less the champion's, in nats, by a paired bootstrap.
+    """
+    if len(asked) >= LEAST_ROWS:
+        tops = [_answers(model, asked).argmax(axis=1) for model in (champion, challenger)]
+        found = share_of(tops[0] == tops[1])
+        yield Measurement(
+            "shadow_agreement", found.value, found.rows, found.low, found.high, challenger.version
+        )
+    students = settled.frame[PSEUDONYM]
+    new = ~(champion.has_seen(students) | challenger.has_seen(students))
+    both = settled.take(new & (settled.classes(contract) >= 0))
+    if len(both) < LEAST_ROWS:
+        yield Measurement(
+            "shadow_difference", None, len(both), about=challenger.version, verdict=TOO_FEW_ROWS
+        )
+        return
+    y = both.classes(contract)
+    losses = [row_losses(_answers(model, both), y) for model in (challenger, champion)]
+    gap = paired_bootstrap(losses[0], losses[1], level=ENDS)
+    verdict = "better" if gap.high < 0 else "worse" if gap.low > 0 else "no difference"
+    yield Measurement("shadow_difference", gap.mean, len(y), gap.low, gap.high, challenger.version, verdict)
+
+
+def _answers(model: Champion, forecasts: Forecasts) -> np.ndarray:
+    return model.bundle.probabilities(matrix(forecasts.frame, model.bundle.contract))

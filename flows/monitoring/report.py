@@ -1,19 +1,323 @@
-"""The monitor's report: one HTML file that needs nothing but itself."""
+"""What the monitor says: on the screen, as Markdown, as a page with plots."""
 
 import base64
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from flows.gates.verdict import save_html
-from flows.monitoring import words
-from flows.monitoring.plots import Rows, accuracy_over_time, drift_by_column
-from flows.monitoring.wanted import Asked
-from flows.monitoring.watch import Watched
-from flows.reports.plot_style import styled
-from flows.support.workspace import finished_file
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from data.log.reading import Measurement
+from flows.drift_gate import samples as stattests
+from flows.drift_gate.findings import DRIFT, NO_LABELS, PASS, Finding
+from flows.drift_gate.verdict import save_html
+from flows.monitoring.retraining import Asked
+from flows.monitoring.watch import LOSS, Watched
+from flows.reports.screen import DRIFT_STYLES, WIDTH, facts_of, rule_with, table_of
+from flows.reports.style import ACCENT, FAINT, MAIN, SOFT, new_figure, styled
+from flows.reports.text import NOTHING, bullets, cell, count, figure, percent, plural, table
+from flows.runtime.workspace import finished_file
+from flows.settings import Settings
+
+TITLES = {
+    "estimated_accuracy": "Estimated accuracy",
+    "realised_accuracy": "Realised accuracy",
+    "expected_accuracy": "… where the forecasts expected",
+    "realised_log_loss": "Realised log loss",
+    "expected_log_loss": "… where the forecasts expected",
+    "calibration_error": "Calibration error of the likeliest class",
+    "calibration_error_at_risk": "Calibration error of being at risk",
+    "at_risk_share": "Mean at-risk probability",
+    "labelled_share": "Have a grade by now",
+    "quarantine_rate": "Faulty records",
+    "drift_share": "Columns that drifted",
+    "shadow_agreement": "Challenger forecasts the same class",
+    "shadow_difference": "Challenger's log loss less the champion's",
+    "override_share": "Teachers who noted a verdict",
+}
+"""Measurements with a line of their own, in this order, and what people call them."""
+LOSSES = (
+    "realised_log_loss",
+    "expected_log_loss",
+    "calibration_error",
+    "calibration_error_at_risk",
+    "shadow_difference",
+)
+TRUST = {
+    PASS: "Grades that came bear the estimate out.",
+    LOSS: "The estimate cannot be trusted: the grades that came do not follow from the records as the "
+    "champion learned, and only grades can show how good it is.",
+    NO_LABELS: "No grades have come that could bear the estimate out; it holds as long as grades follow from "
+    "the records as they did.",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table of figures, as text."""
+
+    title: str
+    value: str
+    interval: str
+    rows: str
+    verdict: str
+
+    @property
+    def cells(self) -> list[str]:
+        """Return the texts in order."""
+        return [self.title, self.value, self.interval, self.rows, self.verdict]
+
+
+HEADER = ["", "", "90 % interval", "rows", ""]
+
+
+def lines(watched: Watched) -> list[Line]:
+    """Return the figures of a window that have a title, in their order."""
+    order = list(TITLES)
+    named = [found for found in watched.measurements if found.name in TITLES]
+    return [_line(found) for found in sorted(named, key=lambda found: order.index(found.name))]
+
+
+def group_lines(watched: Watched) -> list[Line]:
+    """Return the share of wrong classes of each audit group."""
+    titles = {column.name: column.title for column in watched.contract.audited}
+    groups = [found for found in watched.measurements if found.name == "group_error"]
+    return [_line(found, _group_title(found.about, titles)) for found in groups]
+
+
+def trust(watched: Watched) -> str:
+    """Say whether the estimated accuracy can be trusted; nothing where none was made."""
+    found = watched.value("estimated_accuracy")
+    return "" if found is None or found.value is None else TRUST[found.verdict]
+
+
+def head(watched: Watched) -> str:
+    """Say in one sentence what was looked at."""
+    window = watched.window
+    span = f"{window.since:%Y-%m-%d %H:%M} to {window.until:%Y-%m-%d %H:%M} UTC"
+    asked, settled = len(watched.asked), len(watched.settled)
+    told = f"{plural(asked, 'student')} asked about, {plural(settled, 'grade')} came"
+    return f"{span}: {told}; champion: {f'version {watched.version}' if watched.version else 'none'}."
+
+
+def monitor_markdown(watched: Watched, asked: Asked) -> str:
+    """Give the verdict with its reasons, the figures, and what becomes of it."""
+    parts = [
+        f"## Monitor: {cell(watched.contract.model_name)}: {watched.judgement.verdict}",
+        cell(head(watched)),
+        bullets(map(cell, watched.judgement.reasons)),
+        table(HEADER, [line.cells for line in lines(watched)]),
+        trust(watched),
+        f"Retraining: {cell(asked.told)}.",
+        bullets(map(cell, asked.notes)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def drift_rows(watched: Watched) -> list[dict[str, str]]:
+    """Return the findings as rows for a table, those that drifted first."""
+    found = sorted(watched.judgement.findings, key=lambda finding: finding.verdict != DRIFT)
+    return [finding.cells() for finding in found]
+
+
+def _line(found: Measurement, title: str | None = None) -> Line:
+    about = f"version {found.about}" if found.name.startswith("shadow") else found.about
+    shown = title or TITLES[found.name] + (f" ({about})" if about else "")
+    verdict = "" if found.verdict in (PASS, NO_LABELS) else found.verdict
+    if (found.name, found.verdict) == ("estimated_accuracy", LOSS):
+        verdict = "not to be trusted"
+    return Line(shown, _shown(found, found.value), _span(found), count(found.rows), verdict)
+
+
+def _shown(found: Measurement, value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    return figure(value) if found.name in LOSSES else percent(value, 1)
+
+
+def _span(found: Measurement) -> str:
+    if found.low is None or found.high is None:
+        return ""
+    return f"{_shown(found, found.low)} to {_shown(found, found.high)}"
+
+
+def _group_title(about: str, titles: dict[str, str]) -> str:
+    column, _, group = about.partition("=")
+    return f"{titles.get(column, column)}: {group}"
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Rows = Sequence[dict[str, Any]]
+NEAREST, FARTHEST = 1e-3, 1e4
+DISTANCES = [
+    stattests.TITLES[name] for name in (stattests.RISE, stattests.WASSERSTEIN, stattests.JENSEN_SHANNON)
+]
+
+
+def accuracy_over_time(history: Rows) -> "Figure":
+    """Draw estimated and realised accuracy of measured windows, with alarms and changes of champion.
+
+    `history` holds rows of the table `measurements`, oldest first.
+    """
+    drawn = new_figure("Accuracy, estimated and realised", 10, 4.6)
+    axes = drawn.subplots()
+    estimated, realised = (_of(history, name) for name in ("estimated_accuracy", "realised_accuracy"))
+    if estimated:
+        when = [row["until"] for row in estimated]
+        low, high = ([row[end] for row in estimated] for end in ("low", "high"))
+        axes.fill_between(when, low, high, color=MAIN, alpha=0.15, linewidth=0)
+        values = [row["value"] for row in estimated]
+        axes.plot(when, values, "--", color=MAIN, linewidth=2, label="estimated, without grades (band: 90 %)")
+    if realised:
+        values = [row["value"] for row in realised]
+        below = [row["value"] - row["low"] for row in realised]
+        above = [row["high"] - row["value"] for row in realised]
+        axes.errorbar([row["until"] for row in realised], values, (below, above), fmt="o-", color=ACCENT,
+                      capsize=3, linewidth=2, label="realised (bars: 90 %)")  # fmt: skip
+    _mark_alarms(axes, history)
+    _mark_versions(axes, history)
+    axes.set(xlabel="End of the window", ylabel="Accuracy")
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+    drawn.autofmt_xdate()
+    if axes.get_legend_handles_labels()[0]:
+        drawn.legend(loc="outside lower center", ncols=4, fontsize=9)
+    return drawn
+
+
+def drift_by_column(findings: Sequence[Finding]) -> "Figure":
+    """Draw by how many times each finding exceeds its limit; to the right of 1 it has drifted."""
+    tested = [found for found in findings if found.score is not None and found.threshold]
+    ranked = sorted(tested, key=excess)
+    drawn = new_figure("How far from its limit", 10, 1.6 + 0.28 * max(len(ranked), 1))
+    axes = drawn.subplots()
+    for place, found in enumerate(ranked):
+        far = found.verdict == DRIFT
+        axes.plot([1, excess(found)], [place, place], color=ACCENT if far else FAINT, linewidth=2)
+        axes.plot(excess(found), place, "s" if far else "o", color=ACCENT if far else MAIN)
+    axes.axvline(1, color=SOFT, linewidth=1)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(ranked)), [found.name for found in ranked])
+    axes.set(
+        xlabel="Limit ÷ p-value, or distance ÷ limit; a square, right of 1: drifted",
+        ylim=(-0.7, len(ranked) - 0.3),
+    )
+    return drawn
+
+
+def excess(found: Finding) -> float:
+    """Return how many times a finding exceeds its limit, between 0.001 and 10,000; below 1 it does not."""
+    score, limit = float(found.score or 0.0), float(found.threshold or 1.0)
+    times = score / limit if found.test in DISTANCES else limit / max(score, limit / FARTHEST)
+    return min(max(times, NEAREST), FARTHEST)
+
+
+def _of(history: Rows, name: str) -> list[dict[str, Any]]:
+    return [row for row in history if row["name"] == name and row["value"] is not None]
+
+
+def _mark_alarms(axes: "Axes", history: Rows) -> None:
+    for verdict, color, style in ((DRIFT, SOFT, ":"), (LOSS, ACCENT, "-.")):
+        alarms = [
+            row["until"] for row in history if (row["name"], row["verdict"]) == ("drift_share", verdict)
+        ]
+        for number, when in enumerate(alarms):
+            axes.axvline(when, color=color, linestyle=style, label=None if number else f"alarm: {verdict}")
+
+
+def _mark_versions(axes: "Axes", history: Rows) -> None:
+    """Name the champion where it is another than before, above the axes."""
+    last: str | None = None
+    for row in (row for row in history if row["name"] == "drift_share"):
+        if row["model_version"] != last:
+            last = row["model_version"]
+            when: datetime = row["until"]
+            axes.annotate(f"v{last}", (when, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+                          textcoords="offset points", ha="center", fontsize=9, color=SOFT)  # fmt: skip
+
+
+SHOWN_REASONS = 4
+
+
+class Seen(BaseModel):
+    """What was seen in a window, and what became of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    verdict: str
+    """pass, drift, loss, too few rows or no reference."""
+    reasons: tuple[str, ...]
+    model: str
+    champion: str | None
+    since: datetime
+    until: datetime
+    head: str
+    asked: int
+    settled: int
+    lines: tuple[tuple[str, ...], ...]
+    """The figures as text: title, value, 90 % interval, rows, verdict."""
+    findings: tuple[dict[str, str], ...]
+    trust: str
+    retraining: str
+    notes: tuple[str, ...]
+    data: Path | None
+    """The retraining set, where a retraining is wanted."""
+    report: Path
+    markdown: str
+
+    @classmethod
+    def of(cls, watched: Watched, asked: Asked, report: Path) -> Self:
+        """Gather it from what was watched."""
+        return cls(
+            verdict=watched.judgement.verdict,
+            reasons=watched.judgement.reasons,
+            model=watched.contract.model_name,
+            champion=watched.version,
+            since=watched.window.since,
+            until=watched.window.until,
+            head=head(watched),
+            asked=len(watched.asked),
+            settled=len(watched.settled),
+            lines=tuple(tuple(line.cells) for line in lines(watched)),
+            findings=tuple(drift_rows(watched)),
+            trust=trust(watched),
+            retraining=asked.told,
+            notes=asked.notes,
+            data=asked.data,
+            report=report,
+            markdown=monitor_markdown(watched, asked),
+        )
+
+
+def show_seen(console: Console, seen: Seen, _settings: Settings) -> None:
+    """Print what was seen: within 100 by 40 characters, plain text where stdout is no terminal."""
+    table = table_of(f"{seen.model}, the window's figures", *HEADER[1:])
+    for line in seen.lines:
+        table.add_row(*line)
+    verdict = Text(seen.verdict, style=DRIFT_STYLES.get(seen.verdict, "yellow"))
+    for reason in _shortened(seen.reasons):
+        verdict.append(f"\n{reason}", style="default")
+    told = [("Window", Text(seen.head)), ("Verdict", verdict)]
+    then = [("Estimate", Text(seen.trust))] if seen.trust else []
+    then += [("Retraining", Text(seen.retraining)), *(("Note", Text(note)) for note in seen.notes)]
+    then.append(("Report", Text(str(seen.report), style="cyan")))
+    figures: list[RenderableType] = [table, Text()] if seen.lines else []
+    parts = (rule_with("Monitor"), facts_of(told), Text(), *figures, facts_of(then))
+    console.print(Group(*parts), width=min(console.width, WIDTH), highlight=False)
+
+
+def _shortened(reasons: tuple[str, ...]) -> list[str]:
+    left = len(reasons) - SHOWN_REASONS
+    return [*reasons[:SHOWN_REASONS], *([f"and {left} more"] if left > 0 else [])]
+
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,24 +350,24 @@ def _page(watched: Watched, history: Rows, asked: Asked, evidently: str) -> str:
     judgement, title = watched.judgement, escape(watched.contract.title)
     findings = [found for found in judgement.findings if found.score is not None]
     measured = any(row["name"] != "drift_share" and row["value"] is not None for row in history)
-    rows = words.drift_rows(watched)
+    rows = drift_rows(watched)
     parts = [
         f"<h1>Monitor: {title}</h1>",
         f'<p><span class="verdict {judgement.verdict.split()[0]}">{judgement.verdict}</span></p>',
-        f"<p>{escape(words.head(watched))}</p>",
+        f"<p>{escape(head(watched))}</p>",
         _list([*judgement.reasons, f"Retraining: {asked.told}.", *asked.notes]),
         "<h2>How good the forecasts are</h2>",
         _image(accuracy_over_time, history, "Accuracy of the windows measured so far") if measured else "",
-        _table("This window", words.HEADER, [line.cells for line in words.lines(watched)]),
-        f"<p>{escape(words.trust(watched))}</p>",
-        _table("Wrong classes by group", words.HEADER, [line.cells for line in words.group_lines(watched)]),
+        _table("This window", HEADER, [line.cells for line in lines(watched)]),
+        f"<p>{escape(trust(watched))}</p>",
+        _table("Wrong classes by group", HEADER, [line.cells for line in group_lines(watched)]),
         "<h2>What was asked, answered and graded, against what the champion learned</h2>",
         _image(drift_by_column, findings, "How far each column is from its limit") if findings else "",
         _table("Every test", list(rows[0]), [list(row.values()) for row in rows]) if rows else "",
         f'<p>The newest window, by Evidently: <a href="{escape(evidently)}">column by column</a>.</p>',
     ]
-    head = f'<meta charset="utf-8"><title>Monitor: {title}</title><style>{CSS}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+    top = f'<meta charset="utf-8"><title>Monitor: {title}</title><style>{CSS}</style>'
+    return f'<!doctype html><html lang="en"><head>{top}</head><body>{"".join(parts)}</body></html>\n'
 
 
 def _image(draw: Callable[[Any], "Figure"], content: Sequence[Any], alt: str) -> str:

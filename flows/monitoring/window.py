@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from data.columns import PSEUDONYM
-from data.contract import Contract
-from data.frames import parse, target_index
-from data.log_reading import read_log
+from data.contract.columns import PSEUDONYM
+from data.contract.contract import Contract
+from data.log.reading import read_log
+from data.rows.frames import parse, target_index
 
 CANARY = "canary"
 REACH = timedelta(days=400)

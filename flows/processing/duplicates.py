@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from data.columns import PSEUDONYM
-from data.frames import FIRST_ROW
-from data.quarantine import DUPLICATE, reasons_by_row
-from flows.processing.pieces import Piece
+from data.contract.columns import PSEUDONYM
+from data.rows.frames import FIRST_ROW
+from data.rows.quarantine import DUPLICATE, reasons_by_row
+from flows.processing.chunks import Piece
 
 QUARANTINE = "quarantine"
 

@@ -14,12 +14,12 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict
 
-from data.history import Decision, append
-from data.log_database import open_log
+from data.log.database import open_log
+from data.log.history import Decision, append
 from flows.registry.store import CHALLENGER, CHAMPION, PREVIOUS, move_alias, open_registry, version_of_alias
+from flows.runtime.server import to_stderr
+from flows.runtime.workspace import file_lock
 from flows.settings import Settings
-from flows.support.locks import file_lock
-from flows.support.prefect_server import to_stderr
 
 NOTED, NEWEST = "undone-", "history"
 """Tags of a model: decisions that are not done yet, and the newest entry of its history."""

@@ -1,22 +1,35 @@
-"""Open the registry: MLflow on SQLite in the state folder, or wherever MLFLOW_TRACKING_URI points."""
+"""The MLflow registry: opened, asked by alias, the champion and the rows it learned from."""
 
 import logging
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+from weakref import finalize
 
 import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 from mlflow import MlflowClient
 from mlflow.entities import RunStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from data.contract import Contract
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import REFERENCE, BundleError, verified
+from data.contract.contract import Contract
+from data.errors import Stopped
+from data.rows.frames import matrix, target_index
+from data.sources.storage import as_stored, read_frame
+from flows.runtime.workspace import file_lock, finished_file
 from flows.settings import Settings
-from flows.support.locks import file_lock
-from flows.support.workspace import finished_file
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
@@ -115,3 +128,132 @@ def move_alias(client: MlflowClient, name: str, alias: str, version: str | None)
         client.set_registered_model_alias(name, alias, version)
     elif version_of_alias(client, name, alias) is not None:
         client.delete_registered_model_alias(name, alias)
+
+
+TRAINED = "lineage/trained.parquet"
+BAD = "quarantine"
+"""The split of rows that were set aside, in a lineage."""
+COLUMNS = [("pseudonym", pa.string()), ("split", pa.string()), ("mark", pa.uint64())]
+SCHEMA = pa.schema(COLUMNS, metadata={BAD: "marked"})
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The students of a version's source."""
+
+    trained: frozenset[str]
+    """Pseudonyms of those it was trained on."""
+    met: frozenset[int]
+    """Marks of all its rows, those of the test split and of the quarantine too."""
+    whole: bool = True
+    """Whether the quarantine's rows have marks: in versions of before they had none."""
+
+    @classmethod
+    def read(cls, file: str | Path) -> Self:
+        """Read what `lineage_of` gave; versions of before have pseudonyms of the train split alone."""
+        table = pyarrow.parquet.read_table(file)
+        rows = table.to_pandas()
+        if "split" not in rows:
+            return cls(frozenset(rows["pseudonym"]), frozenset(), whole=False)
+        trained = rows.loc[rows["split"] == "train", "pseudonym"]
+        return cls(frozenset(trained), frozenset(rows["mark"]), BAD.encode() in (table.schema.metadata or {}))
+
+    def has_trained_on(self, pseudonyms: pd.Series) -> np.ndarray:
+        """Tell for each pseudonym (n,) whether that student was trained on."""
+        return pseudonyms.isin(self.trained).to_numpy()
+
+    def has_met(self, frame: pd.DataFrame, contract: Contract) -> np.ndarray:
+        """Tell for each row (n,) whether it was in the source, with the same answers and grade."""
+        return marks(frame, contract).isin(self.met).to_numpy()
+
+
+def lineage_of(rows: pd.DataFrame, contract: Contract) -> pa.Table:
+    """Return pseudonym, split and mark of each row, as it is written."""
+    split = rows["split"].where(rows["quarantine"] == "", BAD)
+    found = rows[["pseudonym"]].assign(split=split, mark=marks(rows, contract))
+    return pa.Table.from_pandas(found, SCHEMA, preserve_index=False).replace_schema_metadata(SCHEMA.metadata)
+
+
+def marks(frame: pd.DataFrame, contract: Contract) -> pd.Series:
+    """Return a 64-bit mark of each row: of who it is, what is asked and the grade.
+
+    A student who comes again with another record or grade has another mark.
+    """
+    bad = frame["quarantine"] != ""
+    return pd.concat([_marks(frame[~bad], contract), _marks_of_bad(frame[bad], contract)]).reindex(
+        frame.index
+    )
+
+
+def _marks(frame: pd.DataFrame, contract: Contract) -> pd.Series:
+    """Mark clean rows by what the model reads."""
+    features = pd.DataFrame(matrix(frame, contract), index=frame.index).rename(columns=str)
+    rows = features.assign(pseudonym=frame["pseudonym"].astype(str), grade=target_index(frame, contract))
+    return pd.util.hash_pandas_object(rows, index=False)
+
+
+def _marks_of_bad(frame: pd.DataFrame, contract: Contract) -> pd.Series:
+    """Mark rows that no model can read by their cells."""
+    names = ["pseudonym", contract.target.column, *(c.name for c in contract.asked)]
+    cells = as_stored(frame.reindex(columns=names)).astype(str)
+    return pd.util.hash_pandas_object(cells, index=False)
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A registered version, open for forecasts."""
+
+    version: str
+    bundle: Bundle
+    lineage: Lineage
+
+    def reference(self) -> pd.DataFrame:
+        """Read the sample of records that it was trained on."""
+        return read_frame(self.bundle.folder / REFERENCE, self.bundle.contract)
+
+    def has_seen(self, pseudonyms: pd.Series) -> np.ndarray:
+        """Tell for each pseudonym whether it was trained on."""
+        return self.lineage.has_trained_on(pseudonyms)
+
+
+def load_champion(client: MlflowClient, name: str) -> Champion | None:
+    """Load the champion, or return None when there is none.
+
+    Raises Stopped when there is one that cannot be read: nothing may be decided past it.
+    """
+    version = version_of_alias(client, name, CHAMPION)
+    return None if version is None else load_version(client, name, str(version.version))
+
+
+def load_version(client: MlflowClient, name: str, version: str) -> Champion:
+    """Load one version; raises Stopped when it cannot be read."""
+    run_id = client.get_model_version(name, version).run_id
+    with _readable(name, version), TemporaryDirectory() as folder:
+        place = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=TRAINED, dst_path=folder)
+        return Champion(version, _bundle(name, version), Lineage.read(place))
+
+
+def load_bundle(name: str, version: str) -> Bundle:
+    """Open the bundle of one version alone; raises Stopped when it cannot be read."""
+    with _readable(name, version):
+        return _bundle(name, version)
+
+
+def _bundle(name: str, version: str) -> Bundle:
+    """Open a bundle whose files are there for as long as it is: MLflow would leave them for ever."""
+    source = f"models:/{name}/{version}/artifacts/bundle"
+    with ExitStack() as held:
+        folder = held.enter_context(TemporaryDirectory())
+        bundle = Bundle.load(mlflow.artifacts.download_artifacts(source, dst_path=folder))
+        verified(bundle.folder / REFERENCE, bundle.manifest)  # which a bundle that is served has not
+        finalize(bundle, held.pop_all().close)
+        return bundle
+
+
+@contextmanager
+def _readable(name: str, version: str) -> Iterator[None]:
+    remedy = f"Restore its artifacts, or move the alias: mlflow models, {name}, version {version}."
+    try:
+        yield
+    except (BundleError, MlflowException, OSError, pa.ArrowInvalid) as error:
+        raise Stopped(f"version {version} of {name} cannot be read: {error}. {remedy}") from error

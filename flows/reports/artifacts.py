@@ -5,11 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from data.students import ONE_ROW, names_students
+from data.rows.kinds import ONE_ROW, names_students
 from flows.reports.evidence import Evidence
-from flows.reports.leaderboard import chosen_and_baselines, compared_sentence, lines_of
-from flows.reports.markdown import bullets, cell, table
-from flows.reports.wording import FIGURES, NOTHING, count, figure, percent, span
+from flows.reports.screen import chosen_and_baselines, compared_sentence, lines_of
+from flows.reports.text import FIGURES, NOTHING, bullets, cell, count, figure, percent, span, table
 from flows.training.search import OURS
 
 

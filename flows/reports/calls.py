@@ -5,13 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.card_calls import Calls, Price
-from data.card_shares import Estimate
-from data.target import Costs, Target
-from flows.reports.card_shares import card_share, estimate
-from flows.reports.evidence import Evidence
-from flows.reports.groups import risk_of, risks, risky
-from flows.reports.shares import share_of
+from data.bundle.card import Calls, Estimate, Price
+from data.contract.columns import Costs, Target
+from flows.reports.evidence import Evidence, risk_of, risks, risky
+from flows.reports.fairness import card_share, estimate
+from flows.training.uncertainty import share_of
 
 GRID = 100  # thresholds are tried at each percent
 REPEATS = 1_000

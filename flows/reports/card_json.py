@@ -5,16 +5,13 @@ from pathlib import PurePath
 
 import numpy as np
 
-from data.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, RiskError, members
-from data.card_shares import Share
-from flows.reports import shares
+from data.bundle.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, RiskError, Share, members
 from flows.reports.calls import calls_of
-from flows.reports.card_shares import card_share, known
-from flows.reports.evidence import Evidence
-from flows.reports.fairness import fairness_audits
-from flows.reports.groups import found_and_right, risk_of, risks, set_coverage
-from flows.reports.leaderboard import lines_of
-from flows.reports.wording import FIGURES
+from flows.reports.evidence import Evidence, found_and_right, risk_of, risks, set_coverage
+from flows.reports.fairness import card_share, fairness_audits, known
+from flows.reports.screen import lines_of
+from flows.reports.text import FIGURES
+from flows.training import uncertainty as shares
 from flows.training.metrics import FEW
 
 BINS = 10

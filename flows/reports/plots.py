@@ -1,11 +1,276 @@
-"""The plots that are kept with a model version."""
+"""All plots of a model; those of effects, fairness and the search."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from flows.reports import plot_calls, plot_effects, plot_fairness, plot_quality, plot_search
+import numpy as np
+import pandas as pd
+
+from data.bundle.bundle import ALIKE, BETTER, TITLES
+from data.bundle.card import ACCURACY, FALSE_ALARMS, FOUND, Audit, Rival
+from data.bundle.manifest import FamilyName
+from data.bundle.reasons import effect_in_words
+from data.contract.columns import Column
+from flows.reports import quality_plots as plot_calls
+from flows.reports import quality_plots as plot_quality
 from flows.reports.evidence import Evidence
 from flows.reports.fairness import fairness_audits
-from flows.reports.plot_style import styled
+from flows.reports.screen import lines_of
+from flows.reports.style import (
+    ACCENT,
+    FAINT,
+    INK,
+    MAIN,
+    OKABE_ITO,
+    SOFT,
+    bare,
+    new_figure,
+    share_axes,
+    styled,
+)
+from flows.reports.text import count, labels_of, plural, relabelled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN, ACROSS = 12, 4
+LONGEST_LABEL, LONGEST_LABELS = 12, 24  # characters of one tick and of all, before they are cut or tilted
+DISTINCT, PARTS = 40, 20  # a column with more distinct values is averaged in parts
+
+
+def _ranked(evidence: Evidence) -> tuple[list[Column], np.ndarray]:
+    """Return features and their mean absolute effects, largest first."""
+    mean = np.abs(evidence.effects).mean(axis=0)
+    order = np.argsort(-mean, kind="stable")
+    return [evidence.contract.features[k] for k in order], mean[order]
+
+
+def importance(evidence: Evidence) -> "Figure":
+    """Draw the mean absolute effect of each feature."""
+    columns, mean = _ranked(evidence)
+    drawn = new_figure("What the forecasts go by", 8.2, 1.3 + 0.36 * len(columns))
+    axes = drawn.subplots()
+    places = range(len(columns))
+    axes.barh(places, mean, color=MAIN, height=0.62)
+    for place, value in zip(places, mean, strict=True):
+        end = (value, place)
+        axes.annotate(f"{value:.3f}", end, (5, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_yticks(places, [column.title for column in columns])
+    axes.set_ylim(len(columns) - 0.4, -0.6)
+    axes.set_xticks([])
+    bare(axes)
+    axes.tick_params(axis="y", colors=INK)
+    axes.set_title(f"Mean size of a column's effect on a student, {effect_in_words(evidence.scale)}")
+    return drawn
+
+
+def effects(evidence: Evidence) -> "Figure":
+    """Draw each feature's effect on the latent score against its value, the strongest first."""
+    columns, _ = _ranked(evidence)
+    shown = columns[:SHOWN]
+    across = min(ACROSS, len(shown))
+    down = -(-len(shown) // across)
+    drawn = new_figure("How each column moves the forecast", 3.1 * across, 1.0 + 2.6 * down)
+    panels = drawn.subplots(down, across, sharey=True, squeeze=False).ravel()
+    for axes, column in zip(panels, shown, strict=False):
+        own = evidence.effects[:, evidence.contract.features.index(column)]
+        _effect_panel(axes, column, evidence.frame[column.name].iloc[: len(own)], own)
+    for axes in panels[len(shown) :]:
+        axes.set_visible(False)
+    left = len(columns) - len(shown)
+    more = f" {plural(left, 'weaker column')} not shown." if left else ""
+    drawn.supylabel(f"Effect {effect_in_words(evidence.scale)}", fontsize=10)
+    note = f"One dot a student of the test split. Line: mean. Grey: how many students.{more}"
+    drawn.supxlabel(note, fontsize=9, color=SOFT)
+    return drawn
+
+
+def _effect_panel(axes: "Axes", column: Column, values: pd.Series, own: np.ndarray) -> None:
+    places, width = _coded(axes, column, values) if column.coded else _measured(axes, column, values)
+    known = np.isfinite(places)
+    places, own = places[known], own[known]
+    axes.set_title(column.title, color=INK, fontweight="bold")
+    axes.tick_params(labelsize=8.5)
+    axes.axhline(0, color="#AAAAAA", linewidth=1)
+    if not len(places):
+        return
+    spread = np.random.default_rng(0).uniform(-0.7, 0.7, len(places)) * width * column.coded
+    axes.plot(places + spread, own, ".", color=MAIN, alpha=0.3, markersize=4, markeredgewidth=0)
+    by_place = pd.Series(own).groupby(_gathered(places))
+    means, students = by_place.mean(), by_place.size()
+    height = 0.2 * students / students.max()
+    axes.bar(
+        students.index, height, width=2 * width, color=FAINT, transform=axes.get_xaxis_transform(), zorder=0.6
+    )
+    if column.coded:
+        axes.hlines(means, means.index - width, means.index + width, color=ACCENT, linewidth=2.5)
+    else:
+        axes.plot(means.index, means, color=ACCENT, linewidth=2)
+
+
+def _coded(axes: "Axes", column: Column, values: pd.Series) -> tuple[np.ndarray, float]:
+    """Label the codes along the axis; return each row's place on it (NaN for none) and half a bar's width."""
+    labels = [_shortened(label) for label in labels_of(column.codes)]
+    tilt: dict[str, Any] = {"rotation": 25, "ha": "right"} if sum(map(len, labels)) > LONGEST_LABELS else {}
+    axes.set_xticks(range(len(labels)), labels, **tilt)
+    axes.set_xlim(-0.6, len(labels) - 0.4)
+    places = relabelled(values, column.codes).cat.codes.to_numpy().astype(float)
+    return np.where((places >= 0) & (places < len(labels)), places, np.nan), 0.34
+
+
+def _measured(axes: "Axes", column: Column, values: pd.Series) -> tuple[np.ndarray, float]:
+    axes.set_xlabel(column.unit or " ", fontsize=9, color=SOFT)
+    places = values.to_numpy(dtype=float)
+    finite = _gathered(places[np.isfinite(places)])
+    distinct = np.unique(finite)
+    return places, 0.4 * float(np.diff(distinct).min()) if len(distinct) > 1 else 0.4
+
+
+def _gathered(places: np.ndarray) -> np.ndarray:
+    """Return each place, or the middle of its part of the range where there are too many to tell apart."""
+    if len(np.unique(places)) <= DISTINCT:
+        return places
+    low, part = places.min(), (places.max() - places.min()) / PARTS
+    return low + part * (np.minimum((places - low) // part, PARTS - 1) + 0.5)
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DRAWN = {
+    FOUND: "Found, of those at risk",
+    FALSE_ALARMS: "False alarms, of the others",
+    ACCURACY: "Right class",
+}
+COLORS = {FOUND: MAIN, FALSE_ALARMS: ACCENT, ACCURACY: OKABE_ITO[2]}
+
+
+def fairness(evidence: Evidence) -> "Figure":
+    """Draw found, false alarms and accuracy of each group of the audited columns, with 90 % intervals."""
+    audits = fairness_audits(evidence)
+    lines = [(audit, group) for audit in audits for group in audit.groups]
+    drawn = new_figure("Fair to all? Each group of the test students", 11, 1.6 + 0.34 * len(lines))
+    panels = drawn.subplots(1, len(DRAWN), sharey=True)
+    for axes, name in zip(panels, DRAWN, strict=True):
+        _rate_panel(axes, audits, name)
+    titles = {audit.column: evidence.contract.columns[audit.column].title for audit in audits}
+    panels[0].set_yticks(
+        range(len(lines)),
+        [f"{titles[a.column]}: {g.wrong.label}  ({count(g.wrong.n)})" for a, g in lines],
+    )
+    panels[0].invert_yaxis()
+    drawn.supxlabel("Bars: 90 % intervals. Nothing is drawn of too few students.", fontsize=9, color=SOFT)
+    return drawn
+
+
+def _rate_panel(axes: "Axes", audits: tuple[Audit, ...], name: str) -> None:
+    share_axes(axes, "", "")
+    axes.yaxis.set_major_formatter(lambda _, __: "")
+    axes.set_title(DRAWN[name])
+    rates = [group.rate(name) for audit in audits for group in audit.groups]
+    for place, rate in enumerate(rates):
+        if rate is None or rate.value is None:
+            continue
+        if rate.low is not None and rate.high is not None:
+            axes.plot([rate.low, rate.high], [place, place], color=COLORS[name], alpha=0.45, linewidth=3)
+        axes.plot(rate.value, place, "o", color=COLORS[name], markersize=7, markeredgecolor="white")
+    axes.set_ylim(-0.6, len(rates) - 0.4)
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+DEPTHS = ("max_depth", "depth")
+
+
+def candidates(evidence: Evidence) -> "Figure":
+    """Draw the cross-validated log loss of every candidate by kind and, within a kind, by rounds."""
+    board = evidence.candidates.sort_values("rounds", kind="stable").reset_index(drop=True)
+    drawn = new_figure(f"The grid: {plural(len(board), 'candidate')}", 8.6, 5.2)
+    axes = drawn.subplots()
+    kinds = _kinds(board)
+    names = list(dict.fromkeys(kinds.sort_values(key=lambda named: named.map(_in_order))))
+    ranks = board.groupby(kinds)["rounds"].rank(method="first", pct=True)
+    places = kinds.map(names.index) + 0.7 * (ranks - 0.5)
+    dots = axes.scatter(
+        places, board["cv_log_loss"], c=board["rounds"], cmap="viridis_r", s=42, edgecolor="white"
+    )
+    drawn.colorbar(dots, ax=axes, label="Rounds", shrink=0.6, aspect=16).outline.set_visible(False)
+    best = int(board["cv_log_loss"].argmin())
+    axes.plot(places[best], board["cv_log_loss"][best], "o", markersize=15, markerfacecolor="none", color=INK)
+    axes.set_xticks(range(len(names)), [_shown(name) for name in names])
+    axes.set(xlabel="Family and depth of its trees; within one, more rounds to the right")
+    axes.set(xlim=(-0.6, len(names) - 0.4), ylabel="Cross-validated log loss, lower is better")
+    axes.grid(axis="x", visible=False)
+    varies = (
+        f", {board['cv_log_loss_std'][best]:.3f} between folds (one sd)" if "cv_log_loss_std" in board else ""
+    )
+    axes.set_title(f"Ringed, the chosen one: {board['cv_log_loss'][best]:.4f}{varies}")
+    return drawn
+
+
+def _kinds(board: pd.DataFrame) -> "pd.Series[Any]":
+    """Return each candidate's family and the depth of its trees, 0 where it has none."""
+    depths = board.reindex(columns=list(DEPTHS)).max(axis=1).fillna(0)
+    families = board["family"] if "family" in board else ["xgboost"] * len(board)
+    return pd.Series([*zip(families, depths, strict=True)], index=board.index)
+
+
+def _in_order(kind: tuple[FamilyName, float]) -> tuple[int, float]:
+    return list(TITLES).index(kind[0]), kind[1]
+
+
+def _shown(kind: tuple[FamilyName, float]) -> str:
+    family, depth = kind
+    return f"{TITLES[family]}\ndepth {depth:g}" if depth else TITLES[family].replace(" ", "\n")
+
+
+def leaderboard(evidence: Evidence) -> "Figure":
+    """Draw log loss and accuracy of the chosen model beside the baselines, on the same folds."""
+    lines = lines_of(evidence.leaderboard)
+    drawn = new_figure("Beside simpler and usual models", 10, 1.7 + 0.42 * len(lines))
+    losses, accuracies = drawn.subplots(1, 2, sharey=True)
+    _dots(losses, lines, [line.log_loss for line in lines], "Log loss, lower is better")
+    _dots(accuracies, lines, [line.accuracy for line in lines], "Accuracy, higher is better")
+    losses.set_yticks(range(len(lines)), [_named(line) for line in lines])
+    losses.tick_params(axis="y", colors=INK)
+    losses.invert_yaxis()
+    return drawn
+
+
+def _named(line: Rival) -> str:
+    said = "chosen" if line.chosen else line.standing if line.standing in (BETTER, ALIKE) else ""
+    return f"{line.name}  ({said})" if said else line.name
+
+
+def _dots(axes: "Axes", lines: list[Rival], values: list[float], title: str) -> None:
+    axes.set_title(f"{title}; cross-validated")
+    span = max(values) - min(values) or 1.0
+    axes.set_xlim(min(values) - 0.08 * span, max(values) + 0.22 * span)
+    axes.hlines(range(len(lines)), *axes.get_xlim(), color=FAINT, linewidth=1)
+    for place, (line, value) in enumerate(zip(lines, values, strict=True)):
+        color = MAIN if line.chosen else OKABE_ITO[1] if line.standing in (BETTER, ALIKE) else "#888888"
+        axes.plot(value, place, "D" if line.chosen else "o", color=color, markersize=9)
+        axes.annotate(
+            f"{value:.3f}",
+            (value, place),
+            (10, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            fontweight="bold" if line.chosen else "normal",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )
+    axes.grid(axis="y", visible=False)
+
 
 QUALITY = (
     plot_quality.reliability,
@@ -14,16 +279,16 @@ QUALITY = (
     plot_quality.precision_recall,
     plot_calls.at_risk,
 )
-GOES_BY = (plot_effects.importance, plot_effects.effects)
+GOES_BY = (importance, effects)
 
 
 def write_plots(evidence: Evidence, folder: Path) -> list[Path]:
     """Write every plot that the evidence allows as PNG, and return their paths."""
     draw = [*QUALITY] if len(evidence.y) else []
-    draw += [plot_fairness.fairness] if len(evidence.y) and fairness_audits(evidence) else []
+    draw += [fairness] if len(evidence.y) and fairness_audits(evidence) else []
     draw += GOES_BY if evidence.effects.size else ()
-    draw += [plot_search.candidates] if len(evidence.candidates) else []
-    draw += [plot_search.leaderboard] if len(evidence.leaderboard) else []
+    draw += [candidates] if len(evidence.candidates) else []
+    draw += [leaderboard] if len(evidence.leaderboard) else []
     written = []
     with styled():
         for plot in draw:

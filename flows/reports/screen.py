@@ -1,7 +1,8 @@
-"""The one screen at the end of a run: what came in, what came out, and what to do next."""
+"""The end screen: leaderboard, metrics with intervals, comparison, what next."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 from rich.console import Console, Group, RenderableType
@@ -9,9 +10,101 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from data.model_words import ALIKE, BETTER
-from flows.reports.leaderboard import lines_of
-from flows.reports.wording import FIGURES, NOTHING, count, figure, plural, reasons_of, span
+from data.bundle.bundle import ALIKE, BETTER, TITLES, standing_of
+from data.bundle.card import Rival
+from flows.reports.text import FIGURES, NOTHING, cell, count, figure, plural, reasons_of, span, table
+from flows.training.search import OURS, best_of_families
+from flows.training.uncertainty import BESIDE
+
+SHOWN = "Gradecast"
+
+
+def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
+    """Return the best candidate, the best of each other family and the baselines, lowest log loss first.
+
+    From the columns model, family, cv_log_loss, cv_accuracy, cv_f1_macro, difference, low and high to name,
+    log_loss, accuracy, f1_macro and the same three.
+    """
+    candidates = board["model"] == OURS
+    best = board[candidates].nsmallest(1, "cv_log_loss")
+    families = best_of_families(board[candidates])
+    others = families.drop(best.index, errors="ignore")
+    others = others.assign(model=[f"{TITLES[name]}, tuned" for name in others.get("family", ())])
+    rows = pd.concat([best, others, board[~candidates]]).sort_values("cv_log_loss")
+    names = {"model": "name", "cv_log_loss": "log_loss", "cv_accuracy": "accuracy", "cv_f1_macro": "f1_macro"}
+    return rows.rename(columns=names)[[*names.values(), *BESIDE]].reset_index(drop=True)
+
+
+def lines_of(leaderboard: pd.DataFrame) -> list[Rival]:
+    """Return the lines of a leaderboard with name, log_loss, accuracy, f1_macro, difference, low, high."""
+    return [_line(row) for row in leaderboard.to_dict("records")]
+
+
+def _line(row: dict[Hashable, Any]) -> Rival:
+    chosen = row["name"] == OURS
+    known = {name: row[name] for name in BESIDE if not chosen and pd.notna(row[name])}
+    alike = bool(known) and standing_of(known["low"], known["high"]) == ALIKE
+    figures = {name: row[name] for name in ("log_loss", "accuracy", "f1_macro")}
+    name = SHOWN if chosen else str(row["name"])
+    return Rival(name=name, chosen=chosen, as_good=alike, **figures, **known)
+
+
+def compared_sentence(leaderboard: pd.DataFrame) -> str:
+    """Say plainly which models are better than the chosen one, and which cannot be told apart from it."""
+    lines = lines_of(leaderboard)
+    if len(lines) < 2:
+        return "No baseline was trained beside it."
+    better, alike = ([line for line in lines if line.standing == kind] for kind in (BETTER, ALIKE))
+    if not better and not alike:
+        return "Each of the others is worse: the interval of its log loss less this one's is above 0."
+    said = [f"**{line.name} is better** than the model chosen, {_by(line)}." for line in better]
+    said += [f"**{line.name} cannot be told apart** from it, {_by(line)}." for line in alike]
+    return " ".join(
+        [*said, "Where a simpler model is no worse, nothing in these figures speaks against using it."]
+    )
+
+
+def _by(line: Rival) -> str:
+    difference, low, high = line.difference or 0.0, line.low or 0.0, line.high or 0.0
+    return f"by a log loss that differs by {difference:+.4f} (95 %: {low:+.4f} to {high:+.4f})"
+
+
+GROUP = "group_difference "
+"""Begins the name of a figure of one audit group."""
+
+
+def comparison_markdown(name: str, version: str, reason: str, figures: Mapping[str, float]) -> str:
+    """Give the figures of a verdict beside what they are compared with, then each group's."""
+    against = f"champion {figures['champion']:.0f}" if "champion" in figures else "the class shares alone"
+    parts = (
+        f"### {cell(name)} version {cell(version)} against {against}",
+        cell(reason),
+        table(["Figure", ""], _lines(figures), words=True),
+        _groups(figures),
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _lines(figures: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    if "difference" in figures:
+        interval = span((figures["low"], figures["high"]), 4)
+        yield "Log loss, difference (below 0 is better)", f"{figures['difference']:+.4f}, 95 % {interval}"
+    yield "Held-out students compared on", f"{figures.get('rows', 0):.0f}"
+    if "new_students" in figures:
+        yield "Students that it learned from and the champion did not", f"{figures['new_students']:.0f}"
+    if "latency_us" in figures:
+        own, theirs = figures["latency_us"], figures["champion_latency_us"]
+        yield "Time for one record", f"{own:.0f} µs, champion {theirs:.0f} µs"
+    if "bundle_megabytes" in figures:
+        yield "Size of the bundle", f"{figures['bundle_megabytes']:.1f} MB"
+
+
+def _groups(figures: Mapping[str, float]) -> str:
+    found = {name.removeprefix(GROUP): gap for name, gap in figures.items() if name.startswith(GROUP)}
+    if not found:
+        return ""
+    return table(["Group", "log loss, difference"], [(name, f"{gap:+.4f}") for name, gap in found.items()])
+
 
 WIDTH = 100
 SHOWN_REASONS, SHOWN_NOTES, SHOWN_MODELS, LONGEST_SOURCE = 3, 2, 7, 70  # so that all fits 40 lines
@@ -56,9 +149,9 @@ def show_summary(console: Console, summary: Summary) -> None:
 def _parts(summary: Summary) -> Iterator[RenderableType]:
     yield rule_with(summary.title)
     yield facts_of(_data_facts(summary))
-    for table in (_leaderboard(summary), _metrics(summary)):
-        if table is not None:
-            yield Group(Text(), table)
+    for rows in (_leaderboard(summary), _metrics(summary)):
+        if rows is not None:
+            yield Group(Text(), rows)
     yield Group(Text(), facts_of(_outcome_facts(summary)))
     if summary.next_steps:
         yield rule_with("What next")

@@ -6,19 +6,49 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import sqlalchemy as sa
 
-from data.database_tables import TableAddress, answering, is_table
+from data.contract.yaml_files import shortened
 from data.errors import BadInput
-from data.formulas import FIRST_BYTES, neutralised, neutralised_column
-from data.source_secrets import without_secrets
-from data.yaml_files import shortened
-from flows.scoring.plain import is_text
-from flows.scoring.text_bytes import has_byte, has_first_byte
-from flows.support.workspace import finished_file
+from data.rows.formulas import FIRST_BYTES, neutralised, neutralised_column
+from data.sources.databases import TableAddress, answering, is_table, without_secrets
+from flows.runtime.workspace import finished_file
+from flows.scoring.forecasts import is_text
+
+
+def has_byte(column: pa.ChunkedArray, marks: bytes) -> bool:
+    """Tell whether one of these bytes is anywhere in the texts."""
+    return any(mark in text for _, text in _buffers(column) for mark in _each(marks))
+
+
+def has_first_byte(column: pa.ChunkedArray, marks: bytes) -> bool:
+    """Tell whether a text begins with one of these bytes."""
+    wanted = np.isin(np.arange(256), np.frombuffer(marks, np.uint8))
+    for offsets, text in _buffers(column):
+        begins = offsets[:-1][offsets[1:] > offsets[:-1]] - offsets[0]
+        if wanted[np.frombuffer(text, np.uint8)[begins]].any():
+            return True
+    return False
+
+
+def _buffers(column: pa.ChunkedArray) -> Iterator[tuple[np.ndarray, bytes]]:
+    """Yield each chunk's offsets and the bytes from the first to the last."""
+    for chunk in column.chunks:
+        _, starts, text = chunk.buffers()
+        if not len(chunk) or text is None:
+            continue
+        kind = np.int64 if pa.types.is_large_string(chunk.type) else np.int32
+        offsets = np.frombuffer(starts, kind)[chunk.offset : chunk.offset + len(chunk) + 1]
+        yield offsets, text[int(offsets[0]) : int(offsets[-1])].to_pybytes()
+
+
+def _each(marks: bytes) -> list[bytes]:
+    return [bytes([mark]) for mark in marks]
+
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 DRAFT = "_gradecast_draft"

@@ -13,8 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from flows.training.data import TrainingData
-from flows.training.folds import Folds
+from flows.training.data import Folds, TrainingData
 from flows.training.metrics import oof_figures
 
 CATBOOST_ROUNDS = 300

@@ -1,9 +1,6 @@
-"""One growing XGBoost booster, whichever the objective: grow some rounds, look, grow on.
+"""XGBoost boosters: fitted round by round, with amounts that sum alike everywhere."""
 
-The search grows the boosters of all folds side by side and reads the rounds off their common
-curve; the refit grows one to that number. Both run this same code, so they agree.
-"""
-
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +8,37 @@ import numpy as np
 import xgboost as xgb
 
 from flows.training.data import TrainingData
-from flows.training.heads import Head
-from flows.training.ordinal import gradient, move_cuts, starting_cuts
-from flows.training.rounding import round_leaves
+from flows.training.ordinal import Head, gradient, move_cuts, starting_cuts
+
+FLOAT32_BITS = 24
+
+
+def round_leaves(booster: xgb.Booster) -> xgb.Booster:
+    """Return the same trees with leaves and base score rounded to the finest grid that sums exactly."""
+    document = json.loads(booster.save_raw("json"))
+    learner = document["learner"]
+    trees = learner["gradient_booster"]["model"]["trees"]
+    base = np.array(json.loads(learner["learner_model_param"]["base_score"]), ndmin=1)
+    leaves = [np.array(tree["left_children"]) == -1 for tree in trees]
+    values = [np.array(tree["split_conditions"]) for tree in trees]
+    tallest = (np.abs(v[leaf]).max() for v, leaf in zip(values, leaves, strict=True))
+    reach = np.abs(base).max() + sum(tallest)
+    step = 2.0 ** (np.ceil(np.log2(max(reach, 1e-30))) - FLOAT32_BITS)
+    for tree, value, leaf in zip(trees, values, leaves, strict=True):
+        tree["split_conditions"] = np.where(leaf, _snap(value, step), value).tolist()
+    learner["learner_model_param"]["base_score"] = json.dumps(_snap(base, step).tolist())
+    return _load(document)
+
+
+def _snap(values: np.ndarray, step: float) -> np.ndarray:
+    return np.round(values / step) * step
+
+
+def _load(document: dict[str, Any]) -> xgb.Booster:
+    booster = xgb.Booster()
+    booster.load_model(bytearray(json.dumps(document), "utf-8"))
+    return booster
+
 
 BLOCK = 10  # rounds between two looks at the curve, and between two moves of the ordinal cuts
 

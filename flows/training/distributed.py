@@ -5,23 +5,107 @@ and the merged sketch has slightly other quantiles than one of all rows.
 """
 
 import json
+import multiprocessing
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xgboost as xgb
+from xgboost import collective
 
-from flows.support.engine import PATIENCE, Engine, dask_client, worker_addresses
-from flows.training.boosters import first_cuts, native_params
+from flows.runtime.engine import PATIENCE, Engine, dask_client, worker_addresses
+from flows.training.boosters import BLOCK, first_cuts, native_params, round_leaves
 from flows.training.data import TrainingData
-from flows.training.rounding import round_leaves
-from flows.training.spread_ordinal import CUTS, KeepCuts, SpreadOrdinal
-from flows.training.tracker import tracker_elsewhere
+from flows.training.ordinal import gradient, move_cuts
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+@contextmanager
+def tracker_elsewhere(client: "Client") -> Iterator[None]:
+    """Let what a client would run on its scheduler run in a process that ends with this context."""
+    started = []
+
+    async def run_elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
+        process, ours = _start(function, arguments)
+        started.append((process, ours))
+        return ours.recv()
+
+    asked: Any = client
+    asked.run_on_scheduler = run_elsewhere  # on this client alone, in the place of its class's
+    try:
+        yield
+    finally:
+        del asked.run_on_scheduler
+        for process, ours in started:
+            ours.close()
+            process.kill()
+            process.join()
+
+
+def _start(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Connection]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_hold, args=(theirs, function, arguments), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _hold(parent: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Run the function, tell what it gives, and stay for its threads until the parent ends."""
+    parent.send(function(*arguments))
+    parent.poll(None)
+
+
+CUTS = "cuts"
+"""Attribute of the booster that brings the cuts back from a worker."""
+
+
+class SpreadOrdinal:
+    """The objective on one worker, and the cuts so far: the same on all of them."""
+
+    def __init__(self, cuts: np.ndarray, name: str) -> None:
+        """Start from cuts; `name` is of this fit alone, for workers keep what they were sent before."""
+        self.first, self.cuts, self.rounds, self.name = cuts, cuts, 0, name
+
+    def __call__(self, latent: np.ndarray, matrix: xgb.DMatrix) -> tuple[np.ndarray, np.ndarray]:
+        """Return gradient and Hessian (n,) of this worker's rows, the cuts moved every few rounds."""
+        latent, y = latent.astype(np.float64), matrix.get_label().astype(np.int64)
+        if self.rounds % BLOCK == 0:
+            self.cuts = move_cuts(self.cuts, latent, y, total=_over_workers)
+        self.rounds += 1
+        return gradient(latent, y, self.cuts)
+
+
+class KeepCuts(xgb.callback.TrainingCallback):
+    """Writes the cuts into the booster, which is all that comes back."""
+
+    def __init__(self, objective: SpreadOrdinal) -> None:
+        self._objective = objective
+
+    def before_training(self, model: xgb.Booster) -> xgb.Booster:
+        """Start from the first cuts."""
+        self._objective.cuts, self._objective.rounds = self._objective.first, 0
+        return model
+
+    def after_training(self, model: xgb.Booster) -> xgb.Booster:
+        """Write the last ones."""
+        model.set_attr(**{CUTS: json.dumps(self._objective.cuts.tolist())})
+        return model
+
+
+def _over_workers(values: np.ndarray) -> np.ndarray:
+    return collective.allreduce(values.astype(np.float64), collective.Op.SUM)
+
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -6,20 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data.manifest import FamilyName
-from data.model_files import Model
-from flows.support.engine import Engine
+from data.bundle.manifest import FamilyName
+from data.bundle.models import Model
+from flows.runtime.engine import Engine
 from flows.training.boosters import refit
-from flows.training.conformal import Thresholds, calibrate
-from flows.training.data import Kind, TrainingData
-from flows.training.families.base import Grown
-from flows.training.families.choosing import Chosen, Refit, fit_all
-from flows.training.families.standing import compared, not_worse
-from flows.training.families.words import how
-from flows.training.folds import TUNING_ROWS, check_rows, stratified_folds, tuning_rows
+from flows.training.data import TUNING_ROWS, Kind, TrainingData, check_rows, stratified_folds, tuning_rows
+from flows.training.families import Grown, how
 from flows.training.grid import Grid
-from flows.training.heads import Head
-from flows.training.search import Found, OnDone, search
+from flows.training.ordinal import Head
+from flows.training.search import Chosen, Found, OnDone, Refit, compared, fit_all, not_worse, search
+from flows.training.uncertainty import Thresholds, calibrate
 
 
 @dataclass(frozen=True)

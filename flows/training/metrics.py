@@ -6,8 +6,8 @@ Every figure copes with a class that has no row. Names are the registry's, witho
 import numpy as np
 from scipy.stats import rankdata
 
-from flows.training.folds import Folds
-from flows.training.heads import row_losses
+from flows.training.data import Folds
+from flows.training.ordinal import row_losses
 
 FEW = 10  # rows: a class with fewer gets no figure of its own
 ECE_BINS = 10

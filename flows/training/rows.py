@@ -1,4 +1,4 @@
-"""The rows of the train split as arrays; of many rows the feature matrix lies on disk, not in memory."""
+"""The rows to learn from, and whether a column of theirs gives the class away."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,13 +6,68 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data.contract import Contract
-from data.features import feature_space
-from data.giveaways import ROWS
+from data.contract.contract import Contract
+from data.contract.leakage import ROWS, SEED, Power, power_alone
+from data.errors import Stopped
+from data.rows.frames import matrix, target_index
+from data.rows.records import feature_space
 from flows.processing.processed import Processed
-from flows.training.data import TrainingData
-from flows.training.folds import TUNING_ROWS
-from flows.training.inputs import training_data
+from flows.training.data import TUNING_ROWS, TrainingData
+
+
+def training_data(frame: pd.DataFrame, contract: Contract) -> TrainingData:
+    """Return a clean, labelled frame as arrays.
+
+    The score is there only if the contract lets it be trained on and no row lacks it.
+    """
+    space, target, score = feature_space(contract), contract.target, contract.score
+    if score is not None and not (target.train_on_score and frame[score.name].notna().all()):
+        score = None
+    thumb = contract.rule_of_thumb
+    return TrainingData(
+        X=matrix(frame, contract),
+        y=target_index(frame, contract),
+        score=None if score is None else frame[score.name].to_numpy(),
+        names=space.names,
+        monotone=space.monotone,
+        groups=space.groups,
+        labels=target.labels,
+        ordered=target.ordered,
+        bounds=target.bounds,
+        rule_of_thumb=space.columns.index(thumb) if thumb else None,
+    )
+
+
+def powers(frame: pd.DataFrame, contract: Contract) -> list[Power]:
+    """Measure what each feature tells of the class alone, the most telling first; of clean, labelled rows."""
+    frame = frame if len(frame) <= ROWS else frame.sample(ROWS, random_state=SEED)
+    features, y, space = matrix(frame, contract), target_index(frame, contract), feature_space(contract)
+    found = [
+        power_alone(name, features[:, list(places)], y, contract.target.labels)
+        for name, places in zip(space.columns, space.groups, strict=True)
+    ]
+    return sorted(found, key=lambda power: -power.explained)
+
+
+def check_leakage(frame: pd.DataFrame, contract: Contract) -> tuple[str, ...]:
+    """Return a note for each feature that gives the class away and may, as the contract says.
+
+    Raises Stopped, with every name and its evidence, for those that it says nothing of.
+    """
+    strong = [power for power in powers(frame, contract) if power.gives_away]
+    undeclared = [power for power in strong if not contract.columns[power.column].strong]
+    if undeclared:
+        found = "; ".join(f"{power.column}: {power.evidence}" for power in undeclared)
+        raise Stopped(
+            f"The class is given away. {found}. If that is known only with the outcome, give it the role "
+            "leak in the contract; if it is known in time, say why there: `strong: …`. Nothing was trained."
+        )
+    return tuple(_note(power, contract) for power in strong)
+
+
+def _note(power: Power, contract: Contract) -> str:
+    why = contract.columns[power.column].strong
+    return f"{power.column} gives the class away, as the contract declares ({why}): {power.evidence}."
 
 
 def rows_to_learn(

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data.columns import Column, Kind
-from data.reasons import Scale, effect_in_words
+from data.bundle.reasons import Scale, effect_in_words
+from data.contract.columns import Column, Kind
 
 GAP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"

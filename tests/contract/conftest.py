@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from data.bundle import Bundle
-from data.contract import Contract
-from data.log_database import open_log
-from data.manifest import EXAMPLES
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import EXAMPLES
+from data.contract.contract import Contract
+from data.log.database import open_log
 from tests.contract.postgres import Postgres, postgres
 from tests.contract.tiny import contract_of
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data.chunks import open_chunks
-from data.cohorts import CohortPlan
-from data.contract import Contract
+from data.cohorts.addresses import CohortPlan
+from data.contract.contract import Contract
 from data.errors import BadInput
-from data.frames import parse
-from data.storage import appended, stored_table
+from data.rows.frames import parse
+from data.sources.reading import open_chunks
+from data.sources.storage import appended, stored_table
 from tests.contract.tiny import students
 
 ROWS = students(

@@ -4,9 +4,9 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from data.contract import load_contract
-from data.ids import PUBLIC_KEY
-from data.log_entries import outcome_entries, prediction_entries
+from data.contract.contract import load_contract
+from data.log.entries import outcome_entries, prediction_entries
+from data.rows.ids import PUBLIC_KEY
 
 CONTRACT = load_contract("grade_class")
 STUDENT = {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data.manifest import MANIFEST, digest
+from data.bundle.manifest import MANIFEST, digest
 
 Edit = Callable[[dict[str, Any]], object]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.bundle import Bundle
-from data.manifest import (
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import (
     CARD,
     CONTRACT,
     EXAMPLES,
@@ -21,7 +21,7 @@ from data.manifest import (
     digest,
     read_manifest,
 )
-from data.records import typical_record
+from data.rows.records import typical_record
 from tests.contract.tampering import Edit, rewrite, seal
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.bundle import Bundle
-from data.contract import Contract
-from data.manifest import EXAMPLES, MODEL, BundleError
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import EXAMPLES, MODEL, BundleError
+from data.contract.contract import Contract
 from tests.contract.tampering import Edit, rewrite, seal
 
 

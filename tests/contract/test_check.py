@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data import cohort, cohort_after_school
-from data.contract_check import check
-from data.contract_command import main
-from data.contract_file import FOLDER, find_contract
-from data.students import ONE_ROW
+from data.cohorts import after_school as cohort_after_school
+from data.cohorts import grades as cohort
+from data.contract.__main__ import main
+from data.contract.contract import FOLDER, find_contract
+from data.intake.check import check
+from data.rows.kinds import ONE_ROW
 
 ROOT = FOLDER.parents[1]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data.chunks import Chunks, open_chunks
-from data.contract import Contract
+from data.contract.contract import Contract
 from data.errors import BadInput
-from data.frames import FIRST_ROW, parse
+from data.rows.frames import FIRST_ROW, parse
+from data.sources.reading import Chunks, open_chunks
 from tests.contract.files import read_records
 from tests.contract.tiny import students
 
@@ -67,7 +67,7 @@ def test_chunks_hold_what_the_whole_holds_under_the_same_digest(
 def test_many_rows_of_a_table_come_in_several_chunks_and_are_read_again(
     tmp_path: Path, tiny: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data.source_tables.ROWS", 3)
+    monkeypatch.setattr("data.sources.databases.ROWS", 3)
     with open_chunks(write_table(tmp_path), tiny) as chunks:
         assert [len(frame) for frame in chunks.read()] == [3, 3, 1]
         assert len(parsed(chunks, tiny)) == 7
@@ -76,7 +76,7 @@ def test_many_rows_of_a_table_come_in_several_chunks_and_are_read_again(
 def test_a_table_that_changes_while_it_is_read_is_refused(
     tmp_path: Path, tiny: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data.source_tables.ROWS", 3)
+    monkeypatch.setattr("data.sources.databases.ROWS", 3)
     uri = write_table(tmp_path)
     with open_chunks(uri, tiny) as chunks:
         with sqlite3.connect(tmp_path / "school.db") as connection:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from data.cohort import CODED, SCENARIOS, generate, true_probabilities
+from data.cohorts.grades import CODED, SCENARIOS, generate, true_probabilities
 
 MANY = 60_000
 

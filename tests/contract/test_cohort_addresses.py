@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from data import cohort
-from data.contract import Contract
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
 from data.errors import BadInput
 from tests.contract.files import read_records
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from data.cohorts import GENERATORS
-from data.contract import load_contract
-from data.contract_file import FOLDER
+from data.cohorts.addresses import GENERATORS
+from data.contract.contract import FOLDER, load_contract
 from data.errors import BadInput
-from data.frames import parse, target_index
-from data.quarantine import quarantine
+from data.rows.frames import parse, target_index
+from data.rows.quarantine import quarantine
 from tests.contract.files import read_records
 
 OTHERS = sorted(set(GENERATORS) - {"grade_class"})

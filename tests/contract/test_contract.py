@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from data.columns import Role
-from data.contract import Contract, load_contract
-from data.contract_file import FOLDER
-from data.features import feature_space
+from data.contract.columns import Role
+from data.contract.contract import FOLDER, Contract, load_contract
+from data.rows.records import feature_space
 from tests.contract.tiny import YAML, contract_of
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from data.errors import BadInput
 from tests.contract.tiny import YAML, contract_of
 

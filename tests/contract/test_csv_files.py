@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.contract import Contract
-from data.frames import parse
-from data.quarantine import quarantine
+from data.contract.contract import Contract
+from data.rows.frames import parse
+from data.rows.quarantine import quarantine
 from tests.contract.files import LINES, ROWS, TEXT, read, read_records, refusal_of
 
 GOOD = {

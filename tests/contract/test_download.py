@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from data import download as published
-from data.download import download
 from data.errors import BadInput
+from data.sources import download as published
+from data.sources.download import download
 
 CONTENT = b"StudentID,Age\n1001,17\n" * 200
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

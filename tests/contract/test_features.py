@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.columns import Codes, Role
-from data.contract import Contract, load_contract
-from data.contract_file import FOLDER
-from data.features import code_of, feature_space, to_code
-from data.frames import matrix, parse
+from data.contract.columns import Codes, Role
+from data.contract.contract import FOLDER, Contract, load_contract
+from data.rows.frames import matrix, parse
+from data.rows.records import code_of, feature_space, to_code
 from tests.contract.tiny import STUDENT, contract_of, rows_of, students
 
 CONTRACTS = [*(load_contract(path) for path in sorted(FOLDER.glob("*.yaml"))), contract_of()]

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import cohort
-from data.contract import Contract
-from data.formulas import neutralised, neutralised_column
-from flows.process import QUARANTINE, process_records
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.rows.formulas import neutralised, neutralised_column
+from flows.process import process_records
+from flows.processing.processed import QUARANTINE
 from flows.scoring.sinks import write_sink
 from flows.settings import Settings
 from serving.sheet import Sheet

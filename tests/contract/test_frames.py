@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.contract import Contract
+from data.contract.contract import Contract
 from data.errors import BadInput
-from data.frames import class_of_score, parse, target_index, to_records
-from data.records import record_adapter
+from data.rows.frames import class_of_score, parse, target_index, to_records
+from data.rows.records import record_adapter
 from tests.contract.tiny import STUDENT, YAML, contract_of, students
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from data import cohort
-from data.contract import Contract
-from data.frames import parse, target_index
-from data.giveaways import power_alone
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.contract.leakage import power_alone
+from data.rows.frames import parse, target_index
 
 LABELS = ("A", "B", "C", "D", "F")
 

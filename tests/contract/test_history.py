@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from data.history import Decision, Event, append, read, verify
-from data.log_database import open_log
-from data.log_tables import history
+from data.log.database import history, open_log
+from data.log.history import Decision, Event, append, read, verify
 from tests.contract.postgres import postgres
 
 MODEL = "grade-class"

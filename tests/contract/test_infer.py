@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import cohort, cohort_after_school, cohort_exam
-from data.columns import Kind, Role
-from data.contract import Contract
-from data.contract_command import main
-from data.draft import draft_contract
+from data.cohorts import after_school as cohort_after_school
+from data.cohorts import exams as cohort_exam
+from data.cohorts import grades as cohort
+from data.contract.__main__ import main
+from data.contract.columns import Kind, Role
+from data.contract.contract import Contract
 from data.errors import BadInput
-from data.frames import parse
-from data.quarantine import quarantine
+from data.intake.draft import draft_contract
+from data.rows.frames import parse
+from data.rows.quarantine import quarantine
 from tests.contract.files import read_records
 from tests.contract.tiny import contract_of
 

@@ -5,9 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from data.log_bulk import insert_forecasts
-from data.log_database import create_tables, insert_missing
-from data.log_tables import predictions
+from data.log.database import create_tables, insert_forecasts, insert_missing, predictions
 
 AT = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
 

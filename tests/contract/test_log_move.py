@@ -7,14 +7,12 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from data.draining import drain
 from data.errors import BadInput
-from data.history import Decision, append
-from data.log_database import open_log
-from data.log_move import main, move_log
-from data.log_reading import read_log
-from data.log_tables import history, predictions
-from data.measurements import Frame, Measurement, write_measurements
+from data.log.database import history, open_log, predictions
+from data.log.drainer import drain
+from data.log.history import Decision, append
+from data.log.move import main, move_log
+from data.log.reading import Frame, Measurement, read_log, write_measurements
 from tests.contract.logged import asked, came
 from tests.contract.postgres import Postgres
 

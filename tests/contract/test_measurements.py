@@ -4,13 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from data.measurements import (
-    Frame,
-    Measurement,
-    latest_measurements,
-    read_measurements,
-    write_measurements,
-)
+from data.log.reading import Frame, Measurement, latest_measurements, read_measurements, write_measurements
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 

@@ -11,12 +11,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.schema import CreateTable
 
-from data.draining import drain
 from data.errors import BadInput
-from data.log_database import create_tables
-from data.log_reading import read_log
-from data.log_tables import tables
-from data.migrations import FOLDER, HEAD, VERSION_TABLE
+from data.log.database import create_tables, tables
+from data.log.drainer import drain
+from data.log.migrations import FOLDER, HEAD, VERSION_TABLE
+from data.log.reading import read_log
 from tests.contract.logged import RECORD
 
 FIRST = datetime(2025, 9, 1, 8, tzinfo=UTC)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from data.contract import Contract
-from data.manifest import FamilyName
-from data.model_words import method
+from data.bundle.bundle import method
+from data.bundle.manifest import FamilyName
+from data.contract.contract import Contract
 from flows.reports.card import model_card
 from tests.flows.reports.evidences import grade_evidence
 

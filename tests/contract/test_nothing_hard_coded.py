@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from data.contract import load_contract
-from data.contract_file import FOLDER
+from data.contract.contract import FOLDER, load_contract
 
 ROOT = FOLDER.parents[1]
 FILES = sorted(path for part in ("data", "flows", "serving") for path in (ROOT / part).rglob("*.py"))
-GENERATORS = {ROOT / "data" / f"{name}.py" for name in ("cohort", "cohort_exam", "cohort_after_school")}
+GENERATORS = {ROOT / "data" / "cohorts" / f"{name}.py" for name in ("grades", "exams", "after_school")}
 """Each generated cohort is of one contract, and says so."""
 PLAIN_WORDS = {
     *("reason", "health", "address", "school", "absences", "Result", "Other"),

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from data.contract import Contract
-from data.outcomes import from_cells, outcome_fields, outcome_reader
+from data.contract.contract import Contract
+from data.rows.outcomes import from_cells, outcome_fields, outcome_reader
 
 PREDICTION = "0123456789abcdef" * 2
 

@@ -9,13 +9,13 @@ import pytest
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from data.contract import Contract
-from data.draining import drain
-from data.ids import pseudonym
-from data.log_database import open_log
-from data.log_entries import override_entry, read_entry
-from data.log_tables import overrides
-from data.predictions import erase, main, purge
+from data.contract.contract import Contract
+from data.log.__main__ import main
+from data.log.database import open_log, overrides
+from data.log.drainer import drain
+from data.log.entries import override_entry, read_entry
+from data.log.erasure import erase, purge
+from data.rows.ids import pseudonym
 from tests.contract.logged import asked
 
 Entry = dict[str, Any]

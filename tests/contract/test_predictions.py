@@ -9,16 +9,17 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from data import erasure
-from data.contract import Contract
-from data.draining import drain
-from data.erasure import purge_unwatched
+from data.contract.contract import Contract
 from data.errors import BadInput
-from data.ids import PUBLIC_KEY, pseudonym
-from data.log_database import create_tables, open_log
-from data.log_entries import prediction_entries, student_of
-from data.predictions import erase, main, purge, read_log
-from data.spool import REFUSED, drained_alone, take
+from data.log import erasure
+from data.log.__main__ import main
+from data.log.database import create_tables, open_log
+from data.log.drainer import drain
+from data.log.entries import prediction_entries, student_of
+from data.log.erasure import erase, purge, purge_unwatched
+from data.log.reading import read_log
+from data.log.spool import REFUSED, drained_alone, take
+from data.rows.ids import PUBLIC_KEY, pseudonym
 from tests.contract.logged import ANSWER, RECORD, asked, came
 from tests.contract.postgres import Postgres
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from mlflow.pyfunc.scoring_server import invocations
 
-from data import cohort
-from data.bundle import Bundle
-from data.contract import Contract
+from data.bundle.bundle import Bundle
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
 from data.errors import BadInput
-from data.frames import matrix, parse, to_records
-from flows.register import Registered
+from data.rows.frames import matrix, parse, to_records
+from flows.registry.registration import Registered
 from flows.registry.store import point_mlflow_at
 from flows.settings import Settings
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.contract import Contract
-from data.frames import parse
-from data.quarantine import REASONS, count_reasons, quarantine, reasons_by_row
+from data.contract.contract import Contract
+from data.rows.frames import parse
+from data.rows.quarantine import REASONS, count_reasons, quarantine, reasons_by_row
 from tests.contract.files import read_records
 from tests.contract.tiny import YAML, contract_of, students
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from data.contract import Contract, load_contract
-from data.features import feature_space
-from data.model_dense import DenseModel, Layer
-from data.model_trees import TreeModel
-from data.reasons import LOG_ODDS, NOISE, column_effects, effect_in_words, kind_of, scale_of
+from data.bundle.models import DenseModel, Layer, TreeModel
+from data.bundle.reasons import LOG_ODDS, NOISE, column_effects, effect_in_words, kind_of, scale_of
+from data.contract.contract import Contract, load_contract
+from data.rows.records import feature_space
 from tests.flows.reports.evidences import changed
 
 

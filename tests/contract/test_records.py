@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from data.contract import Contract, load_contract
-from data.contract_file import FOLDER
-from data.records import record_adapter
+from data.contract.contract import FOLDER, Contract, load_contract
+from data.rows.records import record_adapter
 from tests.contract.tiny import STUDENT, YAML, contract_of
 
 CONTRACTS = [*(load_contract(path) for path in sorted(FOLDER.glob("*.yaml"))), contract_of()]

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.contract import Contract, load_contract
-from data.contract_file import FOLDER
-from data.frames import matrix, parse
-from data.records import matrix_maker, record_adapter
+from data.contract.contract import FOLDER, Contract, load_contract
+from data.rows.frames import matrix, parse
+from data.rows.records import matrix_maker, record_adapter
 from tests.contract.tiny import contract_of, records_of
 
 CONTRACTS = [*(load_contract(path) for path in sorted(FOLDER.glob("*.yaml"))), contract_of()]

@@ -14,15 +14,21 @@ import pytest
 import sqlalchemy as sa
 from moto.server import ThreadedMotoServer
 
-from data.chunks import open_chunks
-from data.contract import Contract
-from data.database_tables import hidden
+from data.contract.contract import Contract
 from data.errors import BadInput
-from data.frames import parse
-from data.source_mongo import document_chunks, open_collection
-from data.source_secrets import PASSWORD, SET_ASIDE, set_aside, with_secrets, without_secrets
-from data.source_tables import RowSource
-from data.sources import check_source, read_whole
+from data.rows.frames import parse
+from data.sources.databases import (
+    PASSWORD,
+    SET_ASIDE,
+    RowSource,
+    document_chunks,
+    hidden,
+    open_collection,
+    set_aside,
+    with_secrets,
+    without_secrets,
+)
+from data.sources.reading import check_source, open_chunks, read_whole
 from tests.contract.files import read_records
 from tests.contract.postgres import postgres
 from tests.contract.tiny import students

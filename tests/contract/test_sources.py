@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from data.contract import Contract
+from data.contract.contract import Contract
 from data.errors import BadInput
-from data.frames import parse
+from data.rows.frames import parse
 from tests.contract.files import ROWS, TEXT, read_records, refusal_of
 from tests.contract.tiny import students
 

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.contract import Contract, load_contract
-from data.contract_file import FOLDER
-from data.frames import parse
-from data.quarantine import quarantine
-from data.storage import as_stored, read_frame
+from data.contract.contract import FOLDER, Contract, load_contract
+from data.rows.frames import parse
+from data.rows.quarantine import quarantine
+from data.sources.storage import as_stored, read_frame
 from tests.contract.files import write_frame
 from tests.contract.tiny import contract_of, rows_of, students
 

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
-from data.columns import Column, Kind, Role
-from data.contract import Contract
-from data.contract_file import parse_contract
+from data.contract.columns import Column, Kind, Role
+from data.contract.contract import Contract, parse_contract
 
 YAML = """\
 name: tiny

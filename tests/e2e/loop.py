@@ -24,10 +24,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
 from prefect.events.worker import EventsWorker
 
-from data import cohort
+from data.cohorts import grades as cohort
+from flows.runtime.services import Kept, Places, kept, worker
 from flows.settings import Settings
-from flows.support.processes import Kept, kept
-from flows.support.services import Places, worker
 from tests.serving.running import Running, running
 
 PIPELINE = "grade-pipeline/default"

@@ -21,7 +21,7 @@ CONTEXT.set_forkserver_preload(
     [
         "tests.e2e.pipelines",
         "evidently",
-        "flows.registry.run_log",
+        "flows.registry.registration",
         "flows.reports.evidently_cards",
         "catboost",
     ]

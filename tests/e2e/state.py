@@ -7,12 +7,11 @@ from pathlib import Path
 import mlflow
 import numpy as np
 
-from data import cohort
+from data.cohorts import grades as cohort
 from data.errors import Stopped
-from flows.registry.champion import Champion, load_champion
-from flows.registry.store import open_registry
+from flows.registry.store import Champion, load_champion, open_registry
+from flows.runtime.workspace import SEAL, fault_of
 from flows.settings import Settings
-from flows.support.workspace import SEAL, fault_of
 
 NAME = "grade-class"
 WHOLE = {

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data import cohort
+from data.cohorts import grades as cohort
 from tests.e2e import state
 from tests.e2e.conftest import Run, Start
 from tests.e2e.pipelines import Ended
 
 pytestmark = pytest.mark.e2e
-CONTRACT = Path(__file__).parents[2] / "data" / "contracts" / "grade_class.yaml"
+CONTRACT = Path(__file__).parents[2] / "data" / "contract" / "grade_class.yaml"
 Make = Callable[[Path], Path]
 
 

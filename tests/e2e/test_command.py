@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data import cohort
+from data.cohorts import grades as cohort
 from flows.pipeline import main
 from tests.e2e import state
 from tests.e2e.conftest import COHORT, Run

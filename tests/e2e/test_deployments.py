@@ -14,8 +14,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.deploy import main, registered
-from flows.support.prefect_process import port_to_use
-from flows.support.prefect_server import running_server
+from flows.runtime.server import port_to_use, running_server
 from tests.serving.running import wait_until
 
 PATIENCE = 120.0  # seconds: twice what lies between two looks of the server's scheduler

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from data import cohort
-from flows.register import Registered
+from data.cohorts import grades as cohort
+from flows.registry.registration import Registered
+from flows.runtime.server import prefect_server
 from flows.settings import Settings
-from flows.support.prefect_server import prefect_server
 from tests.e2e import state
 from tests.e2e.loop import CHANGED, Loop, copy_state, loop_of, use_grid
 

@@ -12,11 +12,16 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-from flows.support.locks import file_lock
-from flows.support.prefect_api import is_local_prefect, local_url, profile
-from flows.support.prefect_process import port_to_use, running_port
-from flows.support.prefect_server import running_server
-from flows.support.services import answers, is_taken
+from flows.runtime.server import (
+    is_local_prefect,
+    local_url,
+    port_to_use,
+    profile,
+    running_port,
+    running_server,
+)
+from flows.runtime.services import answers, is_taken
+from flows.runtime.workspace import file_lock
 from flows.up import main
 from tests.e2e import state
 from tests.serving.running import alive, wait_until

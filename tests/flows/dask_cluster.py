@@ -13,8 +13,8 @@ from typing import Any
 
 from distributed import Client
 
-from flows.support.engine import STARTED_BY, Engine, dask_client
-from flows.support.fingerprint import ROOT
+from flows.runtime.engine import STARTED_BY, Engine, dask_client
+from flows.runtime.workspace import ROOT
 
 PATIENCE = 60.0  # seconds
 

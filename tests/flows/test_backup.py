@@ -12,15 +12,14 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from data.draining import drain
+from data.bundle.manifest import MANIFEST
 from data.errors import BadInput
-from data.log_database import create_tables, open_log
-from data.log_tables import predictions
-from data.manifest import MANIFEST
+from data.log.database import create_tables, open_log, predictions
+from data.log.drainer import drain
 from flows import backup, restore
 from flows.backup import back_up
-from flows.keeping.manifest import digest, read_manifest
-from flows.register import Registered
+from flows.backups.parts import digest, read_manifest
+from flows.registry.registration import Registered
 from flows.registry.store import open_registry, version_of_alias
 from flows.settings import Settings
 from tests.contract.logged import asked

@@ -2,14 +2,12 @@
 
 import pytest
 
-from data.contract import Contract
-from data.contract_file import FOLDER, parse_contract
+from data.contract.contract import FOLDER, Contract, parse_contract
 from flows.drift import compare, contract_changes
-from flows.gates.findings import DRIFT
+from flows.drift_gate.findings import DRIFT
 from flows.process import process_records
-from flows.register import Registered
-from flows.registry.champion import load_champion
-from flows.registry.store import open_registry
+from flows.registry.registration import Registered
+from flows.registry.store import load_champion, open_registry
 from flows.settings import Settings
 
 YAML = (FOLDER / "grade_class.yaml").read_text(encoding="utf-8")

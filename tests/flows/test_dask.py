@@ -11,20 +11,21 @@ import pandas as pd
 import pytest
 import xgboost as xgb
 
-from data import cohort
-from data.chunks import Chunks, open_chunks
-from data.contract import Contract
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
 from data.errors import BadInput
-from flows.process import PARSED, QUARANTINE, Processed, process_records, write_processed
+from data.sources.reading import Chunks, open_chunks
+from flows.process import process_records, write_processed
+from flows.processing.processed import PARSED, QUARANTINE, Processed
+from flows.runtime.engine import Engine, dask_client, running, worker_addresses
+from flows.runtime.workspace import ROOT
 from flows.settings import Settings
-from flows.support.engine import Engine, dask_client, running, worker_addresses
-from flows.support.fingerprint import ROOT
 from flows.train import train_model
 from flows.training.boosters import Growing, refit
 from flows.training.data import TrainingData
 from flows.training.distributed import SPREAD, Spread, refit_on_workers
 from flows.training.grid import Grid
-from flows.training.heads import Head, row_losses
+from flows.training.ordinal import Head, row_losses
 from tests.flows.dask_cluster import kill_a_worker, scheduler, until, workers
 from tests.flows.training.students import make_students
 
@@ -161,7 +162,7 @@ def addresses(engine: Engine) -> tuple[str, ...]:
 def test_a_scheduler_without_workers_or_with_workers_of_other_code_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.support.engine.PATIENCE", 2)
+    monkeypatch.setattr("flows.runtime.engine.PATIENCE", 2)
     with scheduler(tmp_path) as address:
         with pytest.raises(BadInput, match=f"scheduler at {address} has no workers"):
             addresses(Engine.of("dask", address))

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.contract import Contract
-from data.records import record_adapter
-from flows.demo.months import SHORT, YEAR, Month
-from flows.demo.plot import Figure90, Played, plot_year
-from flows.demo.school import students_of
-from flows.demo_year import draw, table_of
-from flows.reports.plot_style import styled
+from data.contract.contract import Contract
+from data.rows.records import record_adapter
+from demo.__main__ import draw, table_of
+from demo.months import SHORT, YEAR, Month, students_of
+from demo.plot import Figure90, Played, plot_year
+from flows.reports.style import styled
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,7 +87,7 @@ def test_the_short_year_promotes_what_the_programme_changed_and_keeps_mixed_up_g
     tmp_path: Path,
 ) -> None:
     environment = os.environ | {"GRADECAST_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "flows.demo_year", "--short"]
+    command = [sys.executable, "-m", "demo", "--short"]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1_500, check=False
     )

@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data import cohort
-from data.contract import Contract
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
 from data.errors import Stopped
 from flows.drift import Drift, check_drift, stop_on_drift
 from flows.process import process_records
-from flows.register import Registered
-from flows.registry.submission import Submission
+from flows.registry.bundling import Submission
+from flows.registry.registration import Registered
 from flows.settings import Settings
 
 FOUND = Drift(verdict="drift", reasons=("Absences has drifted.",), champion="3", report=Path("drift.html"))

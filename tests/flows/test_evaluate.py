@@ -4,15 +4,15 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from data import cohort
-from data.cohorts import CohortPlan
-from data.contract import Contract
-from data.frames import matrix, target_index
-from data.manifest import MODEL
+from data.bundle.manifest import MODEL
+from data.cohorts import grades as cohort
+from data.cohorts.addresses import CohortPlan
+from data.contract.contract import Contract
+from data.rows.frames import matrix, target_index
 from flows.evaluate import bayes_limit, published_accuracy
-from flows.process import PARSED, Processed
-from flows.processing.pieces import Terms, examine_rows
-from flows.registry.submission import Submission
+from flows.processing.chunks import Terms, examine_rows
+from flows.processing.processed import PARSED, Processed
+from flows.registry.bundling import Submission
 from flows.settings import Settings
 from tests.contract.files import read_records, write_frame
 

@@ -10,26 +10,23 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from data.bundle import Bundle
-from data.cohorts import GENERATORS
-from data.contract import load_contract
-from data.features import feature_space
-from data.frames import matrix, parse, to_records
-from data.manifest import DENSE, MANIFEST, MODEL_FILES, BundleError, FamilyName, read_manifest
-from data.model_words import MODELS
+from data.bundle.bundle import MODELS, Bundle
+from data.bundle.manifest import DENSE, MANIFEST, MODEL_FILES, BundleError, FamilyName, read_manifest
+from data.cohorts.addresses import GENERATORS
+from data.contract.contract import load_contract
+from data.rows.frames import matrix, parse, to_records
+from data.rows.records import feature_space
 from flows.evaluate import gather_evidence
 from flows.process import process_records
-from flows.register import register_submission
-from flows.registry.bundling import write_bundle
-from flows.registry.submission import Submission
-from flows.registry.verification import check_parity, verify_bundle
+from flows.registry.bundling import Submission, check_parity, verify_bundle, write_bundle
+from flows.registry.registration import register_submission
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
-from flows.training.heads import Head
+from flows.training.ordinal import Head
 from serving.app import create_app
 from serving.settings import Settings as ServingSettings
-from serving.sync import sync
+from serving.sync.bring import sync
 from tests.contract.tampering import seal
 from tests.serving.pages.rosters import token_of
 

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from flask.testing import FlaskClient
 
-from data.bundle import Bundle
-from data.contract import Contract, load_contract
-from data.frames import matrix
+from data.bundle.bundle import Bundle
+from data.contract.contract import Contract, load_contract
+from data.rows.frames import matrix
 from flows.drift import check_drift
 from flows.evaluate import gather_evidence
 from flows.process import process_records
-from flows.register import register_submission
-from flows.registry.submission import Submission
+from flows.registry.bundling import Submission
+from flows.registry.registration import register_submission
 from flows.reports.fairness import fairness_audits
 from flows.settings import Settings as FlowSettings
 from flows.train import train_model
@@ -26,7 +26,7 @@ from flows.training.grid import Grid
 from serving.app import create_app
 from serving.settings import Settings
 from serving.suggestions import suggest
-from serving.sync import sync
+from serving.sync.bring import sync
 from tests.serving.pages.rosters import send
 
 YAML = """\

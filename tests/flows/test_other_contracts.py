@@ -5,17 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from data.bundle import Bundle
-from data.cohorts import GENERATORS
-from data.contract import load_contract
-from data.frames import parse, to_records
-from data.manifest import CARD, EXAMPLES
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import CARD, EXAMPLES
+from data.cohorts.addresses import GENERATORS
+from data.contract.contract import load_contract
+from data.rows.frames import parse, to_records
 from flows.evaluate import gather_evidence
 from flows.process import process_records
-from flows.registry.bundling import make_bundle
-from flows.registry.run_log import example_input
-from flows.registry.signature import model_signature
-from flows.registry.submission import Submission
+from flows.registry.bundling import Submission, make_bundle
+from flows.registry.registration import example_input, model_signature
 from flows.reports.artifacts import metrics_table
 from flows.reports.card_json import card_figures
 from flows.settings import Settings

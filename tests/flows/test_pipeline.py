@@ -10,11 +10,11 @@ from prefect.client.schemas.filters import FlowRunFilter
 
 from data.errors import BadInput, Stopped
 from flows.pipeline import grade_pipeline, main
-from flows.register import Registered
+from flows.registry.registration import Registered
+from flows.runtime.commands import without_heartbeats
+from flows.runtime.exit_codes import plain_errors
+from flows.runtime.server import prefect_server
 from flows.settings import Settings
-from flows.support.command import without_heartbeats
-from flows.support.endings import plain_errors
-from flows.support.prefect_server import prefect_server
 from flows.training.grid import Grid
 
 

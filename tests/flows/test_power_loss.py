@@ -8,17 +8,16 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from data.contract import Contract
+from data.contract.contract import Contract
 from data.errors import Stopped
-from flows.process import PARSED, process_records
-from flows.register import Registered
-from flows.registry.champion import load_version
-from flows.registry.lineage import TRAINED
-from flows.registry.store import open_registry
-from flows.registry.submission import Submission
+from flows.process import process_records
+from flows.processing.processed import PARSED
+from flows.registry.bundling import Submission
+from flows.registry.registration import Registered
+from flows.registry.store import TRAINED, load_version, open_registry
+from flows.runtime.workspace import SEAL, fault_of, finished_folder
 from flows.scoring.parts import SUFFIX, Scorer, score_part
 from flows.settings import Settings
-from flows.support.workspace import SEAL, fault_of, finished_folder
 from flows.train import SUMMARY, train_model
 from flows.training.grid import Grid
 from tests.contract.logged import STUDENT

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import cohort
-from data.contract import Contract
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
 from data.errors import BadInput, Stopped
-from flows.process import QUARANTINE, REPORT, Processed, check_bad_share, process_records
-from flows.processing.pieces import Terms, examine_rows
+from flows.process import REPORT, check_bad_share, process_records
+from flows.processing.chunks import Terms, examine_rows
+from flows.processing.processed import QUARANTINE, Processed
 from flows.settings import Settings
 from flows.up import MAKE_REGISTRY
 from tests.contract.files import read_records

@@ -1,11 +1,11 @@
 """The training stage: one candidate on disk, complete, and made once."""
 
-from data.contract import Contract
-from flows.process import Processed
-from flows.registry.submission import Submission
-from flows.reports.leaderboard import chosen_and_baselines
+from data.contract.contract import Contract
+from flows.processing.processed import Processed
+from flows.registry.bundling import Submission
+from flows.reports.screen import chosen_and_baselines
+from flows.runtime.workspace import SEAL
 from flows.settings import Settings
-from flows.support.workspace import SEAL
 from flows.train import train_model
 from flows.training.grid import Grid
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.support.workspace import finished_file, finished_folder
+from flows.runtime.workspace import finished_file, finished_folder
 
 ROOT = Path(__file__).parents[2]
 BUILDER = """
 import sys
 from pathlib import Path
-from flows.support.workspace import finished_folder
+from flows.runtime.workspace import finished_folder
 def build(draft):
     (draft / "half").write_text("half")
     print(draft, flush=True)

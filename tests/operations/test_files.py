@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.support.prefect_process import closed
+from flows.runtime.server import closed
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent

@@ -13,9 +13,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.app import create_app
-from serving.measured import ASKED, BOUNDS, SHOWN, Figure, write_measured
+from serving.metrics import ASKED, BOUNDS, SHOWN, Figure, write_measured
 from serving.settings import Settings
-from serving.sync import sync
+from serving.sync.bring import sync
 from tests.operations.dashboards import BOARDS, MONITORING, RULES, board, metrics_of, panels, queries, rules
 from tests.operations.debian import program
 

@@ -14,8 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from bench.load import free_port
-from data.log_database import open_log
-from data.log_tables import history, predictions
+from data.log.database import history, open_log, predictions
 from tests.contract.postgres import Postgres, postgres
 from tests.serving.running import running, wait_until
 

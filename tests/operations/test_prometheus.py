@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from data.log_database import open_log
-from data.measurements import Frame, Measurement, write_measurements
-from serving.measured import SHOWN
+from data.log.database import open_log
+from data.log.reading import Frame, Measurement, write_measurements
+from serving.metrics import SHOWN
 from tests.operations.dashboards import BOARDS, queries
 from tests.operations.prometheus import Prometheus, node_exporter, prometheus
 from tests.serving.running import Running, running, wait_until

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from serving.app import create_app
 from serving.settings import Settings
-from serving.sync import sync
+from serving.sync.bring import sync
 from tests.contract.logged import STUDENT
 
 Student = dict[str, Any]

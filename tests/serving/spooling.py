@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.log_database import open_log
+from data.log.database import open_log
 from tests.serving.running import ROOT
 
 HOLD = """

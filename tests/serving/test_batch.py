@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from data.contract import Contract
-from data.log_entries import prediction_entries, read_entry
-from data.records import matrix_maker
+from data.contract.contract import Contract
+from data.log.entries import prediction_entries, read_entry
+from data.rows.records import matrix_maker
 from serving.app import create_app
 from serving.cells import RowReader
 from serving.problems import Problem

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from data.bundle import Bundle
-from data.cohort import generate
-from serving.counts import count, counts_of, distribution, doubt
+from data.bundle.bundle import Bundle
+from data.cohorts.grades import generate
+from serving.pages.charts import count, counts_of, distribution, doubt
 
 CLASSES = 1_000
 

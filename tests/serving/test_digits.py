@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serving.digits import DigitsWriter
+from serving.scoring import DigitsWriter
 
 
 def test_numbers_stand_between_their_texts_to_six_digits() -> None:

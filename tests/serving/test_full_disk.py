@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from data.spool import backlog
+from data.log.spool import backlog
 from tests.serving.running import Running, running, wait_until
 
 Student = dict[str, Any]

@@ -8,9 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from serving.app import create_app
-from serving.health import find_troubles
+from serving.health import Status, find_troubles, write_status
 from serving.settings import Settings
-from serving.status import Status, write_status
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
 

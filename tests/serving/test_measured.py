@@ -8,13 +8,12 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from prometheus_client.metrics_core import Metric
 
-from data.history import Decision, append
-from data.log_database import open_log
-from data.measurements import Frame, Measurement, write_measurements
+from data.log.database import open_log
+from data.log.history import Decision, append
+from data.log.reading import Frame, Measurement, write_measurements
 from serving.app import create_app
-from serving.drain import Drainer
-from serving.measured import FILE, families_of, read_measured
-from serving.measuring import measured_last
+from serving.drain import Drainer, measured_last
+from serving.metrics import FILE, families_of, read_measured
 from serving.settings import Settings
 
 END = datetime(2026, 11, 1, tzinfo=UTC)

@@ -15,13 +15,13 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from data.manifest import read_manifest
-from data.spool import ACTIVE
+from data.bundle.manifest import read_manifest
+from data.log.spool import ACTIVE
 from serving.app import create_app
+from serving.health import read_status, write_status
 from serving.metrics_files import FOLDER, empty_folder, fold_dead, read_folder
 from serving.settings import Settings
-from serving.status import read_status, write_status
-from serving.sync import sync
+from serving.sync.bring import sync
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import validate
 
-from data.manifest import CARD, EXAMPLES, read_manifest
+from data.bundle.manifest import CARD, EXAMPLES, read_manifest
 from serving.app import create_app
 from serving.settings import Settings
 

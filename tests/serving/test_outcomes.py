@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
-from data.draining import drain
-from data.log_database import open_log
-from data.predictions import read_log
-from data.spool import backlog
+from data.log.database import open_log
+from data.log.drainer import drain
+from data.log.reading import read_log
+from data.log.spool import backlog
 from serving.app import create_app
 from serving.settings import Settings
 from tests.serving.running import wait_until

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from data.bundle import Bundle
-from data.records import matrix_maker
+from data.bundle.bundle import Bundle
+from data.rows.records import matrix_maker
 
 Student = dict[str, Any]
 

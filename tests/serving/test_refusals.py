@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from werkzeug.test import TestResponse
 
-from data.columns import repeated
-from data.outcomes import outcome_reader
-from data.records import record_adapter
+from data.contract.columns import repeated
+from data.rows.outcomes import outcome_reader
+from data.rows.records import record_adapter
 from serving.settings import Settings
 from tests.contract.tiny import STUDENT, YAML, contract_of
 

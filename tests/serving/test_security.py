@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from data.ids import is_loopback
+from data.rows.ids import is_loopback
 from serving.app import create_app
-from serving.remembered import Remembered
 from serving.request_log import RequestIds
-from serving.security import GUESSES_OF_ONE, refuse_open_door
+from serving.security import GUESSES_OF_ONE, Remembered, refuse_open_door
 from serving.settings import Settings
 
 Student = dict[str, Any]

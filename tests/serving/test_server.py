@@ -13,8 +13,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from data.log_settings import netloc
-from flows.support.services import Places
+from data.log.settings import netloc
+from flows.runtime.services import Places
 from tests.serving.running import Running, serve, wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
-from data.spool import backlog
+from data.log.spool import backlog
 from serving.settings import Settings
 from tests.serving.running import Running, running, wait_until
 

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 import pytest
 
-from data.log_entries import read_entry
-from data.spool import backlog, drained_alone, keep_lines, take, whole_lines
+from data.log.entries import read_entry
+from data.log.spool import backlog, drained_alone, keep_lines, take, whole_lines
 from serving.spool import Spool, SpoolError
 from tests.contract.logged import asked
 from tests.serving.running import wait_until

@@ -13,8 +13,8 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from data.draining import drain
-from data.spool import REFUSED, backlog, drained_alone, take, taken
+from data.log.drainer import drain
+from data.log.spool import REFUSED, backlog, drained_alone, take, taken
 from serving.spool import Spool
 from tests.contract.logged import asked, came
 from tests.serving.running import PATIENCE, wait_until
@@ -168,7 +168,7 @@ def test_a_clock_that_is_years_ahead_purges_nothing_and_says_what_to_do(
     said = end(home.drainer("--once"))
     assert len(home.logged()) == 3 + len(since)
     assert "nothing older is purged" in said
-    assert "Set the clock if it is wrong; else run `python -m data.predictions purge`" in said
+    assert "Set the clock if it is wrong; else run `python -m data.log purge`" in said
 
 
 def test_nothing_answered_is_lost_or_twice_when_all_are_killed(home: Home) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from data.spool import backlog
+from data.log.spool import backlog
 from serving.settings import Settings
 from tests.serving.running import PYTHON, ROOT, Running, ask, running, wait_until
 from tests.serving.spooling import Home

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.bundle import Bundle
-from data.cohort import generate
-from data.columns import Column
-from data.contract import Contract
-from serving.changes import changes_of, combined, helpful
-from serving.suggestions import Aim, Suggestion, actionable, risks_of, suggest
+from data.bundle.bundle import Bundle
+from data.cohorts.grades import generate
+from data.contract.columns import Column
+from data.contract.contract import Contract
+from serving.suggestions import Aim, Suggestion, actionable, changes_of, combined, helpful, risks_of, suggest
 from tests.contract.tiny import YAML, contract_of
 
 Student = dict[str, Any]

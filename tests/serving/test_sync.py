@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from data.bundle.manifest import FILES, MANIFEST, MODEL, REFERENCE, BundleError, digest
 from data.errors import BadInput
-from data.manifest import FILES, MANIFEST, MODEL, REFERENCE, BundleError, digest
-from flows.register import Registered
+from flows.registry.registration import Registered
 from flows.settings import Settings as FlowSettings
 from serving.settings import Settings
-from serving.sync import main, sync
+from serving.sync.bring import main, sync
 from tests.serving.running import PYTHON, ROOT
 from tests.serving.variants import copy_registry
 

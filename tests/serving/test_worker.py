@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from data.spool import backlog
+from data.log.spool import backlog
 from tests.serving.running import PATIENCE, Running, running, wait_until
 from tests.serving.test_metrics import value
 

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from mlflow import MlflowClient
 
-from data.bundle import Bundle
-from data.manifest import BOOSTER, EXAMPLES, MANIFEST, MODEL, digest
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import BOOSTER, EXAMPLES, MANIFEST, MODEL, digest
 from tests.contract.tampering import seal
 from tests.serving.running import PYTHON
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.cohort import generate, true_probabilities
-from data.contract import Contract, load_contract
-from data.features import feature_space
-from data.frames import parse
-from data.quarantine import quarantine
-from flows.gates.samples import Reference, reference_of
-from flows.gates.verdict import Champion, Verdict, gate
+from data.cohorts.grades import generate, true_probabilities
+from data.contract.contract import Contract, load_contract
+from data.rows.frames import parse
+from data.rows.quarantine import quarantine
+from data.rows.records import feature_space
+from flows.drift_gate.samples import Reference, reference_of
+from flows.drift_gate.verdict import Champion, Verdict, gate
 
 Ask = Callable[..., Verdict]
 

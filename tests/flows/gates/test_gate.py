@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.cohort import generate
-from data.contract import Contract
-from data.frames import parse
-from data.quarantine import quarantine
-from flows.gates.findings import Finding
-from flows.gates.samples import Reference, reference_of
-from flows.gates.verdict import Champion, Verdict, gate, save_html, table
+from data.cohorts.grades import generate
+from data.contract.contract import Contract
+from data.rows.frames import parse
+from data.rows.quarantine import quarantine
+from flows.drift_gate.findings import Finding
+from flows.drift_gate.samples import Reference, reference_of
+from flows.drift_gate.verdict import Champion, Verdict, gate, save_html, table
 
 Ask = Callable[..., Verdict]
 NO_FAULTS = pd.DataFrame({"row": [], "column": [], "value": [], "reason": []})

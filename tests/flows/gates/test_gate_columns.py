@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.cohort import generate
-from data.contract import Contract
-from data.frames import parse
-from flows.gates import stattests
-from flows.gates.columns import column_findings, finding, kinds
-from flows.gates.evidently_report import Plan, results_by_column, run_evidently
-from flows.gates.samples import tested as columns_of
+from data.cohorts.grades import generate
+from data.contract.contract import Contract
+from data.rows.frames import parse
+from flows.drift_gate import samples as stattests
+from flows.drift_gate.columns import Plan, column_findings, finding, kinds, results_by_column, run_evidently
+from flows.drift_gate.samples import tested as columns_of
 
 LIMIT = 0.001
 

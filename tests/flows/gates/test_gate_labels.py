@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.cohort import generate, true_probabilities
-from data.contract import Contract
+from data.cohorts.grades import generate, true_probabilities
+from data.contract.contract import Contract
 from data.errors import Stopped
 from flows.drift import Drift, OnDrift, stop_on_drift
-from flows.gates.labels import doubting_losses, label_fault, risk_backwards
+from flows.drift_gate.labels import doubting_losses, label_fault, risk_backwards
 from flows.registry.promotion import against_champion
-from flows.training.heads import row_losses
+from flows.training.ordinal import row_losses
 from tests.flows.gates.conftest import Ask
 
 ROWS, CLASSES = 400, 4

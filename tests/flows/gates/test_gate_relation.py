@@ -2,12 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.cohort import generate, true_probabilities
-from data.contract import Contract
-from data.frames import parse
-from data.target import Target
-from flows.gates.relation import loss_finding, residual_finding
-from flows.gates.subgroups import Subgroup, subgroups
+from data.cohorts.grades import generate, true_probabilities
+from data.contract.columns import Target
+from data.contract.contract import Contract
+from data.rows.frames import parse
+from flows.drift_gate.relation import Subgroup, loss_finding, residual_finding, subgroups
 
 MANY = 5_000
 

@@ -1,12 +1,18 @@
 import pandas as pd
 import pytest
 
-from data.cohort import generate
-from data.contract import Contract
-from data.frames import parse
-from data.quarantine import quarantine
-from flows.gates.samples import faults_text, has_reason, reference_of, sound_rows
-from flows.gates.words import code_words, number_words
+from data.cohorts.grades import generate
+from data.contract.contract import Contract
+from data.rows.frames import parse
+from data.rows.quarantine import quarantine
+from flows.drift_gate.samples import (
+    code_words,
+    faults_text,
+    has_reason,
+    number_words,
+    reference_of,
+    sound_rows,
+)
 
 
 def parsed_with_faults(contract: Contract, rows: int = 400) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.gates.stattests import (
+from flows.drift_gate.samples import (
     codes_p,
     effective_rows,
     level_and_spread_p,

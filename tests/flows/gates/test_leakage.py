@@ -7,18 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import cohort
-from data.cohorts import GENERATORS
-from data.contract import Contract, load_contract
-from data.contract_file import FOLDER, parse_contract
+from data.cohorts import grades as cohort
+from data.cohorts.addresses import GENERATORS
+from data.contract.contract import FOLDER, Contract, load_contract, parse_contract
 from data.errors import BadInput, Stopped
-from data.frames import parse
-from data.quarantine import quarantine
-from flows.gates.leakage import check_leakage, powers
+from data.rows.frames import parse
+from data.rows.quarantine import quarantine
 from flows.process import process_records
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
+from flows.training.rows import check_leakage, powers
 from tests.contract.files import read_records
 
 YAML = (FOLDER / "grade_class.yaml").read_text(encoding="utf-8")

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.register import Registered
-from flows.registry.champion import Champion, load_champion
-from flows.registry.store import open_registry
-from flows.registry.submission import Submission
+from flows.registry.bundling import Submission
+from flows.registry.registration import Registered
+from flows.registry.store import Champion, load_champion, open_registry
 from flows.settings import Settings
 from tests.flows.monitoring.school import School
 

@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from data import cohort
-from data.contract import Contract
-from data.frames import matrix, parse, target_index, to_records
-from data.ids import pseudonym
-from data.log_database import create_tables, insert_missing, open_log
-from data.log_tables import outcomes, overrides, predictions
-from flows.monitoring.judgement import Judgement, judge
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.log.database import create_tables, insert_missing, open_log, outcomes, overrides, predictions
+from data.rows.frames import matrix, parse, target_index, to_records
+from data.rows.ids import pseudonym
+from flows.monitoring.watch import Judgement, judge
 from flows.monitoring.window import Forecasts, Window, read_forecasts
-from flows.registry.champion import Champion
+from flows.registry.store import Champion
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 FIRST_ID = 500_001

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bench import estimate as bench
-from data import cohort
-from flows.monitoring.estimate import closest_interval, estimate_accuracy, interval_of_share
+from data.cohorts import grades as cohort
+from flows.monitoring.quality import closest_interval, estimate_accuracy, interval_of_share
 
 MANY = 100_000  # training rows of a champion that is calibrated
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from flows.gates.findings import Finding
-from flows.gates.verdict import Verdict
-from flows.monitoring.judgement import conclude, is_clear, judge
-from flows.monitoring.watch import trusted
-from flows.process import Processed
-from flows.registry.submission import Submission
+from flows.drift_gate.findings import Finding
+from flows.drift_gate.verdict import Verdict
+from flows.monitoring.watch import conclude, is_clear, judge, trusted
+from flows.processing.processed import Processed
+from flows.registry.bundling import Submission
 from tests.flows.monitoring.school import School, month, students
 
 QUIET = Verdict(overall="pass", rows=300, reference_rows=500)

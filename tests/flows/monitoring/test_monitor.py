@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-from data.measurements import read_measurements
-from data.storage import read_frame
+from data.log.reading import read_measurements
+from data.sources.storage import read_frame
 from flows.monitor import drift_monitor, main
-from flows.monitoring.wanted import EVENT
-from flows.registry.champion import load_champion
-from flows.registry.store import CHALLENGER, move_alias
-from flows.registry.submission import Submission
+from flows.monitoring.retraining import EVENT
+from flows.registry.bundling import Submission
+from flows.registry.store import CHALLENGER, load_champion, move_alias
+from flows.runtime.commands import without_heartbeats
+from flows.runtime.server import prefect_server
 from flows.settings import Settings
-from flows.support.command import without_heartbeats
-from flows.support.prefect_server import prefect_server
 from tests.flows.monitoring.school import School, month, students
 from tests.flows.registry.desk import NAME, Desk
 

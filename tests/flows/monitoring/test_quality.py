@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from data.contract import Contract
-from data.measurements import Measurement
-from flows.monitoring.notes import override_shares
+from data.contract.contract import Contract
+from data.log.reading import Measurement
 from flows.monitoring.quality import answered, by_group, estimated, realised
+from flows.monitoring.watch import override_shares
 from flows.monitoring.window import Window
-from flows.registry.champion import Champion
+from flows.registry.store import Champion
 from flows.training.metrics import evaluate
 from tests.flows.monitoring.school import School, month, students
 

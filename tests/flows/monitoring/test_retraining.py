@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.contract import Contract
-from data.ids import pseudonym
+from data.contract.contract import Contract
+from data.rows.ids import pseudonym
 from flows.evaluate import gather_evidence
 from flows.monitoring.retraining import RetrainingSet, write_retraining_set
 from flows.monitoring.window import Window
-from flows.process import Processed, process_records
-from flows.registry.bundling import make_bundle
-from flows.registry.submission import Submission
+from flows.process import process_records
+from flows.processing.processed import Processed
+from flows.registry.bundling import Submission, make_bundle
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid

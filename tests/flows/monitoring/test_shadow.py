@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.measurements import Measurement
-from flows.monitoring.shadow import compare_shadow
-from flows.registry.champion import Champion
+from data.log.reading import Measurement
+from flows.monitoring.quality import compare_shadow
+from flows.registry.store import Champion
 from tests.flows.monitoring.school import School, month, students
 
 

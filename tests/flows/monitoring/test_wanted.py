@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from data.measurements import Measurement, write_measurements
-from flows.monitoring.runs import Run, is_of_set
-from flows.monitoring.wanted import WANTED, confirmed, last_wanted, why_not
+from data.log.reading import Measurement, write_measurements
+from flows.monitoring.retraining import WANTED, Run, confirmed, is_of_set, last_wanted, why_not
 from flows.monitoring.watch import Watched, earlier_relation
 from flows.monitoring.window import Window
 from tests.flows.monitoring.school import School, month, students

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from data.contract import Contract
-from data.frames import matrix, parse
-from data.ids import pseudonym
+from data.contract.contract import Contract
+from data.rows.frames import matrix, parse
+from data.rows.ids import pseudonym
 from flows.monitoring.window import Window
 from tests.flows.monitoring.school import NOW, School, month, students
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import cohort
-from data.contract import Contract
-from data.ids import PUBLIC_KEY
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.rows.ids import PUBLIC_KEY
+from flows.processing.chunks import Terms, counted, examine_piece, examine_rows
 from flows.processing.duplicates import Met, with_repeats
-from flows.processing.pieces import Terms, counted, examine_piece, examine_rows
 
 
 def names_of(numbers: list[int]) -> pa.ChunkedArray:

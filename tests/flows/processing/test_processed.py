@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import cohort
-from data.contract import Contract
-from data.frames import target_index
-from flows.process import FAULTS, PARSED, QUARANTINE, Processed, process_records
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.rows.frames import target_index
+from flows.process import process_records
+from flows.processing.processed import FAULTS, PARSED, QUARANTINE, Processed
 from flows.settings import Settings
 
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 from mlflow import MlflowClient
 
-from data import cohort
-from data.contract import Contract
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
 from flows.evaluate import gather_evidence
 from flows.process import process_records
+from flows.registry.bundling import Submission
 from flows.registry.store import open_registry, point_mlflow_at
-from flows.registry.submission import Submission
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid

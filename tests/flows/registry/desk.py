@@ -7,18 +7,16 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from data.history import read, verify
-from data.log_database import open_log
-from flows.register import Registered, register_submission
-from flows.registry.bundling import write_bundle, write_lineage
+from data.log.database import open_log
+from data.log.history import read, verify
+from flows.registry.approval import settle
+from flows.registry.bundling import Submission, write_bundle, write_lineage
 from flows.registry.decisions import newest_entry
 from flows.registry.promotion import Verdict
-from flows.registry.run_log import log_and_register
+from flows.registry.registration import Registered, log_and_register, register_submission
 from flows.registry.store import experiment_id, open_registry, version_of_alias
-from flows.registry.submission import Submission
-from flows.registry.versions import settle
+from flows.runtime.workspace import finished_folder
 from flows.settings import Settings
-from flows.support.workspace import finished_folder
 
 NAME = "grade-class"
 SEATED = Verdict(True, "the first champion: seated by a test", {})

@@ -9,14 +9,13 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from flows.approve import main
 from flows.register import register
-from flows.registry.approval import EVENT, Answer, settle_answer, waiting
+from flows.registry.approval import ASKED, EVENT, OVERDUE, Answer, Question, settle, settle_answer, waiting
+from flows.registry.bundling import Submission
 from flows.registry.promotion import Verdict
 from flows.registry.registration import Registered
-from flows.registry.submission import Submission
-from flows.registry.versions import ASKED, OVERDUE, Question, settle
 from flows.rollback_flow import approve
-from flows.support.command import without_heartbeats
-from flows.support.prefect_server import prefect_server
+from flows.runtime.commands import without_heartbeats
+from flows.runtime.server import prefect_server
 from tests.flows.registry.desk import NAME, Desk
 
 PATIENCE = 60.0

@@ -10,16 +10,22 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from data.bundle import Bundle
-from data.log_database import open_log
-from data.log_reading import read_log
-from data.manifest import EXAMPLES, MODEL
-from flows.registry.canary import NotCheckedError, compare, serves_this_registry, watch
-from flows.registry.following import follow, judge
-from flows.registry.rollback import roll_back
-from flows.registry.submission import Submission
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import EXAMPLES, MODEL
+from data.log.database import open_log
+from data.log.reading import read_log
+from flows.registry.bundling import Submission
+from flows.registry.rollout import (
+    NotCheckedError,
+    compare,
+    follow,
+    judge,
+    roll_back,
+    serves_this_registry,
+    watch,
+)
+from flows.runtime.predictor_api import PredictorApi, Ready
 from flows.settings import Settings
-from flows.support.predictor_api import PredictorApi, Ready
 from tests.flows.registry.conftest import desk_at
 from tests.flows.registry.desk import NAME, Desk
 from tests.serving.running import Running, running, wait_until
@@ -183,7 +189,7 @@ def test_a_promotion_that_the_predictor_refuses_is_taken_back_with_the_reason(
     desk, server = watched
     former = desk.aliases()["champion"]
     version = desk.add(of_more_students)
-    (follower,) = server.beside("serving.follow")
+    (follower,) = server.beside("serving.sync.follow")
     os.kill(follower, signal.SIGSTOP)  # it was whole when it was promoted, and is not when it is fetched
     desk.promote(version)
     desk.spoil(MODEL, version)

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from data.history import Decision
+from data.log.history import Decision
+from flows.registry.bundling import Submission
 from flows.registry.decisions import carry_out, deciding, finish, promotion, rejection, way_back
-from flows.registry.submission import Submission
 from tests.flows.registry.desk import NAME, Desk
 
 WRITES = (

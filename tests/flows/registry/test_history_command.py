@@ -5,11 +5,10 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from data.log_database import open_log
-from data.log_tables import history
+from data.log.database import history, open_log
 from flows.history import main
-from flows.registry.rollback import roll_back
-from flows.registry.submission import Submission
+from flows.registry.bundling import Submission
+from flows.registry.rollout import roll_back
 from tests.flows.registry.desk import NAME, Desk
 
 

@@ -9,18 +9,24 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from data import cohort
-from data.bundle import Bundle
-from data.contract import Contract
-from data.frames import matrix
+from data.bundle.bundle import Bundle
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.rows.frames import matrix
 from flows.process import process_records
-from flows.registry import limits
-from flows.registry.champion import load_champion
-from flows.registry.judging import rows_to_compare
-from flows.registry.limits import Limits, audit_masks, group_limits, latency_limits, size_limits, together
-from flows.registry.lineage import Lineage, lineage_of
-from flows.registry.promotion import Verdict
-from flows.registry.submission import Submission
+from flows.registry import promotion as limits
+from flows.registry.bundling import Submission
+from flows.registry.promotion import (
+    Limits,
+    Verdict,
+    audit_masks,
+    group_limits,
+    latency_limits,
+    rows_to_compare,
+    size_limits,
+    together,
+)
+from flows.registry.store import Lineage, lineage_of, load_champion
 from flows.settings import Settings
 from tests.flows.registry.desk import NAME, Desk
 

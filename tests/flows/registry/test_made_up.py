@@ -6,12 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data.contract import Contract
-from data.frames import parse, to_records
-from data.manifest import EXAMPLES
-from data.records import record_adapter
-from flows.registry.made_up import made_up
-from flows.registry.submission import Submission
+from data.bundle.manifest import EXAMPLES
+from data.contract.contract import Contract
+from data.rows.frames import parse, to_records
+from data.rows.records import record_adapter
+from flows.registry.bundling import Submission, made_up
 from tests.contract.tiny import YAML, contract_of, students
 
 FEW = """\

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from data.contract_file import find_contract
+from data.bundle.manifest import MODEL, REFERENCE
+from data.contract.contract import find_contract
 from data.errors import Stopped
-from data.manifest import MODEL, REFERENCE
-from flows.register import Registered
-from flows.registry.champion import load_champion
-from flows.registry.store import version_of_alias
-from flows.registry.submission import Submission
+from flows.registry.bundling import Submission
+from flows.registry.registration import Registered
+from flows.registry.store import load_champion, version_of_alias
 from flows.settings import Settings
 from tests.flows.registry.desk import NAME, Desk
 

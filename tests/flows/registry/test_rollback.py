@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
+from data.bundle.manifest import MODEL
 from data.errors import BadInput, Stopped
-from data.manifest import MODEL
-from flows.registry.rollback import roll_back, withdraw
-from flows.registry.submission import Submission
+from flows.registry.bundling import Submission
+from flows.registry.rollout import roll_back, withdraw
 from flows.rollback import main
 from flows.rollback_flow import rollback
 from tests.flows.registry.desk import NAME, Desk
@@ -141,7 +141,7 @@ def test_the_command_needs_no_prefect() -> None:
 
 
 def test_the_flow_turns_back(at_home: Desk, prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.support.prefect_server import prefect_server
+    from flows.runtime.server import prefect_server
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     with prefect_server(at_home.settings.home):

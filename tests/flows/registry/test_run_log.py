@@ -9,14 +9,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from data import cohort
-from data.contract import Contract
-from data.frames import matrix, parse
-from data.manifest import MANIFEST, digest
-from flows.register import Registered
-from flows.registry.champion import load_champion
-from flows.registry.signature import model_signature
-from flows.registry.submission import Submission
+from data.bundle.manifest import MANIFEST, digest
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.rows.frames import matrix, parse
+from flows.registry.bundling import Submission
+from flows.registry.registration import Registered, model_signature
+from flows.registry.store import load_champion
 from flows.settings import Settings
 
 URI = "models:/grade-class@champion"

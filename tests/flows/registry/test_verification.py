@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from data.manifest import BOOSTER, CARD, EXAMPLES, MANIFEST, MODEL, BundleError, digest
-from flows.registry import verification
-from flows.registry.bundling import make_bundle
-from flows.registry.submission import Submission
-from flows.registry.verification import verify_bundle
+from data.bundle.manifest import BOOSTER, CARD, EXAMPLES, MANIFEST, MODEL, BundleError, digest
+from flows.registry import bundling as verification
+from flows.registry.bundling import Submission, make_bundle, verify_bundle
 from flows.settings import Settings
 
 

@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data import cohort
-from data.contract import Contract
-from data.frames import parse, target_index
-from data.reasons import scale_of
+from data.bundle.reasons import scale_of
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.rows.frames import parse, target_index
 from flows.evaluate import at_risk_intervals, calibration_figures
-from flows.reports.evidence import Evidence
-from flows.reports.flips import count_flips
-from flows.training.bootstrap import intervals
+from flows.reports.evidence import Evidence, count_flips
 from flows.training.metrics import evaluate, evaluate_classes
+from flows.training.uncertainty import intervals
 
 
 def leaderboard(low: float = 0.005, high: float = 0.019) -> pd.DataFrame:

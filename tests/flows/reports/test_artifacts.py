@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from data.contract import Contract
+from data.contract.contract import Contract
 from flows.reports import artifacts
 from tests.flows.reports.evidences import grade_evidence
 

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
-from data.contract import Contract
-from data.target import Costs
+from data.contract.columns import Costs
+from data.contract.contract import Contract
 from flows.reports.calls import GRID, call_metrics, calls_of, cost_of, tally_of
 from flows.reports.card import model_card
-from flows.reports.evidence import Evidence
-from flows.reports.groups import found_and_right, risks
+from flows.reports.evidence import Evidence, found_and_right, risks
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
 from tests.flows.reports.test_card import section_of
 

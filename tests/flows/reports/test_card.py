@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.columns import Role
-from data.contract import Contract
+from data.contract.columns import Role
+from data.contract.contract import Contract
 from flows.reports.card import model_card
 from flows.reports.card_json import card_figures
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence, leaderboard

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from data import cohort
-from data.contract import Contract
-from data.frames import parse
-from flows.processing.sampling import seeded_places
-from flows.reports.column_view import association, figure_by_class, views_of
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.rows.frames import parse
+from flows.processing.processed import seeded_places
+from flows.reports.data_report import association, figure_by_class, views_of
 from tests.flows.reports.evidences import changed
 
 

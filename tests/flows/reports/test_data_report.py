@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import cohort
-from data.contract import Contract
-from data.frames import parse
-from data.quarantine import quarantine
-from flows.processing.sampling import seeded_places
-from flows.processing.writing import by_reason
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.rows.frames import parse
+from data.rows.quarantine import quarantine
+from flows.processing.processed import by_reason, seeded_places
 from flows.reports.data_report import write_sample_report
 
 

@@ -8,16 +8,21 @@ import pandas as pd
 import pytest
 from fairlearn.metrics import equalized_odds_difference
 
-from data.card_audit import ACCURACY, CALLED, FALSE_ALARMS, FOUND, GAP, MISSED, ODDS, RIGHT, Audit
-from data.card_sentences import flips_sentence, groups_sentence, verdict, worrying
-from data.columns import Column, Role
-from data.contract import Contract
-from flows.reports.evidence import Evidence
-from flows.reports.fairness import MOST_ROWS, fairness_audits, metric_frame, students_of
-from flows.reports.fairness_table import fairness_table
-from flows.reports.flips import count_flips
-from flows.reports.group_counts import RATES, counted, table_of
-from flows.reports.groups import members
+from data.bundle.card import ACCURACY, CALLED, FALSE_ALARMS, FOUND, GAP, MISSED, ODDS, RIGHT, Audit
+from data.bundle.card_text import flips_sentence, groups_sentence, verdict, worrying
+from data.contract.columns import Column, Role
+from data.contract.contract import Contract
+from flows.reports.evidence import Evidence, count_flips, members
+from flows.reports.fairness import (
+    MOST_ROWS,
+    RATES,
+    counted,
+    fairness_audits,
+    fairness_table,
+    metric_frame,
+    students_of,
+    table_of,
+)
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
 
 

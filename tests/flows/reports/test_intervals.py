@@ -9,16 +9,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from data.card_calls import Calls
-from data.contract import Contract
+from data.bundle.card import Calls
+from data.contract.contract import Contract
 from flows.evaluate import calibration_figures
-from flows.monitoring.estimate import estimate_accuracy
-from flows.monitoring.quality import calibration_measured, mean_measured
+from flows.monitoring.quality import calibration_measured, estimate_accuracy, mean_measured
 from flows.reports.calls import calls_of
 from flows.reports.card_json import card_figures
-from flows.training.bootstrap import calibration_interval, intervals, paired_bootstrap
 from flows.training.metrics import chance_error, evaluate
-from serving.counts import count
+from flows.training.uncertainty import calibration_interval, intervals, paired_bootstrap
+from serving.pages.charts import count
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from data.contract import Contract
-from flows.reports.plot_search import candidates
+from data.contract.contract import Contract
+from flows.reports.plots import candidates
 from tests.flows.reports.evidences import grade_evidence
 
 BOARD = pd.DataFrame(

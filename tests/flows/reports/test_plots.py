@@ -8,12 +8,11 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from data.columns import Role
-from data.contract import Contract
+from data.contract.columns import Role
+from data.contract.contract import Contract
 from flows.reports.evidence import Evidence
-from flows.reports.plot_effects import effects
-from flows.reports.plot_quality import roc
-from flows.reports.plots import QUALITY, write_plots
+from flows.reports.plots import QUALITY, effects, write_plots
+from flows.reports.quality_plots import roc
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
 
 ALL = [

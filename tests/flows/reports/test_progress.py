@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.reports.progress import open_console, search_progress, stage
+from flows.runtime.progress import open_console, search_progress, stage
 
 
 def plain() -> Console:
@@ -64,8 +64,8 @@ def test_a_pipe_is_written_to_in_plain_lines_of_a_hundred_characters(
 WORK = """
 import sys
 from pathlib import Path
-from flows.reports.progress import open_console, search_progress, stage
-from flows.support.prefect_server import to_stderr
+from flows.runtime.progress import open_console, search_progress, stage
+from flows.runtime.server import to_stderr
 with stage("train", open_console()), search_progress(open_console()) as on_done:
     for done in range(100):
         on_done(done, 100, 0.5)

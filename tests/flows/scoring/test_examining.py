@@ -7,11 +7,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from data.columns import Column, Kind
-from data.contract import Contract, load_contract
-from data.frames import matrix, to_records
-from flows.scoring.entries import records_as_json
-from flows.scoring.examining import examine, examine_closely, present
+from data.contract.columns import Column, Kind
+from data.contract.contract import Contract, load_contract
+from data.rows.frames import matrix, to_records
+from flows.scoring.forecasts import examine, examine_closely, present, records_as_json
 
 WILD = (
     *("", " ", "NA", "nan", "nan(1)", "None", "null", "0", "1", " 1", "1 ", "01", "1.0", "1.5", "-1", "+2"),

@@ -11,17 +11,16 @@ import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 
-from data.bundle import Bundle
-from data.cohort import generate
-from data.contract import Contract
+from data.bundle.bundle import Bundle
+from data.cohorts.grades import generate
+from data.contract.contract import Contract
 from data.errors import BadInput
-from data.log_database import open_log
-from data.log_tables import predictions
+from data.log.database import open_log, predictions
+from flows.runtime.engine import Engine
 from flows.scoring import rosters
 from flows.scoring.parts import Parts, Scorer, Tally, make_log
 from flows.scoring.rosters import open_roster
 from flows.scoring.sinks import check_sink, write_sink
-from flows.support.engine import Engine
 from serving.scoring import added_columns
 
 KEY = "a school's own key"

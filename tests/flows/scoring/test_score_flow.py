@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data.cohort import generate
+from data.cohorts.grades import generate
 from data.errors import BadInput
-from flows.register import Registered
+from flows.registry.registration import Registered
+from flows.runtime.commands import without_heartbeats
 from flows.score import default_out, main
 from flows.settings import Settings
-from flows.support.command import without_heartbeats
 
 ROWS = 120
 

@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.cohort import generate
-from data.contract import Contract
-from data.frames import parse
-from flows.reports.progress import OnDone
+from data.cohorts.grades import generate
+from data.contract.contract import Contract
+from data.rows.frames import parse
+from flows.runtime.engine import Engine, dask_client, running
+from flows.runtime.progress import OnDone
 from flows.scoring.parts import Parts, Scorer
 from flows.scoring.rosters import open_roster
 from flows.scoring.sinks import write_sink
-from flows.support.engine import Engine, dask_client, running
-from flows.training.folds import stratified_folds
+from flows.training.data import stratified_folds
 from flows.training.grid import Grid
-from flows.training.inputs import training_data
+from flows.training.rows import training_data
 from flows.training.search import Found, search
 
 GRID = Grid.model_validate(

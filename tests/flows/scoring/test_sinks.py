@@ -7,8 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flows.scoring.sinks import write_sink
-from flows.scoring.text_bytes import has_byte, has_first_byte
+from flows.scoring.sinks import has_byte, has_first_byte, write_sink
 
 
 def written(table: pa.Table, folder: Path) -> list[dict[str, str]]:

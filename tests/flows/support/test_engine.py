@@ -3,8 +3,7 @@
 import pytest
 
 from data.errors import BadInput
-from flows.support.engine import Engine, dask_client, running
-from flows.support.pieces import in_order
+from flows.runtime.engine import Engine, dask_client, in_order, running
 
 
 @pytest.mark.parametrize(
@@ -23,7 +22,7 @@ def test_an_engine_that_is_not_understood_is_refused(kind: str, scheduler: str, 
 def test_a_scheduler_that_does_not_answer_is_named_with_what_to_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flows.support.engine.PATIENCE", 0.5)
+    monkeypatch.setattr("flows.runtime.engine.PATIENCE", 0.5)
     nobody = Engine.of("dask", "tcp://127.0.0.1:9")
     with (
         pytest.raises(

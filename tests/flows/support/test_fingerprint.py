@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from data.contract import Contract
+from data.contract.contract import Contract
 from flows.process import process_records
+from flows.runtime.workspace import ROOT, code_digest, contract_part
 from flows.settings import Settings
-from flows.support.fingerprint import ROOT, code_digest, contract_part
 from flows.train import train_model
 from flows.training.grid import Grid
 
@@ -41,18 +41,18 @@ def changed(tree: Path, file: str) -> set[str]:
     [
         ("flows/process.py", {PROCESS}),
         ("flows/train.py", {TRAIN}),
-        ("flows/gates/leakage.py", {TRAIN}),
-        ("data/giveaways.py", {TRAIN}),
+        ("flows/training/rows.py", {TRAIN}),
+        ("data/contract/leakage.py", {TRAIN}),
         ("flows/training/search.py", {TRAIN}),
         ("flows/processing/duplicates.py", {PROCESS}),
         ("flows/reports/data_report.py", {PROCESS}),
-        ("data/frames.py", {PROCESS, TRAIN}),
-        ("data/contract.py", {PROCESS, TRAIN}),
-        ("data/card_sentences.py", set()),
-        ("data/contracts/pass_fail.yaml", set()),
+        ("data/rows/frames.py", {PROCESS, TRAIN}),
+        ("data/contract/contract.py", {PROCESS, TRAIN}),
+        ("data/bundle/card_text.py", set()),
+        ("data/contract/pass_fail.yaml", set()),
         ("flows/grids/wide.yaml", set()),
         ("flows/reports/artifacts.py", set()),
-        ("flows/registry/judging.py", set()),
+        ("flows/registry/promotion.py", set()),
         ("flows/monitor.py", set()),
         ("flows/settings.py", set()),
     ],
@@ -65,7 +65,7 @@ def test_a_file_that_changes_is_a_change_of_the_stages_that_use_it(
 
 def test_all_code_of_a_folder_has_a_digest_too(tree: Path) -> None:
     before = code_digest("data", root=tree)
-    (tree / "data" / "contracts" / "pass_fail.yaml").write_text("name: other")
+    (tree / "data" / "contract" / "pass_fail.yaml").write_text("name: other")
     code_digest.cache_clear()
     assert code_digest("data", root=tree) != before
 

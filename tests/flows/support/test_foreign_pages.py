@@ -11,12 +11,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
+from flows.runtime.server import password_of, port_to_use, prefect_server
+from flows.runtime.services import Places, kept, mlflow_server
 from flows.settings import Settings
-from flows.support.prefect_api import password_of
-from flows.support.prefect_process import port_to_use
-from flows.support.prefect_server import prefect_server
-from flows.support.processes import kept
-from flows.support.services import Places, mlflow_server
 
 CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE = 30.0

@@ -17,15 +17,24 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from data.errors import BadInput
-from flows.support.prefect_api import is_local_prefect, is_open, local_url, password_in, profile
-from flows.support.prefect_process import ensure_password, port_to_use, record, running_port
-from flows.support.prefect_server import prefect_server
+from flows.runtime.server import (
+    ensure_password,
+    is_local_prefect,
+    is_open,
+    local_url,
+    password_in,
+    port_to_use,
+    prefect_server,
+    profile,
+    record,
+    running_port,
+)
 
 ROOT = Path(__file__).parents[3]
 COMMAND = """
 import sys
 from pathlib import Path
-from flows.support.prefect_server import prefect_server
+from flows.runtime.server import prefect_server
 with prefect_server(Path(sys.argv[1]), port=int(sys.argv[2])) as url:
     print(url, flush=True)
     input()

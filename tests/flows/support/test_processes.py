@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from data.errors import BadInput
+from flows.runtime import services as processes
+from flows.runtime.server import port_to_use
+from flows.runtime.services import Kept, Places, Service, end_leftover, kept, refuse_taken_ports
+from flows.runtime.workspace import is_locked
 from flows.settings import Settings
-from flows.support import processes
-from flows.support.locks import is_locked
-from flows.support.prefect_process import port_to_use
-from flows.support.processes import Kept, Service, end_leftover, kept
-from flows.support.services import Places, refuse_taken_ports
 
 SLEEP = ("sleep", "100")
 BEGIN_A_CHILD = """

@@ -15,12 +15,12 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Crashed, Paused, Pending, Running, Suspended
 from rich.console import Console
 
+from flows.runtime import runs as module
+from flows.runtime.commands import run_flow
+from flows.runtime.runs import AGAIN, POOL, at_work, begin_run, reconcile
+from flows.runtime.server import prefect_server
+from flows.runtime.workspace import is_locked
 from flows.settings import Settings
-from flows.support import reconcile as module
-from flows.support.command import run_flow
-from flows.support.locks import is_locked
-from flows.support.prefect_server import prefect_server
-from flows.support.reconcile import AGAIN, POOL, at_work, begin_run, reconcile
 
 Home = Path
 

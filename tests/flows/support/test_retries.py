@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from prefect import flow, task
 
 from data.errors import BadInput, Stopped
-from flows.support.command import without_heartbeats
-from flows.support.prefect_server import running_server
-from flows.support.retries import RETRIES, may_pass
+from flows.runtime.commands import without_heartbeats
+from flows.runtime.runs import RETRIES, may_pass
+from flows.runtime.server import running_server
 
 
 def away() -> Exception:

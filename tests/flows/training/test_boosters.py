@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from data.model_trees import TreeModel
+from data.bundle.models import TreeModel
 from flows.training.boosters import Growing, predict_latent, refit
 from flows.training.data import TrainingData
 from flows.training.fit import Fitted

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flows.training.conformal import Thresholds, calibrate, coverage, grade_sets
+from flows.training.uncertainty import Thresholds, calibrate, coverage, grade_sets
 from tests.flows.training.test_metrics import shares_and_classes
 
 

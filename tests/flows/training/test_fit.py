@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data.bundle.models import TreeModel
 from data.errors import BadInput
-from data.model_trees import TreeModel
 from flows.training.boosters import Growing, refit
 from flows.training.data import TrainingData
 from flows.training.fit import Fitted, fit

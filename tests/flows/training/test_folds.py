@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data.errors import BadInput
-from flows.training.folds import stratified_folds, tuning_rows
+from flows.training.data import stratified_folds, tuning_rows
 from tests.flows.training.students import Make
 
 

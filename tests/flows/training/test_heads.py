@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from flows.training.heads import Head, fit_sigma
-from flows.training.ordinal import gradient, move_cuts, starting_cuts
+from flows.training.ordinal import Head, fit_sigma, gradient, move_cuts, starting_cuts
 
 CUTS = np.array([1.0, 0.0, -1.5])
 

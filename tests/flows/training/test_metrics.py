@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from flows.training.bootstrap import beside_chosen, intervals, paired_bootstrap
 from flows.training.metrics import evaluate, evaluate_classes
+from flows.training.uncertainty import beside_chosen, intervals, paired_bootstrap
 
 
 def shares_and_classes(n: int = 600, seed: int = 0, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from data.model_trees import TreeModel
+from data.bundle.models import TreeModel
 from flows.training.boosters import predict_latent, refit
 from flows.training.data import TrainingData
 from flows.training.fit import Fitted

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.training.pool import run
+from flows.training.search import run
 
 WORK_FOR_EVER = """
 import os, sys, time
 from functools import partial
 from pathlib import Path
-from flows.training.pool import run
+from flows.training.search import run
 
 def work(folder):
     Path(folder, str(os.getpid())).touch()

@@ -8,7 +8,7 @@ import pandas as pd
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from data.cohort import generate
+from data.cohorts.grades import generate
 
 OUTCOME = ["GPA", "GradeClass"]
 NAMES = ("Ada", "Ben", "Chidi", "Dana", "Emre")

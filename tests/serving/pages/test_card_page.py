@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from data import card_sentences, card_words, history
-from data.card import Card
-from data.log_database import open_log
-from data.manifest import FIGURES, MANIFEST, digest
+from data.bundle import card_text as card_sentences
+from data.bundle import card_text as card_words
+from data.bundle.card import Card
+from data.bundle.manifest import FIGURES, MANIFEST, digest
+from data.log import history
+from data.log.database import open_log
 from serving.app import create_app
-from serving.pages.versions import recorded_decisions
+from serving.pages.model_card import recorded_decisions
 from serving.settings import Settings
 from tests.contract.tampering import rewrite, seal
 

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from serving.charts import Bin, Part, bar, interval, reliability, signed_bar, stacked, tones
+from serving.pages.charts import Bin, Part, bar, interval, reliability, signed_bar, stacked, tones
 
 ODD = '<A> & "B"'
 

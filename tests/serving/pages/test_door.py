@@ -7,9 +7,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from serving.app import create_app
-from serving.pages.sessions import kept_secret
-from serving.remembered import Remembered
-from serving.security import GUESSES_OF_ALL, GUESSES_OF_ONE
+from serving.pages.layout import kept_secret
+from serving.security import GUESSES_OF_ALL, GUESSES_OF_ONE, Remembered
 from serving.settings import Settings
 
 KEY = "kéy of the school"

@@ -9,18 +9,17 @@ import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import Page
 
-from data.contract import load_contract
+from data.contract.contract import load_contract
 from flows.evaluate import gather_evidence
 from flows.process import process_records
-from flows.registry.bundling import make_bundle
-from flows.registry.submission import Submission
+from flows.registry.bundling import Submission, make_bundle
 from flows.settings import Settings as FlowSettings
 from flows.train import train_model
 from flows.training.grid import Grid
 from serving.app import create_app
-from serving.pages.student_view import example
+from serving.pages.student import example
 from serving.settings import Settings
-from serving.sync import sync
+from serving.sync.bring import sync
 from tests.serving.pages.conftest import at_an_address
 
 Token = Callable[[FlaskClient], str]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from data.cohort import generate
+from data.cohorts.grades import generate
 from tests.serving.pages.rosters import csv_of, students
 
 PHONE, DESK = (390, 844), (1280, 900)

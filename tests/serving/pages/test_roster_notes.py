@@ -7,8 +7,8 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from data.ids import PUBLIC_KEY, pseudonym
-from data.log_entries import read_entry
+from data.log.entries import read_entry
+from data.rows.ids import PUBLIC_KEY, pseudonym
 from serving.app import create_app
 from serving.settings import Settings
 from serving.spool import SpoolError

@@ -12,17 +12,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.bundle import Bundle
-from data.cohort import generate
-from data.contract import Contract, load_contract
-from data.target import Costs
+from data.bundle.bundle import Bundle
+from data.cohorts.grades import generate
+from data.contract.columns import Costs
+from data.contract.contract import Contract, load_contract
+from serving.pages.class_choice import (
+    Choice,
+    Forecasts,
+    Only,
+    Order,
+    choose,
+    forecast,
+    gains_of,
+    ranks_of,
+    read_choice,
+    steps_of,
+)
+from serving.pages.class_upload import COLUMN, MOST_CARRIED, PACKING, also_shown, pack, read_roster, unpack
 from serving.predictor import CurrentPredictor
 from serving.problems import Problem
-from serving.roster.carrying import COLUMN, MOST_CARRIED, PACKING, pack, unpack
-from serving.roster.choice import Choice, Only, Order, choose, ranks_of, read_choice
-from serving.roster.forecasts import Forecasts, forecast
-from serving.roster.reading import also_shown, read_roster
-from serving.roster.steps import gains_of, steps_of
 from serving.settings import Settings
 from serving.sheet import Sheet
 from serving.suggestions import risks_of
@@ -121,7 +129,7 @@ def test_where_not_all_fits_the_columns_of_the_contract_travel(
     header = [*(column.name for column in grade_class.features), "Remarks"]
     rng = np.random.default_rng(1)
     rows = [["1"] * (len(header) - 1) + [rng.bytes(40).hex()] for _ in range(200)]
-    monkeypatch.setattr("serving.roster.carrying.MOST_CARRIED", 2_000)
+    monkeypatch.setattr("serving.pages.class_upload.MOST_CARRIED", 2_000)
     assert unpack(pack(header, rows, ",", grade_class)).header == header[:-1]
 
 

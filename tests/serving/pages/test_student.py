@@ -9,8 +9,8 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from data.contract import Contract
-from data.log_entries import read_entry
+from data.contract.contract import Contract
+from data.log.entries import read_entry
 from serving.settings import Settings
 
 Student = dict[str, Any]

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from data.card_shares import Share
-from data.columns import Column
-from data.contract import Contract, load_contract
-from data.reasons import scale_of
+from data.bundle.card import Share
+from data.bundle.reasons import scale_of
+from data.contract.columns import Column
+from data.contract.contract import Contract, load_contract
 from flows.reports.card_json import card_figures
-from serving.pages import outlook, words
+from serving.pages import model_card as outlook
+from serving.pages import words
 from tests.flows.reports.evidences import grade_evidence
 
 ALL = "In tests, the truth was among those named for 93 % of 480 students."

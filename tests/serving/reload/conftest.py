@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.register import Registered
+from flows.registry.registration import Registered
 from flows.settings import Settings as FlowSettings
 from serving.settings import Settings
-from serving.sync import sync
+from serving.sync.bring import sync
 from tests.serving.running import PYTHON
 from tests.serving.variants import Shelf, copy_registry, write_variant
 

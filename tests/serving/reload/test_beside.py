@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from serving.settings import Settings
-from serving.sync import sync
+from serving.sync.bring import sync
 from tests.serving.running import Running, alive, answers, running, serve, wait_until
 from tests.serving.variants import write_crashing
 
@@ -78,7 +78,7 @@ def test_a_source_that_is_gone_degrades_until_it_is_back(
     wait_until(lambda: with_model.ready()[1]["status"] == "ok", "it is found again")
 
 
-@pytest.mark.parametrize("module", ["serving.follow", "serving.drain"])
+@pytest.mark.parametrize("module", ["serving.sync.follow", "serving.drain"])
 def test_a_process_beside_the_workers_that_is_killed_is_started_again(
     with_model: Running, module: str
 ) -> None:
@@ -96,10 +96,10 @@ def test_a_killed_worker_is_replaced_by_one_that_has_the_model(with_model: Runni
 
 
 def test_a_reload_of_the_settings_keeps_one_of_each_beside(with_model: Running) -> None:
-    followers, workers = with_model.beside("serving.follow"), with_model.workers()
+    followers, workers = with_model.beside("serving.sync.follow"), with_model.workers()
     with_model.master.send_signal(signal.SIGHUP)
     wait_until(lambda: not set(with_model.workers()) & set(workers), "the workers are new")
-    assert with_model.beside("serving.follow") == followers
+    assert with_model.beside("serving.sync.follow") == followers
 
 
 def test_nothing_is_left_when_the_master_is_killed(
@@ -110,7 +110,7 @@ def test_nothing_is_left_when_the_master_is_killed(
     with serve(wanted.home, tmp_path / "said.txt", folder) as server:
         wait_until(lambda: answers(server), "it answers")
         wait_until(lambda: len(server.workers()) == 2, "both workers are there")
-        mine = [*server.workers(), *server.beside("serving.follow"), *server.beside("serving.drain")]
+        mine = [*server.workers(), *server.beside("serving.sync.follow"), *server.beside("serving.drain")]
         assert len(mine) == 4
         server.master.kill()
         server.master.wait()

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from data.bundle import Bundle
-from data.manifest import BOOSTER, MODEL
-from serving.follow import Follower, last_status
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import BOOSTER, MODEL
+from serving.health import Status, read_status, told
 from serving.settings import Settings
-from serving.status import Status, read_status, told
+from serving.sync.follow import Follower, last_status
 from tests.contract.tampering import seal
 from tests.serving.reload.conftest import settings_of
 from tests.serving.running import ROOT, wait_until
@@ -242,7 +242,7 @@ def following(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         "GRADECAST_MODEL_URI": settings.model_uri,
         "GRADECAST_SYNC_SECONDS": "0.1",
     }
-    command = [sys.executable, "-m", "serving.follow"]
+    command = [sys.executable, "-m", "serving.sync.follow"]
     environment = {**os.environ, **own}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
         try:

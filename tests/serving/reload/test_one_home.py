@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from data.bundle import Bundle
-from data.manifest import MODEL
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import MODEL
 from serving.app import create_app
-from serving.follow import alone
+from serving.health import Status, begin_status, read_status, write_status
 from serving.metrics_files import hold_folder
 from serving.settings import Settings
-from serving.status import Status, begin_status, read_status, write_status
-from serving.sync import adopt_former, main, sync
+from serving.sync.bring import adopt_former, main, sync
+from serving.sync.follow import alone
 from tests.serving.running import PYTHON, ROOT, Running, answers, serve, wait_until
 from tests.serving.variants import Shelf, flip
 

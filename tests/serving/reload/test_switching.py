@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from data.bundle import Bundle
-from data.manifest import EXAMPLES
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import EXAMPLES
 from serving.settings import Settings
 from tests.serving.running import Running, ask, running, wait_until
 from tests.serving.variants import Shelf

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from data.manifest import FILES, MANIFEST, REFERENCE, BundleError
-from serving import sync as syncing
+from data.bundle.manifest import FILES, MANIFEST, REFERENCE, BundleError
 from serving.predictor import Predictor
 from serving.settings import Settings
-from serving.sync import sync
+from serving.sync import bring as syncing
+from serving.sync.bring import sync
 from tests.contract.tampering import rewrite, seal
 from tests.serving.variants import Shelf, flip
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from data.bundle import Bundle
-from data.manifest import MODEL, BundleError
+from data.bundle.bundle import Bundle
+from data.bundle.manifest import MODEL, BundleError
 from serving.predictor import CurrentPredictor
 from serving.settings import Settings
-from serving.sync import sync
+from serving.sync.bring import sync
 from tests.serving.running import wait_until
 from tests.serving.variants import Shelf, flip
 

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from data.bundle import open_session
-from data.model_dense import DenseModel, Layer
-from data.model_files import read_model
+from data.bundle.bundle import open_session
+from data.bundle.models import DenseModel, Layer, read_model
 from flows.training.data import TrainingData
-from flows.training.families.dense import LogisticLearner, NeuralLearner
-from flows.training.heads import Head
+from flows.training.families import LogisticLearner, NeuralLearner
 from flows.training.onnx_export import TOLERANCE, export, parity
+from flows.training.ordinal import Head
 from tests.flows.training.students import Make
 
 LOGISTIC = {"C": 1.0}
@@ -28,7 +27,7 @@ TINY = DenseModel(
 )
 NO_XGBOOST = """
 import sys, pathlib, numpy
-from data.model_files import read_model
+from data.bundle.models import read_model
 print(read_model(pathlib.Path(sys.argv[1])).contributions(numpy.zeros((1, 2))).shape)
 assert "xgboost" not in sys.modules and "sklearn" not in sys.modules
 """

@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from flows.reports.leaderboard import chosen_and_baselines, compared_sentence, lines_of
+from flows.reports.screen import chosen_and_baselines, compared_sentence, lines_of
 from flows.training.data import TrainingData
-from flows.training.families.standing import compared
 from flows.training.fit import Fitted, fit
 from flows.training.grid import Grid
 from flows.training.metrics import evaluate
-from flows.training.search import OURS
+from flows.training.search import OURS, compared
 from tests.flows.training.students import Make
 
 FAMILIES: dict[str, dict[str, Any]] = {

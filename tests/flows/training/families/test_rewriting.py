@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.bundle import open_session
-from data.model_trees import TreeModel
+from data.bundle.bundle import open_session
+from data.bundle.models import TreeModel
 from flows.training.boosters import refit
 from flows.training.data import TrainingData
-from flows.training.families.rewriting import rewritten
-from flows.training.families.symmetric import cuts_of, exported, raw, refit_symmetric, train
-from flows.training.heads import Head
 from flows.training.onnx_export import TOLERANCE, export, parity
+from flows.training.ordinal import Head
+from flows.training.symmetric import cuts_of, exported, raw, refit_symmetric, rewritten, train
 from tests.flows.training.students import Make
 
 PARAMS = {"depth": 3, "learning_rate": 0.1, "l2_leaf_reg": 1.0, "subsample": 0.7, "random_strength": 1.0}

@@ -1,0 +1,1 @@
+"""The registered model on disk: manifest, models, card, predictions."""

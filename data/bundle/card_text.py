@@ -1,0 +1,217 @@
+"""The sentences of a model's card that do not depend on who shows it."""
+
+from collections.abc import Sequence
+
+from data.bundle.card import FALSE_ALARMS, FOUND, Audit, Calls, Flips, PartOfYear, Price, RiskError
+from data.contract.contract import Contract
+
+NOT_REAL = (
+    "It shows what the pipeline does. It knows nothing of any school, and must not be used on real students."
+)
+NOT_FOR = (
+    "Giving grades, or deciding on admission, exclusion or support without a person who looks into it.",
+    "Ranking students against each other, or judging teachers and schools.",
+    "Saying what causes a grade. Its reasons are associations in past records.",
+    "Students unlike those it learned from: another school, course, age or way of marking.",
+)
+WHOLE_PERIOD = "counted up over a period, and here over the whole of it."
+WHOLE_COUNT = "Counted over the whole period, not so far."
+TOO_EARLY = (
+    "A count taken part of the way through is too low, and the forecast made from it wrong. A model that "
+    "needs the whole period's count cannot warn early in that period; for that, train one on records as "
+    "they stood at that time."
+)
+LIMITS = (
+    "It knows only its columns. Illness, a new teacher or trouble at home it cannot see.",
+    "It answers only within the ranges and codes of its columns, and refuses anything else.",
+    "When the students or the marking change, it goes stale. A teacher may see that before any gate does.",
+    "A forecast can influence the outcome it forecasts. Outcomes after an intervention are no clean test.",
+)
+LAW = (
+    "Whether the law makes this a high-risk use is for the institution to find out. In the European Union, "
+    "evaluating learning outcomes is named in Annex III of Regulation 2024/1689. Data protection law applies."
+)
+DUTIES = (
+    (
+        "Tell students, parents and staff that forecasts are made, from which columns, and what for.",
+        "This card names every column and what it is for.",
+    ),
+    (
+        "Human oversight: a named person looks at each forecast before anything follows, and can disagree.",
+        "Reasons and plausible classes stand beside it; a teacher's disagreement is kept with it.",
+    ),
+    (
+        "Record-keeping: keep forecasts, their version and later outcomes as long as the law says.",
+        "Each forecast written down has its moment, version and values; how long it stays is one setting.",
+    ),
+    (
+        "Accuracy: compare forecasts with outcomes every term; stop when figures leave the intervals above.",
+        "Later grades are joined to their forecasts, and the monitor compares them with this card.",
+    ),
+    (
+        "Answer requests to see, correct and erase a student's records.",
+        "Students are kept under a keyed code, by which one command erases all that is known of one.",
+    ),
+)
+"""What an institution must do, each with what there is to help."""
+
+
+SURE = 0.05
+"""Chance of pointing at equal groups, shared out among the audited columns."""
+TOO_FEW = "There are too few students to compare the groups."
+ENOUGH = 30
+"""Students below which nothing is claimed of a share."""
+WORRYING = "The groups differ by more than luck explains"
+RATES = {
+    "called": "Called at risk",
+    "found": "Found, of those who ended at risk",
+    "missed": "Missed, of those who ended at risk",
+    "false_alarms": "False alarms, of the others",
+    "right": "Right, of those called at risk",
+    "accuracy": "Right class",
+    "gap": "Forecast risk less true, points",
+    "equalized_odds": "Equalized odds: found or false alarms",
+}
+"""Rates of the fairness audit and what people call them."""
+
+
+def counts_warning(contract: Contract, part_year: Sequence[PartOfYear]) -> str:
+    """Say what to give for counts over a period before its end, and what a count so far brings.
+
+    Nothing where no column counts anything up.
+    """
+    if not contract.counted:
+        return ""
+    titles = " and ".join(column.title for column in contract.counted)
+    return (
+        f"{titles}: give the count over the whole period or, before its end, what it will come to at the "
+        f"present pace. A count so far is too low, and the forecast made from it wrong: {_missed(part_year)}."
+    )
+
+
+def _missed(part_year: Sequence[PartOfYear]) -> str:
+    first, last = (part_year[0], part_year[-1]) if part_year else (None, None)
+    if first is None or last is None or first.found_so_far.share is None or last.found_so_far.share is None:
+        return "how many students at risk are missed was not measured on these records"
+    if first.found_so_far.n < ENOUGH:
+        return "too few test students ended at risk to say how many are missed"
+    return (
+        f"after {percent(first.part)} of the period the model found {percent(first.found_so_far.share)} of "
+        f"the {first.found_so_far.n:,} test students who ended at risk, with whole counts "
+        f"{percent(last.found_so_far.share)}"
+    )
+
+
+def risk_errors_sentence(errors: Sequence[RiskError]) -> str:
+    """Say how far the forecast risk was from how often students ended at risk, and on whom; or nothing."""
+    where = {False: "training students, forecast out of fold", True: "test students"}
+    told = [
+        f"{error.value:.3f} (95 %: {error.low:.3f} to {error.high:.3f}) on the {error.n:,} "
+        f"{where[error.held_out]}, where a perfect model would show about {error.luck:.3f} by luck alone"
+        for error in errors
+    ]
+    said = "The average distance between the forecast risk and how often students ended at risk"
+    return f"{said} is {'; '.join(told)}." if told else ""
+
+
+def worrying(audit: Audit, columns: int) -> bool:
+    """Tell whether the groups differ by more than luck explains, among so many audited columns."""
+    return audit.luck is not None and audit.luck < SURE / columns
+
+
+def groups_sentence(audit: Audit) -> str:
+    """Say how the groups with students enough fare: who is found, who gets a false alarm."""
+    found, alarms = _between(audit, FOUND), _between(audit, FALSE_ALARMS)
+    said = []
+    if found:
+        said.append(f"Of the students who ended at risk, {found} had been called so.")
+    if alarms:
+        said.append(f"Of the others, {alarms} were called so by mistake.")
+    return " ".join(said)
+
+
+def verdict(audit: Audit, columns: int) -> str:
+    """Say whether the groups differ by more than luck, as far as there are students to tell."""
+    if audit.luck is None:
+        return TOO_FEW
+    luck = "under 0.1 %" if audit.luck < 0.001 else percent(audit.luck, 0 if audit.luck >= 0.1 else 1)
+    if worrying(audit, columns):
+        return f"{WORRYING} (luck alone: {luck}). Find out why before relying on it."
+    return (
+        f"No difference is shown, and a small one could not be: luck alone would make equal groups "
+        f"differ as much in {luck} of such tests."
+    )
+
+
+def flips_sentence(flips: Flips, title: str) -> str:
+    """Say what changing the column alone does to forecasts."""
+    asked = f"asked of {flips.n:,} test students"
+    if not flips.feature:
+        kept = "changes no forecast" if not flips.classes and not flips.most else "changed forecasts"
+        return f"Changing {title} alone {kept}, by construction: the model never sees it ({asked})."
+    return (
+        f"Changing {title} alone changes the likeliest class of {percent(flips.classes, 1)} of the students "
+        f"and whether {percent(flips.calls, 1)} are called at risk; a risk changes by up to "
+        f"{100 * flips.most:.0f} points ({asked})."
+    )
+
+
+def calls_sentence(calls: Calls) -> str:
+    """Say from which risk on students are called at risk, and how rare that is."""
+    share, area, balanced = calls.at_risk.share, calls.average_precision, calls.balanced_accuracy
+    said = f"A student is called at risk from a risk of {percent(calls.threshold)} on."
+    if share is None or area.value is None or balanced.value is None:
+        return said
+    return (
+        f"{said} {percent(share)} of the test students ended at risk, {percent(calls.called.share or 0.0)} "
+        f"were called so. Average precision is {area.value:.3f}{_span(area.low, area.high)}, where guessing "
+        f"has {share:.3f}; balanced accuracy is {balanced.value:.3f}{_span(balanced.low, balanced.high)}, "
+        "where guessing has 0.5."
+    )
+
+
+def price_sentence(price: Price, threshold: float) -> str:
+    """Say what calling costs, beside the cheapest threshold that the training data show."""
+    cheapest = price.best_threshold
+    ends = ""
+    if cheapest.low is not None and cheapest.high is not None:
+        ends = f" (90 % of resamples: {percent(cheapest.low)} to {percent(cheapest.high)})"
+    return (
+        f"A missed student costs {price.missed:g}, a false alarm {price.false_alarm:g}: with calibrated "
+        f"probabilities, calling from {price.false_alarm:g} / ({price.missed:g} + {price.false_alarm:g}) = "
+        f"{percent(threshold)} on costs least. On the test students it cost {_cost(price.here.value)} per "
+        f"100{_span(price.here.low, price.here.high, 1)}. On the training students, forecast out of fold, it "
+        f"cost {_cost(price.pooled.value)}; the cheapest threshold there is {percent(cheapest.value or 0.0)}"
+        f"{ends}, at {_cost(price.best.value)}; calling nobody costs {price.nobody:.1f}, everybody "
+        f"{price.everybody:.1f}."
+    )
+
+
+IMBALANCE = (
+    "Nothing was resampled or weighted for rare classes: that would distort the probabilities. They are "
+    "calibrated, and the threshold is what answers for rarity and cost."
+)
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share as percent."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def _between(audit: Audit, name: str) -> str:
+    known = [(rate.value, group.wrong.label) for group in audit.groups if (rate := group.rate(name))]
+    told = sorted((value, label) for value, label in known if value is not None)
+    if not told:
+        return ""
+    (low, lowest), (high, highest) = told[0], told[-1]
+    if len(told) == 1 or percent(low) == percent(high):
+        return f"{percent(low)} ({', '.join(label for _, label in told)})"
+    return f"between {percent(low)} ({lowest}) and {percent(high)} ({highest})"
+
+
+def _span(low: float | None, high: float | None, digits: int = 3) -> str:
+    return "" if low is None or high is None else f" ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _cost(value: float | None) -> str:
+    return "nothing known" if value is None else f"{value:.1f}"

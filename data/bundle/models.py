@@ -1,0 +1,156 @@
+"""The models of a bundle as they are on disk: trees, boosters, dense layers."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+from data.bundle.manifest import BOOSTER, DENSE
+
+Numbers = tuple[FiniteFloat, ...]
+
+
+class Layer(BaseModel):
+    """Weights (in, out) and biases (out,)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: Annotated[tuple[Numbers, ...], Field(min_length=1)]
+    biases: Annotated[Numbers, Field(min_length=1)]
+
+
+class DenseModel(BaseModel):
+    """Margins of classes from feature rows.
+
+    fills (F,) stand in for missing cells; `marked` holds the columns whose missing cells a column of
+    its own marks; means and scales are of the F columns and the marks behind them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fills: Numbers
+    marked: tuple[Annotated[int, Field(ge=0)], ...]
+    means: Numbers
+    scales: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=2)]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        width = len(self.fills) + len(self.marked)
+        sizes = [width]
+        for layer in self.layers:
+            if len(layer.weights) != sizes[-1] or {len(row) for row in layer.weights} != {len(layer.biases)}:
+                raise ValueError("a layer does not fit the one before")
+            sizes.append(len(layer.biases))
+        if (len(self.means), len(self.scales)) != (width, width) or max(self.marked, default=-1) >= width:
+            raise ValueError("columns, means and scales are not as many")
+        return self
+
+    @cached_property
+    def arrays(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The weights (in, out) and biases (out,) of each layer."""
+        return [(np.array(layer.weights), np.array(layer.biases)) for layer in self.layers]
+
+    def latent(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the margins (n, K), float64, of feature rows (n, F); NaN is a missing value."""
+        return self._margins(self._standardised(matrix))
+
+    def _margins(self, rows: np.ndarray) -> np.ndarray:
+        for weights, biases in self.arrays[:-1]:
+            rows = np.maximum(rows @ weights + biases, 0)
+        weights, biases = self.arrays[-1]
+        return rows @ weights + biases
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Return each float column's part in each margin (n, K, F + 1); the last is the average row's.
+
+        Integrated gradients (Sundararajan, Taly and Yan 2017), exact where there is one hidden layer: for
+        a logistic regression coefficient times (value - mean), and always parts that add up to the row's
+        margin.
+        """
+        rows, width = self._standardised(matrix), len(self.fills)
+        parts = rows[:, None] * self._mean_slopes(rows)
+        parts[..., list(self.marked)] += parts[..., width:]
+        average = np.broadcast_to(self._margins(np.zeros_like(rows[:1])), parts.shape[:2])
+        return np.concatenate([parts[..., :width], average[..., None]], axis=2)
+
+    def to_bytes(self) -> bytes:
+        """Return the model as JSON."""
+        return self.model_dump_json().encode()
+
+    def _standardised(self, matrix: np.ndarray) -> np.ndarray:
+        missing = np.isnan(matrix)
+        filled = np.where(missing, np.array(self.fills), matrix)
+        rows = np.concatenate([filled, missing[:, list(self.marked)]], axis=1)
+        return (rows - np.array(self.means)) / np.array(self.scales)
+
+    def _mean_slopes(self, rows: np.ndarray) -> np.ndarray:
+        """Return each margin's mean gradient on the way from the average row to each (n, K, columns).
+
+        A hidden unit counts for the part of the way on which it is active.
+        """
+        slopes = self.arrays[-1][0].T[None]
+        for weights, biases in self.arrays[:-1]:
+            way = rows @ weights
+            rise = np.maximum(way + biases, 0) - np.maximum(biases, 0)
+            active = np.divide(rise, way, out=np.zeros_like(way), where=way != 0)
+            slopes = (slopes * active[:, None]) @ weights.T
+        return slopes
+
+
+class TreeModel:
+    """An XGBoost booster, read from UBJSON when it is first asked."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @classmethod
+    def of(cls, booster: Any) -> Self:
+        """Return a grown booster as a model."""
+        return cls(bytes(booster.save_raw("ubj")))
+
+    @cached_property
+    def booster(self) -> Any:
+        """The booster, on one thread."""
+        import xgboost
+
+        booster = xgboost.Booster({"nthread": 1})
+        booster.load_model(bytearray(self._content))
+        return booster
+
+    def latent(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the latent (n,), or margins (n, K), of feature rows (n, F); NaN is a missing value."""
+        return self.booster.predict(self._rows(matrix), output_margin=True)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Return each float column's part in the latent (n, F + 1), or in each margin (n, K, F + 1).
+
+        By TreeSHAP; the last is the average row's, and all of them add up to the row's.
+        """
+        return self.booster.predict(self._rows(matrix), pred_contribs=True)
+
+    def to_bytes(self) -> bytes:
+        """Return the booster as UBJSON."""
+        return self._content
+
+    def _rows(self, matrix: np.ndarray) -> Any:
+        import xgboost
+
+        return xgboost.DMatrix(matrix, nthread=1)
+
+
+Model = TreeModel | DenseModel
+"""What the graph is checked against, and what gives the reasons."""
+
+
+def open_model(file: str, content: bytes) -> Model:
+    """Open a model from its file's name and content; raises ValueError for numbers that are no model."""
+    return DenseModel.model_validate_json(content) if file == DENSE else TreeModel(content)
+
+
+def read_model(folder: Path) -> Model:
+    """Open the model that a folder holds."""
+    file = next(path for path in (folder / BOOSTER, folder / DENSE) if path.is_file())
+    return open_model(file.name, file.read_bytes())

@@ -1,0 +1,54 @@
+"""The registered model as MLflow loads it ("models from code"): raw records in, forecasts out."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from data.bundle.bundle import Bundle
+from data.errors import BadInput
+from data.rows.frames import matrix, parse
+from data.rows.quarantine import frame_schema, reasons_by_row, schema_faults
+
+ARTIFACT = "bundle"
+NAMED = 20
+"""Bad rows that a refusal names at most."""
+
+
+class GradecastModel(PythonModel):
+    """Wraps a bundle; holds nothing of its own."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Open the bundle that was logged beside this file."""
+        self.bundle = Bundle.load(Path(context.artifacts[ARTIFACT]))
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002  MLflow passes it by name
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002  and this
+    ) -> pd.DataFrame:
+        """Return one forecast a row, in order; raises BadInput naming the rows that break the contract."""
+        contract = self.bundle.contract
+        frame = parse(model_input, contract, labelled=False)
+        faults = schema_faults(frame, frame_schema(contract, labelled=False))
+        if len(faults):
+            raise BadInput(
+                _rows(reasons_by_row(faults.sort_values(["row", "column"]))),
+                remedy="Mend or leave out these rows (the header counts as row 1).",
+            )
+        answers = self.bundle.answers(self.bundle.probabilities(matrix(frame, contract)))
+        forecasts = pd.DataFrame(answers, index=model_input.index)
+        shares = pd.DataFrame(forecasts.pop("probabilities").tolist(), index=model_input.index)
+        return forecasts.join(shares.add_prefix("probability_"))
+
+
+def _rows(reasons: "pd.Series[str]") -> str:
+    named = [f"row {row}: {reason}" for row, reason in reasons.items()]
+    more = f"; and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return f"{'; '.join(named[:NAMED])}{more}."
+
+
+mlflow.models.set_model(GradecastModel())

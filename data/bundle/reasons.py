@@ -1,0 +1,112 @@
+"""The reasons of a forecast: what they are about, in which unit, and how large each is.
+
+Of an ordered target they are about how good the outcome is: a positive effect moves the forecast towards
+the best class. Without an order there is nothing better or worse but being at risk, which is what people
+act on: a positive effect speaks for the classes at risk, and the effects add up to the log odds of them.
+Whoever shows a reason (API, pages, card, plots) takes its unit from here.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data.bundle.models import Model
+from data.contract.columns import Target
+from data.contract.contract import Contract
+from data.rows.records import feature_space
+
+LOG_ODDS = "log odds"
+NOISE = "standard deviations of the noise"
+STEPS = 24  # of the way from the average student along which a slope is averaged
+GLOSSES = {
+    LOG_ODDS: "0.7 more doubles the odds",
+    NOISE: "1 is how far students who are alike in every column still differ",
+}
+"""What one of a unit that no contract names comes to."""
+
+
+class Scale(NamedTuple):
+    """What the effects of a model are measured in, and the classes that a positive one speaks for."""
+
+    unit: str
+    toward: tuple[str, ...]
+    ordered: bool
+
+    @property
+    def own(self) -> bool:
+        """Whether the unit is the model's own, so that its numbers say little to a reader."""
+        return self.unit in GLOSSES
+
+    @property
+    def gloss(self) -> str:
+        """What one of the unit comes to; nothing for the unit of a score."""
+        return GLOSSES.get(self.unit, "")
+
+
+def scale_of(target: Target, kind: str) -> Scale:
+    """Return the scale of a model's reasons; `kind` is what its latent is: score, ordinal or softmax."""
+    units = {"score": target.unit, "softmax": LOG_ODDS}
+    toward = target.labels[:1] if target.ordered else target.at_risk
+    return Scale(units.get(kind, NOISE), toward, target.ordered)
+
+
+def effect_in_words(scale: Scale) -> str:
+    """Say what the effects are in: `in grade points`, `in log odds, for and against No place`."""
+    toward = "" if scale.ordered else f", for and against {' or '.join(scale.toward)}"
+    return f"in {scale.unit}{toward}"
+
+
+def kind_of(head: Mapping[str, Any], training: Mapping[str, Any], target: Target) -> str:
+    """Return what a bundle's latent is; the oldest bundles do not say, and knew scores and margins alone."""
+    known = "softmax" if head["kind"] == "softmax" else "score" if target.bounds else "ordinal"
+    return str(training.get("kind", known))
+
+
+def column_effects(
+    model: Model, matrix: np.ndarray, contract: Contract, kind: str, sigma: float
+) -> np.ndarray:
+    """Return each contract feature's effect (rows, features) in the unit of `scale_of`.
+
+    `sigma` is the head's: the noise of a latent, or the temperature of margins. A nominal's float
+    columns are added up.
+    """
+    parts = model.contributions(matrix)
+    effects = _of_margins(parts, contract.target, sigma) if parts.ndim > 2 else parts[:, :-1]
+    if parts.ndim == 2 and not contract.target.ordered:
+        effects = effects if contract.target.labels[0] in contract.target.at_risk else -effects
+    effects = effects if kind == "score" else effects / sigma
+    groups = feature_space(contract).groups
+    return np.stack([effects[:, list(group)].sum(axis=1) for group in groups], axis=1)
+
+
+def _of_margins(parts: np.ndarray, target: Target, sigma: float) -> np.ndarray:
+    """Return the effects (n, F) of margins' parts (n, K, F + 1), the average row's at the end.
+
+    In order: the first class's lead over the last. Without one: the log odds of being at risk, by the
+    mean slope on the straight way from the average row's margins to the row's (Aumann and Shapley 1974,
+    "Values of Non-Atomic Games"), so that they add up to the whole difference.
+    """
+    if target.ordered:
+        return np.asarray(parts[:, 0, :-1] - parts[:, -1, :-1])
+    start = parts[..., -1].astype(np.float64) / sigma
+    end = parts.sum(axis=2, dtype=np.float64) / sigma
+    risky = [target.labels.index(label) for label in target.at_risk]
+    return np.einsum("nk,nkf->nf", _mean_slopes(start, end, risky), parts[..., :-1])
+
+
+def _mean_slopes(start: np.ndarray, end: np.ndarray, risky: Sequence[int]) -> np.ndarray:
+    """Return the mean gradient (n, K) of the log odds of the risky classes between margins (n, K)."""
+    others = [place for place in range(start.shape[1]) if place not in risky]
+    slopes = np.zeros_like(start)
+    nodes, weights = np.polynomial.legendre.leggauss(STEPS)
+    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        here = start + node * (end - start)
+        slopes[:, list(risky)] += weight * _shares(here[:, list(risky)])
+        slopes[:, others] -= weight * _shares(here[:, others])
+    return slopes
+
+
+def _shares(margins: np.ndarray) -> np.ndarray:
+    raised = np.exp(margins - margins.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))

@@ -1,0 +1,1 @@
+"""Generated students with known truth."""

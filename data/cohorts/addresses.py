@@ -1,0 +1,104 @@
+"""Which contract has a generated cohort, and the address that asks for one: `cohort://ROWS?seed=N`."""
+
+from collections.abc import Mapping
+from typing import Protocol, Self
+from urllib.parse import parse_qsl, urlsplit
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from data.cohorts import after_school as cohort_after_school
+from data.cohorts import exams as cohort_exam
+from data.cohorts import grades as cohort
+from data.contract.contract import Contract
+from data.errors import BadInput
+
+ADDRESS = "Write cohort://ROWS?seed=N&scenario=NAME&strength=X."
+
+
+class Generator(Protocol):
+    """A module that generates the cohorts of one contract."""
+
+    SCENARIOS: dict[str, float]
+
+    def generate(
+        self, rows: int, seed: int, scenario: str | None = None, strength: float | None = None
+    ) -> pd.DataFrame:
+        """Generate raw, labelled rows."""
+
+    def true_probabilities(
+        self, frame: pd.DataFrame, scenario: str | None = None, strength: float | None = None
+    ) -> np.ndarray:
+        """Give the true class probabilities of generated rows, (n, K)."""
+
+
+GENERATORS: Mapping[str, Generator] = {
+    "grade_class": cohort,
+    "exam_scores": cohort_exam,
+    "after_school": cohort_after_school,
+}
+"""The generators by the name of their contract."""
+
+
+class CohortPlan(BaseModel):
+    """What a `cohort://` address asks for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int = Field(ge=1, le=20_000_000)
+    seed: int = Field(2392, ge=0)
+    scenario: str | None = None
+    strength: FiniteFloat | None = None
+
+    @classmethod
+    def of(cls, uri: str) -> Self:
+        """Read an address; raises ValueError, of which pydantic's ValidationError is one."""
+        parts = urlsplit(uri)
+        asked = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        keys = {"rows", *dict(asked)}
+        if parts.path or parts.fragment or len(keys) <= len(asked):
+            raise ValueError("there is something in it that is not understood")
+        return cls.model_validate({"rows": parts.netloc, **dict(asked)})
+
+    @model_validator(mode="after")
+    def _strength_is_of_a_scenario(self) -> Self:
+        if self.strength is not None and self.scenario is None:
+            raise ValueError("a strength needs a scenario")
+        return self
+
+
+def generate_cohort(uri: str, contract: Contract) -> tuple[pd.DataFrame, CohortPlan]:
+    """Generate what an address asks for under a contract; raises BadInput."""
+    generator = GENERATORS.get(contract.name)
+    if generator is None:
+        reason = f"there is no generated cohort for the contract {contract.name}."
+        raise BadInput(reason, remedy="Give a file: DATA=… or --data ….")
+    try:
+        plan = CohortPlan.of(uri)
+        _check_scenario(plan, generator)
+    except ValueError as error:
+        raise _bad_address(uri, _reason(error)) from error
+    try:
+        frame = generator.generate(plan.rows, plan.seed, plan.scenario, plan.strength)
+    except (ValueError, ArithmeticError) as error:
+        raise _bad_address(uri, f"{plan.scenario} cannot be that strong") from error
+    return frame, plan
+
+
+def _check_scenario(plan: CohortPlan, generator: Generator) -> None:
+    if plan.scenario is not None and plan.scenario not in generator.SCENARIOS:
+        known = ", ".join(generator.SCENARIOS) or "none for this contract"
+        raise ValueError(f"no scenario {plan.scenario!r}; there are {known}")
+
+
+def _bad_address(uri: str, reason: str) -> BadInput:
+    return BadInput(f"{uri}: {reason}.", remedy=ADDRESS)
+
+
+def _reason(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "this should")
+    return ": ".join([*map(str, first["loc"]), message])

@@ -1,0 +1,1 @@
+"""The contract: columns, target, roles and ranges of a data set, from one YAML."""

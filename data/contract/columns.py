@@ -1,0 +1,278 @@
+"""What a column is, and the target: kinds, roles, codes and labels, ranges; classes, score and costs."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainValidator,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+PSEUDONYM = "pseudonym"
+OWN = (PSEUDONYM, "quarantine", "split")
+"""Columns of ours that travel with a parsed frame."""
+RESERVED = frozenset({*OWN, "row"})
+"""Names that no column of a contract may have."""
+FLOAT32_MAX = 3.4028234663852886e38
+MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
+"""What a cell that holds nothing may say."""
+
+Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+
+
+class Misfit(ValueError):
+    """What is wrong with a contract, and at which keys below the model that finds it."""
+
+    def __init__(self, message: str, *keys: object) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
+def _code(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise PydanticCustomError("code", "a code is a whole number or a text; quote yes, no and the like")
+    return value.strip() if isinstance(value, str) else value
+
+
+Code = int | str
+Codes = dict[Annotated[Code, PlainValidator(_code)], Name]
+
+
+def check_codes(codes: dict[Code, str], key: str) -> None:
+    """Raise Misfit where a text could mean two codes (as a code or a label, in any case) or nothing."""
+    meanings: dict[str, Code] = {}
+    for code, label in codes.items():
+        for text in dict.fromkeys((str(code).casefold(), label.casefold())):
+            if text in {missing.casefold() for missing in MISSING_TEXTS}:
+                raise Misfit(f"{text!r} stands for a missing value", key, code)
+            if meanings.setdefault(text, code) != code:
+                raise Misfit(f"{text!r} could mean {meanings[text]!r} or {code!r}", key, code)
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """Return the names that are there more than once, each once, in the order of their first."""
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+class Kind(StrEnum):
+    """What a column's values are."""
+
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    ORDINAL = "ordinal"
+    NOMINAL = "nominal"
+
+
+class Role(StrEnum):
+    """What a column may be used for."""
+
+    FEATURE = "feature"
+    AUDIT = "audit"
+    ID = "id"
+    LEAK = "leak"
+    SCORE = "score"
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(Strict):
+    """One column: its kind, role, codes or range, and what people are told about it."""
+
+    name: Name
+    title: Name
+    kind: Kind
+    role: Role = Role.FEATURE
+    codes: Codes = Field(default_factory=dict)
+    min: FiniteFloat | None = None
+    max: FiniteFloat | None = None
+    unit: str = ""
+    help: str = ""
+    effect: Literal["raises", "lowers"] | None = None
+    actionable: bool = False
+    nullable: bool = False
+    audited: bool = False
+    strong: Name | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _booleans_are_no_and_yes(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("kind") == Kind.BOOLEAN and "codes" not in raw:
+            return {**raw, "codes": {0: "No", 1: "Yes"}}
+        return raw
+
+    @model_validator(mode="after")
+    def _codes_and_ranges_fit_the_kind(self) -> Self:
+        if self.name in RESERVED:
+            raise Misfit("Gradecast keeps a column of its own under this name")
+        if self.role is Role.ID:
+            self._check_id()
+        else:
+            self._check_values()
+        if self.kind is Kind.NOMINAL and self.effect:
+            raise Misfit("a nominal column has no order and so no direction of effect", "effect")
+        if self.nullable and self.role is not Role.FEATURE:
+            raise Misfit("only a feature can be nullable", "nullable")
+        if self.audited and self.role is not Role.FEATURE:
+            raise Misfit("this is for a feature; a column with the role audit is audited anyway", "audited")
+        if self.strong and self.role is not Role.FEATURE:
+            raise Misfit("only a feature can be strong", "strong")
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            raise Misfit(f"min {self.min:g} is not below max {self.max:g}", "min")
+        check_codes(self.codes, "codes")
+        return self
+
+    def _check_id(self) -> None:
+        if self.kind not in (Kind.INTEGER, Kind.NOMINAL) or self.codes:
+            raise Misfit("an id is of kind integer, or of kind nominal for any text; it has no codes", "kind")
+        if self.kind is Kind.NOMINAL and (self.min is not None or self.max is not None):
+            raise Misfit("an id of kind nominal has no min and max", "kind")
+
+    def _check_values(self) -> None:
+        coded = self.kind in (Kind.BOOLEAN, Kind.ORDINAL, Kind.NOMINAL)
+        if coded and (self.min is not None or self.max is not None):
+            raise Misfit(f"a column of kind {self.kind} has codes, not min and max", "kind")
+        if not coded and self.codes:
+            raise Misfit(f"a column of kind {self.kind} has min and max, not codes", "codes")
+        if coded and len(self.codes) < 2:
+            raise Misfit(f"a column of kind {self.kind} needs at least two codes", "codes")
+        if self.kind is Kind.BOOLEAN and len(self.codes) != 2:
+            raise Misfit("a boolean has exactly two codes: no first, then yes", "codes")
+
+    @property
+    def coded(self) -> bool:
+        """Whether the values are codes with labels."""
+        return bool(self.codes)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The range of a number, within that of float32, which the model reads."""
+        low = -FLOAT32_MAX if self.min is None else max(self.min, -FLOAT32_MAX)
+        return low, FLOAT32_MAX if self.max is None else min(self.max, FLOAT32_MAX)
+
+
+DERIVATION = re.compile(r"^\s*(?P<score>\S+)\s*>=\s*(?P<bound>-?\d+(?:\.\d+)?)\s*$")
+LONGEST_LABEL = 200  # it is part of the names of metrics, which the registry holds to 250
+
+
+class Costs(Strict):
+    """What the two mistakes of calling students at risk cost, in any one unit.
+
+    missed: a student who ends at risk and was not called so; false_alarm: one called so who does not.
+    """
+
+    missed: Annotated[FiniteFloat, Field(gt=0, le=1e100)]
+    false_alarm: Annotated[FiniteFloat, Field(gt=0, le=1e100)]
+
+
+class Target(Strict):
+    """The class to forecast; ordered classes are listed best first."""
+
+    column: Name
+    title: Name
+    ordered: bool = True
+    classes: Codes
+    at_risk: tuple[str, ...]
+    at_least: dict[str, FiniteFloat] = Field(default_factory=dict)
+    derive: str | None = None
+    train_on_score: bool = True
+    unit: str = "points"
+    costs: Costs | None = None
+
+    @model_validator(mode="after")
+    def _classes_risk_and_rule_agree(self) -> Self:
+        labels = self.labels
+        if self.column in RESERVED:
+            raise Misfit("Gradecast keeps a column of its own under this name", "column")
+        if len(labels) < 2:
+            raise Misfit("there must be at least two", "classes")
+        check_codes(self.classes, "classes")
+        if max(map(len, labels)) > LONGEST_LABEL:
+            raise Misfit(f"a label has at most {LONGEST_LABEL} characters", "classes")
+        for key, named in (("at_risk", self.at_risk), ("at_least", self.at_least)):
+            unknown = next((label for label in named if label not in labels), None)
+            if unknown is not None:
+                raise Misfit(f"{unknown!r} is not one of the classes {', '.join(labels)}", key)
+        if not self.at_risk or set(self.at_risk) == set(labels):
+            raise Misfit("name some of the classes, but not all", "at_risk")
+        if len(set(self.at_risk)) < len(self.at_risk):
+            raise Misfit("name each class once", "at_risk")
+        self._check_derivation(labels)
+        self._check_bounds(labels)
+        return self
+
+    def _check_derivation(self, labels: tuple[str, ...]) -> None:
+        if self.derive is None:
+            return
+        if not self.derive_rule and self.derive != "at_least":
+            raise Misfit("write COLUMN >= NUMBER, or at_least to derive from that rule", "derive")
+        if self.derive_rule and not math.isfinite(float(self.derive_rule["bound"])):
+            raise Misfit("write a finite number", "derive")
+        if self.at_least and self.derive_rule:
+            raise Misfit("give the rule once: either at_least, or derive: COLUMN >= NUMBER", "derive")
+        if self.derive_rule and len(labels) != 2:
+            raise Misfit("COLUMN >= NUMBER makes two classes, the first where it holds", "derive")
+        if self.derive == "at_least" and not self.at_least:
+            raise Misfit("this needs at_least, the lower bound of each class but the last", "derive")
+        if not self.ordered:
+            raise Misfit("an unordered target has no rule on a score", "derive")
+
+    def _check_bounds(self, labels: tuple[str, ...]) -> None:
+        if not self.at_least:
+            return
+        if tuple(self.at_least) != labels[:-1]:
+            raise Misfit(
+                f"give a lower bound for each of {', '.join(labels[:-1])}, in this order", "at_least"
+            )
+        bounds = list(self.at_least.values())
+        if any(upper <= lower for upper, lower in pairwise(bounds)):
+            raise Misfit("the bounds must fall from one class to the next", "at_least")
+        if not self.ordered:
+            raise Misfit("an unordered target has no rule on a score", "at_least")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class labels, best first where ordered."""
+        return tuple(self.classes.values())
+
+    @property
+    def derive_rule(self) -> re.Match[str] | None:
+        """The parts of `derive: COLUMN >= NUMBER`."""
+        return DERIVATION.match(self.derive) if self.derive else None
+
+    @property
+    def derived(self) -> bool:
+        """Whether the class is computed from the score instead of read from the file."""
+        return self.derive is not None
+
+    @property
+    def bounds(self) -> tuple[float, ...] | None:
+        """Lower bounds of the score for all classes but the last, falling; None without a rule."""
+        if self.derive_rule:
+            return (float(self.derive_rule["bound"]),)
+        return tuple(self.at_least.values()) or None
+
+    @property
+    def call_from(self) -> float:
+        """The probability of the at-risk classes from which a student is called at risk.
+
+        Where probabilities are calibrated, false_alarm / (missed + false_alarm) makes the expected cost
+        least (Elkan 2001, "The Foundations of Cost-Sensitive Learning"); 0.5 without costs.
+        """
+        costs = self.costs
+        return 0.5 if costs is None else costs.false_alarm / (costs.missed + costs.false_alarm)

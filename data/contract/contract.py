@@ -1,0 +1,223 @@
+"""A contract: read from its YAML, checked, and what follows from it."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, StringConstraints, ValidationError, model_validator
+
+from data.contract.columns import Column, Costs, Kind, Misfit, Name, Role, Strict, Target
+from data.contract.yaml_files import find_yaml, parse_yaml, read_text
+from data.errors import BadInput
+
+FOLDER = Path(__file__).parent
+Model = TypeVar("Model", bound=BaseModel)
+MESSAGES = {
+    "missing": "this key is missing",
+    "invalid_key": "a key here must be a text",
+    "string_type": "write a text; quote it where it looks like a number, or is yes, no or empty",
+    "string_too_short": "this may not be empty",
+    "string_too_long": "write at most {max_length} characters",
+    "string_pattern_mismatch": "use lower-case letters, digits and _, beginning with a letter",
+    "float_type": "write a number",
+    "float_parsing": "write a number",
+    "finite_number": "write a finite number",
+    "greater_than": "write a number above {gt:g}",
+    "less_than_equal": "write a number up to {le:g}",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "dict_type": "write keys with values here, {{key: value}}",
+    "model_type": "write keys with values here, {{key: value}}",
+    "tuple_type": "write a list here, [one, another]",
+    "enum": "give one of {expected}",
+    "literal_error": "give one of {expected}",
+}
+
+
+def find_contract(name_or_path: str | Path) -> Path:
+    """Return the YAML file of a contract given by name or by path; raises BadInput."""
+    return find_yaml("contract", name_or_path, FOLDER)
+
+
+def read_contract(name_or_path: str | Path, model: type[Model], *, strict: bool = True) -> Model:
+    """Read and check a contract; raises BadInput with file and line."""
+    path = find_contract(name_or_path)
+    return parse_contract(read_text(path), model, file=path, strict=strict)
+
+
+def parse_contract(text: str, model: type[Model], *, file: str | Path, strict: bool = True) -> Model:
+    """Check a contract's YAML text against the model; raises BadInput with file and line."""
+    tree, raw = parse_yaml(text, file=file, strict=strict)
+    if tree is None or not isinstance(raw, dict):
+        raise BadInput("the file holds no contract.", file=file, remedy="Start from an existing one.")
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        found = [_problem(tree, item, model) for item in error.errors(include_url=False)]
+        raise BadInput(f"{'; '.join(dict.fromkeys(found))}.", file=file) from error
+
+
+def _problem(tree: yaml.Node, item: Any, model: type[BaseModel]) -> str:
+    """Return one validation problem as `line N: key: what`."""
+    context = item.get("ctx", {})
+    misfit = context.get("error")
+    keys = [key for key in item["loc"] if key != "[key]"]
+    line, path = _locate(tree, [*keys, *misfit.keys] if isinstance(misfit, Misfit) else keys)
+    message = MESSAGES.get(item["type"], item["msg"].removeprefix("Value error, ")).format_map(context)
+    if item["type"] == "extra_forbidden":
+        message = f"this key is not known here; there are {_known(model, keys)}"
+    return f"line {line}: {'.'.join(path)}: {message}"
+
+
+def _known(model: type[BaseModel], keys: list[Any]) -> str:
+    """List the keys of the whole contract, its target, the target's costs or one of its columns."""
+    below: type[BaseModel] = Costs if keys[0] == "target" else Column
+    level = (model, Target, below)[len(keys) - 1]
+    return ", ".join(name for name in level.model_fields if (level, name) != (Column, "name"))
+
+
+def _locate(node: yaml.Node, keys: list[Any]) -> tuple[int, list[str]]:
+    """Return the line of the deepest key of the path that the YAML has, and the path to what is wrong."""
+    line = node.start_mark.line + 1
+    path: list[str] = []
+    for key in keys:
+        if isinstance(node, yaml.SequenceNode):
+            node = node.value[key]
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((k, v) for k, v in reversed(pairs) if _same(k, key)), None)  # a merged key stands first
+        if found is None:
+            return line, [*path, str(key)]
+        line, node = found[0].start_mark.line + 1, found[1]
+        path.append(found[0].value)
+    return line, path
+
+
+def _same(node: yaml.ScalarNode, key: Any) -> bool:
+    """Whether a key of the YAML is that key of the model, which calls true 1."""
+    return bool(yaml.constructor.SafeConstructor().construct_object(node) == key)
+
+
+class Contract(Strict):
+    """A data set's columns and target, checked as one whole."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=200)]
+    title: Name
+    description: str = ""
+    target: Target
+    columns: dict[str, Column]
+    rule_of_thumb: str | None = None
+
+    def __copy__(self) -> Self:
+        """Return a copy without what was derived: `model_copy` may give it other columns."""
+        copied = super().__copy__()
+        for name in set(copied.__dict__) - set(type(self).model_fields):
+            del copied.__dict__[name]
+        return copied
+
+    @model_validator(mode="before")
+    @classmethod
+    def _columns_know_their_names(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or not isinstance(raw.get("columns"), dict):
+            return raw
+        named = {k: _named(k, v) if isinstance(v, dict) else v for k, v in raw["columns"].items()}
+        return {**raw, "columns": named}
+
+    @model_validator(mode="after")
+    def _roles_and_target_agree(self) -> Self:
+        if not self.features:
+            raise Misfit("at least one needs the role feature", "columns")
+        for role in (Role.ID, Role.SCORE):
+            names = [column.name for column in self._having(role)]
+            if len(names) > 1:
+                raise Misfit(
+                    f"{names[0]} has the role {role} already, at most one may", "columns", names[1], "role"
+                )
+        if self.target.column in self.columns:
+            raise Misfit("this is the target and cannot be a column as well", "columns", self.target.column)
+        self._check_score()
+        if self.rule_of_thumb and self.rule_of_thumb not in {c.name for c in self.features}:
+            raise Misfit(f"{self.rule_of_thumb!r} is not a feature", "rule_of_thumb")
+        return self
+
+    def _check_score(self) -> None:
+        rule, score = self.target.derive_rule, self.score
+        if rule and (score is None or score.name != rule["score"]):
+            raise Misfit(f"{rule['score']!r} must be the column with the role score", "target", "derive")
+        if self.target.bounds and score is None:
+            raise Misfit("the rule needs a column with the role score", "target", "at_least")
+        if score is not None and score.coded:
+            raise Misfit("a score is of kind number or integer", "columns", score.name, "kind")
+        if score is not None and self.target.bounds is None:
+            raise Misfit(
+                "a score needs a rule in the target: at_least, or derive", "columns", score.name, "role"
+            )
+
+    def _having(self, role: Role) -> tuple[Column, ...]:
+        return tuple(column for column in self.columns.values() if column.role is role)
+
+    @property
+    def model_name(self) -> str:
+        """The registered model's name: the contract's, with dashes."""
+        return self.name.replace("_", "-")
+
+    @cached_property
+    def features(self) -> tuple[Column, ...]:
+        """Columns that the model sees."""
+        return self._having(Role.FEATURE)
+
+    @cached_property
+    def audit(self) -> tuple[Column, ...]:
+        """Columns recorded for the fairness audit and never seen by the model."""
+        return self._having(Role.AUDIT)
+
+    @cached_property
+    def audited(self) -> tuple[Column, ...]:
+        """Columns of the fairness audit: those recorded for it, then the features that are audited too."""
+        return self.audit + tuple(column for column in self.features if column.audited)
+
+    @cached_property
+    def leaks(self) -> tuple[Column, ...]:
+        """Columns that give the outcome away and are never used."""
+        return self._having(Role.LEAK)
+
+    @cached_property
+    def readable(self) -> frozenset[str]:
+        """Names of the columns that are read from a source: all but the leaks, and the target."""
+        return frozenset({*self.columns, self.target.column} - {column.name for column in self.leaks})
+
+    @cached_property
+    def asked(self) -> tuple[Column, ...]:
+        """Columns known when a forecast is asked for: features, then audit columns."""
+        return self.features + self.audit
+
+    @cached_property
+    def counted(self) -> tuple[Column, ...]:
+        """Features that look like counts over a period: whole, from 0, of a unit that is no mark."""
+        whole = (c for c in self.features if c.kind is Kind.INTEGER and c.min == 0)
+        return tuple(column for column in whole if column.unit and "point" not in column.unit)
+
+    @cached_property
+    def id(self) -> Column | None:
+        """The column that names a student, if there is one."""
+        return next(iter(self._having(Role.ID)), None)
+
+    @cached_property
+    def score(self) -> Column | None:
+        """The numeric score that the class is derived from, if there is one."""
+        return next(iter(self._having(Role.SCORE)), None)
+
+
+def _named(name: Any, column: dict[Any, Any]) -> dict[Any, Any]:
+    if column.get("name", name) != name:
+        raise Misfit("a column's name is the key that it stands under", "columns", name, "name")
+    return {**column, "name": name}
+
+
+def load_contract(name_or_path: str | Path, *, strict: bool = True) -> Contract:
+    """Load a contract by name or from a YAML file; not strict for that of a registered bundle.
+
+    Raises BadInput naming the file, the line and what is allowed there.
+    """
+    return read_contract(name_or_path, Contract, strict=strict)

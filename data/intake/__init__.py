@@ -1,0 +1,1 @@
+"""A new data set: draft its contract, check a contract and a file against each other."""

@@ -1,0 +1,172 @@
+"""Hold a file against a contract and say everything that is wrong with either, at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from data.contract.columns import Column, Role, Target
+from data.contract.contract import Contract, load_contract
+from data.contract.leakage import power_alone
+from data.errors import BadInput
+from data.rows.frames import FIRST_ROW, matrix, needed_columns, parse, target_index
+from data.rows.kinds import ONE_ROW, count_again, names_students, to_numbers
+from data.rows.quarantine import DUPLICATE, quarantine
+from data.rows.records import feature_space
+from data.sources.reading import read_whole
+
+LEAST_OF_A_CLASS = 13
+"""Rows that give the train split, four fifths of them, two for each of the five folds."""
+RARE = 0.2
+"""Share of students at risk below which costs are asked for."""
+BAD_SHARE = 0.15
+"""Share of bad rows above which the pipeline stops, unless it is told otherwise."""
+
+
+@dataclass
+class Report:
+    """What was found: problems, each of which is to be mended, and notes, which need not be."""
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check(uri: str, contract_name: str) -> Report:
+    """Return every problem of a contract and of a file to train on under it."""
+    report = Report()
+    contract, raw = None, None
+    try:
+        contract = load_contract(contract_name)
+    except BadInput as error:
+        report.problems.append(str(error))
+    try:
+        raw = read_whole(uri)
+    except BadInput as error:
+        report.problems.append(str(error))
+    if contract is not None and raw is not None:
+        _check_data(raw, contract, report)
+    return report
+
+
+def _check_data(raw: pd.DataFrame, contract: Contract, report: Report) -> None:
+    names = [str(name) for name in raw.columns]
+    missing = [name for name in needed_columns(contract, labelled=True) if name not in names]
+    report.problems += [f"column {name}: it is not in the file" for name in missing]
+    declared = {*contract.columns, contract.target.column}
+    report.notes += [
+        f"column {name}: not in the contract, and not used" for name in names if name not in declared
+    ]
+    report.problems += _students_again(raw, contract)
+    filled, texts = _without_texts(raw.assign(**dict.fromkeys(missing)), contract)
+    frame = parse(filled, contract)
+    clean, faults = quarantine(frame, contract)
+    faults = pd.concat(
+        [texts, faults[~_known(faults, texts) & ~faults["column"].isin(missing)]], ignore_index=True
+    )
+    report.problems += _fault_lines(faults, contract)
+    bad = faults["row"].nunique()
+    if bad:
+        report.notes.append(f"{bad:,} of {len(frame):,} rows ({bad / len(frame):.1%}) would be set aside")
+    if bad > BAD_SHARE * len(frame):
+        report.problems.append(f"more than {BAD_SHARE:.0%} of the rows are bad: the pipeline stops there")
+    if not missing:
+        _check_learning(clean, contract, report)
+
+
+def _without_texts(raw: pd.DataFrame, contract: Contract) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Empty the cells that should be numbers and are none; return them as faults."""
+    parts = []
+    numbers = [c for c in contract.columns.values() if _is_number(c) and c.name in raw]
+    for column in numbers:
+        _, wrong = to_numbers(raw[column.name])
+        if wrong.any():
+            cells = raw[column.name].astype(object)
+            rows = np.flatnonzero(wrong) + FIRST_ROW
+            values = cells.to_numpy()[wrong]
+            parts.append(pd.DataFrame({"row": rows, "column": column.name, "value": values}))
+            raw = raw.assign(**{column.name: cells.mask(wrong)})
+    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["row", "column", "value"])
+    return raw, found.assign(reason="not a number")
+
+
+def _is_number(column: Column) -> bool:
+    return not column.coded and column.role not in (Role.ID, Role.LEAK)
+
+
+def _known(faults: pd.DataFrame, texts: pd.DataFrame) -> np.ndarray:
+    """Tell which faults are only those of emptied cells."""
+    emptied = set(zip(texts["row"], texts["column"], strict=True))
+    pairs = zip(faults["row"], faults["column"], strict=True)
+    return np.array([pair in emptied for pair in pairs], dtype=bool)
+
+
+def _fault_lines(faults: pd.DataFrame, contract: Contract) -> Iterator[str]:
+    for (column, reason), found in faults.groupby(["column", "reason"], sort=False):
+        first = found.iloc[0]
+        said = "" if reason == "missing" else f" ({str(first['value'])!r})"
+        wanted = _wanted(contract, str(column), str(reason))
+        apart = f"; {ONE_ROW}" if reason == DUPLICATE else ""
+        place = f"{len(found):,} rows, the first is row {first['row']}{said}"
+        yield f"column {column}: {reason}{wanted}, {place}{apart}"
+
+
+def _students_again(raw: pd.DataFrame, contract: Contract) -> Iterator[str]:
+    """Find students with several rows by a column that is not the contract's id."""
+    own = contract.id.name if contract.id else None
+    for name in raw.columns:
+        again = count_again(raw[name]) if str(name) != own and names_students(str(name)) else 0
+        if again:
+            found = f"{again:,} of {len(raw):,} rows are of a student who has an earlier row"
+            remedy = f"{ONE_ROW}, and give the column the role id"
+            yield f"column {name}: {found}, and it is not the contract's id; {remedy}"
+
+
+def _wanted(contract: Contract, name: str, reason: str) -> str:
+    column = contract.columns.get(name)
+    if reason == "out of range" and column is not None:
+        low, high = (f"{end:g}" for end in column.limits)
+        return f" {low} to {high}"
+    if reason == "unknown code":
+        codes = contract.target.classes if column is None else column.codes
+        return f", known are {', '.join(map(str, codes))}"
+    return ""
+
+
+def _check_learning(clean: pd.DataFrame, contract: Contract, report: Report) -> None:
+    """Find classes that cannot be learned, columns that say nothing, and those that say too much."""
+    y, labels = target_index(clean, contract), contract.target.labels
+    counts = np.bincount(y[y >= 0], minlength=len(labels))
+    report.problems += [
+        f"class {label}: {count} sound rows; training needs about {LEAST_OF_A_CLASS}"
+        for label, count in zip(labels, counts, strict=True)
+        if count < LEAST_OF_A_CLASS
+    ]
+    report.notes += _rare_risk(counts, contract.target)
+    constant = [c.name for c in contract.features if clean[c.name].nunique(dropna=False) < 2]
+    report.notes += [f"column {name}: the same value in every sound row" for name in constant]
+    report.notes += [
+        f"column {c.name}: nullable, but no cell is empty; what a model says of an empty one rests on nothing"
+        for c in contract.features
+        if c.nullable and clean[c.name].notna().all()
+    ]
+    space, features = feature_space(contract), matrix(clean, contract)
+    for column, places in zip(contract.features, space.groups, strict=True):
+        power = power_alone(column.name, features[:, list(places)], y, labels)
+        if power.gives_away:
+            found = f"column {column.name}: {power.evidence}"
+            if column.strong:
+                report.notes.append(f"{found}; declared: {column.strong}")
+            else:
+                remedy = "give it the role leak, or say under `strong` why it is known in time"
+                report.problems.append(f"{found}; {remedy}")
+
+
+def _rare_risk(counts: np.ndarray, target: Target) -> list[str]:
+    """Point at the costs where few students are at risk, of whom fewer would be called so."""
+    rare = sum(n for label, n in zip(target.labels, counts.tolist(), strict=True) if label in target.at_risk)
+    if target.costs is not None or rare >= RARE * counts.sum():
+        return []
+    remedy = "say under `costs` in the target what a missed student and a false alarm cost"
+    share = f"{rare / counts.sum():.1%}"
+    return [f"at risk: {share} of the sound rows, few of them more likely than not; {remedy}"]

@@ -1,0 +1,1 @@
+"""The prediction log: entries, spool, tables, drainer, reading, history, erasure."""

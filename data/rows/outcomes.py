@@ -1,0 +1,147 @@
+"""What a grade that came later must look like: of a forecast or of a student, a class or its score."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from data.contract.columns import MISSING_TEXTS, Column, Kind, Role
+from data.contract.contract import Contract
+from data.rows.records import record_adapter
+
+PREDICTION_ID = "prediction_id"
+GRADE = "grade_class"
+"""The class under the name that answers have, whatever the contract calls its target."""
+HEX = re.compile(r"[0-9a-f]{32}")
+MOST_UNKNOWN = 100  # fields of one outcome that are named
+WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+Fault = dict[str, str | int]
+Outcome = dict[str, Any]
+
+
+class Read(NamedTuple):
+    """An outcome as prediction_id, student (canonical id), outcome (label) and score; or its faults.
+
+    `more` is the number of unknown fields beyond those that are named.
+    """
+
+    outcome: Outcome
+    faults: list[Fault]
+    more: int = 0
+
+
+def outcome_fields(contract: Contract) -> dict[str, str]:
+    """Return the fields of an outcome that a contract knows, and what each is."""
+    fields = {PREDICTION_ID: "the forecast's id", GRADE: "the class", contract.target.column: "the class"}
+    if contract.id is not None:
+        fields[contract.id.name] = "the student's id"
+    if contract.score is not None:
+        fields[contract.score.name] = "the score that the class comes from"
+    return fields
+
+
+def outcome_reader(contract: Contract) -> Callable[[Any], Read]:
+    """Return the function that reads one outcome, naming every field that is wrong.
+
+    Codes and labels both say a class; where the contract has a rule, the score alone does too.
+    """
+    adapter, known = record_adapter(_as_columns(contract)), outcome_fields(contract)
+    target = contract.target.column
+
+    def read(raw: Any) -> Read:
+        if not isinstance(raw, dict):
+            return Read({}, [{"field": "", "message": "give an object"}])
+        unknown = [name for name in raw if name not in known]
+        more = max(0, len(unknown) - MOST_UNKNOWN)
+        faults = [_fault(name, "is not a field of an outcome") for name in unknown[:MOST_UNKNOWN]]
+        given = {name: value for name, value in raw.items() if name in known and value is not None}
+        prediction = given.pop(PREDICTION_ID, None)
+        if prediction is not None and not (isinstance(prediction, str) and HEX.fullmatch(prediction)):
+            faults.append(_fault(PREDICTION_ID, "give the 32 hex digits that the forecast was answered with"))
+        said = GRADE if GRADE in given else target
+        if GRADE in given and target in given and target != GRADE:
+            faults.append(_fault(GRADE, f"give this or {target}, not both"))
+        if said in given:
+            given[target] = given.pop(said)
+        try:
+            values = adapter.validate_python(given)
+        except ValidationError as error:
+            return Read({}, faults + _faults(error, {target: said}), more)
+        outcome, wrong = _outcome(contract, values, prediction, said)
+        return Read(outcome, faults + wrong, more)
+
+    return read
+
+
+def from_cells(row: Mapping[str, str], contract: Contract) -> dict[str, Any]:
+    """Return a CSV row's known cells as the values of JSON; empty cells and other columns are left out."""
+    known = outcome_fields(contract)
+    cells = {name: cell.strip() for name, cell in row.items() if name in known}
+    given: dict[str, Any] = {name: cell for name, cell in cells.items() if cell not in MISSING_TEXTS}
+    if contract.score is not None and contract.score.name in given:
+        given[contract.score.name] = _number(given[contract.score.name])
+    return given
+
+
+def _outcome(
+    contract: Contract, values: dict[str, Any], prediction: Any, said: str
+) -> tuple[Outcome, list[Fault]]:
+    """Return the outcome of validated values; what is missing or contradicts itself is a fault."""
+    target, faults = contract.target, []
+    student = values.get(contract.id.name) if contract.id else None
+    score = values.get(contract.score.name) if contract.score else None
+    label = target.classes.get(values.get(target.column, ""))
+    ruled = _ruled(contract, score)
+    if prediction is None and student is None:
+        other = f" or {contract.id.name}" if contract.id else ""
+        faults.append(_fault(PREDICTION_ID, f"say whose outcome it is: {PREDICTION_ID}{other}"))
+    if label is None and ruled is None:
+        faults.append(_fault(said, "is missing"))
+    elif label is not None and ruled not in (None, label) and contract.score:
+        faults.append(_fault(contract.score.name, f"{score:g} is {ruled}, not {label}"))
+    outcome = {"prediction_id": prediction, "student": student, "outcome": label or ruled, "score": score}
+    return outcome, faults
+
+
+def _ruled(contract: Contract, score: float | None) -> str | None:
+    """Return the class that the contract's rule makes of a score."""
+    labels, bounds = contract.target.labels, contract.target.bounds
+    if score is None or bounds is None:
+        return None
+    return next((label for label, low in zip(labels, bounds, strict=False) if score >= low), labels[-1])
+
+
+def _as_columns(contract: Contract) -> Contract:
+    """Return a contract whose records are outcomes: id, class and score, each of them optional."""
+    target = contract.target
+    kind = Kind.ORDINAL if target.ordered else Kind.NOMINAL
+    told = Column(
+        name=target.column, title=target.title, kind=kind, role=Role.AUDIT, codes={**target.classes}
+    )
+    columns = {told.name: told}
+    if contract.id is not None:
+        columns[contract.id.name] = contract.id
+    if contract.score is not None:
+        columns[contract.score.name] = contract.score.model_copy(update={"role": Role.AUDIT})
+    return contract.model_copy(update={"name": f"{contract.name}_outcome", "columns": columns})
+
+
+def _number(text: str) -> float | str:
+    """Return a cell as a number; as it is where it holds none, to be refused by its column."""
+    if WHOLE.fullmatch(text):
+        return int(text)
+    try:
+        return text if "_" in text else float(text)
+    except ValueError:
+        return text
+
+
+def _faults(error: ValidationError, renamed: Mapping[str, str]) -> list[Fault]:
+    found = [(str(item["loc"][0]), item["msg"]) for item in error.errors(include_url=False)]
+    return [_fault(renamed.get(name, name), message) for name, message in found]
+
+
+def _fault(field: str, message: str) -> Fault:
+    return {"field": field, "message": message}

@@ -1,0 +1,1 @@
+"""Where records come from: files, databases, object stores, in chunks."""

@@ -1,0 +1,446 @@
+"""Records in databases: addresses without their secrets, SQL tables and queries, MongoDB, row by row."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
+
+import pandas as pd
+import sqlalchemy as sa
+
+from data.contract.yaml_files import is_file, shortened
+from data.errors import BadInput
+
+PASSWORD = "GRADECAST_SOURCE_PASSWORD"  # noqa: S105  the name of a variable
+SET_ASIDE = "GRADECAST_SECRETS_SET_ASIDE"
+"""The variable from which child processes have what was taken out of addresses; nobody sets it."""
+SECRET = re.compile(r"pass|pwd|secret|token|credential|signature|key|mechanism_?properties", re.IGNORECASE)
+"""Names of options that are secrets, or files with one: password, passfile, sslpassword, sslkey, …"""
+Given = TypeVar("Given", str, str | None)
+
+
+class _Address(NamedTuple):
+    """The parts of an address: the password unquoted, the options as they are written."""
+
+    scheme: str
+    user: str
+    password: str
+    place: str
+    options: tuple[str, ...]
+
+    @property
+    def server(self) -> str:
+        """Return what secrets are those of: a user of a database."""
+        return f"{self.scheme}://{self.user}@{self.place}"
+
+    def __str__(self) -> str:
+        password = f":{quote(self.password, safe='')}" if self.password else ""
+        user = f"{self.user}{password}@" if self.user or password else ""
+        options = f"?{'&'.join(self.options)}" if self.options else ""
+        return f"{self.scheme}://{user}{self.place}{options}"
+
+
+def scheme_of(uri: str) -> str:
+    """Return what stands before :// in an address, in small letters; nothing for a path."""
+    scheme, mark, _ = uri.partition("://")
+    return scheme.lower() if mark else ""
+
+
+def without_secrets(uri: str) -> str:
+    """Return an address that can be shown and kept."""
+    try:
+        read = _read(uri)
+    except BadInput:
+        return f"{uri.partition('://')[0]}://…"
+    return uri if read is None or not _secrets(read) else str(_bare(read))
+
+
+def with_secrets(uri: str) -> str:
+    """Return an address with the secrets that were taken out of it, or the environment's password.
+
+    The latter where it names a user and no password. Raises BadInput for an address that cannot be read.
+    """
+    read = _read(uri)
+    if read is None:
+        return uri
+    kept: Mapping[str, Any] = json.loads(os.environ.get(SET_ASIDE) or "{}").get(read.server, {})
+    password = read.password or kept.get("password", "")
+    if read.user and not password:
+        password = os.environ.get(PASSWORD, "")
+    named = {_name(option) for option in read.options}
+    options = tuple(option for option in kept.get("options", ()) if _name(option) not in named)
+    if not password and not options:
+        return uri
+    return str(read._replace(password=password, options=read.options + options))
+
+
+def set_aside(uris: Iterable[Given]) -> list[Given]:
+    """Take the secrets out of addresses and into the environment.
+
+    Raises BadInput where they hold different ones for one user of one database.
+    """
+    given = list(uris)
+    kept: dict[str, dict[str, Any]] = {}
+    for read in filter(None, (_read(uri) for uri in given if uri)):
+        secrets = _secrets(read)
+        if secrets and kept.setdefault(read.server, secrets) != secrets:
+            remedy = "Give the one that is right, in both or in one."
+            raise BadInput("two addresses of one user with two different passwords.", remedy=remedy)
+    if kept:
+        os.environ[SET_ASIDE] = json.dumps(kept)
+    return [without_secrets(uri) if uri else uri for uri in given]
+
+
+def _read(uri: str) -> _Address | None:
+    """Return the parts of an address; None for a path. Raises BadInput where a password ends them early."""
+    scheme, mark, rest = uri.partition("://")
+    if not mark or not re.fullmatch(r"[A-Za-z][\w+.-]*", scheme):
+        return None
+    before, _, query = rest.partition("?")
+    user, at, place = before.rpartition("@")
+    name, _, password = user.partition(":")
+    if not at or "/" in name:  # then it is of a path
+        name, password, place = "", "", before
+    if not at and not place.startswith("/") and "@" in query.partition("=")[0]:
+        remedy = "Write ? / # @ % and & of a password as %3F %2F %23 %40 %25 and %26."
+        raise BadInput(f"{scheme}://…: the address cannot be read.", remedy=remedy)
+    return _Address(scheme, name, unquote(password), place, tuple(query.split("&")) if query else ())
+
+
+def _secrets(read: _Address) -> dict[str, Any]:
+    """Return what of an address is secret, as it is kept."""
+    options = [option for option in read.options if SECRET.search(_name(option))]
+    return {"password": read.password, "options": options} if read.password or options else {}
+
+
+def _bare(read: _Address) -> _Address:
+    options = tuple(option for option in read.options if not SECRET.search(_name(option)))
+    return read._replace(password="", options=options)
+
+
+def _name(option: str) -> str:
+    return unquote_plus(option.partition("=")[0])
+
+
+DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
+ADDRESS_REMEDY = "Write sqlite:///path/to/file.db?table=NAME or postgresql://user@host/database?table=NAME."
+
+
+@dataclass(frozen=True)
+class TableAddress:
+    """A database and the name of one of its tables."""
+
+    url: sa.URL
+    table: str
+
+    @classmethod
+    def of(cls, uri: str) -> Self:
+        """Read an address; raises BadInput, which never shows a password."""
+        url = read_url(uri)
+        table = url.query.get("table")
+        if not isinstance(table, str) or not table:
+            raise BadInput(f"{hidden(url)}: it names no table.", remedy=ADDRESS_REMEDY)
+        return cls(url.difference_update_query(["table"]), table)
+
+    def __str__(self) -> str:
+        """Return the address without its password."""
+        return f"{hidden(self.url)}, table {self.table}"
+
+    def open(self) -> sa.Engine:
+        """Open the database, connecting to nothing yet; raises BadInput where there is no driver for it."""
+        try:
+            return sa.create_engine(self.url, poolclass=sa.NullPool)
+        except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
+            raise BadInput(f"{hidden(self.url)}: {error}.", remedy=ADDRESS_REMEDY) from error
+
+    def reflect(self, engine: sa.Engine) -> sa.Table:
+        """Read what columns the table has; raises BadInput where there is no such table or database."""
+        with answering(str(self)):
+            try:
+                return sa.Table(self.table, sa.MetaData(), autoload_with=engine)
+            except sa.exc.NoSuchTableError as error:
+                names = ", ".join(sorted(sa.inspect(engine).get_table_names())) or "none"
+                raise BadInput(f"{self}: there is no such table.", remedy=f"There are: {names}.") from error
+
+
+@contextmanager
+def answering(shown: str, remedy: str = ADDRESS_REMEDY) -> Iterator[None]:
+    """Say in words that a database does not answer, or what it says to what it cannot do."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        asked = isinstance(error, sa.exc.DBAPIError) and error.statement is not None
+        said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        reason = f"the database {'says' if asked else 'does not answer'}: {said}."
+        raise BadInput(f"{shown}: {reason}", remedy=remedy) from error
+
+
+def is_table(uri: str) -> bool:
+    """Tell whether an address is meant to be that of a database's table."""
+    return scheme_of(uri).partition("+")[0] in DRIVERS
+
+
+def read_url(uri: str) -> sa.URL:
+    """Read the address of a database, with its driver and secrets; raises BadInput, which never shows one.
+
+    Its options are read apart from it: SQLAlchemy takes an @ in a query for the end of a password.
+    """
+    base, _, options = with_secrets(uri).partition("?")
+    try:
+        url = sa.make_url(base).update_query_pairs(parse_qsl(options))
+    except (sa.exc.ArgumentError, ValueError) as error:
+        shown = without_secrets(uri)
+        raise BadInput(
+            f"{shown}: the address of the database cannot be read.", remedy=ADDRESS_REMEDY
+        ) from error
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+
+
+def hidden(url: sa.URL) -> str:
+    """Return a URL that can be shown: without its secrets."""
+    return without_secrets(url.render_as_string(hide_password=False))
+
+
+ROWS = 50_000  # of a chunk
+QUERY_REMEDY = (
+    "Write sqlite:///path/to/file.db?table=NAME or postgresql://user@host/database?query=SELECT …, "
+    "with & and + of a query as %26 and %2B."
+)
+READING = re.compile(r"\s*(?:select|with|values|table)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """A database and what is read of it."""
+
+    url: sa.URL
+    table: str | None
+    query: str | None
+
+    @classmethod
+    def of(cls, uri: str) -> Self:
+        """Read an address; raises BadInput, which never shows a password."""
+        if "query=" not in uri:
+            address = TableAddress.of(uri)
+            return cls(_existing(address.url), address.table, None)
+        url = read_url(uri)
+        query = url.query.get("query")
+        if not isinstance(query, str) or not READING.match(query) or "table" in url.query:
+            raise BadInput(
+                f"{hidden(url.set(query={}))}: give one table, or one SELECT.", remedy=QUERY_REMEDY
+            )
+        return cls(_existing(url.difference_update_query(["query"])), None, query)
+
+    def __str__(self) -> str:
+        """Return the address without its password."""
+        return f"{hidden(self.url)}, {f'table {self.table}' if self.table else 'a query'}"
+
+    @contextmanager
+    def open(self, columns: frozenset[str] | None = None) -> Iterator["sa.CursorResult[Any]"]:
+        """Run what is read, in a transaction that can only read; of a table the named columns alone.
+
+        Raises BadInput where the database does not answer or does not know what is asked for.
+        """
+        address = TableAddress(self.url, self.table or "")
+        with answering(str(self)), address.open().connect() as connection:
+            if self.query is not None:
+                statement: sa.Executable = _text(self.query)
+            else:
+                table = address.reflect(connection.engine)
+                wanted = [column for column in table.columns if columns is None or column.name in columns]
+                statement = sa.select(*wanted).order_by(*table.primary_key.columns)
+            yield _read_rows(connection, statement)
+
+    def names(self) -> list[str]:
+        """Return the names of all the columns; raises BadInput."""
+        address = TableAddress(self.url, self.table or "")
+        if self.table:
+            return [column.name for column in address.reflect(address.open()).columns]
+        nothing = sa.select(sa.text("*")).select_from(self._asked()).limit(0)
+        with (
+            answering(str(self)),
+            address.open().connect() as connection,
+            _read_rows(connection, nothing) as found,
+        ):
+            return list(found.keys())
+
+    def count(self) -> int:
+        """Return the number of rows; raises BadInput."""
+        with answering(str(self)), TableAddress(self.url, "").open().connect() as connection:
+            return int(
+                _read_rows(connection, sa.select(sa.func.count()).select_from(self._asked())).scalar_one()
+            )
+
+    def _asked(self) -> sa.Subquery | sa.TableClause:
+        if self.query is not None:
+            return _text(self.query.rstrip("; \n") + "\n").columns().subquery("asked")
+        return sa.table(self.table or "")
+
+
+def _existing(url: sa.URL) -> sa.URL:
+    """Refuse a SQLite file that is not there, which opening it would make."""
+    if url.drivername.startswith("sqlite") and not is_file(url.database or ""):
+        shown = shortened(url.database or "sqlite://")
+        raise BadInput("there is no such database.", file=shown, remedy="Check the path.")
+    return url
+
+
+def _text(query: str) -> sa.TextClause:
+    """Return a query as it is: a colon in it names no parameter."""
+    return sa.text(query.replace(":", r"\:"))
+
+
+def _read_rows(connection: sa.Connection, statement: sa.Executable) -> "sa.CursorResult[Any]":
+    """Run one statement in a transaction that can only read.
+
+    PostgreSQL runs it for a cursor of its own, which takes a single statement: no second one can end the
+    transaction.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    connection.exec_driver_sql("PRAGMA query_only = ON" if sqlite else "SET TRANSACTION READ ONLY")
+    return connection.execution_options(yield_per=ROWS).execute(statement)
+
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+SCHEMES = frozenset({"mongodb", "mongodb+srv"})
+MONGO_ROWS = 50_000  # of a chunk
+PATIENCE = 5_000  # milliseconds for a server to answer
+MONGO_REMEDY = f"Write mongodb://user@host/database?collection=NAME, with the password in {PASSWORD}."
+
+
+def is_collection(uri: str) -> bool:
+    """Tell whether an address is meant to be that of a MongoDB collection."""
+    return scheme_of(uri) in SCHEMES
+
+
+def open_collection(uri: str) -> "Collection[Mapping[str, Any]]":
+    """Open a collection, connecting to nothing yet; raises BadInput, which never shows a password."""
+    try:
+        from pymongo import MongoClient
+        from pymongo.errors import PyMongoError
+    except ImportError as error:
+        raise BadInput(
+            "the package pymongo is not there.", remedy="Install the Pipfile's packages."
+        ) from error
+    address = with_secrets(uri)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        reason = f"{without_secrets(uri)}: the address cannot be read."
+        raise BadInput(reason, remedy=MONGO_REMEDY) from error
+    options = dict(parse_qsl(parts.query))
+    name, database = options.pop("collection", ""), parts.path.strip("/")
+    if not name or not database:
+        raise BadInput(f"{without_secrets(uri)}: it names no database or no collection.", remedy=MONGO_REMEDY)
+    options.setdefault("serverSelectionTimeoutMS", str(PATIENCE))
+    plain = urlunsplit(parts._replace(query=urlencode(options)))
+    try:
+        client: MongoClient[Mapping[str, Any]] = MongoClient(plain, connect=False, tz_aware=True)
+    except (PyMongoError, ValueError) as error:
+        raise BadInput(f"{without_secrets(uri)}: the address cannot be read.", remedy=MONGO_REMEDY) from error
+    return client[database][name]
+
+
+@contextmanager
+def open_documents(uri: str, columns: frozenset[str] | None = None) -> Iterator[Iterator[pd.DataFrame]]:
+    """Give all documents, or fields of them, as frames in the order of their `_id`; raises BadInput."""
+    wanted = None if columns is None else dict.fromkeys(sorted(columns), 1)
+    with _mongo_answering(uri) as collection:
+        yield document_chunks(collection.find(projection=wanted, batch_size=MONGO_ROWS).sort("_id"))
+
+
+def collection_names(uri: str) -> tuple[str, ...]:
+    """Return the fields of the first document, without its `_id`; raises BadInput."""
+    with _mongo_answering(uri) as collection:
+        return tuple(name for name in (collection.find_one(sort=[("_id", 1)]) or {}) if name != "_id")
+
+
+def count_documents(uri: str) -> int:
+    """Return about how many documents there are; raises BadInput."""
+    with _mongo_answering(uri) as collection:
+        return collection.estimated_document_count()
+
+
+@contextmanager
+def _mongo_answering(uri: str) -> Iterator["Collection[Mapping[str, Any]]"]:
+    collection = open_collection(uri)
+    from pymongo.errors import PyMongoError
+
+    try:
+        with collection.database.client:
+            yield collection
+    except PyMongoError as error:
+        reason = str(error).partition(",")[0]
+        remedy = "Is the server up, and may you read?"
+        raise BadInput(f"{without_secrets(uri)}: {reason}.", remedy=remedy) from error
+
+
+def document_chunks(documents: Iterable[Mapping[str, Any]]) -> Iterator[pd.DataFrame]:
+    """Yield frames of up to 50,000 documents each, at least one; a field that one lacks is missing there."""
+    rows = iter(documents)
+    chunk = list(islice(rows, MONGO_ROWS))
+    yield _frame(chunk)
+    while chunk := list(islice(rows, MONGO_ROWS)):
+        yield _frame(chunk)
+
+
+def _frame(documents: list[Mapping[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame([{k: _plain(v) for k, v in row.items()} for row in documents], dtype=object)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of BSON's own types as one of Python's."""
+    from bson import Decimal128, ObjectId
+
+    if isinstance(value, Decimal128):
+        return value.to_decimal()
+    return str(value) if isinstance(value, ObjectId) else value
+
+
+class DatabaseRows:
+    """A source that is read a first time to learn what it has; a single chunk of it is kept.
+
+    names: the columns, or the fields that any document has. kept: all rows, where they are one chunk.
+    """
+
+    def __init__(self, uri: str, columns: frozenset[str]) -> None:
+        self._uri, self._columns = uri, columns
+        self.names = RowSource.of(uri).names() if is_table(uri) else []
+        self.kept: pd.DataFrame | None = None
+
+    def first_time(self) -> Iterator[pd.DataFrame]:
+        """Yield the chunks, and learn the names and whether one chunk is all."""
+        number = 0
+        for number, frame in enumerate(self._chunks(), start=1):
+            self.names += [name for name in map(str, frame.columns) if name not in self.names]
+            self.kept = frame if number == 1 else None
+            yield frame
+        if not number:
+            self.kept = pd.DataFrame(columns=[name for name in self.names if name in self._columns])
+
+    def again(self) -> Iterator[pd.DataFrame]:
+        """Yield the chunks, each with all the columns: a document may lack a field that others have."""
+        declared = [name for name in self.names if name in self._columns]
+        for frame in self._chunks():
+            yield frame if list(frame.columns) == declared else frame.reindex(columns=declared)
+
+    def _chunks(self) -> Iterator[pd.DataFrame]:
+        for frame in self._all():
+            yield frame[[name for name in frame.columns if name in self._columns]]
+
+    def _all(self) -> Iterator[pd.DataFrame]:
+        if not is_table(self._uri):
+            with open_documents(self._uri, self._columns) as documents:
+                yield from documents
+            return
+        with RowSource.of(self._uri).open(self._columns) as found:
+            names = list(found.keys())
+            for rows in found.partitions():
+                yield pd.DataFrame(list(rows), columns=names, dtype=object)

@@ -1,0 +1,258 @@
+"""A source of records, whatever it is: checked, opened, read in chunks, named by its content."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from data.cohorts.addresses import CohortPlan, generate_cohort
+from data.contract.columns import PSEUDONYM
+from data.contract.contract import Contract
+from data.errors import BadInput
+from data.rows.frames import FIRST_ROW, refuse_missing, refuse_twice
+from data.sources.databases import (
+    DatabaseRows,
+    RowSource,
+    is_collection,
+    is_table,
+    open_collection,
+    without_secrets,
+)
+from data.sources.files import (
+    READERS,
+    check_store,
+    csv_chunks,
+    fetched,
+    is_stored,
+    local_files,
+    no_rows,
+    parquet_chunks,
+    parquet_names,
+    read_header,
+    read_parquet,
+    read_texts,
+)
+
+DEFAULT = "cohort://2392"
+KINDS = "CSV or Parquet file, folder, pattern, s3://…, database's table or query, collection, cohort://ROWS"
+WELL_FORMED = re.compile(r"[0-9a-f]{32}")
+
+
+def check_source(uri: str) -> None:
+    """Raise BadInput where it can be told, without reading much, that a source cannot be read."""
+    if is_table(uri):
+        RowSource.of(uri).names()
+    elif is_collection(uri):
+        open_collection(uri)
+    elif is_stored(uri):
+        check_store(uri)
+    elif not is_cohort(uri):
+        local_files(uri)
+
+
+def is_cohort(uri: str) -> bool:
+    """Tell whether an address asks for a generated cohort."""
+    return uri.partition(":")[0].lower() == "cohort"
+
+
+@contextmanager
+def opened_files(uri: str) -> Iterator[list[Path]]:
+    """Give the files of an address, on this machine for as long as they are needed."""
+    if is_stored(uri):
+        with fetched(uri) as files:
+            yield files
+    else:
+        yield local_files(uri)
+
+
+def read_whole(uri: str) -> pd.DataFrame:
+    """Read every column of a CSV, its cells as text, or of a Parquet file; raises BadInput."""
+    if is_cohort(uri):
+        raise BadInput(f"{uri}: a generated cohort has its contract.", remedy="Give a file.")
+    if is_table(uri) or is_collection(uri) or is_stored(uri):
+        remedy = "Save its rows as CSV or Parquet, and give that."
+        raise BadInput(f"{without_secrets(uri)}: a file alone is looked at here.", remedy=remedy)
+    path = local_files(uri)[0]
+    frame = read_parquet(path) if is_parquet(path) else read_texts(path)
+    if not len(frame):
+        raise no_rows(path)
+    return frame
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell a Parquet file from a CSV by its suffix; raises BadInput where it is neither."""
+    suffix = path.suffix.lower()
+    if suffix not in READERS.split():
+        reason = f"{path.suffix or 'no suffix'}: not a kind of file that can be read."
+        raise BadInput(reason, file=path, remedy=f"Give one of: {READERS}.")
+    return suffix == ".parquet"
+
+
+def of_pseudonyms(
+    frame: pd.DataFrame, contract: Contract, path: Path, first_row: int = FIRST_ROW
+) -> pd.DataFrame:
+    """Return a frame without ids, and with every audit column, empty where none was given.
+
+    Raises BadInput where a pseudonym is none; the frame's first row is the file's row `first_row`.
+    """
+    wrong = ~frame[PSEUDONYM].astype(str).str.fullmatch(WELL_FORMED).to_numpy()
+    if wrong.any():
+        remedy = "Leave the column out and give the id, or give 32 hex digits."
+        row = int(wrong.argmax()) + first_row
+        raise BadInput("this is no pseudonym.", file=path, row=row, column=PSEUDONYM, remedy=remedy)
+    unasked = {column.name: None for column in contract.audit if column.name not in frame}
+    ids = [contract.id.name] if contract.id else []
+    return frame.assign(**unasked).drop(columns=ids, errors="ignore")
+
+
+class FramesDigest:
+    """The SHA-256 of rows as they are read, one frame after the other."""
+
+    def __init__(self) -> None:
+        self._found = hashlib.sha256()
+
+    def update(self, frame: pd.DataFrame) -> None:
+        """Take in the next rows."""
+        if frame.columns.empty:
+            return
+        self._found.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was taken in so far."""
+        return self._found.hexdigest()
+
+
+def digest_of_frames(frames: Iterable[pd.DataFrame]) -> str:
+    """Return the digest of rows, in one frame or one frame after the other."""
+    found = FramesDigest()
+    for frame in frames:
+        found.update(frame)
+    return found.hexdigest()
+
+
+def digest_of_files(files: list[Path]) -> str:
+    """Return the digest of one file, or of the digests of several."""
+    digests = []
+    for path in files:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+ROWS = 50_000  # of a chunk
+
+Frames = Iterator[pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Raw records in chunks, and where they came from.
+
+    read: gives the chunks in order, from the first again at each call; raises BadInput where there are no
+    rows. pseudonymous: the rows have the log's pseudonyms in place of ids. generated: the plan of a cohort.
+    """
+
+    uri: str
+    sha256: str
+    read: Callable[[], Frames]
+    undeclared: tuple[str, ...] = ()
+    pseudonymous: bool = False
+    generated: CohortPlan | None = None
+
+
+@contextmanager
+def open_chunks(uri: str, contract: Contract, rows: int = ROWS) -> Iterator[Chunks]:
+    """Open records to train on, by the addresses that `data.sources` tells of.
+
+    A database is read twice, the first time for the digest of its rows. Raises BadInput.
+    """
+    shown = without_secrets(uri)
+    if is_cohort(uri):
+        generated, plan = generate_cohort(uri, contract)
+        yield Chunks(uri, digest_of_frames([generated]), partial(_slices, generated, rows), generated=plan)
+    elif is_table(uri) or is_collection(uri):
+        yield _of_database(uri, shown, contract)
+    else:
+        with opened_files(uri) as files:
+            yield _of_files(shown, files, contract, rows)
+
+
+def _slices(frame: pd.DataFrame, rows: int) -> Frames:
+    for start in range(0, len(frame), rows):
+        yield frame.iloc[start : start + rows].reset_index(drop=True)
+
+
+def _of_database(uri: str, shown: str, contract: Contract) -> Chunks:
+    """Read all rows once for their names and their digest; a single chunk is kept for the second time."""
+    rows = DatabaseRows(uri, contract.readable)
+    digest = digest_of_frames(rows.first_time())
+    refuse_twice(rows.names, shown)
+    refuse_missing(rows.names, contract, file=shown)
+    known = {*contract.columns, contract.target.column}
+    undeclared = tuple(name for name in rows.names if name not in known)
+    return Chunks(shown, digest, lambda: _not_none(_same(rows, digest, shown), shown), undeclared)
+
+
+def _same(rows: DatabaseRows, digest: str, shown: str) -> Frames:
+    """Yield the rows the second time; they must be those of the first."""
+    if rows.kept is not None:
+        yield rows.kept
+        return
+    found = FramesDigest()
+    for frame in rows.again():
+        found.update(frame)
+        yield frame
+    if found.hexdigest() != digest:
+        remedy = "Run again when nobody writes to it."
+        raise BadInput("its rows changed while they were read.", file=shown, remedy=remedy)
+
+
+def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> Chunks:
+    names: dict[str, None] = {}
+    pseudonymous = set()
+    for path in files:
+        found = parquet_names(path) if is_parquet(path) else [n for n in read_header(path).names if n]
+        refuse_twice(found, path)
+        refuse_missing(found, contract, file=path)
+        names |= dict.fromkeys(found)
+        pseudonymous.add(is_parquet(path) and PSEUDONYM in found)
+    if len(pseudonymous) > 1:
+        remedy = "Give files that all have it, or none."
+        raise BadInput(f"some files have the column {PSEUDONYM}, some do not.", file=shown, remedy=remedy)
+    known = {*contract.columns, contract.target.column, *([PSEUDONYM] if any(pseudonymous) else [])}
+    return Chunks(
+        shown,
+        digest_of_files(files),
+        lambda: _not_none(_file_chunks(files, contract, rows), shown),
+        tuple(name for name in names if name not in known),
+        any(pseudonymous),
+    )
+
+
+def _file_chunks(files: list[Path], contract: Contract, rows: int) -> Frames:
+    for path in files:
+        if not is_parquet(path):
+            yield from csv_chunks(path, contract, rows)
+            continue
+        names = parquet_names(path)
+        if PSEUDONYM not in names:
+            yield from parquet_chunks(path, [name for name in names if name in contract.readable], rows)
+            continue
+        first_row = FIRST_ROW
+        for frame in parquet_chunks(path, [n for n in names if n in contract.readable | {PSEUDONYM}], rows):
+            yield of_pseudonyms(frame, contract, path, first_row)
+            first_row += len(frame)
+
+
+def _not_none(frames: Frames, shown: str) -> Frames:
+    some = False
+    for frame in frames:
+        some = some or len(frame) > 0
+        yield frame
+    if not some:
+        raise no_rows(shown)

@@ -1,0 +1,1 @@
+"""The demonstration year: a school played through predictor, monitor and retraining."""

@@ -1,0 +1,1 @@
+"""Backup and restore: what is kept, how it is written, how it is put back."""

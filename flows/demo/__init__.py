@@ -1,1 +1,0 @@
-"""A generated school year played through the whole loop: predictor, monitor, retraining, promotion."""

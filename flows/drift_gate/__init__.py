@@ -1,0 +1,1 @@
+"""Whether new records still look, and behave, as the champion learned."""

@@ -1,0 +1,179 @@
+"""The drift gate: a parsed batch and the champion's reference in, a verdict out. It never raises for data."""
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.contract.contract import Contract
+from data.rows.frames import FIRST_ROW, matrix, target_index
+from flows.drift_gate.columns import column_findings
+from flows.drift_gate.findings import (
+    DRIFT,
+    LEAST_ROWS,
+    NO_LABELS,
+    NO_REFERENCE,
+    NOT_TESTED,
+    PASS,
+    TOO_FEW_ROWS,
+    Finding,
+)
+from flows.drift_gate.labels import label_fault_in, label_finding
+from flows.drift_gate.relation import loss_finding, residual_finding, subgroups, undecided
+from flows.drift_gate.samples import (
+    BATCH_ROWS,
+    QUARANTINE,
+    Reference,
+    draw,
+    faults_text,
+    indicator,
+    sound_rows,
+    tested,
+)
+
+COLUMNS_ALPHA, LOSS_ALPHA, RESIDUAL_ALPHA = 0.02, 0.005, 0.01
+"""False alarms allowed, 3.5 % in all; `python -m bench.drift_gate` measures them."""
+RELATION_ROWS = 100_000
+BODY, STYLE = (
+    "<body>",
+    "font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; text-align: left",
+)
+
+Champion = Callable[[np.ndarray], np.ndarray]
+
+
+class Verdict(BaseModel):
+    """What the gate says of a batch: for the whole, for each column, and for the relation to the class."""
+
+    model_config = ConfigDict(frozen=True)
+
+    overall: str
+    rows: int
+    reference_rows: int
+    columns: tuple[Finding, ...] = ()
+    relation: tuple[Finding, ...] = ()
+    reasons: tuple[str, ...] = ()
+    snapshot: Any = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def label_fault(self) -> str:
+        """Say why the labels cannot be right; "" where they may be."""
+        return label_fault_in(self.relation)
+
+
+def gate(
+    batch: pd.DataFrame,
+    bad: pd.DataFrame,
+    reference: Reference | None,
+    champion: Champion | None,
+    untrained: np.ndarray | None,
+    contract: Contract,
+    seed: int = 0,
+) -> Verdict:
+    """Judge a parsed batch, with its quarantine table, against what the champion was trained on.
+
+    `champion` maps a feature matrix to class probabilities (n, K). `untrained` (n,) says which rows it was
+    not trained on; None means that it was trained on none of them.
+    """
+    sizes = {"rows": len(batch), "reference_rows": 0 if reference is None else len(reference.sample)}
+    if len(batch) < LEAST_ROWS:
+        return _undecided(TOO_FEW_ROWS, f"The batch has {len(batch)} rows; {LEAST_ROWS} are needed.", sizes)
+    if reference is None:
+        return _undecided(NO_REFERENCE, "There is no champion to compare with yet.", sizes)
+    if len(reference.sample) < LEAST_ROWS:
+        few = f"The champion's reference has {len(reference.sample)} rows; {LEAST_ROWS} are needed."
+        return _undecided(TOO_FEW_ROWS, few, sizes)
+    columns, snapshot = _columns(batch, bad, reference, contract, seed)
+    usable = draw(_usable(batch, bad, untrained, contract), RELATION_ROWS, seed)
+    relation = relation_findings(usable, reference, champion, contract)
+    reasons = tuple(found.sentence for found in (*columns, *relation) if found.verdict == DRIFT)
+    return Verdict(
+        overall=DRIFT if reasons else PASS,
+        columns=tuple(columns),
+        relation=tuple(relation),
+        reasons=reasons,
+        snapshot=snapshot,
+        **sizes,
+    )
+
+
+def table(verdict: Verdict) -> list[dict[str, Any]]:
+    """Give the findings as rows for a table: those that drifted first, and of them those on the relation."""
+    found = sorted((*verdict.relation, *verdict.columns), key=lambda finding: finding.verdict != DRIFT)
+    return [finding.cells() for finding in found]
+
+
+def save_html(verdict: Verdict, path: Path, about: str = "", note: str = "") -> None:
+    """Write the verdict, its reasons and every finding; below them Evidently's report, if it tested anything.
+
+    `about` says what was compared with what.
+    """
+    head = _head(verdict, about, note)
+    if verdict.snapshot is None:
+        start = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Drift</title>'
+        path.write_text(f"{start}{head}</html>", encoding="utf-8")
+        return
+    shown = verdict.snapshot.get_html_str(as_iframe=False)
+    path.write_text(shown.replace(BODY, f"{BODY}{head}", 1), encoding="utf-8")
+
+
+def _head(verdict: Verdict, about: str, note: str) -> str:
+    lines = "".join(f"<p>{escape(line)}</p>" for line in (about, *verdict.reasons, note) if line)
+    rows = pd.DataFrame(table(verdict)).to_html(index=False, border=0)
+    return f'<section style="{STYLE}"><h1>Drift: {escape(verdict.overall)}</h1>{lines}{rows}</section>'
+
+
+def _undecided(overall: str, reason: str, sizes: dict[str, int]) -> Verdict:
+    return Verdict(overall=overall, reasons=(reason,), **sizes)
+
+
+def _columns(
+    batch: pd.DataFrame, bad: pd.DataFrame, reference: Reference, contract: Contract, seed: int
+) -> tuple[list[Finding], Any]:
+    sample = draw(batch, BATCH_ROWS, seed)
+    before = tested(reference.sample, reference.sample[QUARANTINE], contract)
+    now = tested(sample, faults_text(sample, bad), contract)
+    causes = {indicator(str(reason)): sorted(set(rows["column"])) for reason, rows in bad.groupby("reason")}
+    return column_findings(before, now, contract, causes, COLUMNS_ALPHA)
+
+
+def relation_findings(
+    usable: pd.DataFrame, reference: Reference, champion: Champion | None, contract: Contract
+) -> list[Finding]:
+    """Judge whether the class still follows from the features, on sound labelled rows of parsed records."""
+    if champion is None:
+        return undecided("there is no champion", NOT_TESTED)
+    if usable.empty:
+        return undecided("no labels, or none new to the champion", NO_LABELS)
+    before = sound_rows(reference)
+    if min(len(usable), len(before)) < LEAST_ROWS:
+        few = f"{len(usable)} labelled rows are new to the champion, {len(before)} of its reference are sound"
+        return undecided(few, TOO_FEW_ROWS)
+    probabilities = np.asarray(champion(matrix(usable, contract)), dtype=float)
+    if (
+        probabilities.shape != (len(usable), len(contract.target.classes))
+        or not np.isfinite(probabilities).all()
+    ):
+        return undecided("the champion gave no probabilities", DRIFT)
+    y = target_index(usable, contract)
+    groups = subgroups(usable, before, contract)
+    trained = reference.trained_rows
+    return [
+        loss_finding(probabilities, y, trained, LOSS_ALPHA),
+        residual_finding(probabilities, y, groups, trained, contract.target, RESIDUAL_ALPHA),
+        label_finding(probabilities, y, contract.target),
+    ]
+
+
+def _usable(
+    batch: pd.DataFrame, bad: pd.DataFrame, untrained: np.ndarray | None, contract: Contract
+) -> pd.DataFrame:
+    """Give the rows that are sound, labelled and new to the champion."""
+    if contract.target.column not in batch:
+        return batch.iloc[:0]
+    keep = ~batch.index.isin(bad["row"] - FIRST_ROW) & (target_index(batch, contract) >= 0)
+    return batch[keep if untrained is None else keep & np.asarray(untrained, dtype=bool)]

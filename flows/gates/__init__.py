@@ -1,1 +1,0 @@
-"""The drift gate: a batch and the champion's reference in, a verdict out."""

@@ -1,0 +1,276 @@
+"""After a decision: the predictor followed and watched, and the version taken back if it must be."""
+
+import json
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from pydantic import BaseModel, ConfigDict
+
+from data.bundle.bundle import TOLERANCE, Bundle
+from data.bundle.manifest import EXAMPLES
+from data.errors import BadInput
+from data.log.history import Decision
+from flows.registry.decisions import CANARY, carry_out, deciding, way_back
+from flows.registry.store import (
+    CHAMPION,
+    PREVIOUS,
+    load_bundle,
+    open_registry,
+    version_named,
+    version_of_alias,
+)
+from flows.runtime.predictor_api import PredictorApi, Ready
+from flows.settings import Settings
+
+LOOK_PAUSE = 0.2  # seconds between two looks
+
+
+class Followed(NamedTuple):
+    """What became of it: `refused` alone speaks against the version."""
+
+    state: Literal["follows", "no predictor", "another model", "refused", "late"]
+    detail: str
+
+
+def follow(api: PredictorApi, name: str, version: str, seconds: float) -> Followed:
+    """Wait until the predictor answers with a version, or has refused it, or the time is over."""
+    ready = None
+    for ready in _looks(api, seconds):
+        told = judge(ready, api.url, name, version)
+        if told is not None:
+            return told
+    if ready is not None and ready.wanted == version:
+        return Followed("refused", f"it has not answered with version {version}: {ready.detail}")
+    now = f"it answers with version {ready.version}" if ready and ready.version else "it does not answer"
+    return Followed("late", f"the predictor at {api.url} did not follow within {seconds:g} s: {now}")
+
+
+def judge(ready: Ready | None, url: str, name: str, version: str) -> Followed | None:
+    """Return what a look at the predictor settles; None where one must go on waiting."""
+    if ready is None:
+        return Followed("no predictor", f"no predictor answers at {url}")
+    if ready.model not in (None, name):
+        return Followed("another model", f"the predictor at {url} serves {ready.model}")
+    if ready.version == version:
+        return Followed("follows", f"the predictor at {url} answers with version {version}")
+    if f"version {version} was refused" in ready.detail:
+        return Followed("refused", ready.detail)
+    return None
+
+
+def _looks(api: PredictorApi, seconds: float) -> Iterator[Ready | None]:
+    """Look again and again; one that answered once may be away for a while, as when it starts again."""
+    end, before = time.monotonic() + seconds, api.ready()
+    yield before
+    while time.monotonic() < end:
+        time.sleep(LOOK_PAUSE)
+        before = api.ready() or before
+        yield before
+
+
+REMEDY = "See what was decided so far: python -m flows.history."
+
+
+class RolledBack(BaseModel):
+    """What was turned back, and to what."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    """The champion before."""
+    champion: str | None
+    """The champion now; None where a first champion had nobody to go back to."""
+    reason: str
+    by: str
+    recorded: bool
+    """Whether the history has it already; if not, the next run writes it."""
+
+
+def roll_back(settings: Settings, name: str, to: str | None, *, reason: str, by: str) -> RolledBack:
+    """Make an earlier champion the champion again: a version's number, or `previous` if None.
+
+    Raises:
+        BadInput: there is no such version, it never was champion, or it is the champion already.
+        Stopped: its bundle cannot be read.
+    """
+    with deciding(settings, name) as client:
+        champion = version_of_alias(client, name, CHAMPION)
+        if champion is None:
+            raise BadInput(f"{name} has no champion, so there is nothing to turn back from.", remedy=REMEDY)
+        target = find_target(client, name, champion, to)
+        load_bundle(name, target)
+        return _turn_back(client, settings, champion, target, reason=reason, by=by)
+
+
+def withdraw(settings: Settings, name: str, version: str, *, reason: str, by: str) -> RolledBack | None:
+    """Turn back from a version, if it is the champion still; without an earlier one there is none then.
+
+    Returns None where another champion has taken its place meanwhile. Raises Stopped when the earlier
+    one's bundle cannot be read.
+    """
+    with deciding(settings, name) as client:
+        champion = version_of_alias(client, name, CHAMPION)
+        if champion is None or str(champion.version) != version:
+            return None
+        previous = version_of_alias(client, name, PREVIOUS)
+        target = None if previous is None else str(previous.version)
+        if target is not None:
+            load_bundle(name, target)
+        return _turn_back(client, settings, champion, target, reason=reason, by=by)
+
+
+def find_target(client: MlflowClient, name: str, champion: ModelVersion, to: str | None) -> str:
+    """Return the version to go back to; raises BadInput, naming those that there are."""
+    was = sorted(
+        (v for v in client.search_model_versions(f"name = '{name}'") if v.tags.get("promoted") == "true"),
+        key=lambda version: int(version.version),
+    )
+    numbers = [str(version.version) for version in was if version.version != champion.version]
+    known = f"Versions that were champion: {', '.join(numbers) or 'none but this one'}. {REMEDY}"
+    now = f"version {champion.version} of {name} is champion"
+    if to is None:
+        previous = version_of_alias(client, name, PREVIOUS)
+        if previous is None:
+            raise BadInput(f"{now}, and no version is noted as the one before it.", remedy=known)
+        return str(previous.version)
+    if to == str(champion.version):
+        raise BadInput(f"{now} already.", remedy=known)
+    if to not in numbers:
+        raise BadInput(f"{name} has no version {to} that ever was champion.", remedy=known)
+    return to
+
+
+def _turn_back(
+    client: MlflowClient,
+    settings: Settings,
+    champion: ModelVersion,
+    target: str | None,
+    *,
+    reason: str,
+    by: str,
+) -> RolledBack:
+    name, version = str(champion.name), str(champion.version)
+    decision = Decision(
+        model=name, event="rolled back", version=version, champion=target, by=by, reason=reason
+    )
+    recorded = carry_out(client, settings, way_back(client, decision))
+    return RolledBack(name=name, version=version, champion=target, reason=reason, by=by, recorded=recorded)
+
+
+PAUSE = 0.2  # seconds before a record is asked for again
+BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+NO_KEY = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+class Canary(BaseModel):
+    """What the canary found, in a sentence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Literal["passed", "not checked", "rolled back"]
+    detail: str
+
+
+class NotCheckedError(RuntimeError):
+    """Nothing can be said of the version, for a reason that is not its own."""
+
+
+def watch(settings: Settings, name: str, version: str) -> Canary:
+    """Watch the predictor follow a promotion, and take the promotion back if it must not.
+
+    Raises Stopped when it must, and the version before cannot be read.
+    """
+    api, end = PredictorApi.of(settings), time.monotonic() + settings.canary_seconds
+    if api is None:
+        return Canary(state="not checked", detail="no predictor is named")
+    client = open_registry(settings)
+    if CANARY in client.get_model_version(name, version).tags:
+        return Canary(state="passed", detail="it passed before")
+    try:
+        fault = find_fault(api, client, name, version, end)
+    except NotCheckedError as reason:
+        return Canary(state="not checked", detail=str(reason))
+    if fault is None:
+        passed = f"the predictor at {api.url} answers as it should"
+        client.set_model_version_tag(name, version, CANARY, passed)
+        return Canary(state="passed", detail=passed)
+    if withdraw(settings, name, version, reason=fault, by="canary") is None:
+        return Canary(state="not checked", detail="another champion has taken its place")
+    return Canary(state="rolled back", detail=fault)
+
+
+def find_fault(api: PredictorApi, client: MlflowClient, name: str, version: str, end: float) -> str | None:
+    """Return what speaks against a version, None for nothing, by `end` (monotonic seconds).
+
+    Raises NotCheckedError where nothing can be said.
+    """
+    followed = follow(api, name, version, end - time.monotonic())
+    if followed.state not in ("follows", "refused"):
+        raise NotCheckedError(followed.detail)
+    if not serves_this_registry(api, client, name):
+        raise NotCheckedError(f"the predictor at {api.url} serves the models of another registry")
+    return (
+        followed.detail
+        if followed.state == "refused"
+        else compare(api, load_bundle(name, version), version, end)
+    )
+
+
+def serves_this_registry(api: PredictorApi, client: MlflowClient, name: str) -> bool:
+    """Tell whether what the predictor serves is what this registry has under that number.
+
+    A predictor without any model is taken for ours. Raises NotCheckedError where it does not say.
+    """
+    try:
+        status, served = api.model()
+    except (OSError, ValueError) as error:
+        raise NotCheckedError(f"the predictor at {api.url} does not answer: {error}") from error
+    if status in NO_KEY:
+        raise NotCheckedError(f"the predictor at {api.url} wants another key (GRADECAST_API_KEY)")
+    if status != HTTPStatus.OK:
+        return True
+    version = version_named(client, name, str(served["version"]))
+    return version is not None and load_bundle(name, version).manifest.created == served["created"]
+
+
+def compare(api: PredictorApi, bundle: Bundle, version: str, end: float) -> str | None:
+    """Ask for each of the bundle's examples; return the first fault of the answers, None if there is none.
+
+    A record at a time, each on a connection of its own, so that more than one worker is asked.
+    """
+    for example in json.loads((bundle.folder / EXAMPLES).read_bytes()):
+        status, answer = ask(api, example["record"], version, end)
+        if status in NO_KEY:
+            raise NotCheckedError(f"the predictor at {api.url} wants another key (GRADECAST_API_KEY)")
+        if status != HTTPStatus.OK:
+            return f"it answers a reference record with {status} ({answer.get('detail', 'no reason')})"
+        answered = [answer["probabilities"][label] for label in bundle.manifest.labels]
+        gap = float(np.abs(np.subtract(answered, example["probabilities"])).max())
+        if not gap <= TOLERANCE:
+            return f"it answers a reference record {gap:.2g} away from what was registered"
+    return None
+
+
+def ask(api: PredictorApi, record: dict[str, Any], version: str, end: float) -> tuple[int, dict[str, Any]]:
+    """Ask until a worker answers with the version, or with an error that is not one of being busy.
+
+    Raises NotCheckedError when the time is over, or the predictor is gone.
+    """
+    while True:
+        try:
+            status, answer = api.forecast(record)
+        except (OSError, ValueError) as error:
+            status, answer = HTTPStatus.SERVICE_UNAVAILABLE, {"detail": str(error)}
+        waiting = status in BUSY or (status == HTTPStatus.OK and answer["model_version"] != version)
+        if not waiting:
+            return status, answer
+        if time.monotonic() > end:
+            said = answer.get("detail") or f"it answers with version {answer.get('model_version')}"
+            raise NotCheckedError(f"the predictor at {api.url} was not ready in time: {said}")
+        time.sleep(PAUSE)

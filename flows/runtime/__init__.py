@@ -1,0 +1,1 @@
+"""What commands run on: settings of the screen, Prefect's server, services, engines, files."""

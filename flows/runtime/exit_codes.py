@@ -1,0 +1,70 @@
+"""How a command ends: readable errors, the fixed exit codes."""
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from data.errors import BadInput, Stopped
+from flows.runtime.workspace import finished_file
+from flows.settings import Settings
+
+DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
+NAMES: dict[type[Exception], str] = {BadInput: "Bad input", Stopped: "Stopped"}
+"""What is foreseen to end a run, and the name of its failed state in Prefect."""
+LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+
+
+def ended(error: BadInput | Stopped) -> Any:
+    """Return the failed state of a run that ended as was foreseen: its message is all there is to say.
+
+    It is of type Any, for a flow may return a state in the place of what it promises.
+    """
+    from prefect.states import Failed
+
+    name = next(name for kind, name in NAMES.items() if isinstance(error, kind))
+    return Failed(name=name, message=str(error))
+
+
+def foreseen(name: str | None, message: str | None) -> Exception | None:
+    """Return the error that such a state was made of; None for any other state."""
+    return next((kind(message or "") for kind, known in NAMES.items() if known == name), None)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Let Prefect's logs tell of what is foreseen in a line; a trace would say nothing more."""
+
+    def without_trace(record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], tuple(NAMES)):
+            record.exc_info = None
+        return True
+
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    for logger in loggers:
+        logger.addFilter(without_trace)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(without_trace)
+
+
+def explain(console: Console, error: Exception, settings: Settings) -> int:
+    """Say what went wrong and return the exit code; the trace of what was not foreseen goes to a file."""
+    if isinstance(error, BadInput):
+        console.print(f"[bold red]Bad input[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+        return BAD_INPUT
+    if isinstance(error, Stopped):
+        console.print(f"[bold yellow]Stopped[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+        return STOPPED
+    log = settings.home / "failure.log"
+    trace = "".join(traceback.format_exception(error))
+    finished_file(log, lambda draft: draft.write_text(trace, encoding="utf-8"))
+    text = f"[bold red]Failed[/]: {type(error).__name__}: {escape(str(error))} The trace is in {log}."
+    console.print(text, highlight=False, soft_wrap=True)
+    return FAILED

@@ -1,0 +1,474 @@
+"""The Prefect server that a command uses: found or started, shared, stopped by its last user."""
+
+import base64
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener, urlopen
+from uuid import uuid4
+
+from data.errors import BadInput
+from flows.runtime.workspace import file_lock, finished_file, is_locked
+
+PATIENCE = 5.0  # seconds for one answer of a busy machine
+SETTLE_LIMIT = 60.0
+STILL = 4  # looks in a row without a change
+SETTLE_PAUSE = 0.2
+MAJOR = 3  # an older server does not understand this client
+FINISHED = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PASSWORD = "PREFECT_API_AUTH_STRING"  # noqa: S105  the variable's name; Prefect's clients send what it holds
+PROFILE = "gradecast"
+_LOCAL = build_opener(ProxyHandler({}))  # a proxy cannot reach this machine's own ports
+
+
+def local_url(port: int) -> str:
+    """Return the API address of a server on a port of this machine."""
+    return f"http://127.0.0.1:{port}/api"
+
+
+def fault(api_url: str) -> str | None:
+    """Say what is wrong with the server at an API address; None when it is healthy.
+
+    One that wants credentials counts as healthy: whether they are right is between it and Prefect.
+    """
+    try:
+        with urlopen(f"{api_url.rstrip('/')}/health", timeout=PATIENCE) as answer:
+            return None if answer.status == 200 else f"answered {answer.status}"
+    except HTTPError as error:
+        return None if error.code in (401, 403) else f"answered {error.code} {error.reason}"
+    except URLError as error:
+        return str(error.reason)
+    except (OSError, ValueError) as error:
+        return str(error)
+
+
+def is_local_prefect(port: int) -> bool:
+    """Tell whether a healthy Prefect server that lets us in, and nothing else, answers on a port."""
+    if _ask(port, "health") is not True:
+        return False
+    return _is_prefect(_ask(port, "admin/version", password=password_of(port)))
+
+
+def is_open(api_url: str) -> bool:
+    """Tell whether a Prefect server on this machine wants no password of anyone."""
+    place = urlsplit(api_url)
+    return (
+        place.hostname in LOOPBACK
+        and place.port is not None
+        and _is_prefect(_ask(place.port, "admin/version"))
+    )
+
+
+def _is_prefect(version: Any) -> bool:
+    return isinstance(version, str) and version.startswith(f"{MAJOR}.")
+
+
+def home_of(port: int) -> Path | None:
+    """Return the PREFECT_HOME of this person's Prefect server on a port; None where there is none to see.
+
+    Asked of its process, not of the server, which wants to know first who asks.
+    """
+    import psutil  # type: ignore[import-untyped]
+
+    for process in psutil.process_iter():
+        try:
+            if any("prefect" in word for word in process.cmdline()) and port in _listened_on(process):
+                home = process.environ().get("PREFECT_HOME")
+                return Path(home) if home else None
+        except (psutil.Error, OSError):  # it has just ended, or is another person's
+            continue
+    return None
+
+
+def _listened_on(process: Any) -> list[int]:
+    connections = process.net_connections("tcp")
+    return [each.laddr.port for each in connections if each.status == "LISTEN"]
+
+
+def profile(state: Path) -> Path:
+    """Return the file in a server's state folder with the password that its clients must send.
+
+    It is a profile as Prefect reads it, so that its own commands find the password too.
+    """
+    return state / "profiles.toml"
+
+
+def password_in(state: Path) -> str | None:
+    """Return the password that is kept in a server's state folder; None where there is none."""
+    try:
+        profiles = tomllib.loads(profile(state).read_text(encoding="utf-8"))["profiles"]
+        return str(profiles[PROFILE][PASSWORD])
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return None
+
+
+def password_of(port: int) -> str | None:
+    """Return the password for the Prefect server on a port of this machine, where this person has it."""
+    home = home_of(port)
+    return (password_in(home) if home else None) or os.environ.get(PASSWORD)
+
+
+def password_for(api_url: str) -> str | None:
+    """Return the password for the server at an API address: that of its state folder, or as it was given."""
+    place = urlsplit(api_url)
+    if place.hostname in LOOPBACK and place.port is not None:
+        return password_of(place.port)
+    return os.environ.get(PASSWORD)
+
+
+def wait_until_settled(port: int) -> None:
+    """Wait until a server has written what it was told.
+
+    It keeps events and task states in memory first, writes some 75 tasks a second, and forgets the
+    rest when it is stopped.
+    """
+    end, password = time.monotonic() + SETTLE_LIMIT, password_of(port)
+    before, still = None, 0
+    while still < STILL and time.monotonic() < end:
+        time.sleep(SETTLE_PAUSE)
+        now = _written(port, password)
+        before, still = now, still + 1 if now == before else 0
+
+
+def _written(port: int, password: str | None) -> tuple[Any, Any, Any]:
+    finished = {"task_runs": {"state": {"type": {"any_": FINISHED}}}}
+    events = _ask(port, "events/filter", {"filter": {}, "limit": 1}, password)
+    return (
+        _ask(port, "task_runs/count", {}, password),
+        _ask(port, "task_runs/count", finished, password),
+        events.get("total") if isinstance(events, dict) else None,
+    )
+
+
+def _ask(port: int, path: str, body: dict[str, Any] | None = None, password: str | None = None) -> Any:
+    """Return the JSON that a server on this machine answers to a GET, or to a POST of a body; else None."""
+    request = Request(f"{local_url(port)}/{path}", headers={"Content-Type": "application/json"})
+    if password:
+        request.add_header("Authorization", f"Basic {base64.b64encode(password.encode()).decode()}")
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        client = str(uuid4())
+        told = _ask(port, f"csrf-token?client={client}", password=password)  # None where it wants none
+        if isinstance(told, dict):
+            request.add_header("Prefect-Csrf-Client", client)
+            request.add_header("Prefect-Csrf-Token", told["token"])
+    try:
+        with _LOCAL.open(request, timeout=PATIENCE) as answer:
+            return json.loads(answer.read())
+    except (OSError, ValueError):
+        return None
+
+
+START_LIMIT = 180.0  # seconds: ten times what two busy cores need
+STOP_LIMIT = 10.0
+PAUSE = 0.1
+# The shell notes its process group before it starts the server, then leaves it to init.
+LAUNCH = 'echo "$$ $1" > "$2"; shift 2; "$@" &'
+
+
+def record(state: Path) -> Path:
+    """Return the file that a running server keeps locked in its state folder."""
+    return state / "gradecast-server"
+
+
+def log(state: Path) -> Path:
+    """Return the file that a server's output goes to."""
+    return state / "server.log"
+
+
+def running_port(state: Path) -> int | None:
+    """Return the port of the server whose state is in a folder; None when none runs."""
+    recorded = _recorded(state)
+    return recorded[1] if recorded else None
+
+
+def launch(state: Path, port: int) -> None:
+    """Start a server in a session of its own; it may take 15 s until it is healthy."""
+    server = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
+    arguments = [*server, "--host", "127.0.0.1", "--port", str(port)]
+    with file_lock(record(state)) as lock, log(state).open("wb") as output:
+        os.ftruncate(lock, 0)  # what an earlier server wrote is not this one's
+        subprocess.run(
+            ["/bin/sh", "-c", LAUNCH, "sh", str(port), str(record(state)), *arguments],
+            check=True,
+            cwd=state,
+            env=_environment(state) | closed(port, ensure_password(state)),
+            pass_fds=(lock,),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+
+
+def wait_until_healthy(state: Path, port: int) -> bool:
+    """Wait for a launched server; False when it ended, or was not healthy in time and was stopped."""
+    end = time.monotonic() + START_LIMIT
+    while time.monotonic() < end:
+        if is_local_prefect(port):
+            return True
+        if running_port(state) is None:
+            return False
+        time.sleep(PAUSE)
+    stop(state)
+    return False
+
+
+def launch_again(state: Path, port: int) -> bool:
+    """Launch a server that ended where it was; False when it is not healthy in time."""
+    words = record(state).read_text().split()
+    with suppress(ProcessLookupError, IndexError):  # what it began may have outlived it, and keep the port
+        os.killpg(int(words[0]), signal.SIGKILL)
+    launch(state, port)
+    return wait_until_healthy(state, port)
+
+
+def stop(state: Path) -> None:
+    """Stop the server whose state is in a folder, if one runs, and wait for its end."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        recorded = _recorded(state)
+        if recorded is None:
+            return
+        with suppress(ProcessLookupError):  # it ended by itself just now
+            os.killpg(recorded[0], how)
+        end = time.monotonic() + STOP_LIMIT
+        while is_locked(record(state)) and time.monotonic() < end:
+            time.sleep(PAUSE)
+
+
+def port_to_use(wanted: int) -> int:
+    """Return the wanted port when nothing listens there, else a free one."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on 127.0.0.1")
+
+
+def closed(port: int, password: str) -> dict[str, str]:
+    """Return what lets a server answer its own pages and whoever has the password, and nobody else."""
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+    }
+
+
+def _recorded(state: Path) -> tuple[int, int] | None:
+    """Return the running server's process group and port; None when none runs."""
+    while is_locked(record(state)):
+        words = record(state).read_text().split()
+        if words:
+            return int(words[0]), int(words[1])
+        time.sleep(PAUSE)  # it is being launched: a moment, and it is written
+    return None
+
+
+def ensure_password(state: Path) -> str:
+    """Return the password of a server; made, for this person's eyes alone, beside profiles that are there."""
+    known = password_in(state)
+    if known:
+        return known
+    password = f"gradecast:{secrets.token_urlsafe(24)}"
+    file = profile(state)
+    before = file.read_text(encoding="utf-8") if file.exists() else f'active = "{PROFILE}"\n'
+    lines = [f'{name} = "{password}"' for name in (PASSWORD, "PREFECT_SERVER_API_AUTH_STRING")]
+
+    def write(draft: Path) -> None:
+        draft.touch(mode=0o600)
+        draft.write_text("\n".join([before, f"[profiles.{PROFILE}]", *lines, ""]), encoding="utf-8")
+
+    finished_file(file, write)
+    return password
+
+
+def _environment(state: Path) -> dict[str, str]:
+    """Return the server's environment: ours, but without what is meant for its clients."""
+    clients = ("PREFECT_API_URL", PASSWORD, "PREFECT_LOGGING_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(clients)}
+    quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "true"}
+    return kept | quiet | {"PREFECT_HOME": str(state)}
+
+
+USUAL_PORT = 4200
+Say = Callable[[str], None]
+
+
+def to_stderr(line: str) -> None:
+    """Show one line of progress to the person, if there still is one."""
+    with suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def prefect_server(home: Path, *, port: int = USUAL_PORT, say: Say = to_stderr) -> Iterator[str]:
+    """Make this process use a healthy Prefect server, and yield its API address.
+
+    That of PREFECT_API_URL, else one that is on the usual port, else a local one with its state in
+    `home`/prefect (or PREFECT_HOME), which the last of its users stops. One that wants a password gets
+    that of PREFECT_API_AUTH_STRING or, on this machine, of its state folder. Prefect may be imported
+    before or after.
+
+    Raises:
+        BadInput: nothing healthy answers at PREFECT_API_URL.
+        RuntimeError: the local server did not start; names its log.
+    """
+    state = Path(os.environ.get("PREFECT_HOME") or home / "prefect").absolute()
+    given = os.environ.get("PREFECT_API_URL")
+    with ExitStack() as stack:
+        if given:
+            wanted = {"PREFECT_API_URL": _checked(given)}
+        else:
+            url = local_url(stack.enter_context(_local(state, port, say)))
+            wanted = {"PREFECT_API_URL": url, "PREFECT_HOME": str(state)}
+        stack.enter_context(_prefect_settings(wanted))
+        yield wanted["PREFECT_API_URL"]
+
+
+@contextmanager
+def running_server(home: Path, *, port: int = USUAL_PORT) -> Iterator[str]:
+    """Make this process use the Prefect server that runs, and yield its API address; start none.
+
+    That of PREFECT_API_URL, else one on the usual port, else the one whose state is in `home`.
+    Raises BadInput where there is none.
+    """
+    given = os.environ.get("PREFECT_API_URL")
+    state = Path(os.environ.get("PREFECT_HOME") or home / "prefect").absolute()
+    found = port if is_local_prefect(port) else running_port(state)
+    if not given and found is None:
+        raise BadInput(
+            f"No Prefect server runs on port {port} of this machine.",
+            remedy="Start one with `make up`, or name one in PREFECT_API_URL.",
+        )
+    url = _checked(given) if given else local_url(found or port)
+    with _prefect_settings({"PREFECT_API_URL": url}):
+        yield url
+
+
+def _checked(url: str) -> str:
+    wrong = fault(url)
+    if wrong:
+        raise BadInput(
+            f"PREFECT_API_URL is {url}, but no Prefect server is healthy there ({wrong}).",
+            remedy="Start that server, correct the variable, or unset it to use a local server.",
+        )
+    return url
+
+
+@contextmanager
+def _local(state: Path, port: int, say: Say) -> Iterator[int]:
+    """Yield the port of a server on this machine: one on the usual port, whoever's it is, or our own."""
+    owner = home_of(port) if is_local_prefect(port) else state
+    if owner is None or not (owner == state or _is_temporary(owner)):
+        yield port  # somebody runs it on purpose: used, never stopped
+        return
+    with ExitStack() as stack:
+        stack.enter_context(_use(owner))
+        if owner != state and not _is_temporary(owner):
+            stack.close()  # its last user stopped it meanwhile
+            stack.enter_context(_use(state))
+            owner = state
+        yield _find_or_start(owner, port, say)
+
+
+def _is_temporary(state: Path) -> bool:
+    """Tell whether a folder's server runs and was started by this module, for another GRADECAST_HOME."""
+    try:
+        return running_port(state) is not None
+    except OSError:  # another person's folder
+        return False
+
+
+@contextmanager
+def _use(state: Path) -> Iterator[None]:
+    """Count as a user of a folder's server; the last one to leave stops it."""
+    users = state / "users.lock"
+    try:
+        with file_lock(users, shared=True):
+            yield
+    finally:
+        with suppress(BlockingIOError), file_lock(users, blocking=False):  # else another leaves last
+            _stop(state)
+
+
+def _stop(state: Path) -> None:
+    port = running_port(state)
+    if port is not None:
+        wait_until_settled(port)
+        stop(state)
+
+
+def _find_or_start(state: Path, wanted: int, say: Say) -> int:
+    with file_lock(state / "start.lock"):
+        running = running_port(state)
+        if running is not None and wait_until_healthy(state, running):
+            return running
+        say("Starting a local Prefect server, which takes 10 to 20 seconds …")
+        begun = time.monotonic()
+        for _ in range(2):  # the port may be taken between the look and the start
+            port = port_to_use(wanted)
+            launch(state, port)
+            if wait_until_healthy(state, port):
+                say(f"Prefect is ready after {time.monotonic() - begun:.0f} s at http://127.0.0.1:{port}")
+                return port
+    raise RuntimeError(f"The local Prefect server did not start; its log is {log(state)}")
+
+
+@contextmanager
+def _prefect_settings(wanted: dict[str, str]) -> Iterator[None]:
+    """Set Prefect's settings: by the environment, and where it is imported already by its context.
+
+    With the server's address goes its password, where one is known.
+    """
+    password = password_for(wanted["PREFECT_API_URL"])
+    wanted = wanted | ({PASSWORD: password} if password else {})
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        with _settings_context(wanted):
+            yield
+    finally:
+        if "prefect" in sys.modules:
+            _drain()
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+        for name in [name for name, value in before.items() if value is None]:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _settings_context(wanted: dict[str, str]) -> Iterator[None]:
+    if "prefect" not in sys.modules:
+        yield  # it will read the environment when it is imported
+        return
+    import prefect.settings as prefect_settings
+
+    with prefect_settings.temporary_settings(
+        {getattr(prefect_settings, name): wanted[name] for name in wanted}
+    ):
+        yield
+
+
+def _drain() -> None:
+    """Send what Prefect still holds back, before its server may be stopped."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=5)
+    EventsWorker.drain_all(timeout=5)

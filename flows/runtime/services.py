@@ -1,0 +1,326 @@
+"""What `make up` runs: processes kept alive, and which they are."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from data.errors import BadInput
+from data.log.settings import netloc
+from flows.runtime.runs import POOL
+from flows.runtime.server import is_local_prefect
+from flows.runtime.workspace import ROOT, file_lock, is_locked
+from flows.settings import Settings
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two starts of a process that keeps ending
+STEADY_SECONDS = 60.0  # a process that ran as long is started again at once
+GRACE_SECONDS = 20.0  # to end after a SIGTERM
+START_LIMIT = 180.0  # to be well after a start: ten times what two busy cores need
+LOOK_SECONDS = 0.1
+LAST_LINES = 15  # of a log, for people
+LARGEST_LOG = 10_000_000  # bytes
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A command to keep running, and how to tell that it is well."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    healthy: Callable[[], bool]
+    orphans: bool = False
+    """Whether what it began is left to end by itself when it dies."""
+
+
+class Kept:
+    """A service in a session of its own, so that a Ctrl-C in a terminal does not reach it past us.
+
+    Its file in `folder` holds its process group, and it holds a lock on it: whoever comes after a
+    supervisor that was killed can tell that the group still runs.
+    """
+
+    def __init__(self, service: Service, folder: Path, say: Say) -> None:
+        self.service = service
+        self.record, self.log = folder / service.name, folder / f"{service.name}.log"
+        self._say = say
+        self._process: subprocess.Popen[bytes] | None = None
+        self._since = self._pause = 0.0
+
+    def start(self) -> None:
+        """Start the command, its output to the end of its log."""
+        self._since = time.monotonic()
+        with file_lock(self.record) as lock, self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.service.command,
+                cwd=ROOT,
+                env=os.environ | self.service.environment,
+                pass_fds=(lock,),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+            os.truncate(lock, 0)
+            os.write(lock, str(self._process.pid).encode())
+
+    def wait_until_healthy(self) -> None:
+        """Wait until the service is well; raises RuntimeError with the end of its log if it will not be."""
+        end = time.monotonic() + START_LIMIT
+        while not self.service.healthy():
+            code = self._process.poll() if self._process else None
+            if code is not None or time.monotonic() > end:
+                what = (
+                    f"ended ({ended(code)})" if code is not None else f"was not well in {START_LIMIT:.0f} s"
+                )
+                last = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+                raise RuntimeError("\n".join([f"{self.service.name} {what}. {self.log} ends with:", *last]))
+            time.sleep(LOOK_SECONDS)
+
+    def tend(self) -> bool:
+        """Start the command again if it has ended, after a pause; tell whether it was started."""
+        if self._process is not None:
+            code = self._process.poll()
+            if code is None:
+                self._shorten_log()
+            else:
+                self._bury(self._process, code)
+        elif time.monotonic() - self._since >= self._pause:
+            self.start()
+            return True
+        return False
+
+    def _bury(self, process: subprocess.Popen[bytes], code: int) -> None:
+        if not self.service.orphans:
+            signal_group(process.pid, signal.SIGKILL)  # a child left behind would keep the port
+        steady = time.monotonic() - self._since >= STEADY_SECONDS
+        self._pause = SHORTEST_PAUSE if steady else min(max(2 * self._pause, SHORTEST_PAUSE), LONGEST_PAUSE)
+        again = f"starting it again in {self._pause:.0f} s. Its log: {self.log}"
+        self._say(f"{self.service.name} ended ({ended(code)}); {again}")
+        self._process, self._since = None, time.monotonic()
+
+    def _shorten_log(self) -> None:
+        """Set a long log aside. It is open for appending, so that it goes on at the new end."""
+        if self.log.stat().st_size > LARGEST_LOG:
+            self.log.with_suffix(".log.1").write_bytes(self.log.read_bytes())
+            os.truncate(self.log, 0)
+
+    def end(self) -> None:
+        """Tell the command to end."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait for its end, then kill what is left of it."""
+        if self._process is None:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_SECONDS)
+        signal_group(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+@contextmanager
+def kept(service: Service, folder: Path, say: Say) -> Iterator[Kept]:
+    """Keep a service until the block ends; one that a killed supervisor left behind is ended first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    end_leftover(folder / service.name)
+    process = Kept(service, folder, say)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.end()
+        process.wait()
+
+
+def end_leftover(record: Path) -> None:
+    """End the process group of a record that is still locked."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        if not is_locked(record) or not record.read_text().isdigit():
+            return
+        signal_group(int(record.read_text()), how)
+        end = time.monotonic() + GRACE_SECONDS
+        while is_locked(record) and time.monotonic() < end:
+            time.sleep(LOOK_SECONDS)
+
+
+def signal_group(group: int, how: signal.Signals) -> None:
+    """Send a signal to a process group, which may have ended."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, how)
+
+
+def ended(code: int) -> str:
+    """Say how a process ended, by its return code."""
+    return f"exit {code}" if code >= 0 else signal.Signals(-code).name
+
+
+OWN_ADDRESSES = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""By which this machine reaches what is bound to everywhere."""
+PATIENCE = 5.0  # seconds for one answer of a busy machine
+_LOCAL = build_opener(ProxyHandler({}))  # a proxy cannot reach this machine's own ports
+
+
+class Places(BaseSettings):
+    """Where the services listen; each variable keeps its standard meaning."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    prefect: int = Field(4200, validation_alias=AliasChoices("PREFECT_SERVER_API_PORT"), ge=1, le=65535)
+    mlflow: int = Field(5000, validation_alias=AliasChoices("MLFLOW_PORT"), ge=1, le=65535)
+    predictor: int = Field(9696, validation_alias=AliasChoices("PORT"), ge=1, le=65535)
+    host: str = Field("127.0.0.1", validation_alias=AliasChoices("GRADECAST_HOST"))
+
+    @property
+    def predictor_url(self) -> str:
+        """Return the predictor's address, as seen from this machine."""
+        return f"http://{netloc(OWN_ADDRESSES.get(self.host.strip('[]'), self.host), self.predictor)}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Return the MLflow server's address."""
+        return f"http://127.0.0.1:{self.mlflow}"
+
+
+def own_mlflow(settings: Settings) -> bool:
+    """Whether the registry is a database, that an MLflow server of ours can show."""
+    return not settings.tracking_uri.startswith("http")
+
+
+def mlflow_server(settings: Settings, places: Places) -> Service:
+    """Return the MLflow server: a look at the registry, which the others use without it."""
+    artifacts = (settings.home / "mlartifacts").resolve().as_uri()
+    address = ["--host", "127.0.0.1", "--port", str(places.mlflow), "--workers", "1"]
+    # By default it also takes what begins like a private network's address, as a stranger's 10.name.org does.
+    names = ["--allowed-hosts", f"127.0.0.1:{places.mlflow},localhost:{places.mlflow}"]
+    store = ["--backend-store-uri", settings.mlflow_uri, "--default-artifact-root", artifacts]
+    return Service(
+        "MLflow",
+        (sys.executable, "-m", "mlflow", "server", *address, *names, *store),
+        {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # ten processes, some of which outlive it
+        partial(answers, f"{places.mlflow_url}/health"),
+    )
+
+
+def predictor(settings: Settings, places: Places) -> Service:
+    """Return the predictor, in the environment of its own where that is set up."""
+    own = ROOT / ".venv-serving" / "bin" / "python"
+    python = str(own) if own.exists() else sys.executable
+    return Service(
+        "predictor",
+        (python, "-m", "gunicorn", "-c", "serving/gunicorn.conf.py"),
+        {"GRADECAST_HOME": str(settings.home.absolute()), "PORT": str(places.predictor)},
+        partial(answers, f"{places.predictor_url}/health/live"),
+    )
+
+
+def worker(settings: Settings, places: Places, api_url: str) -> Service:
+    """Return a worker that runs the deployments in this checkout; its runs outlive its death."""
+    name, begun = f"up-{socket.gethostname()}", datetime.now(UTC)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return Service(
+        "worker",
+        (sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", name),
+        {
+            "PATH": path,  # for runs in a checkout without .venv, which take the `python` that is there
+            "PREFECT_API_URL": api_url,
+            "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "3"),
+            "GRADECAST_HOME": str(settings.home.absolute()),
+            "GRADECAST_PREDICTOR_URL": os.environ.get("GRADECAST_PREDICTOR_URL", places.predictor_url),
+        },
+        partial(has_beaten, name, begun),
+        orphans=True,
+    )
+
+
+def answers(url: str) -> bool:
+    """Tell whether a GET of an address on this machine is answered with a success."""
+    try:
+        with _LOCAL.open(url, timeout=PATIENCE):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def model_served(places: Places) -> str | None:
+    """Say which model the predictor answers with; None where it has none yet."""
+    try:
+        with _LOCAL.open(f"{places.predictor_url}/health/ready", timeout=PATIENCE) as answer:
+            ready = json.loads(answer.read())
+            return f"{ready['model']}, version {ready['model_version']}"
+    except (OSError, ValueError):
+        return None
+
+
+def has_beaten(worker_name: str, since: datetime) -> bool:
+    """Tell whether the Prefect server has heard of a worker since a time."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        response = client.request(
+            "POST",
+            "/work_pools/{work_pool_name}/workers/filter",
+            path_params={"work_pool_name": POOL},
+            json={},
+        )
+    heard = {each["name"]: each["last_heartbeat_time"] for each in response.json()}
+    return worker_name in heard and datetime.fromisoformat(heard[worker_name]) > since
+
+
+def refuse_taken_ports(settings: Settings, places: Places) -> None:
+    """Raise BadInput that names each port that another program has, before anything is started.
+
+    A Prefect server on its port is no fault: it is used.
+    """
+    wanted = {"predictor": (places.predictor, "PORT")}
+    if own_mlflow(settings):
+        wanted["MLflow server"] = (places.mlflow, "MLFLOW_PORT")
+    if not os.environ.get("PREFECT_API_URL") and not is_local_prefect(places.prefect):
+        wanted["Prefect server"] = (places.prefect, "PREFECT_SERVER_API_PORT")
+    faults = [
+        f"Port {port}, for the {what}, is taken by {holder(port)}: stop it, or set {variable} to another."
+        for what, (port, variable) in wanted.items()
+        if is_taken(port)
+    ]
+    if faults:
+        raise BadInput(" ".join(faults), remedy="Nothing was started.")
+
+
+def is_taken(port: int) -> bool:
+    """Tell whether a port of this machine cannot be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def holder(port: int) -> str:
+    """Say which program listens on a port, as far as this person may know."""
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        listening = [each for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port]
+        pid = next((each.pid for each in listening if each.status == psutil.CONN_LISTEN and each.pid), None)
+        if pid is not None:
+            return f"process {pid} ({' '.join(psutil.Process(pid).cmdline())[:100]})"
+    except psutil.Error:  # other people's programs are not always to be seen
+        return "another program"
+    return "another program"

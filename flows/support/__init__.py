@@ -1,1 +1,0 @@
-"""What flows stand on: workspace, locks, fingerprints, the Prefect server, the command line."""

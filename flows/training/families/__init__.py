@@ -1,1 +1,0 @@
-"""Families of models that a grid may hold beside XGBoost."""

@@ -1,0 +1,208 @@
+"""Charts as SVG, and the range of a count of students."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+Axis = Callable[[float], str]
+HIDDEN = Markup('aria-hidden="true" focusable="false"')
+
+
+class Part(NamedTuple):
+    """One part of a stacked bar."""
+
+    label: str
+    share: float
+    tone: str
+
+
+class Bin(NamedTuple):
+    """Forecasts of about one probability: their mean, how often they came true, its interval, how many."""
+
+    said: float
+    seen: float
+    low: float
+    high: float
+    n: int
+
+
+def tones(labels: Sequence[str], at_risk: Iterable[str]) -> dict[str, str]:
+    """Return each class's tone, a CSS class: `safe-1` is the strongest of the safe, `risk-1` of the risky."""
+    risky = set(at_risk)
+    safe = [label for label in labels if label not in risky]
+    bad = [label for label in reversed(labels) if label in risky]
+    named = {label: f"safe-{min(place, 4)}" for place, label in enumerate(safe, 1)}
+    return named | {label: f"risk-{min(place, 4)}" for place, label in enumerate(bad, 1)}
+
+
+def bar(share: float, tone: str = "plain", before: float | None = None) -> Markup:
+    """Draw a share as a bar on its track, with a tick where it was before."""
+    tick = Markup('<rect class="tick" x="{}%" width="3" height="100%"/>').format(_percent(before or 0))
+    return Markup(
+        '<svg class="bar" {}><rect class="track" width="100%" height="100%" rx="3"/>'
+        '<rect class="{}" width="{}%" height="100%" rx="3"/>{}</svg>'
+    ).format(HIDDEN, tone, _percent(share), "" if before is None else tick)
+
+
+def signed_bar(value: float, most: float, *, up_is_good: bool = True) -> Markup:
+    """Draw an effect from a line in the middle: to the right where it raises, to the left where it lowers.
+
+    `most` is the largest effect there is, whose bar reaches the edge. The colour says what is good.
+    """
+    half = 50 * min(abs(value) / most, 1.0) if most else 0.0
+    start = 50.0 if value >= 0 else 50.0 - half
+    return Markup(
+        '<svg class="bar signed" {}><rect class="{}" x="{}%" width="{}%" height="100%" rx="2"/>'
+        '<line class="axis" x1="50%" x2="50%" y1="0" y2="100%"/></svg>'
+    ).format(HIDDEN, "raises" if (value >= 0) is up_is_good else "lowers", _number(start), _number(half))
+
+
+def stacked(parts: Sequence[Part], label: str) -> Markup:
+    """Draw parts of a whole side by side; `label` says them in words."""
+    drawn, start = [], 0.0
+    for part in parts:
+        width = max(part.share, 0.0)
+        drawn.append(
+            Markup('<rect class="{}" x="{}%" width="{}%" height="100%"><title>{}</title></rect>').format(
+                part.tone, _percent(start), _percent(width), part.label
+            )
+        )
+        start += width
+    return Markup('<svg class="bar stacked" role="img" aria-label="{}">{}</svg>').format(
+        label, Markup().join(drawn)
+    )
+
+
+def interval(value: float, low: float, high: float, most: float = 1.0) -> Markup:
+    """Draw a figure as a dot with its interval as a line, on a scale from 0 to `most`."""
+    at, left, right = (_number(100 * min(max(end / most, 0.0), 1.0)) for end in (value, low, high))
+    return Markup(
+        '<svg class="bar interval" {}><line class="track" x1="0" x2="100%" y1="50%" y2="50%"/>'
+        '<line class="reach" x1="{}%" x2="{}%" y1="50%" y2="50%"/>'
+        '<circle class="dot" cx="{}%" cy="50%" r="5"/></svg>'
+    ).format(HIDDEN, left, right, at)
+
+
+def reliability(bins: Sequence[Bin], label: str, side: int = 320) -> Markup:
+    """Draw how often forecasts came true against how sure they were; on the diagonal all is well."""
+    edge = 44
+    inner = side - edge - 12
+    most = max((found.n for found in bins), default=1)
+
+    def x(share: float) -> str:
+        return _number(edge + inner * share)
+
+    def y(share: float) -> str:
+        return _number(12 + inner * (1 - share))
+
+    dots = [
+        Markup(
+            '<line class="reach" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/><circle class="dot" cx="{0}" '
+            'cy="{3}" r="{4}"/>'
+        ).format(x(b.said), y(b.low), y(b.high), y(b.seen), _number(3 + 5 * (b.n / most) ** 0.5))
+        for b in bins
+    ]
+    return Markup(
+        '<svg class="plot" role="img" aria-label="{}" viewBox="0 0 {} {}">{}'
+        '<line class="diagonal" x1="{}" y1="{}" x2="{}" y2="{}"/>{}</svg>'
+    ).format(label, side, side, _grid(x, y), x(0), y(0), x(1), y(1), Markup().join(dots))
+
+
+def _grid(x: Axis, y: Axis) -> Markup:
+    return Markup().join(
+        Markup(
+            '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
+            '<text class="y" x="{0}" y="{2}" dx="-8" dy="4">{4}</text>'
+            '<text class="x" x="{3}" y="{5}" dy="20">{4}</text>'
+        ).format(x(0), x(1), y(share), x(share), f"{100 * share:.0f}", y(0))
+        for share in (0, 0.25, 0.5, 0.75, 1)
+    )
+
+
+def _percent(share: float) -> str:
+    return _number(100 * min(max(share, 0.0), 1.0))
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+TAIL = 0.05  # on either side of a range of 90 %
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
+MOST_DOUBT = 0.5  # on the logit scale, for a handful of training rows
+EDGE = 1e-7  # a chance nearer to certainty than that is certain
+
+
+class Range(NamedTuple):
+    """A count to expect, and the range that holds it nine times in ten."""
+
+    expected: float
+    low: int
+    high: int
+
+
+class Counts(NamedTuple):
+    """What is to be expected of a list: of those on it, and of those who are not."""
+
+    listed: int
+    false_alarms: Range
+    at_risk_listed: Range
+    left_out: Range
+
+
+def counts_of(risks: np.ndarray, listed: np.ndarray, training_rows: int) -> Counts:
+    """Return what to expect of a list.
+
+    Args:
+        risks: each student's probability of a class at risk (n,).
+        listed: who is on the list (n,), booleans.
+        training_rows: how many students the model learned from.
+    """
+    shift = doubt(risks, training_rows)
+    on, off = risks[listed], risks[~listed]
+    return Counts(len(on), count(1 - on, shift), count(on, shift), count(off, shift))
+
+
+def doubt(risks: np.ndarray, training_rows: int) -> float:
+    """Return the standard deviation, on the logit scale, of what the model may have wrong for everyone.
+
+    The standard error of an intercept and a slope fitted to as many students as the model learned from,
+    each as informative as these are on average: √(2 / (rows · mean of p (1 − p))).
+    """
+    informative = training_rows * float((risks * (1 - risks)).mean()) if len(risks) else 0.0
+    return min(MOST_DOUBT, (2 / informative) ** 0.5) if informative > 0 else MOST_DOUBT
+
+
+def count(chances: np.ndarray, shift: float) -> Range:
+    """Return how many of some students to expect, each counted with a chance of its own (n,).
+
+    `shift` is the standard deviation of what moves all chances at once, on the logit scale.
+    """
+    certain = int((chances > 1 - EDGE).sum())
+    open_ = chances[(chances >= EDGE) & (chances <= 1 - EDGE)].astype(float)
+    odds = np.exp(shift * NODES)[:, None] * (open_ / (1 - open_))
+    weights = WEIGHTS / WEIGHTS.sum()
+    total = np.cumsum(weights @ distribution(odds / (1 + odds)))
+    low, high = np.searchsorted(total, (TAIL, 1 - TAIL))
+    expected = float(chances.sum())
+    first, last = certain + int(low), certain + min(int(high), len(open_))
+    return Range(expected, min(first, round(expected)), max(last, round(expected)))
+
+
+def distribution(chances: np.ndarray) -> np.ndarray:
+    """Return the Poisson–binomial distribution of each row of chances (k, n) as (k, n + 1).
+
+    The product of the students' generating polynomials, in pairs, by fast Fourier transforms.
+    """
+    rows, students = chances.shape
+    leaves = 1 << max(students - 1, 0).bit_length()
+    factors = np.zeros((rows, leaves, 2))
+    factors[:, :, 0] = 1.0  # nobody: what fills up to a power of two
+    factors[:, :students] = np.stack([1 - chances, chances], axis=-1)
+    while factors.shape[1] > 1:
+        width = 2 * factors.shape[2]
+        waves = np.fft.rfft(factors, width)
+        factors = np.fft.irfft(waves[:, ::2] * waves[:, 1::2], width)
+    return np.clip(factors[:, 0, : students + 1], 0.0, None)

@@ -1,0 +1,184 @@
+"""A class as it is uploaded: read, carried from form to form."""
+
+import base64
+import csv
+import io
+import lzma
+import re
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Literal, NamedTuple
+
+import numpy as np
+import orjson
+from pydantic import BaseModel
+
+from data.contract.columns import Kind
+from data.contract.contract import Contract
+from data.rows.records import Record
+from serving.cells import RowReader
+from serving.pages.words import wanted
+from serving.problems import Problem
+from serving.sheet import Row, Sheet, check_header
+
+MOST_CARRIED = 74_000  # bytes, compressed: a page stays below 100 kB
+MOST_UNPACKED = 8_000_000  # bytes: more is nothing that we packed
+MOST_MEMORY = 64_000_000  # bytes, while it is unpacked
+LONG = 9  # letters of a number; the model reads no more digits of it
+PLAIN = re.compile(r"-?[0-9]{1,9}\.[0-9]+")
+CELL, COLUMN = "\x1f", "\x1e"  # what stands between them: nothing that a spreadsheet writes
+PACKING = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "pb": 0}]  # best for columns of digits
+
+
+class _Told(BaseModel):
+    """What is told beside the columns: the rows that do not fit the header, by their places."""
+
+    odd: dict[int, list[str]]
+    delimiter: Literal[",", ";", "\t"]
+
+
+def pack(header: Row, rows: Sequence[Row], delimiter: str, contract: Contract) -> str:
+    """Return a roster as a form's text: with every column, else with the asked ones, else empty."""
+    asked = {column.name for column in contract.asked} | ({contract.id.name} if contract.id else set())
+    numbers = {column.name for column in contract.features if column.kind is Kind.NUMBER}
+    # A row with cells too many or too few must come back as it was, or it might come back sound.
+    odd = {str(place): row for place, row in enumerate(rows) if len(row) != len(header)}
+    even = [row for row in rows if len(row) == len(header)]
+    columns = [
+        [name, *(map(_shortened, cells) if name in numbers else cells)]
+        for name, cells in zip(header, zip(*even, strict=True) if even else [()] * len(header), strict=True)
+    ]
+    told = orjson.dumps({"odd": odd, "delimiter": delimiter}).decode()
+    for chosen in (columns, [column for column in columns if column[0] in asked]):
+        text = COLUMN.join([told, *map(_joined, chosen)])
+        packed = lzma.compress(text.encode(), filters=PACKING)
+        if len(packed) <= MOST_CARRIED:
+            return base64.urlsafe_b64encode(packed).decode()
+    return ""
+
+
+def unpack(text: str) -> Sheet:
+    """Return the roster that a page carried; raises Problem 400 where the text is none of ours."""
+    try:
+        packed = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
+        raw = lzma.LZMADecompressor(memlimit=MOST_MEMORY).decompress(packed, MOST_UNPACKED)
+        return Sheet(io.BytesIO(_written(raw.decode()).encode()))
+    except (lzma.LZMAError, csv.Error, ValueError) as error:
+        detail = "The rows that travel with the page came back changed. Choose the file again."
+        raise Problem(HTTPStatus.BAD_REQUEST, detail) from error
+
+
+def _written(text: str) -> str:
+    """Return what was packed as a CSV; raises ValueError where it was not packed by us."""
+    first, *columns = text.split(COLUMN)
+    told = _Told.model_validate_json(first)
+    header, *even = zip(*(column.split(CELL) for column in columns), strict=True)
+    places = range(len(even) + len(told.odd))
+    if not told.odd.keys() <= set(places):
+        raise ValueError("a row that is beyond the last")
+    rows = iter(even)
+    lines = (told.odd[place] if place in told.odd else next(rows) for place in places)
+    written = io.StringIO(newline="")
+    csv.writer(written, delimiter=told.delimiter).writerows([header, *lines])
+    return written.getvalue()
+
+
+def _joined(column: Sequence[str]) -> str:
+    text = CELL.join(column)
+    if COLUMN in text or text.count(CELL) >= len(column):
+        text = CELL.join(cell.replace(COLUMN, " ").replace(CELL, " ") for cell in column)
+    return text
+
+
+def _shortened(text: str) -> str:
+    """Return a number as short as a float32, which is what the model reads, has it."""
+    return str(np.float32(text)) if len(text) > LONG and PLAIN.fullmatch(text) else text
+
+
+MOST_ROWS = 20_000
+FIRST_ROW = 2  # as a spreadsheet counts: the header is row 1
+SHOWN = 40  # letters of a cell
+ALSO_SHOWN = 2  # columns that the contract does not know, beside the id
+
+
+class Trouble(NamedTuple):
+    """What is wrong with one cell: its row, its column, what it says, and what to do."""
+
+    row: int
+    column: str
+    title: str
+    cell: str
+    message: str
+    remedy: str
+
+
+class Roster(NamedTuple):
+    """A file as it was read: its sound rows as records beside their numbers, and its troubles."""
+
+    header: Row
+    delimiter: str
+    rows: list[Row]
+    records: list[Record]
+    numbers: list[int]
+    troubles: list[Trouble]
+    bad: int
+
+    def row(self, place: int) -> Row:
+        """Return the cells of a record's row."""
+        return self.rows[self.numbers[place] - FIRST_ROW]
+
+
+def read_roster(sheet: Sheet, contract: Contract, added: Sequence[str] = ()) -> Roster:
+    """Read a whole file; raises Problem 413 for too many rows, 422 for columns that do not fit."""
+    check_header(sheet.header, contract, added)
+    rows: list[Row] = []
+    for chunk in sheet.chunks(MOST_ROWS, blank=True):  # a spreadsheet counts them too
+        rows += chunk
+        if len(rows) > MOST_ROWS:
+            detail = f"The page takes {MOST_ROWS:,} rows at most. POST /predict/batch takes any number."
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+    records, errors = RowReader(sheet.header, contract).read(rows)
+    blank = [not any(map(str.strip, row)) for row in rows]
+    numbers = [place + FIRST_ROW for place, error in enumerate(errors) if not error]
+    troubles = [
+        trouble
+        for place, error in enumerate(errors)
+        if error and not blank[place]
+        for trouble in _troubles(place + FIRST_ROW, error, sheet.header, rows[place], contract)
+    ]
+    bad = sum(bool(error) and not empty for error, empty in zip(errors, blank, strict=True))
+    return Roster(sheet.header, sheet.delimiter, rows, records, numbers, troubles, bad)
+
+
+def read_one(sheet: Sheet, contract: Contract, number: int) -> Record:
+    """Return the record of one row; raises Problem 422 where there is none."""
+    check_header(sheet.header, contract, ())
+    first = FIRST_ROW
+    for chunk in sheet.chunks(1_000, blank=True):
+        if first <= number < first + len(chunk):
+            records, _ = RowReader(sheet.header, contract).read([chunk[number - first]])
+            if records:
+                return records[0]
+        first += len(chunk)
+    raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"Row {number} of the file is no student's.")
+
+
+def also_shown(header: Row, contract: Contract) -> list[int]:
+    """Return the places of columns of the school's own that tell who a student is."""
+    known = {*contract.columns, contract.target.column}
+    return [place for place, name in enumerate(header) if name and name not in known][:ALSO_SHOWN]
+
+
+def _troubles(number: int, error: str, header: Row, row: Row, contract: Contract) -> Iterator[Trouble]:
+    for part in error.split("; "):
+        name, _, message = part.partition(": ")
+        column = contract.columns.get(name)
+        if column is None or name not in header:
+            remedy = "Look for a comma too many or a cell too few."
+            yield Trouble(number, "", "The whole row", "", f"{part[:1].upper()}{part[1:]}.", remedy)
+            continue
+        cell = row[header.index(name)].strip()[:SHOWN]
+        choices = ", ".join(f"{code} ({label})" for code, label in column.codes.items())
+        remedy = f"Give one of {choices}." if choices else wanted(column)
+        said = "Nothing is given." if message == "missing" else f"“{cell}” is {message}."
+        yield Trouble(number, name, column.title, cell, said, remedy)

@@ -1,0 +1,1 @@
+"""Registry to bundle on disk; the only part of serving that imports MLflow."""
