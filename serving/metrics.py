@@ -1,4 +1,20 @@
-"""GET /metrics: the workers' counts, what the monitor measured, and what the disk says."""
+"""What is counted for Prometheus, in each worker.
+
+| name | what |
+|---|---|
+| `gradecast_requests_total{route,status}` | requests answered; a route that is not ours is `other` |
+| `gradecast_request_seconds{route,status}` | histogram of how long they took |
+| `gradecast_predictions_total{grade_class}` | forecasts by likeliest class |
+| `gradecast_at_risk_total` | sum of the forecasts' at-risk probabilities: students expected at risk |
+| `gradecast_at_risk_share` | that sum by the number of forecasts, since the start |
+| | these three in tens for who brings no key |
+| `gradecast_batch_rows_total{result}` | rows of batches, `answered` or `refused` |
+| `gradecast_model_info{model,version}` | 1 for the model that answers |
+| `gradecast_model_age_seconds` | seconds since it was made |
+| `gradecast_reloads_total{result}` | switches of the model, `ok` or `refused` |
+| `gradecast_measured_…{contract,version,about}` | what the monitor measured last: serving/measured.py |
+| `gradecast_log_backlog_files`, `…_bytes`, `…_seconds` | what the log does not have yet, its age |
+"""
 
 import logging
 import os

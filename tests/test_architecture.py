@@ -22,7 +22,9 @@ def test_no_import_crosses_a_wall(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert code == 0, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", ["data.bundle", "flows.pipeline", "serving.app", "serving.sync"])
+@pytest.mark.parametrize(
+    "module", ["data.bundle.bundle", "flows.pipeline", "serving.app", "serving.sync.bring"]
+)
 def test_importing_writes_nothing(module: str, tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", f"import {module}"], cwd=tmp_path, env=environment, check=True)

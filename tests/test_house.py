@@ -54,6 +54,13 @@ def test_hooks_run_what_make_lint_runs() -> None:
     assert hooks == set(lint)
 
 
+def test_the_map_names_places_that_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    places = re.findall(r"`((?:data|flows|serving|demo|tests|bench)/[\w/.]*)`", text)
+    assert len(places) > 30
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
 def test_every_pin_is_bounded(pipfile: dict[str, Any]) -> None:
     unbounded = {
         name
