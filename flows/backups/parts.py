@@ -1,6 +1,5 @@
 """The parts of a backup, its manifest, and what the screen says of it."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
+from data.bundle.manifest import digest
 from data.errors import BadInput
 from data.sources.databases import hidden
 from flows.backups import databases, folders
@@ -71,12 +71,6 @@ def read_manifest(folder: Path) -> Manifest:
 def kept_file(name: str, place: str, path: Path) -> Kept:
     """Describe a file of a backup."""
     return Kept(name=name, place=place, file=path.name, bytes=path.stat().st_size, sha256=digest(path))
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def folder_name(moment: datetime) -> str:

@@ -27,7 +27,7 @@ from flows.registry.store import (
 from flows.runtime.predictor_api import PredictorApi, Ready
 from flows.settings import Settings
 
-LOOK_PAUSE = 0.2  # seconds between two looks
+PAUSE = 0.2  # seconds between two looks at the predictor
 
 
 class Followed(NamedTuple):
@@ -68,7 +68,7 @@ def _looks(api: PredictorApi, seconds: float) -> Iterator[Ready | None]:
     end, before = time.monotonic() + seconds, api.ready()
     yield before
     while time.monotonic() < end:
-        time.sleep(LOOK_PAUSE)
+        time.sleep(PAUSE)
         before = api.ready() or before
         yield before
 
@@ -163,7 +163,6 @@ def _turn_back(
     return RolledBack(name=name, version=version, champion=target, reason=reason, by=by, recorded=recorded)
 
 
-PAUSE = 0.2  # seconds before a record is asked for again
 BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 NO_KEY = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 

@@ -12,13 +12,13 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from data.bundle.manifest import MANIFEST
+from data.bundle.manifest import MANIFEST, digest
 from data.errors import BadInput
 from data.log.database import create_tables, open_log, predictions
 from data.log.drainer import drain
 from flows import backup, restore
 from flows.backup import back_up
-from flows.backups.parts import digest, read_manifest
+from flows.backups.parts import read_manifest
 from flows.registry.registration import Registered
 from flows.registry.store import open_registry, version_of_alias
 from flows.settings import Settings
