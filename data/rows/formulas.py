@@ -17,13 +17,14 @@ DROPPED = (
     "\x01-\x20\x7f-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"  # NUL besides
 )
 BEGINS, SIGNS = "=@＝＠", "+\\-\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"
-NUMBER = rf"[\x00{DROPPED}]*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?[ \t-\r]*"
+DIGITS = r"(?:\d+(?:[.,]\d*)?|[.,]\d+)"
+NUMBER = rf"[\x00{DROPPED}]*[+-]?{DIGITS}([eE][+-]?\d+)?[ \t-\r]*"
 RUN = rf"^[\x00{DROPPED}]*[{BEGINS}{SIGNS}]"
 FIRST_BYTES = bytes({*range(0x21), 0x7F, 0xC2, 0xE1, 0xE2, 0xE3, 0xEF, *b"=+-@"})
 """What the UTF-8 of a cell that would be run may begin with."""
 
 _RUN, _NUMBER = re.compile(RUN), re.compile(NUMBER, re.ASCII)
-_ANY = re.compile(rf"{BETWEEN}[{DROPPED}]*(?:[{BEGINS}]|[{SIGNS}](?![\d.,]+(?:{BETWEEN}|\Z)))", re.ASCII)
+_ANY = re.compile(rf"{BETWEEN}[{DROPPED}]*(?:[{BEGINS}]|[{SIGNS}](?!{DIGITS}(?:{BETWEEN}|\Z)))", re.ASCII)
 
 
 def neutralised(cell: str) -> str:

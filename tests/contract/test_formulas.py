@@ -22,7 +22,7 @@ RUN = [
     "=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", " =1", "=\n1", "\x00=1+1", "\x00\x00 =1",
     "＝1+1", "\N{FULLWIDTH PLUS SIGN}A1", "\N{FULLWIDTH HYPHEN-MINUS}A1", "＠A1", "\ufeff=1", "\u200b=1",
     "\N{IDEOGRAPHIC SPACE}＝1", "\xa0=1", "\x1b=1", "-", "--1", "-\N{ARABIC-INDIC DIGIT ONE}", "-3.5%",
-    "+49 30 123",
+    "+49 30 123", "-.", "+,", "-1.2.3", "-1,000,000",
 ]  # fmt: skip
 PLAIN = [
     "-1",
