@@ -23,6 +23,7 @@ from data.log.erasure import purge_unwatched
 from data.log.settings import LogSettings
 from data.rows.ids import PUBLIC_KEY
 from serving.metrics import ASKED, Figure, write_measured
+from serving.processes import end_when_told
 from serving.request_log import log_json_lines
 
 EVERY = 15.0  # seconds, as often as Prometheus asks
@@ -154,9 +155,9 @@ def _run(drainer: Drainer, *, once: bool) -> int:
     stop = threading.Event()
     if not once:
         os.nice(NICENESS)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as a terminal's are beside the workers
-                signal.signal(number, lambda *_: stop.set())
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a terminal's is beside the workers
+            signal.signal(signal.SIGINT, lambda *_: stop.set())
+        end_when_told(lambda *_: stop.set())
         while not stop.wait(drainer.pause):
             drainer.try_once()
     return 0 if drainer.try_once() else 1

@@ -12,23 +12,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 WATCH_SECONDS = 0.5
-GRACE_SECONDS = 10.0  # to end after a SIGTERM
+GRACE_SECONDS = 20.0  # to end after a SIGTERM
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two starts of a process that keeps ending
 STEADY_SECONDS = 10.0  # a process that ran as long is started again at once
 
 
-class Beside:
-    """One module that is kept running in a process of its own."""
+class Sidecar:
+    """One module that is kept running in a process of its own, beside the workers."""
 
     def __init__(self, module: str) -> None:
         self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self._since = self._pause = 0.0
 
-    def tend(self, now: float) -> None:
+    def keep_running(self, now: float) -> None:
         """Start the process unless it runs; after a short life, wait longer each time. `now` is monotonic."""
         if self._process is not None:
             if self._process.poll() is None:
@@ -41,7 +43,8 @@ class Beside:
     def _start(self, now: float) -> None:
         self._since = now
         try:
-            self._process = subprocess.Popen(command(self._module), stdin=subprocess.DEVNULL)
+            with _end_held_back():
+                self._process = subprocess.Popen(command(self._module), stdin=subprocess.DEVNULL)
         except OSError:  # no memory or no process left: the workers must not suffer from it
             self._ended(now)
 
@@ -66,18 +69,34 @@ class Beside:
             self._process.wait()
 
 
+def end_when_told(handler: Callable[..., object]) -> None:
+    """Have a handler called at SIGTERM, at once where one came while this process was starting."""
+    signal.signal(signal.SIGTERM, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
+@contextmanager
+def _end_held_back() -> Iterator[None]:
+    """Have a child begin with SIGTERM held back until it listens: it would die of one and leave its work."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def keep_beside(arbiter: Any, modules: list[str]) -> None:
     """Start modules beside the workers of a Gunicorn arbiter, and start them again when they end.
 
     Gunicorn has no hook for children of one's own: its `manage_workers`, which starts the workers that
     are missing, is where these are tended to as well.
     """
-    beside = [Beside(module) for module in modules]
+    beside = [Sidecar(module) for module in modules]
     manage_workers = arbiter.manage_workers
 
     def manage_all() -> None:
         for process in beside:
-            process.tend(time.monotonic())
+            process.keep_running(time.monotonic())
         manage_workers()
 
     arbiter.manage_workers, arbiter.beside = manage_all, beside

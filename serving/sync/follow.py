@@ -6,7 +6,6 @@ passes. Whatever goes wrong, the last good bundle stays current, and status.json
 
 import fcntl
 import logging
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any
 from data.bundle.manifest import BundleError
 from data.errors import BadInput
 from serving.health import Status, read_status, told, write_status
+from serving.processes import end_when_told
 from serving.request_log import log_json_lines
 from serving.settings import Settings
 from serving.sync.bring import Found, adopt_former, bring, file_identity, find
@@ -96,7 +96,7 @@ def main() -> int:
     """Follow until told to end, or until another file is in the place of the registry's."""
     log_json_lines()
     log.setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    end_when_told(lambda *_: sys.exit(0))
     settings = Settings.from_environment()
     with alone(settings.bundles):
         adopt_former(settings)

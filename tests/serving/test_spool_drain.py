@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from data.log.drainer import drain
 from data.log.spool import REFUSED, backlog, drained_alone, take, taken
+from serving.processes import Sidecar
 from serving.spool import Spool
 from tests.contract.logged import asked, came
 from tests.serving.running import PATIENCE, wait_until
@@ -54,6 +55,19 @@ def test_a_drainer_killed_between_insert_and_removal_inserts_nothing_twice(home:
     assert drain(home.log(), home.spool) == (2_500, 0)
     assert set(home.logged().values()) == {1}
     assert len(home.logged()) == 2_500
+
+
+def test_a_drainer_that_is_ended_while_it_starts_drains_what_there_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(home, asked(), asked())
+    monkeypatch.setenv("GRADECAST_HOME", str(home.path))
+    drainer = Sidecar("serving.drain")
+    drainer.keep_running(0)
+    drainer.end()
+    drainer.wait(PATIENCE)
+    assert len(home.logged()) == 2
+    assert files(home) == []
 
 
 def test_a_last_line_that_a_killed_worker_left_unfinished_is_dropped(home: Home) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.processes import LONGEST_PAUSE, Beside
+from serving.processes import LONGEST_PAUSE, Sidecar
 from tests.serving.running import wait_until
 
 
-class Counted(Beside):
+class Counted(Sidecar):
     """One that says how often it was started."""
 
     starts = 0
@@ -31,7 +31,7 @@ def test_one_that_keeps_ending_is_started_ever_more_rarely(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     for now in range(10 * int(LONGEST_PAUSE)):
-        short_lived.tend(now)
+        short_lived.keep_running(now)
         if short_lived._process is not None:
             short_lived._process.wait(60)
     assert 10 <= short_lived.starts <= 20
@@ -42,24 +42,24 @@ def test_one_that_cannot_be_started_is_tried_again_and_harms_nobody(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     for now in range(10):
-        short_lived.tend(now)
+        short_lived.keep_running(now)
     assert 2 <= short_lived.starts <= 6
 
 
 @pytest.fixture
-def sleeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Beside:
+def sleeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sidecar:
     """A process that does not listen."""
     script = tmp_path / "sleeper"
     script.write_text("#!/bin/sh\ntrap '' TERM\necho > \"$0.ready\"\nwhile :; do sleep 1; done\n")
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    sleeper = Beside("ignored")
-    sleeper.tend(0)
+    sleeper = Sidecar("ignored")
+    sleeper.keep_running(0)
     wait_until((tmp_path / "sleeper.ready").exists, "it runs")
     return sleeper
 
 
-def test_one_that_does_not_end_when_told_to_is_killed(sleeper: Beside) -> None:
+def test_one_that_does_not_end_when_told_to_is_killed(sleeper: Sidecar) -> None:
     process = sleeper._process
     assert isinstance(process, subprocess.Popen)
     sleeper.end()
