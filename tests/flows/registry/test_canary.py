@@ -101,7 +101,7 @@ def test_answers_far_from_the_reference_are_a_fault(
     desk, server = watched
     other = submission if server.version() == "1" else weak
     bundle = Bundle.load(desk.own(other).bundle)
-    fault = compare(api_of(desk), bundle, str(server.version()), time.monotonic() + 9)
+    fault = compare(api_of(desk), bundle, str(server.version()), time.monotonic() + PATIENT)
     assert fault is not None
     assert "away from what was registered" in fault
 
@@ -114,7 +114,7 @@ def test_errors_to_the_reference_records_are_a_fault(
     broken = {**first_example(bundle.folder), "Absences": 99}
     (tmp_path / EXAMPLES).write_text(json.dumps([{"record": broken, "probabilities": [0.2] * 5}]))
     bundle.folder = tmp_path
-    fault = compare(api_of(desk), bundle, str(server.version()), time.monotonic() + 9)
+    fault = compare(api_of(desk), bundle, str(server.version()), time.monotonic() + PATIENT)
     assert fault is not None
     assert fault.startswith("it answers a reference record with 422")
 
@@ -178,7 +178,7 @@ def test_a_predictor_that_wants_a_key_which_one_does_not_have_is_left_alone(
     desk, server = watched
     keyless, bundle = PredictorApi(desk.settings.predictor_url), Bundle.load(desk.own(submission).bundle)
     with pytest.raises(NotCheckedError, match="wants another key"):
-        compare(keyless, bundle, str(server.version()), time.monotonic() + 9)
+        compare(keyless, bundle, str(server.version()), time.monotonic() + PATIENT)
     with pytest.raises(NotCheckedError, match="wants another key"):
         serves_this_registry(keyless, desk.client, NAME)
 
