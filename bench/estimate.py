@@ -58,7 +58,7 @@ def judge(champion: Champion, contract: Contract, rng: np.random.Generator, rows
     probabilities = np.asarray(champion(matrix(frame, contract)))
     found = estimate_accuracy(probabilities, TRAINED_ROWS)
     realised = float((probabilities.argmax(axis=1) == target_index(frame, contract)).mean())
-    return Judged(rows, found.value, found.low, found.high, realised)
+    return Judged(rows, found.share, found.low, found.high, realised)
 
 
 def run_champion(number: int) -> tuple[list[Judged], list[Judged]]:

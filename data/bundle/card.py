@@ -16,7 +16,7 @@ class Part(BaseModel):
 
 
 class Share(Part):
-    """A share of n students, from 0 to 1, with its exact 95 % interval; of none there is no share."""
+    """A share of n students, from 0 to 1, with its 95 % interval; of none there is no share."""
 
     label: str = ""
     share: float | None

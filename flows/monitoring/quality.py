@@ -1,19 +1,17 @@
 """How good the forecasts are: estimated without grades, measured with them, the challenger in the shadow."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from mlflow import MlflowClient
 from scipy import stats
-from scipy.special import expit, logit
 
 from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract
 from data.errors import Stopped
 from data.log.reading import Measurement
 from data.rows.frames import matrix
+from data.statistics import Proportion, closest_interval, count_distribution, proportion_ci, shift_sd
 from flows.drift_gate.findings import LEAST_ROWS, TOO_FEW_ROWS
 from flows.monitoring.window import Forecasts
 from flows.registry.store import CHALLENGER, Champion, load_version, version_of_alias
@@ -27,70 +25,30 @@ EXACT_ROWS = 1_000
 """Up to here counts are told apart; beyond, the normal law is as good."""
 MOST_EXACT = 5_000
 """No champion is taken for better calibrated than one of so many rows, as in the relation gates."""
-NODES = 9
-CLOSEST, SUREST = 1e-6, 1 - 1e-6
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A share with its 90 % interval, of n rows."""
-
-    value: float
-    low: float
-    high: float
-    rows: int
-
-
-def estimate_accuracy(probabilities: np.ndarray, trained_rows: int) -> Estimate:
+def estimate_accuracy(probabilities: np.ndarray, trained_rows: int) -> Proportion:
     """Estimate the share of right forecasts from (n, K) probabilities, n > 0, without any outcome.
 
-    The interval is for the accuracy that these rows will turn out to have. It holds the luck of the rows
-    and the champion's calibration error, taken as that of a logistic intercept fitted on `trained_rows`.
+    The 90 % interval is for the accuracy that these rows will turn out to have. It holds the luck of the
+    rows and the champion's calibration error, taken as that of a logistic intercept fitted on `trained_rows`.
     """
-    sure = np.clip(probabilities.max(axis=1).astype(float), CLOSEST, SUREST)
+    sure = probabilities.max(axis=1).astype(float)
     low, high = interval_of_share(sure, trained_rows)
-    mean = float(
-        probabilities.max(axis=1).mean()
-    )  # a share that no whole count of the rows gives may lie beside both ends
-    return Estimate(mean, min(low, mean), max(high, mean), len(sure))
+    mean = float(sure.mean())  # a share that no whole count of the rows gives may lie beside both ends
+    return Proportion(mean, min(low, mean), max(high, mean), len(sure))
 
 
 def interval_of_share(chances: np.ndarray, trained_rows: int) -> tuple[float, float]:
-    """Return the 90 % interval of the share of events that will come, of chances (n,) between 0 and 1."""
-    n, variance = len(chances), float((chances * (1 - chances)).sum())
+    """Return the 90 % interval of the share of events that will come, of chances (n,) from 0 to 1."""
+    n, rows = len(chances), min(trained_rows, MOST_EXACT)
     if n > EXACT_ROWS:
-        widened = variance * (1 + n / min(trained_rows, MOST_EXACT))
+        widened = float((chances * (1 - chances)).sum()) * (1 + n / rows)
         reach = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(widened) / n
         mean = float(chances.mean())
         return max(mean - reach, 0.0), min(mean + reach, 1.0)
-    low, high = closest_interval(_counts(chances, trained_rows))
+    low, high = closest_interval(count_distribution(chances, shift_sd(chances, rows, parameters=1)))
     return low / n, high / n
-
-
-def closest_interval(shares: np.ndarray, level: float = LEVEL) -> tuple[int, int]:
-    """Return the first and last count whose probabilities (n + 1,) add up closest to the level.
-
-    Few rows have few counts: one that holds at least the level holds up to 97 % at 30 rows.
-    """
-    reached = np.concatenate([[0.0], np.cumsum(shares)])
-    ends = [int(np.searchsorted(reached[1:], tail)) for tail in ((1 - level) / 2, (1 + level) / 2)]
-    last = len(shares) - 1
-    firsts, lasts = (range(max(end - 1, 0), min(end + 1, last) + 1) for end in ends)
-    held = {(a, b): reached[b + 1] - reached[a] for a, b in product(firsts, lasts) if a <= b}
-    return min(held, key=lambda span: (round(abs(held[span] - level), 9), span[1] - span[0]))
-
-
-def _counts(chances: np.ndarray, trained_rows: int) -> np.ndarray:
-    """Return the probability of each count (n + 1,): Poisson–binomial, averaged over the calibration error.
-
-    A logistic intercept fitted on N rows like these has the standard error 1 / √(N · mean c(1 − c)).
-    """
-    information = min(trained_rows, MOST_EXACT) * float((chances * (1 - chances)).mean())
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    shifted = expit(logit(chances) + nodes[:, None] / np.sqrt(max(information, 1.0)))
-    counts = np.arange(len(chances) + 1)
-    each = [stats.poisson_binom(row).pmf(counts) for row in shifted]
-    return np.average(each, axis=0, weights=weights)
 
 
 RESAMPLES, DRAWS_AT_ONCE = 1_000, 2_000_000
@@ -117,7 +75,7 @@ def realised(settled: Forecasts, contract: Contract, trained_rows: int) -> Itera
         return
     y, shares = settled.classes(contract), settled.probabilities
     losses, n = row_losses(shares, y), len(y)
-    yield _with_interval("realised_accuracy", share_of(shares.argmax(axis=1) == y))
+    yield _with_interval("realised_accuracy", proportion_ci(shares.argmax(axis=1) == y, LEVEL))
     yield _with_interval("expected_accuracy", estimate_accuracy(shares, trained_rows))
     yield mean_measured("realised_log_loss", losses)
     yield Measurement("expected_log_loss", expected_log_loss(shares), n)
@@ -136,7 +94,7 @@ def by_group(settled: Forecasts, contract: Contract) -> Iterator[Measurement]:
         for name, rows in members(settled.frame[column.name], column):
             about, found = f"{column.name}={name}", wrong[rows]
             if len(found) >= ENOUGH_ROWS:
-                yield _with_interval("group_error", share_of(found), about=about)
+                yield _with_interval("group_error", proportion_ci(found, LEVEL), about=about)
             else:
                 yield Measurement("group_error", None, len(found), about=about, verdict=TOO_FEW_ROWS)
 
@@ -148,7 +106,7 @@ def answered(asked: Forecasts, contract: Contract) -> Iterator[Measurement]:
         return
     top = asked.probabilities.argmax(axis=1)
     for place, label in enumerate(contract.target.labels):
-        yield _with_interval("class_share", share_of(top == place), about=label)
+        yield _with_interval("class_share", proportion_ci(top == place, LEVEL), about=label)
     risky = [label in contract.target.at_risk for label in contract.target.labels]
     yield Measurement("at_risk_share", float(asked.probabilities[:, risky].sum(axis=1).mean()), n)
     yield Measurement("labelled_share", float((asked.classes(contract) >= 0).mean()), n)
@@ -157,12 +115,6 @@ def answered(asked: Forecasts, contract: Contract) -> Iterator[Measurement]:
 def expected_log_loss(probabilities: np.ndarray) -> float:
     """Return the mean log loss that probabilities (n, K) lead to expect: their entropy, in nats."""
     return float(stats.entropy(probabilities, axis=1).mean())
-
-
-def share_of(hits: np.ndarray) -> Estimate:
-    """Return the share of true values (n,), n > 0, with its 90 % Wilson interval."""
-    ends = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(LEVEL, method="wilson")
-    return Estimate(float(hits.mean()), float(ends.low), float(ends.high), len(hits))
 
 
 def mean_measured(name: str, values: np.ndarray) -> Measurement:
@@ -187,8 +139,8 @@ def calibration_measured(name: str, said: np.ndarray, came: np.ndarray) -> Measu
     return Measurement(name, chance_error(said, came), len(said), low, high)
 
 
-def _with_interval(name: str, found: Estimate, verdict: str = "", about: str = "") -> Measurement:
-    return Measurement(name, found.value, found.rows, found.low, found.high, about, verdict)
+def _with_interval(name: str, found: Proportion, verdict: str = "", about: str = "") -> Measurement:
+    return Measurement(name, found.share, found.n, found.low, found.high, about, verdict)
 
 
 ENDS = (5.0, 95.0)
@@ -218,10 +170,8 @@ def compare_shadow(
     """
     if len(asked) >= LEAST_ROWS:
         tops = [_answers(model, asked).argmax(axis=1) for model in (champion, challenger)]
-        found = share_of(tops[0] == tops[1])
-        yield Measurement(
-            "shadow_agreement", found.value, found.rows, found.low, found.high, challenger.version
-        )
+        found = proportion_ci(tops[0] == tops[1], LEVEL)
+        yield Measurement("shadow_agreement", found.share, found.n, found.low, found.high, challenger.version)
     students = settled.frame[PSEUDONYM]
     new = ~(champion.has_seen(students) | challenger.has_seen(students))
     both = settled.take(new & (settled.classes(contract) >= 0))

@@ -15,6 +15,7 @@ from data.log.database import create_tables, overrides
 from data.log.reading import Frame, Measurement, read_measurements, write_measurements
 from data.rows.frames import FIRST_ROW, matrix
 from data.rows.quarantine import quarantine
+from data.statistics import proportion_ci
 from flows.drift_gate import samples as stattests
 from flows.drift_gate.findings import (
     DRIFT,
@@ -29,13 +30,13 @@ from flows.drift_gate.findings import (
 from flows.drift_gate.samples import Reference, code_words, draw, number_words, sound_rows, without_unasked
 from flows.drift_gate.verdict import RELATION_ROWS, Verdict, gate, relation_findings
 from flows.monitoring.quality import (
+    LEVEL,
     answered,
     by_group,
     compare_shadow,
     estimated,
     load_challenger,
     realised,
-    share_of,
 )
 from flows.monitoring.window import Forecasts, Window, read_forecasts
 from flows.registry.store import Champion
@@ -185,8 +186,8 @@ def override_shares(engine: sa.Engine, contract: Contract, window: Window) -> It
     with engine.connect() as connection:
         said = connection.execute(sa.select(overrides.c.verdict).where(*inside)).scalars().all()
     for verdict in VERDICTS if said else ():
-        found = share_of(np.array([each == verdict for each in said]))
-        yield Measurement("override_share", found.value, found.rows, found.low, found.high, about=verdict)
+        found = proportion_ci(np.array(said) == verdict, LEVEL)
+        yield Measurement("override_share", found.share, found.n, found.low, found.high, about=verdict)
 
 
 NO_VERSION = "none"

@@ -7,9 +7,9 @@ import numpy as np
 
 from data.bundle.card import Calls, Estimate, Price
 from data.contract.columns import Costs, Target
+from data.statistics import proportion_ci
 from flows.reports.evidence import Evidence, risk_of, risks, risky
 from flows.reports.fairness import card_share, estimate
-from flows.training.uncertainty import share_of
 
 GRID = 100  # thresholds are tried at each percent
 REPEATS = 1_000
@@ -46,8 +46,8 @@ def calls_of(evidence: Evidence, seed: int = 0) -> Calls:
     area, balanced = figures_of(risk, true, called)
     return Calls(
         threshold=target.call_from,
-        at_risk=card_share(share_of(true)),
-        called=card_share(share_of(called)),
+        at_risk=card_share(proportion_ci(true)),
+        called=card_share(proportion_ci(called)),
         average_precision=estimate(area, _areas_again(risk, true, area, rng)),
         balanced_accuracy=estimate(balanced, _balanced_again(true, called, rng)),
         price=None if target.costs is None else _price(evidence, target.costs, rng),
@@ -69,11 +69,11 @@ def call_metrics(risk: np.ndarray, true: np.ndarray, target: Target) -> dict[str
     called = risk >= target.call_from
     area, balanced = figures_of(risk, true, called)
     found = {
-        "share": share_of(true).share,
+        "share": proportion_ci(true).share,
         "average_precision": area,
         "balanced_accuracy": balanced,
-        "recall": share_of(called[true]).share,
-        "precision": share_of(true[called]).share,
+        "recall": proportion_ci(called[true]).share,
+        "precision": proportion_ci(true[called]).share,
     }
     if target.costs is not None:
         found["cost_per_100"] = PER * float(cost_of(risk, true, target.costs, target.call_from).mean())

@@ -24,6 +24,7 @@ from data.bundle.card_text import (
 from data.bundle.manifest import FamilyName
 from data.contract.columns import Column
 from data.contract.contract import Contract
+from data.statistics import Proportion, proportion_ci
 from flows.reports.artifacts import leaderboard_table, metrics_table
 from flows.reports.calls import calls_of
 from flows.reports.card_json import risk_errors
@@ -45,9 +46,8 @@ from flows.reports.text import (
     table,
     with_unit,
 )
-from flows.training import uncertainty as shares
 from flows.training.metrics import FEW
-from flows.training.uncertainty import COVERAGE, Proportion, luck_of_calibration
+from flows.training.uncertainty import COVERAGE, luck_of_calibration
 
 
 def purpose(contract: Contract, *, generated: bool) -> str:
@@ -144,7 +144,7 @@ def _at(
 
 
 def _share(hits: np.ndarray) -> Share:
-    return card_share(shares.share_of(hits))
+    return card_share(proportion_ci(hits))
 
 
 def _thinned(counts: pd.Series, part: float, rng: np.random.Generator) -> pd.Series:
@@ -215,7 +215,7 @@ def fairness_section(audits: tuple[Audit, ...], contract: Contract) -> str:
         f"{listed(hidden)}: recorded for this audit, never seen by the model." if hidden else "",
         f"{listed(seen)}: used by the model, and audited." if seen else "",
         f"Nothing is claimed of a group with fewer than {ENOUGH_ROWS} test students, nor of a rate with "
-        f"fewer than {FEW} behind it. Intervals are 90 %: exact ones of shares, bootstrap "
+        f"fewer than {FEW} behind it. Intervals are 90 %: Wilson ones of shares, bootstrap "
         "ones of differences.",
         *parts,
     )

@@ -6,13 +6,14 @@ from pathlib import PurePath
 import numpy as np
 
 from data.bundle.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, RiskError, Share, members
+from data.statistics import proportion_ci
 from flows.reports.calls import calls_of
 from flows.reports.evidence import Evidence, found_and_right, risk_of, risks, set_coverage
 from flows.reports.fairness import card_share, fairness_audits, known
 from flows.reports.screen import lines_of
 from flows.reports.text import FIGURES
-from flows.training import uncertainty as shares
 from flows.training.metrics import FEW
+from flows.training.uncertainty import luck_of_calibration, luck_of_risk
 
 BINS = 10
 OF_ORDER = "test_qwk"
@@ -28,14 +29,14 @@ def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Ca
         figures=tuple(_figures(evidence)),
         rivals=tuple(lines_of(evidence.leaderboard)),
         classes=tuple(_classes(evidence)),
-        sets=card_share(shares.share_of(_held(evidence))),
+        sets=card_share(proportion_ci(_held(evidence))),
         sets_by_class=tuple(held.values()),
         sets_by_members=tuple(_by_members(evidence)),
         found=card_share(found),
         right=card_share(right),
         calls=calls_of(evidence),
         reliability=tuple(reliability_bins(*risks(evidence))),
-        calibration_luck=shares.luck_of_calibration(evidence.probabilities),
+        calibration_luck=luck_of_calibration(evidence.probabilities),
         risk_errors=tuple(risk_errors(evidence)),
         audits=fairness_audits(evidence),
         counted=tuple(column.name for column in evidence.contract.counted),
@@ -52,7 +53,7 @@ def risk_errors(evidence: Evidence) -> list[RiskError]:
         figures = {part: evidence.metrics.get(f"{prefix}ece_at_risk{part}") for part in ("", "_low", "_high")}
         value, low, high = figures.values()
         if value is not None and low is not None and high is not None:
-            held_out, luck = prefix == "test_", shares.luck_of_risk(risk)
+            held_out, luck = prefix == "test_", luck_of_risk(risk)
             found.append(
                 RiskError(held_out=held_out, value=value, low=low, high=high, n=len(risk), luck=luck)
             )
@@ -63,7 +64,7 @@ def reliability_bins(said: np.ndarray, came: np.ndarray) -> list[Bin]:
     """Return forecast probabilities (n,) in bins of equal width, beside how often they came true (n,)."""
     place = np.minimum((said * BINS).astype(int), BINS - 1)
     return [
-        Bin(said=float(said[place == k].mean()), seen=card_share(shares.share_of(came[place == k])))
+        Bin(said=float(said[place == k].mean()), seen=card_share(proportion_ci(came[place == k])))
         for k in np.unique(place)
     ]
 
@@ -117,4 +118,4 @@ def _held(evidence: Evidence) -> np.ndarray:
 def _by_members(evidence: Evidence) -> list[Share]:
     """Return, for each set of classes that was given, how often it held the true one."""
     held, named = _held(evidence), np.array([members(labels) for labels in evidence.sets], dtype=object)
-    return [card_share(shares.share_of(held[named == one]), one) for one in sorted(set(named))]
+    return [card_share(proportion_ci(held[named == one]), one) for one in sorted(set(named))]

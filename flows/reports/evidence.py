@@ -12,8 +12,8 @@ from data.bundle.card import Flips
 from data.bundle.reasons import Scale
 from data.contract.columns import Column, Kind, Target
 from data.contract.contract import Contract
+from data.statistics import Proportion, proportion_ci
 from flows.reports.text import relabelled
-from flows.training.uncertainty import Proportion, share_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +120,14 @@ def found_and_right(evidence: Evidence) -> tuple[Proportion, Proportion]:
     """Return the share of at-risk students called so, and of those called so who are."""
     risk, true = risks(evidence)
     called = risk >= evidence.contract.target.call_from
-    return share_of(called[true]), share_of(true[called])
+    return proportion_ci(called[true]), proportion_ci(true[called])
 
 
 def set_coverage(evidence: Evidence) -> dict[str, Proportion]:
     """Return, for each class by label, the share of its students whose grade set holds it."""
     labels = evidence.contract.target.labels
     held = np.array([labels[k] in s for k, s in zip(evidence.y, evidence.sets, strict=True)], dtype=bool)
-    return {label: share_of(held[evidence.y == k]) for k, label in enumerate(labels)}
+    return {label: proportion_ci(held[evidence.y == k]) for k, label in enumerate(labels)}
 
 
 ROWS = 5_000

@@ -26,17 +26,17 @@ from data.bundle.card import (
     Share,
 )
 from data.contract.columns import Column
+from data.statistics import Proportion, proportion_ci
 from flows.reports.evidence import ENOUGH_ROWS, Evidence, members, risks
-from flows.training import uncertainty as shares
 from flows.training.metrics import FEW
-from flows.training.uncertainty import ends_around, share_of
+from flows.training.uncertainty import ends_around
 
 LEVEL = (5.0, 95.0)
 
 
-def card_share(share: shares.Proportion, label: str = "") -> Share:
+def card_share(share: Proportion, label: str = "") -> Share:
     """Return a share under its label."""
-    values = {name: known(value) for name, value in vars(share).items() if name != "n"}
+    values = {name: known(value) for name, value in share._asdict().items() if name != "n"}
     return Share.model_validate({**values, "n": share.n, "label": label})
 
 
@@ -325,7 +325,7 @@ def _group(name: str, students: Students, rates: Any, drawn: Counted, number: in
     enough = len(students.true) >= ENOUGH_ROWS
     behind = _behind(students)
     return Group(
-        wrong=card_share(share_of(~students.right), name),
+        wrong=card_share(proportion_ci(~students.right), name),
         forecast_risk=float(students.risk.mean()),
         true_risk=float(students.true.mean()),
         rates=tuple(
@@ -350,13 +350,13 @@ def _behind(students: Students) -> Mapping[str, np.ndarray]:
 
 
 def _rate(name: str, value: float, hits: np.ndarray, drawn: np.ndarray, enough: bool) -> Rate:
-    """Give a share its exact 90 % interval, and the gap its bootstrap one."""
+    """Give a share its 90 % interval, and the gap its bootstrap one."""
     if not enough or len(hits) < FEW:
         return Rate(name=name, value=None, n=len(hits))
     if name == GAP:
         return Rate(name=name, n=len(hits), **estimate(value, drawn).model_dump())
-    exact = share_of(hits, 0.9)
-    return Rate(name=name, n=len(hits), value=value, low=exact.low, high=exact.high)
+    _, low, high, n = proportion_ci(hits, 0.9)
+    return Rate(name=name, n=n, value=value, low=low, high=high)
 
 
 COLUMNS = ["column", "group", "rate", "value", "low", "high", "n", "ratio", "luck"]

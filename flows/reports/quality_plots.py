@@ -6,6 +6,7 @@ import numpy as np
 
 from data.bundle.card import Price
 from data.bundle.card_text import percent
+from data.statistics import proportion_ci
 from flows.reports.calls import GRID, calls_of, tally_of
 from flows.reports.evidence import Evidence, risk_of, risks, risky
 from flows.reports.style import (
@@ -22,7 +23,6 @@ from flows.reports.style import (
 )
 from flows.reports.text import count, figure, listed, plural
 from flows.training.metrics import ECE_BINS, FEW, confusion_matrix
-from flows.training.uncertainty import share_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def _reliability_panel(panels: np.ndarray, forecast: np.ndarray, came: np.ndarra
     bins = np.minimum((forecast * ECE_BINS).astype(int), ECE_BINS - 1)
     counts = np.bincount(bins, minlength=ECE_BINS).tolist()
     for number in np.unique(bins):
-        share, x = share_of(came[bins == number]), forecast[bins == number].mean()
+        share, x = proportion_ci(came[bins == number]), forecast[bins == number].mean()
         few = share.n < FEW
         above.plot([x, x], [share.low, share.high], color=color, alpha=0.2 if few else 0.45, linewidth=2.5)
         above.plot(x, share.share, "o", markersize=7, markerfacecolor="white" if few else color,

@@ -1,12 +1,12 @@
-"""Bootstrap intervals, paired differences, conformal sets, intervals of shares."""
+"""Bootstrap intervals, paired differences, conformal sets, the luck of calibration."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from scipy.stats import binomtest
 
+from data.statistics import Proportion, proportion_ci
 from flows.training.metrics import (
     accuracy,
     bin_gaps,
@@ -133,16 +133,6 @@ class Thresholds:
     level: float = COVERAGE
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """The share of a class's n rows whose set holds it, with its exact 95 % interval; NaN for no rows."""
-
-    share: float
-    low: float
-    high: float
-    n: int
-
-
 def calibrate(probabilities: np.ndarray, y: np.ndarray, level: float = COVERAGE) -> Thresholds:
     """Set each class's threshold from out-of-fold probabilities (n, K).
 
@@ -168,39 +158,14 @@ def grade_sets(probabilities: np.ndarray, thresholds: Thresholds) -> np.ndarray:
 
 def coverage(
     probabilities: np.ndarray, y: np.ndarray, thresholds: Thresholds, labels: tuple[str, ...]
-) -> dict[str, Coverage]:
+) -> dict[str, Proportion]:
     """Return the realised coverage of each class by label."""
     held = grade_sets(probabilities, thresholds)[np.arange(len(y)), y]
-    return {label: _coverage(held[y == k]) for k, label in enumerate(labels)}
-
-
-def _coverage(held: np.ndarray) -> Coverage:
-    if not len(held):
-        return Coverage(float("nan"), float("nan"), float("nan"), 0)
-    interval = binomtest(int(held.sum()), len(held)).proportion_ci(0.95, method="exact")
-    return Coverage(float(held.mean()), float(interval.low), float(interval.high), len(held))
+    return {label: proportion_ci(held[y == k]) for k, label in enumerate(labels)}
 
 
 BAND_REPEATS = 200
 ROWS = 5_000  # more rows leave nothing to luck worth showing
-
-
-@dataclass(frozen=True)
-class Proportion:
-    """A share of n rows with its exact (Clopper-Pearson) interval; NaN for no rows."""
-
-    share: float
-    low: float
-    high: float
-    n: int
-
-
-def share_of(hits: np.ndarray, level: float = 0.95) -> Proportion:
-    """Return the share of true values (n,) with its interval at a level."""
-    if not len(hits):
-        return Proportion(float("nan"), float("nan"), float("nan"), 0)
-    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="exact")
-    return Proportion(float(hits.mean()), float(interval.low), float(interval.high), len(hits))
 
 
 def luck_of_calibration(probabilities: np.ndarray, seed: int = 0) -> float:

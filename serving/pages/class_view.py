@@ -11,8 +11,9 @@ from flask import Response
 from data.bundle.bundle import Bundle
 from data.contract.contract import Contract
 from data.rows.records import Record
+from data.statistics import CountRange, count_range, shift_sd
 from serving.pages import charts, words
-from serving.pages.charts import Counts, Range, count, counts_of, doubt
+from serving.pages.charts import FITTED, ListCounts, counts_of
 from serving.pages.class_choice import Forecasts, Gains, Shown, ranks_of
 from serving.pages.class_upload import Roster, also_shown
 from serving.predictor import Answer, Predictor
@@ -52,7 +53,7 @@ class Part(NamedTuple):
     """One class of the target: how many of the roster are expected in it."""
 
     label: str
-    expected: Range
+    expected: CountRange
     likeliest: int
 
 
@@ -124,10 +125,10 @@ def change_in_words(title: str, column: Any, before: Any, after: Any) -> str:
 def class_parts(forecasts: Forecasts, bundle: Bundle) -> list[Part]:
     """Return how many of the roster are expected in each class, with a range."""
     labels = bundle.manifest.labels
-    shift = doubt(forecasts.risks, bundle.manifest.training["rows"])
+    shift = shift_sd(forecasts.risks, bundle.manifest.training["rows"], FITTED)
     likeliest = np.bincount(forecasts.tops, minlength=len(labels))
     return [
-        Part(label, count(forecasts.shares[:, place], shift), int(likeliest[place]))
+        Part(label, count_range(forecasts.shares[:, place], shift), int(likeliest[place]))
         for place, label in enumerate(labels)
     ]
 
@@ -149,7 +150,7 @@ def about(part: Part) -> str:
     return f"{part.label}: about {part.expected.expected:.0f}"
 
 
-def counts_shown(forecasts: Forecasts, shown: Shown, bundle: Bundle) -> Counts:
+def counts_shown(forecasts: Forecasts, shown: Shown, bundle: Bundle) -> ListCounts:
     """Return what is to be expected of the list and of those left out of it."""
     return counts_of(forecasts.risks, shown.listed, bundle.manifest.training["rows"])
 

@@ -8,39 +8,41 @@ from scipy.stats import binom
 
 from data.bundle.bundle import Bundle
 from data.cohorts.grades import generate
-from serving.pages.charts import count, counts_of, distribution, doubt
+from data.statistics import count_range, poisson_binomial, shift_sd
+from serving.pages.charts import counts_of
 
 CLASSES = 1_000
 
 
 def test_equal_chances_give_the_binomial_distribution() -> None:
-    found = distribution(np.full((1, 37), 0.3))
+    found = poisson_binomial(np.full((1, 37), 0.3))
     assert found[0] == pytest.approx(binom.pmf(np.arange(38), 37, 0.3), abs=1e-12)
 
 
 def test_unequal_chances_give_every_count_its_share() -> None:
-    assert distribution(np.array([[0.5, 0.2]]))[0] == pytest.approx([0.4, 0.5, 0.1])
+    assert poisson_binomial(np.array([[0.5, 0.2]]))[0] == pytest.approx([0.4, 0.5, 0.1])
 
 
 @pytest.mark.parametrize("certain", [0.0, 1.0])
 def test_certain_students_leave_no_range(certain: float) -> None:
     expected = int(12 * certain)
-    assert count(np.full(12, certain), 0.1) == (expected, expected, expected)
+    assert count_range(np.full(12, certain), 0.1) == (expected, expected, expected)
 
 
 def test_nobody_is_counted_as_nobody() -> None:
-    assert count(np.array([]), 0.1) == (0, 0, 0)
+    assert count_range(np.array([]), 0.1) == (0, 0, 0)
 
 
 def test_what_the_model_may_have_wrong_widens_a_range() -> None:
     chances = np.full(400, 0.5)
-    (_, low, high), (_, lower, higher) = count(chances, 0.0), count(chances, 0.2)
+    (_, low, high), (_, lower, higher) = count_range(chances, 0.0), count_range(chances, 0.2)
     assert lower < low < 200 < high < higher
 
 
 def test_fewer_training_rows_leave_more_doubt_and_never_without_bound() -> None:
     risks = np.array([0.1, 0.5, 0.9])
-    assert doubt(risks, 2_000) < doubt(risks, 200) < doubt(risks, 2) == doubt(np.array([1.0]), 2_000) == 0.5
+    assert shift_sd(risks, 2_000, 2) < shift_sd(risks, 200, 2) < shift_sd(risks, 2, 2) == 0.5
+    assert shift_sd(np.array([1.0]), 2_000, 2) == 0.5
 
 
 def test_a_list_is_counted_apart_from_those_left_out() -> None:

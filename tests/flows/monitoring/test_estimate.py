@@ -5,7 +5,8 @@ import pytest
 
 from bench import estimate as bench
 from data.cohorts import grades as cohort
-from flows.monitoring.quality import closest_interval, estimate_accuracy, interval_of_share
+from data.statistics import closest_interval
+from flows.monitoring.quality import estimate_accuracy, interval_of_share
 
 MANY = 100_000  # training rows of a champion that is calibrated
 
@@ -36,7 +37,7 @@ def test_the_estimate_is_within_three_points_of_what_comes_in_nine_of_ten_shifte
         batch = bench.shifted(rng, 500)
         probabilities = cohort.true_probabilities(batch)
         right = probabilities.argmax(axis=1) == batch["GradeClass"].to_numpy(int)
-        gaps.append(abs(estimate_accuracy(probabilities, MANY).value - right.mean()))
+        gaps.append(abs(estimate_accuracy(probabilities, MANY).share - right.mean()))
     assert np.mean(np.array(gaps) <= 0.03) >= 0.9
 
 
@@ -51,7 +52,7 @@ def test_the_benchmark_reaches_what_it_must() -> None:
 def test_a_champion_of_few_rows_is_less_sure_of_its_accuracy() -> None:
     shares = two_classes(np.full(200, 0.8))
     few, many = (estimate_accuracy(shares, rows) for rows in (100, 5_000))
-    assert few.value == many.value == pytest.approx(0.8)
+    assert few.share == many.share == pytest.approx(0.8)
     assert few.high - few.low > 1.3 * (many.high - many.low)
 
 
@@ -65,7 +66,7 @@ def test_small_and_large_batches_meet_where_one_rule_takes_over_from_the_other()
 def test_forecasts_that_are_all_certain_are_all_right() -> None:
     found = estimate_accuracy(two_classes(np.ones(40)), 500)
     assert (found.low, found.high) == (1.0, 1.0)
-    assert found.value == pytest.approx(1.0, abs=1e-5)
+    assert found.share == pytest.approx(1.0, abs=1e-5)
 
 
 def test_the_counts_chosen_add_up_closest_to_the_level() -> None:

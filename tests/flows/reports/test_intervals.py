@@ -11,13 +11,13 @@ from pydantic import BaseModel
 
 from data.bundle.card import Calls
 from data.contract.contract import Contract
+from data.statistics import count_range
 from flows.evaluate import calibration_figures
 from flows.monitoring.quality import calibration_measured, estimate_accuracy, mean_measured
 from flows.reports.calls import calls_of
 from flows.reports.card_json import card_figures
 from flows.training.metrics import chance_error, evaluate
 from flows.training.uncertainty import calibration_interval, intervals, paired_bootstrap
-from serving.pages.charts import count
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -54,10 +54,10 @@ def test_those_of_the_monitor_and_of_counts_do(drawn: tuple[np.ndarray, np.ndarr
     shares, y = drawn
     assume(len(y) > 1)
     found = estimate_accuracy(shares, 400)
-    assert found.low <= found.value <= found.high
+    assert found.low <= found.share <= found.high
     for measured in (calibration_measured("c", shares[:, 2], y == 2), mean_measured("m", shares[:, 2])):
         assert measured.low <= measured.value <= measured.high
-    expected, low, high = count(shares[:, 2], 0.3)
+    expected, low, high = count_range(shares[:, 2], 0.3)
     assert low <= round(expected) <= high
 
 
