@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data.bundle.bundle import Bundle
-from data.contract.columns import FLOAT32_MAX, Column, Kind
+from data.contract.columns import FLOAT32_MAX, Column
 from data.contract.contract import Contract
 from data.rows.records import Record
 
@@ -55,7 +55,7 @@ def _coded(column: Column, value: Value) -> Iterator[Change]:
     codes = list(column.codes)
     at = codes.index(value)
     for place, code in enumerate(codes):
-        steps = 1 if column.kind is Kind.NOMINAL else abs(place - at)
+        steps = 1 if column.unordered else abs(place - at)
         if place != at and _helps(column, place - at):
             yield Change(column.name, value, code, STEP * steps)
 
@@ -67,10 +67,10 @@ def _numbers(column: Column, value: float) -> Iterator[Change]:
         if not distance or abs(end) >= FLOAT32_MAX or not _helps(column, distance):
             continue
         whole = high - low if max(abs(low), abs(high)) < FLOAT32_MAX else max(abs(distance), abs(value))
-        unit = 1.0 if column.kind is Kind.INTEGER else _round_unit(whole)
+        unit = 1.0 if column.whole else _round_unit(whole)
         for after in _towards(value, end, unit):
             size = abs(after - value) / whole
-            yield Change(column.name, value, int(after) if column.kind is Kind.INTEGER else after, size)
+            yield Change(column.name, value, int(after) if column.whole else after, size)
 
 
 def _towards(value: float, end: float, unit: float) -> list[float]:

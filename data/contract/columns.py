@@ -160,6 +160,21 @@ class Column(Strict):
         return bool(self.codes)
 
     @property
+    def whole(self) -> bool:
+        """Whether the values are whole numbers, not codes for something else."""
+        return self.kind is Kind.INTEGER
+
+    @property
+    def decimal(self) -> bool:
+        """Whether the values are numbers that need not be whole."""
+        return self.kind is Kind.NUMBER
+
+    @property
+    def unordered(self) -> bool:
+        """Whether the values are names, of which none is more than another."""
+        return self.kind is Kind.NOMINAL
+
+    @property
     def limits(self) -> tuple[float, float]:
         """The range of a number, within that of float32, which the model reads."""
         low = -FLOAT32_MAX if self.min is None else max(self.min, -FLOAT32_MAX)

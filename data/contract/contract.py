@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self, TypeVar
 import yaml
 from pydantic import BaseModel, StringConstraints, ValidationError, model_validator
 
-from data.contract.columns import Column, Costs, Kind, Misfit, Name, Role, Strict, Target
+from data.contract.columns import Column, Costs, Misfit, Name, Role, Strict, Target
 from data.contract.yaml_files import find_yaml, parse_yaml, read_text
 from data.errors import BadInput
 
@@ -195,7 +195,7 @@ class Contract(Strict):
     @cached_property
     def counted(self) -> tuple[Column, ...]:
         """Features that look like counts over a period: whole, from 0, of a unit that is no mark."""
-        whole = (c for c in self.features if c.kind is Kind.INTEGER and c.min == 0)
+        whole = (c for c in self.features if c.whole and c.min == 0)
         return tuple(column for column in whole if column.unit and "point" not in column.unit)
 
     @cached_property

@@ -12,7 +12,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from data.contract.columns import Kind
 from data.contract.contract import load_contract
 from data.errors import BadInput
 from data.log.database import create_tables, open_log
@@ -100,7 +99,7 @@ def _counted(removed: Removed) -> str:
 def _student(given: argparse.Namespace, settings: LogSettings) -> str:
     """Return the pseudonym of the id that was given."""
     column = load_contract(given.contract).id
-    student = canonical_id(given.id, whole=column is not None and column.kind is Kind.INTEGER)
+    student = canonical_id(given.id, whole=column is not None and column.whole)
     if not student:
         raise BadInput(f"{given.id!r} is no id.", remedy="Give it as the school writes it.")
     if settings.id_key == PUBLIC_KEY:

@@ -29,7 +29,7 @@ from data.bundle.manifest import (
     files_of,
 )
 from data.bundle.models import read_model
-from data.contract.columns import OWN, Column, Kind
+from data.contract.columns import OWN, Column
 from data.contract.contract import Contract, find_contract
 from data.rows.frames import matrix, parse, to_records
 from data.rows.records import feature_space, typical_value
@@ -146,7 +146,7 @@ def _numbers(column: Column, known: np.ndarray, count: int, dice: np.random.Gene
     edges = np.quantile(known, np.linspace(0, 1, BINS + 1))
     bins = dice.integers(BINS, size=count)
     drawn = dice.uniform(edges[bins], edges[bins + 1])
-    if column.kind is Kind.INTEGER:
+    if column.whole:
         return [int(value) for value in np.round(drawn)]
     step = _step(column, pd.Series(known))
     rounded = np.round(drawn / step) * step if step else drawn
@@ -156,7 +156,7 @@ def _numbers(column: Column, known: np.ndarray, count: int, dice: np.random.Gene
 
 def _step(column: Column, values: pd.Series) -> float:
     """Return what a number is rounded to: a power of ten, at least a hundred to its range; else 0."""
-    if column.coded or column.kind is Kind.INTEGER or values.dropna().empty:
+    if column.coded or column.whole or values.dropna().empty:
         return 0.0
     span = float(values.max() - values.min())
     return float(10.0 ** np.floor(np.log10(span / FINENESS))) if span > 0 else 0.0

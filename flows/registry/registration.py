@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data.bundle.manifest import CARD, CONTRACT, EXAMPLES, MANIFEST, digest
 from data.bundle.pyfunc import ARTIFACT
-from data.contract.columns import Column, Kind, Role
+from data.contract.columns import Column, Role
 from data.contract.contract import Contract
 from data.contract.yaml_files import is_file
 from data.durable import flush
@@ -61,7 +61,7 @@ def model_signature(contract: Contract) -> ModelSignature:
 def _type(column: Column) -> DataType | AnyType:
     if column.coded:
         return AnyType()  # type: ignore[no-untyped-call]
-    return DataType.long if column.kind is Kind.INTEGER and not column.nullable else DataType.double
+    return DataType.long if column.whole and not column.nullable else DataType.double
 
 
 BEST_FEW = 3
@@ -192,7 +192,7 @@ def example_input(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     asked = asked.drop(columns=unknown)
     sure = [c for c in contract.asked if not c.nullable and c.name in asked]
     coded = {c.name: asked[c.name].cat.categories.dtype for c in sure if c.coded}
-    whole = {c.name: "int64" for c in sure if c.kind is Kind.INTEGER}
+    whole = {c.name: "int64" for c in sure if c.whole}
     texts = {c.name: "str" for c in contract.features if c.coded and c.nullable}  # as the signature has them
     return asked.astype({**coded, **whole, **texts})
 

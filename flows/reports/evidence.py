@@ -10,7 +10,7 @@ import pandas as pd
 
 from data.bundle.card import Flips
 from data.bundle.reasons import Scale
-from data.contract.columns import Column, Kind, Target
+from data.contract.columns import Column, Target
 from data.contract.contract import Contract
 from data.statistics import Proportion, proportion_ci
 from flows.reports.text import relabelled
@@ -91,7 +91,7 @@ def _range_names(ends: Sequence[float], column: Column) -> list[str]:
     unit = f" {column.unit}" if column.unit else ""
     if not ends:
         return ["all"]
-    if column.kind is Kind.INTEGER:
+    if column.whole:
         lasts = [math.floor(end) for end in ends]
         spans = [(low + 1, high) for low, high in pairwise(lasts)]
         between = [f"{low:,}{unit}" if low == high else f"{low:,} to {high:,}{unit}" for low, high in spans]
@@ -174,5 +174,5 @@ def variants(values: pd.Series, column: Column) -> Iterator[pd.Series]:
             yield pd.Series(code, index=values.index).astype(values.dtype)
         return
     middles = values.quantile((np.arange(PARTS) + 0.5) / PARTS)
-    for middle in (middles.round() if column.kind is Kind.INTEGER else middles).unique():
+    for middle in (middles.round() if column.whole else middles).unique():
         yield pd.Series(middle, index=values.index)

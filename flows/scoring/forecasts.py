@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.bundle.bundle import Bundle
-from data.contract.columns import MISSING_TEXTS, Column, Kind, Role
+from data.contract.columns import MISSING_TEXTS, Column, Role
 from data.contract.contract import Contract
 from data.log.database import DIGITS as ID_DIGITS
 from data.rows.frames import FIRST_ROW, matrix, parse
@@ -74,7 +74,7 @@ def _numbers(cells: pa.Array, column: Column) -> Plain:
     values = np.array(read.to_numpy(zero_copy_only=False))
     low, high = column.limits
     sound = (values >= low) & (values <= high)
-    if column.kind is Kind.INTEGER:
+    if column.whole:
         sound &= values == np.floor(values)
     if may_be_missing(column):
         sound |= np.isnan(values) & ~np.asarray(odd)
@@ -102,7 +102,7 @@ def _ids(cells: pa.Array, column: Column) -> Plain:
     if not is_text(cells.type):
         return Plain(np.full(len(cells), None, dtype=object), np.zeros(len(cells), dtype=bool))
     whole = pc.fill_null(pc.match_substring_regex(cells, WHOLE_ID), False)
-    if column.kind is Kind.INTEGER:
+    if column.whole:
         low, high = column.limits
         number = pc.cast(pc.if_else(whole, cells, pa.scalar(None, cells.type)), pa.float64())
         sound = pc.fill_null(pc.and_(pc.greater_equal(number, low), pc.less_equal(number, high)), False)
@@ -353,7 +353,7 @@ def _coded(values: pd.Series, column: Column) -> pa.Array:
 
 def _number(values: np.ndarray, column: Column) -> pa.Array:
     empty = np.isnan(values)
-    if column.kind is Kind.INTEGER and (np.abs(values[~empty]) < 2**53).all():
+    if column.whole and (np.abs(values[~empty]) < 2**53).all():
         whole = np.where(empty, 0, values).astype(np.int64)
         return pc.cast(pa.array(whole, mask=empty), pa.string())
     return pc.cast(pa.array(values, mask=empty), pa.string())

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from data.bundle.bundle import Bundle
-from data.contract.columns import FLOAT32_MAX, Column, Kind, Target
+from data.contract.columns import FLOAT32_MAX, Column, Target
 from data.contract.contract import Contract
 from data.rows.records import Record, feature_space
 from serving.predictor import Predictor
@@ -43,8 +43,8 @@ class Gains(NamedTuple):
         """Return what the stepped column's value would be."""
         step, after = self.steps[self.best[student]], float(self.after[student])
         if step.column.coded:
-            return list(step.column.codes)[step.code if step.column.kind is Kind.NOMINAL else int(after)]
-        return int(after) if step.column.kind is Kind.INTEGER else after
+            return list(step.column.codes)[step.code if step.column.unordered else int(after)]
+        return int(after) if step.column.whole else after
 
 
 def gains_of(bundle: Bundle, matrix: np.ndarray, risks: np.ndarray) -> Gains:
@@ -70,7 +70,7 @@ def steps_of(contract: Contract) -> Iterator[Step]:
     groups = dict(zip(space.columns, space.groups, strict=True))
     signs = {"raises": (1,), "lowers": (-1,), None: (1, -1)}
     for column in helpful(contract):
-        if column.kind is Kind.NOMINAL:
+        if column.unordered:
             yield from (Step(column, groups[column.name], 0, code) for code in range(len(column.codes)))
         else:
             yield from (Step(column, groups[column.name], sign) for sign in signs[column.effect])
@@ -80,7 +80,7 @@ def _moved(step: Step, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the matrix with a step taken, and the column's new values; what is missing stays so."""
     moved, first = matrix.copy(), step.places[0]
     known = ~np.isnan(matrix[:, first])
-    if step.column.kind is Kind.NOMINAL:
+    if step.column.unordered:
         moved[np.ix_(known, step.places)] = np.eye(len(step.places))[step.code]
         return moved, moved[:, first]
     moved[:, first] = _stepped(step.column, matrix[:, first].astype(float), step.sign)
@@ -96,7 +96,7 @@ def _stepped(column: Column, values: np.ndarray, sign: int) -> np.ndarray:
         return values
     bounded = max(abs(low), abs(high)) < FLOAT32_MAX
     amount = STEP * (np.full(len(values), high - low) if bounded else np.abs(end - values))
-    if column.kind is Kind.INTEGER:
+    if column.whole:
         amount = np.maximum(np.floor(amount), 1)
     return np.clip(values + sign * amount, min(low, high), max(low, high))
 

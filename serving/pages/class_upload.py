@@ -13,7 +13,6 @@ import numpy as np
 import orjson
 from pydantic import BaseModel
 
-from data.contract.columns import Kind
 from data.contract.contract import Contract
 from data.rows.records import Record
 from serving.cells import RowReader
@@ -40,7 +39,7 @@ class _Told(BaseModel):
 def pack(header: Row, rows: Sequence[Row], delimiter: str, contract: Contract) -> str:
     """Return a roster as a form's text: with every column, else with the asked ones, else empty."""
     asked = {column.name for column in contract.asked} | ({contract.id.name} if contract.id else set())
-    numbers = {column.name for column in contract.features if column.kind is Kind.NUMBER}
+    numbers = {column.name for column in contract.features if column.decimal}
     # A row with cells too many or too few must come back as it was, or it might come back sound.
     odd = {str(place): row for place, row in enumerate(rows) if len(row) != len(header)}
     even = [row for row in rows if len(row) == len(header)]

@@ -9,7 +9,7 @@ from flask import Response, current_app, jsonify, render_template, request
 
 from data.bundle.bundle import Bundle
 from data.bundle.card import read_card
-from data.contract.columns import Column, Kind
+from data.contract.columns import Column
 from data.contract.contract import Contract
 from data.log.entries import prediction_entries
 from data.rows.records import Record
@@ -41,7 +41,7 @@ class Field(NamedTuple):
     @property
     def step(self) -> str:
         """The distance between two stops of a slider, and of the arrows of a number."""
-        if self.column.kind is Kind.INTEGER:
+        if self.column.whole:
             return "1"
         low, high = self.column.limits
         return f"{nice_step((high - low) / STOPS):g}"
@@ -77,7 +77,7 @@ def fields(
 def widget(column: Column) -> str:
     """Return how a column is asked for: buttons for a short yes or no, menus for other codes."""
     if not column.coded:
-        return "text" if column.kind is Kind.NOMINAL else "number"
+        return "text" if column.unordered else "number"
     short = len(column.codes) == 2 and all(len(label) <= SHORT for label in column.codes.values())
     return "choices" if short and needed(column) else "menu"
 
@@ -90,7 +90,7 @@ def needed(column: Column) -> bool:
 def texts_of(record: Mapping[str, Any], contract: Contract) -> dict[str, str]:
     """Return a record as the texts of its form."""
     return {
-        name: f"{value:.3g}" if contract.columns[name].kind is Kind.NUMBER else str(value)
+        name: f"{value:.3g}" if contract.columns[name].decimal else str(value)
         for name, value in record.items()
         if value is not None
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.bundle.reasons import Scale, effect_in_words
-from data.contract.columns import Column, Kind
+from data.contract.columns import Column
 
 GAP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -95,7 +95,7 @@ def wanted(column: Column) -> str:
     """Say what to give for a column: its range or its choices."""
     if column.coded:
         return "Choose one of the answers listed."
-    kind = "a whole number" if column.kind is Kind.INTEGER else "a number"
+    kind = "a whole number" if column.whole else "a number"
     ends = [number(end) for end in (column.min, column.max) if end is not None]
     span = f" from {ends[0]} to {ends[1]}" if len(ends) == 2 else ""
     if len(ends) == 1:
