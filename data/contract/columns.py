@@ -31,7 +31,7 @@ MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
-class Misfit(ValueError):
+class ContractError(ValueError):
     """What is wrong with a contract, and at which keys below the model that finds it."""
 
     def __init__(self, message: str, *keys: object) -> None:
@@ -50,14 +50,14 @@ Codes = dict[Annotated[Code, PlainValidator(_code)], Name]
 
 
 def check_codes(codes: dict[Code, str], key: str) -> None:
-    """Raise Misfit where a text could mean two codes (as a code or a label, in any case) or nothing."""
+    """Raise ContractError where a text, code or label in any case, could mean two codes or nothing."""
     meanings: dict[str, Code] = {}
     for code, label in codes.items():
         for text in dict.fromkeys((str(code).casefold(), label.casefold())):
             if text in {missing.casefold() for missing in MISSING_TEXTS}:
-                raise Misfit(f"{text!r} stands for a missing value", key, code)
+                raise ContractError(f"{text!r} stands for a missing value", key, code)
             if meanings.setdefault(text, code) != code:
-                raise Misfit(f"{text!r} could mean {meanings[text]!r} or {code!r}", key, code)
+                raise ContractError(f"{text!r} could mean {meanings[text]!r} or {code!r}", key, code)
 
 
 def repeated(names: Iterable[str]) -> list[str]:
@@ -119,40 +119,44 @@ class Column(Strict):
     @model_validator(mode="after")
     def _codes_and_ranges_fit_the_kind(self) -> Self:
         if self.name in RESERVED:
-            raise Misfit("Gradecast keeps a column of its own under this name")
+            raise ContractError("Gradecast keeps a column of its own under this name")
         if self.role is Role.ID:
             self._check_id()
         else:
             self._check_values()
         if self.kind is Kind.NOMINAL and self.effect:
-            raise Misfit("a nominal column has no order and so no direction of effect", "effect")
+            raise ContractError("a nominal column has no order and so no direction of effect", "effect")
         if self.nullable and self.role is not Role.FEATURE:
-            raise Misfit("only a feature can be nullable", "nullable")
+            raise ContractError("only a feature can be nullable", "nullable")
         if self.audited and self.role is not Role.FEATURE:
-            raise Misfit("this is for a feature; a column with the role audit is audited anyway", "audited")
+            raise ContractError(
+                "this is for a feature; a column with the role audit is audited anyway", "audited"
+            )
         if self.strong and self.role is not Role.FEATURE:
-            raise Misfit("only a feature can be strong", "strong")
+            raise ContractError("only a feature can be strong", "strong")
         if self.min is not None and self.max is not None and self.min >= self.max:
-            raise Misfit(f"min {self.min:g} is not below max {self.max:g}", "min")
+            raise ContractError(f"min {self.min:g} is not below max {self.max:g}", "min")
         check_codes(self.codes, "codes")
         return self
 
     def _check_id(self) -> None:
         if self.kind not in (Kind.INTEGER, Kind.NOMINAL) or self.codes:
-            raise Misfit("an id is of kind integer, or of kind nominal for any text; it has no codes", "kind")
+            raise ContractError(
+                "an id is of kind integer, or of kind nominal for any text; it has no codes", "kind"
+            )
         if self.kind is Kind.NOMINAL and (self.min is not None or self.max is not None):
-            raise Misfit("an id of kind nominal has no min and max", "kind")
+            raise ContractError("an id of kind nominal has no min and max", "kind")
 
     def _check_values(self) -> None:
         coded = self.kind in (Kind.BOOLEAN, Kind.ORDINAL, Kind.NOMINAL)
         if coded and (self.min is not None or self.max is not None):
-            raise Misfit(f"a column of kind {self.kind} has codes, not min and max", "kind")
+            raise ContractError(f"a column of kind {self.kind} has codes, not min and max", "kind")
         if not coded and self.codes:
-            raise Misfit(f"a column of kind {self.kind} has min and max, not codes", "codes")
+            raise ContractError(f"a column of kind {self.kind} has min and max, not codes", "codes")
         if coded and len(self.codes) < 2:
-            raise Misfit(f"a column of kind {self.kind} needs at least two codes", "codes")
+            raise ContractError(f"a column of kind {self.kind} needs at least two codes", "codes")
         if self.kind is Kind.BOOLEAN and len(self.codes) != 2:
-            raise Misfit("a boolean has exactly two codes: no first, then yes", "codes")
+            raise ContractError("a boolean has exactly two codes: no first, then yes", "codes")
 
     @property
     def coded(self) -> bool:
@@ -213,20 +217,20 @@ class Target(Strict):
     def _classes_risk_and_rule_agree(self) -> Self:
         labels = self.labels
         if self.column in RESERVED:
-            raise Misfit("Gradecast keeps a column of its own under this name", "column")
+            raise ContractError("Gradecast keeps a column of its own under this name", "column")
         if len(labels) < 2:
-            raise Misfit("there must be at least two", "classes")
+            raise ContractError("there must be at least two", "classes")
         check_codes(self.classes, "classes")
         if max(map(len, labels)) > LONGEST_LABEL:
-            raise Misfit(f"a label has at most {LONGEST_LABEL} characters", "classes")
+            raise ContractError(f"a label has at most {LONGEST_LABEL} characters", "classes")
         for key, named in (("at_risk", self.at_risk), ("at_least", self.at_least)):
             unknown = next((label for label in named if label not in labels), None)
             if unknown is not None:
-                raise Misfit(f"{unknown!r} is not one of the classes {', '.join(labels)}", key)
+                raise ContractError(f"{unknown!r} is not one of the classes {', '.join(labels)}", key)
         if not self.at_risk or set(self.at_risk) == set(labels):
-            raise Misfit("name some of the classes, but not all", "at_risk")
+            raise ContractError("name some of the classes, but not all", "at_risk")
         if len(set(self.at_risk)) < len(self.at_risk):
-            raise Misfit("name each class once", "at_risk")
+            raise ContractError("name each class once", "at_risk")
         self._check_derivation(labels)
         self._check_bounds(labels)
         return self
@@ -235,30 +239,30 @@ class Target(Strict):
         if self.derive is None:
             return
         if not self.derive_rule and self.derive != "at_least":
-            raise Misfit("write COLUMN >= NUMBER, or at_least to derive from that rule", "derive")
+            raise ContractError("write COLUMN >= NUMBER, or at_least to derive from that rule", "derive")
         if self.derive_rule and not math.isfinite(float(self.derive_rule["bound"])):
-            raise Misfit("write a finite number", "derive")
+            raise ContractError("write a finite number", "derive")
         if self.at_least and self.derive_rule:
-            raise Misfit("give the rule once: either at_least, or derive: COLUMN >= NUMBER", "derive")
+            raise ContractError("give the rule once: either at_least, or derive: COLUMN >= NUMBER", "derive")
         if self.derive_rule and len(labels) != 2:
-            raise Misfit("COLUMN >= NUMBER makes two classes, the first where it holds", "derive")
+            raise ContractError("COLUMN >= NUMBER makes two classes, the first where it holds", "derive")
         if self.derive == "at_least" and not self.at_least:
-            raise Misfit("this needs at_least, the lower bound of each class but the last", "derive")
+            raise ContractError("this needs at_least, the lower bound of each class but the last", "derive")
         if not self.ordered:
-            raise Misfit("an unordered target has no rule on a score", "derive")
+            raise ContractError("an unordered target has no rule on a score", "derive")
 
     def _check_bounds(self, labels: tuple[str, ...]) -> None:
         if not self.at_least:
             return
         if tuple(self.at_least) != labels[:-1]:
-            raise Misfit(
+            raise ContractError(
                 f"give a lower bound for each of {', '.join(labels[:-1])}, in this order", "at_least"
             )
         bounds = list(self.at_least.values())
         if any(upper <= lower for upper, lower in pairwise(bounds)):
-            raise Misfit("the bounds must fall from one class to the next", "at_least")
+            raise ContractError("the bounds must fall from one class to the next", "at_least")
         if not self.ordered:
-            raise Misfit("an unordered target has no rule on a score", "at_least")
+            raise ContractError("an unordered target has no rule on a score", "at_least")
 
     @property
     def labels(self) -> tuple[str, ...]:

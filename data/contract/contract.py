@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self, TypeVar
 import yaml
 from pydantic import BaseModel, StringConstraints, ValidationError, model_validator
 
-from data.contract.columns import Column, Costs, Misfit, Name, Role, Strict, Target
+from data.contract.columns import Column, ContractError, Costs, Name, Role, Strict, Target
 from data.contract.yaml_files import find_yaml, parse_yaml, read_text
 from data.errors import BadInput
 
@@ -61,9 +61,9 @@ def parse_contract(text: str, model: type[Model], *, file: str | Path, strict: b
 def _problem(tree: yaml.Node, item: Any, model: type[BaseModel]) -> str:
     """Return one validation problem as `line N: key: what`."""
     context = item.get("ctx", {})
-    misfit = context.get("error")
+    broken = context.get("error")
     keys = [key for key in item["loc"] if key != "[key]"]
-    line, path = _locate(tree, [*keys, *misfit.keys] if isinstance(misfit, Misfit) else keys)
+    line, path = _locate(tree, [*keys, *broken.keys] if isinstance(broken, ContractError) else keys)
     message = MESSAGES.get(item["type"], item["msg"].removeprefix("Value error, ")).format_map(context)
     if item["type"] == "extra_forbidden":
         message = f"this key is not known here; there are {_known(model, keys)}"
@@ -127,30 +127,34 @@ class Contract(Strict):
     @model_validator(mode="after")
     def _roles_and_target_agree(self) -> Self:
         if not self.features:
-            raise Misfit("at least one needs the role feature", "columns")
+            raise ContractError("at least one needs the role feature", "columns")
         for role in (Role.ID, Role.SCORE):
             names = [column.name for column in self._having(role)]
             if len(names) > 1:
-                raise Misfit(
+                raise ContractError(
                     f"{names[0]} has the role {role} already, at most one may", "columns", names[1], "role"
                 )
         if self.target.column in self.columns:
-            raise Misfit("this is the target and cannot be a column as well", "columns", self.target.column)
+            raise ContractError(
+                "this is the target and cannot be a column as well", "columns", self.target.column
+            )
         self._check_score()
         if self.rule_of_thumb and self.rule_of_thumb not in {c.name for c in self.features}:
-            raise Misfit(f"{self.rule_of_thumb!r} is not a feature", "rule_of_thumb")
+            raise ContractError(f"{self.rule_of_thumb!r} is not a feature", "rule_of_thumb")
         return self
 
     def _check_score(self) -> None:
         rule, score = self.target.derive_rule, self.score
         if rule and (score is None or score.name != rule["score"]):
-            raise Misfit(f"{rule['score']!r} must be the column with the role score", "target", "derive")
+            raise ContractError(
+                f"{rule['score']!r} must be the column with the role score", "target", "derive"
+            )
         if self.target.bounds and score is None:
-            raise Misfit("the rule needs a column with the role score", "target", "at_least")
+            raise ContractError("the rule needs a column with the role score", "target", "at_least")
         if score is not None and score.coded:
-            raise Misfit("a score is of kind number or integer", "columns", score.name, "kind")
+            raise ContractError("a score is of kind number or integer", "columns", score.name, "kind")
         if score is not None and self.target.bounds is None:
-            raise Misfit(
+            raise ContractError(
                 "a score needs a rule in the target: at_least, or derive", "columns", score.name, "role"
             )
 
@@ -211,7 +215,7 @@ class Contract(Strict):
 
 def _named(name: Any, column: dict[Any, Any]) -> dict[Any, Any]:
     if column.get("name", name) != name:
-        raise Misfit("a column's name is the key that it stands under", "columns", name, "name")
+        raise ContractError("a column's name is the key that it stands under", "columns", name, "name")
     return {**column, "name": name}
 
 

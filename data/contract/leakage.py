@@ -15,21 +15,21 @@ from data.contract.columns import FLOAT32_MAX
 FOLDS, ROWS, SEED = 3, 20_000, 7
 LEAVES = 64  # fine enough for every code of a column, too coarse to learn single rows
 LEAST_SHARE = 0.002  # of the rows, in a leaf
-DOUBT_GONE = 0.75
+MOST_EXPLAINED = 0.75
 """Share of the doubt about the class, or of the largest class's errors, that is a rule when it is gone.
 
 On the shipped data sets the strongest legitimate feature takes 0.33 to 0.49 (absences, of the A–F sets), an
 earlier mark of the same course up to 0.75, and a column that the class is cut from 0.98 to 1, or 0.85 where
 7 % of the labels are wrong.
 """
-DOUBT_OF_ONE_GONE = 0.85
+MOST_EXPLAINED_OF_ONE = 0.85
 """The same for one class against all others; absences take 0.51 to 0.69 of that about an F."""
 PRIOR = 0.02  # part of the class shares in each answer: a leaf of one class is not certain
 FEW_VALUES = 8  # up to so many a column is one of codes, and no rule of bounds is read off it
 
 
 @dataclass(frozen=True)
-class Power:
+class LeakageScore:
     """What one column tells of the class, alone, on rows held out: all of it shares from 0 to 1.
 
     explained: the part of the log loss of the class shares that is gone. accuracy and majority: rows whose
@@ -55,7 +55,7 @@ class Power:
     def gives_away(self) -> bool:
         """Whether the class, or that it is a certain one, is as good as written in the column."""
         of_all = max(self.explained, self.fewer_errors)
-        return of_all >= DOUBT_GONE or self.clearest_explained >= DOUBT_OF_ONE_GONE
+        return of_all >= MOST_EXPLAINED or self.clearest_explained >= MOST_EXPLAINED_OF_ONE
 
     @property
     def evidence(self) -> str:
@@ -68,7 +68,7 @@ class Power:
         )
 
 
-def power_alone(column: str, values: np.ndarray, y: np.ndarray, labels: Sequence[str]) -> Power:
+def leakage_score(column: str, values: np.ndarray, y: np.ndarray, labels: Sequence[str]) -> LeakageScore:
     """Measure one column: `values` (n, d) floats, NaN where missing, `y` (n,) class positions, -1 for none.
 
     Of more than 20,000 rows it takes a sample, the same one every time.
@@ -78,12 +78,12 @@ def power_alone(column: str, values: np.ndarray, y: np.ndarray, labels: Sequence
     kept = np.bincount(y, minlength=len(labels))[y] >= FOLDS  # one or two rows cannot be held out
     values, y = values[kept], y[kept]
     if len(np.unique(y)) < 2:
-        return Power(column, 0.0, 1.0, 1.0, len(y))
+        return LeakageScore(column, 0.0, 1.0, 1.0, len(y))
     told, known = _held_out(values, y, len(labels))
     classes = np.unique(y)
     of_one = [_explained(*(_own(table[:, k], y == k) for table in (told, known))) for k in classes]
     rows = np.arange(len(y))
-    return Power(
+    return LeakageScore(
         column,
         explained=_explained(told[rows, y], known[rows, y]),
         accuracy=float((told.argmax(axis=1) == y).mean()),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from data.contract.columns import Column, Role, Target
 from data.contract.contract import Contract, load_contract
-from data.contract.leakage import power_alone
+from data.contract.leakage import leakage_score
 from data.errors import BadInput
 from data.rows.frames import FIRST_ROW, matrix, needed_columns, parse, target_index
 from data.rows.kinds import ONE_ROW, count_again, names_students, to_numbers
@@ -152,9 +152,9 @@ def _check_learning(clean: pd.DataFrame, contract: Contract, report: Report) -> 
     ]
     space, features = feature_space(contract), matrix(clean, contract)
     for column, places in zip(contract.features, space.groups, strict=True):
-        power = power_alone(column.name, features[:, list(places)], y, labels)
-        if power.gives_away:
-            found = f"column {column.name}: {power.evidence}"
+        score = leakage_score(column.name, features[:, list(places)], y, labels)
+        if score.gives_away:
+            found = f"column {column.name}: {score.evidence}"
             if column.strong:
                 report.notes.append(f"{found}; declared: {column.strong}")
             else:

@@ -14,7 +14,7 @@ import yaml
 
 from data.contract.columns import MISSING_TEXTS, RESERVED
 from data.contract.contract import Contract, parse_contract
-from data.contract.leakage import Power, power_alone
+from data.contract.leakage import LeakageScore, leakage_score
 from data.errors import BadInput
 from data.rows.kinds import count_again, names_students, to_numbers, within_reach
 from data.rows.records import WHOLE
@@ -382,29 +382,29 @@ def _as_score(guess: Guess, reason: str) -> None:
     guess.reasons = [f"score: {reason}; trained on, never a feature", *guess.reasons[1:]]
 
 
-def _strength(guess: Guess, frame: pd.DataFrame, wanted: TargetGuess) -> Power:
+def _strength(guess: Guess, frame: pd.DataFrame, wanted: TargetGuess) -> LeakageScore:
     cells = texts_of(frame[guess.name])
     numbers, wrong = to_numbers(cells)
     if wrong.any():
         codes = pd.Categorical(cells).codes
         numbers = pd.Series(np.where(codes < 0, np.nan, codes))
-    return power_alone(guess.name, numbers.to_numpy()[:, None], wanted.y, wanted.labels)
+    return leakage_score(guess.name, numbers.to_numpy()[:, None], wanted.y, wanted.labels)
 
 
-def _judge(guess: Guess, power: Power, frame: pd.DataFrame, wanted: TargetGuess, target: str) -> None:
+def _judge(guess: Guess, score: LeakageScore, frame: pd.DataFrame, wanted: TargetGuess, target: str) -> None:
     """Make a column that gives the class away the score that it is cut from, or a leak."""
     written, wrong = to_numbers(texts_of(frame[guess.name]))
     numbers = within_reach(written)
     alike = _stem(guess.name) == _stem(target) and guess.name != target
     near = wanted.score and not wrong.any() and abs(_rank(numbers, frame[wanted.score])) >= FOLLOWS_SCORE
-    if power.gives_away and not wrong.any() and _follow(wanted, guess.name, numbers.to_numpy()):
+    if score.gives_away and not wrong.any() and _follow(wanted, guess.name, numbers.to_numpy()):
         _as_score(guess, "the classes follow from it")
-    elif power.gives_away or (alike and (near or power.explained >= STRONG)):
+    elif score.gives_away or (alike and (near or score.explained >= STRONG)):
         named = "named like the target, and " if alike else ""
         guess.keys = {k: v for k, v in (guess.keys or {}).items() if k != "nullable"} | {"role": "leak"}
-        guess.reasons.append(f"leak: {named}{power.evidence}")
-    elif power.explained >= STRONG / 2:
-        guess.reasons.append(f"look at it: {power.evidence}; known when a forecast is asked for?")
+        guess.reasons.append(f"leak: {named}{score.evidence}")
+    elif score.explained >= STRONG / 2:
+        guess.reasons.append(f"look at it: {score.evidence}; known when a forecast is asked for?")
 
 
 def _follow(wanted: TargetGuess, name: str, score: np.ndarray) -> bool:
@@ -430,7 +430,7 @@ def _stem(name: str) -> str:
     return re.sub(r"[\d_\s]+", "", name).casefold()
 
 
-def _thumb(known: list[Guess], strengths: dict[str, Power]) -> str:
+def _thumb(known: list[Guess], strengths: dict[str, LeakageScore]) -> str:
     return max(known, key=lambda guess: strengths[guess.name].explained).name
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from data.contract.contract import Contract
-from data.contract.leakage import ROWS, SEED, Power, power_alone
+from data.contract.leakage import ROWS, SEED, LeakageScore, leakage_score
 from data.errors import Stopped
 from data.rows.frames import matrix, target_index
 from data.rows.records import feature_space
@@ -38,15 +38,15 @@ def training_data(frame: pd.DataFrame, contract: Contract) -> TrainingData:
     )
 
 
-def powers(frame: pd.DataFrame, contract: Contract) -> list[Power]:
+def leakage_scores(frame: pd.DataFrame, contract: Contract) -> list[LeakageScore]:
     """Measure what each feature tells of the class alone, the most telling first; of clean, labelled rows."""
     frame = frame if len(frame) <= ROWS else frame.sample(ROWS, random_state=SEED)
     features, y, space = matrix(frame, contract), target_index(frame, contract), feature_space(contract)
     found = [
-        power_alone(name, features[:, list(places)], y, contract.target.labels)
+        leakage_score(name, features[:, list(places)], y, contract.target.labels)
         for name, places in zip(space.columns, space.groups, strict=True)
     ]
-    return sorted(found, key=lambda power: -power.explained)
+    return sorted(found, key=lambda score: -score.explained)
 
 
 def check_leakage(frame: pd.DataFrame, contract: Contract) -> tuple[str, ...]:
@@ -54,20 +54,20 @@ def check_leakage(frame: pd.DataFrame, contract: Contract) -> tuple[str, ...]:
 
     Raises Stopped, with every name and its evidence, for those that it says nothing of.
     """
-    strong = [power for power in powers(frame, contract) if power.gives_away]
-    undeclared = [power for power in strong if not contract.columns[power.column].strong]
+    strong = [score for score in leakage_scores(frame, contract) if score.gives_away]
+    undeclared = [score for score in strong if not contract.columns[score.column].strong]
     if undeclared:
-        found = "; ".join(f"{power.column}: {power.evidence}" for power in undeclared)
+        found = "; ".join(f"{score.column}: {score.evidence}" for score in undeclared)
         raise Stopped(
             f"The class is given away. {found}. If that is known only with the outcome, give it the role "
             "leak in the contract; if it is known in time, say why there: `strong: …`. Nothing was trained."
         )
-    return tuple(_note(power, contract) for power in strong)
+    return tuple(_note(score, contract) for score in strong)
 
 
-def _note(power: Power, contract: Contract) -> str:
-    why = contract.columns[power.column].strong
-    return f"{power.column} gives the class away, as the contract declares ({why}): {power.evidence}."
+def _note(score: LeakageScore, contract: Contract) -> str:
+    why = contract.columns[score.column].strong
+    return f"{score.column} gives the class away, as the contract declares ({why}): {score.evidence}."
 
 
 def rows_to_learn(

@@ -17,7 +17,7 @@ from flows.process import process_records
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
-from flows.training.rows import check_leakage, powers
+from flows.training.rows import check_leakage, leakage_scores
 from tests.contract.files import read_records
 
 YAML = (FOLDER / "grade_class.yaml").read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def test_the_real_sets_are_not_stopped(real_grades: Path, real_courses: Path) ->
         contract = load_contract(name)
         clean, _ = quarantine(parse(read_records(str(path), contract).frame, contract), contract)
         assert check_leakage(clean, contract) == ()
-        assert powers(clean, contract)[0].column in {"Absences", "failures"}
+        assert leakage_scores(clean, contract)[0].column in {"Absences", "failures"}
 
 
 def test_a_copy_of_the_score_stops_training_with_its_name_and_evidence(
