@@ -21,8 +21,8 @@ from flows.reports.evidence import Evidence, count_flips, risk_of, risky
 from flows.reports.screen import chosen_and_baselines
 from flows.runtime.workspace import git_commit
 from flows.settings import Settings
-from flows.train import Trained
 from flows.training.metrics import calibration_error, chance_error, evaluate, evaluate_classes
+from flows.training.trained import Trained
 from flows.training.uncertainty import Thresholds, calibration_interval, grade_sets, intervals
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from flows.runtime.commands import run_flow
 from flows.runtime.engine import Engine, EngineName, on_engine, running
 from flows.runtime.exit_codes import ended
 from flows.settings import Approval, Settings
-from flows.train import Trained, train
+from flows.train import train
 from flows.training.grid import load_grid
+from flows.training.trained import Trained
 
 CONTRACT = "grade_class"
 """The contract that is meant where none is named."""

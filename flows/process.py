@@ -15,7 +15,16 @@ from data.sources.reading import ROWS, Chunks, open_chunks
 from data.sources.storage import read_rows
 from flows.processing.chunks import Terms, counted, examine_piece
 from flows.processing.duplicates import Met, with_repeats
-from flows.processing.processed import FAULTS, PARSED, QUARANTINE, Processed, Written, seeded_places, written
+from flows.processing.processed import (
+    FAULTS,
+    PARSED,
+    QUARANTINE,
+    SUMMARY,
+    Processed,
+    Written,
+    seeded_places,
+    written,
+)
 from flows.reports import artifacts
 from flows.reports.data_report import SAMPLE_ROWS, write_sample_report
 from flows.runtime.engine import Engine, in_order
@@ -25,8 +34,8 @@ from flows.runtime.workspace import code_digest, contract_part, fingerprint, fin
 from flows.settings import Settings
 from flows.training.data import check_anything_to_learn
 
-__all__ = ["FAULTS", "PARSED", "QUARANTINE", "REPORT", "SUMMARY", "Processed", "process_records"]
-REPORT, SUMMARY = "report.html", "summary.json"
+__all__ = ["FAULTS", "PARSED", "QUARANTINE", "REPORT", "Processed", "process_records"]
+REPORT = "report.html"
 
 
 def write_processed(

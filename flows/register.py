@@ -15,7 +15,7 @@ from flows.reports.screen import comparison_markdown
 from flows.reports.text import cell
 from flows.runtime.progress import stage
 from flows.settings import Approval, Settings
-from flows.train import Trained
+from flows.training.trained import Trained
 
 
 def submission_of(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 from importlinter.cli import lint_imports
 
@@ -20,6 +21,20 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def test_no_import_crosses_a_wall(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = lint_imports(config_filename=str(ROOT / "pyproject.toml"), cache_dir=str(tmp_path))
     assert code == 0, capsys.readouterr().out
+
+
+def test_a_room_of_flows_never_imports_a_command() -> None:
+    graph = grimp.build_graph("flows", cache_dir=None)
+    commands = {name for name in graph.find_children("flows") if not graph.find_children(name)}
+    commands.remove("flows.settings")
+    rooms = graph.modules - commands
+    upward = [
+        (name, command)
+        for name in rooms
+        for command in commands & graph.find_modules_directly_imported_by(name)
+    ]
+    assert len(commands) > 10
+    assert upward == []
 
 
 @pytest.mark.parametrize(

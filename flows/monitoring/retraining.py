@@ -21,8 +21,7 @@ from flows.drift_gate.labels import label_fault_in
 from flows.drift_gate.samples import Reference
 from flows.monitoring.watch import LOSS, Watched, judge_relation, sound_of
 from flows.monitoring.window import Forecasts, Window
-from flows.process import SUMMARY
-from flows.processing.processed import Processed
+from flows.processing.processed import SUMMARY, Processed
 from flows.registry.store import Champion
 from flows.reports.text import plural
 from flows.runtime.workspace import SEAL, fault_of, fingerprint, finished_file

@@ -79,6 +79,7 @@ def _is(column: pa.ChunkedArray, text: str) -> np.ndarray:
 
 
 PARSED, FAULTS, QUARANTINE = "parsed.parquet", "faults.parquet", "quarantine.csv"
+SUMMARY = "summary.json"
 FAULT_SCHEMA = pa.schema(
     [("row", pa.int64()), ("column", pa.string()), ("value", pa.string()), ("reason", pa.string())]
 )

@@ -42,9 +42,9 @@ from flows.reports.evidence import Evidence
 from flows.reports.plots import write_plots
 from flows.runtime.workspace import ROOT, code_digest, fingerprint, finished_folder
 from flows.settings import Settings
-from flows.train import Trained
 from flows.training.onnx_export import parity
 from flows.training.ordinal import Head
+from flows.training.trained import Trained
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from flows.registry.store import TRAINED, load_version, open_registry
 from flows.runtime.workspace import SEAL, fault_of, finished_folder
 from flows.scoring.parts import SUFFIX, Scorer, score_part
 from flows.settings import Settings
-from flows.train import SUMMARY, train_model
+from flows.train import train_model
 from flows.training.grid import Grid
+from flows.training.trained import SUMMARY
 from tests.contract.logged import STUDENT
 
 Damage = Callable[[Path], object]

@@ -1,0 +1,74 @@
+"""The folder of a trained candidate: its model, leaderboard, out-of-fold probabilities, and its summary."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from data.bundle.manifest import MODEL, MODEL_FILES, FamilyName
+from data.contract.contract import Contract
+from flows.training.fit import Fitted
+from flows.training.onnx_export import export
+from flows.training.search import OURS
+
+LEADERBOARD, OUT_OF_FOLD, SUMMARY = "leaderboard.parquet", "out_of_fold.parquet", "trained.json"
+
+
+class Trained(BaseModel):
+    """Where a trained model is, and how it came to be."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Path
+    fingerprint: str
+    family: FamilyName = "xgboost"
+    kind: str
+    params: dict[str, Any]
+    rounds: int
+    head: dict[str, Any]
+    set_thresholds: tuple[float, ...]
+    set_rows: tuple[int, ...]
+    notes: tuple[str, ...]
+    reused: bool = False
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Read every candidate and baseline, lowest cross-validated log loss first."""
+        return pd.read_parquet(self.folder / LEADERBOARD)
+
+    def candidates(self) -> pd.DataFrame:
+        """Return every candidate of the grid, lowest cross-validated log loss first."""
+        board = self.leaderboard()
+        return board[board["model"] == OURS].reset_index(drop=True)
+
+    def out_of_fold(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the pooled out-of-fold probabilities (rows, classes) and classes (rows,)."""
+        frame = pd.read_parquet(self.folder / OUT_OF_FOLD)
+        return frame.drop(columns="y").to_numpy(), frame["y"].to_numpy()
+
+
+def write_fitted(folder: Path, fitted: Fitted, y: np.ndarray, contract: Contract, digest: str) -> None:
+    """Write a fitted model: its own file, ONNX, leaderboard, out-of-fold probabilities, summary.
+
+    `y` holds the classes of the rows that the search used.
+    """
+    (folder / MODEL_FILES[fitted.family]).write_bytes(fitted.model.to_bytes())
+    (folder / MODEL).write_bytes(export(fitted.model, fitted.head).SerializeToString())
+    fitted.leaderboard.to_parquet(folder / LEADERBOARD, index=False)
+    shares = pd.DataFrame(fitted.oof_probabilities, columns=list(contract.target.labels))
+    shares.assign(y=y).to_parquet(folder / OUT_OF_FOLD, index=False)
+    head = {"kind": fitted.head.kind, "cuts": list(fitted.head.cuts), "sigma": fitted.head.sigma}
+    summary = Trained(
+        folder=folder,
+        fingerprint=digest,
+        family=fitted.family,
+        kind=fitted.kind,
+        params=fitted.params,
+        rounds=fitted.rounds,
+        head=head,
+        set_thresholds=fitted.thresholds.least,
+        set_rows=fitted.thresholds.rows,
+        notes=fitted.notes,
+    )
+    (folder / SUMMARY).write_text(summary.model_dump_json(indent=2), encoding="utf-8")
