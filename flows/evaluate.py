@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from data.bundle.answers import grade_sets, risk_of, risky
 from data.bundle.bundle import open_session
 from data.bundle.manifest import MODEL
 from data.bundle.models import read_model
@@ -17,13 +18,13 @@ from data.contract.contract import Contract
 from data.rows.frames import matrix, target_index
 from flows.processing.processed import Processed
 from flows.reports.calls import call_metrics
-from flows.reports.evidence import Evidence, count_flips, risk_of, risky
+from flows.reports.evidence import Evidence, count_flips
 from flows.reports.screen import chosen_and_baselines
 from flows.runtime.workspace import git_commit
 from flows.settings import Settings
 from flows.training.metrics import calibration_error, chance_error, evaluate, evaluate_classes
 from flows.training.trained import Trained
-from flows.training.uncertainty import Thresholds, calibration_interval, grade_sets, intervals
+from flows.training.uncertainty import calibration_interval, intervals
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -148,7 +149,7 @@ def _as_generated(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _label_sets(probabilities: np.ndarray, trained: Trained, contract: Contract) -> list[list[str]]:
-    inside = grade_sets(probabilities, Thresholds(trained.set_thresholds, trained.set_rows))
+    inside = grade_sets(probabilities, trained.set_thresholds)
     labels = np.array(contract.target.labels)
     return [labels[row].tolist() for row in inside]
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from data.bundle.answers import grade_sets, risk_of
 from data.contract.columns import Column, Kind
 from data.contract.contract import Contract
 from data.log.entries import new_ids, student_of, without_id
@@ -69,7 +70,6 @@ class Scorer:
         self._bundle, self._key, self._delimiter = predictor.bundle, key, delimiter
         self._contract, self._labels = self._bundle.contract, self._bundle.manifest.labels
         self._matrix = column_matrix_maker(self._contract)
-        self._risky = [self._labels.index(label) for label in self._contract.target.at_risk]
         self._set_cells: dict[int, str] = {}
         self._set_json: dict[int, str] = {}
         self._top_cells = [
@@ -91,7 +91,7 @@ class Scorer:
     def score(self, records: Sequence[Record], shares: np.ndarray) -> Scored:
         """Return the forecasts of validated records, in order, from their class probabilities."""
         tops: list[int] = shares.argmax(axis=1).tolist()
-        risks = np.minimum(shares[:, self._risky].sum(axis=1, dtype=np.float64), 1.0)
+        risks = risk_of(shares, self._contract.target)
         numbers, marks, ids = np.column_stack([shares, risks]), self._marks(shares), new_ids(len(records))
         cells = zip(
             [self._top_cells[top] for top in tops],
@@ -126,8 +126,7 @@ class Scorer:
 
     def _marks(self, shares: np.ndarray) -> list[int]:
         """Return which set each row has; each of the few that there are is written once."""
-        inside = shares >= np.asarray(self._bundle.manifest.set_thresholds)
-        inside[np.arange(len(shares)), shares.argmax(axis=1)] = True
+        inside = grade_sets(shares, self._bundle.manifest.set_thresholds)
         marks: list[int] = (inside @ (1 << np.arange(shares.shape[1]))).tolist()
         for mark in set(marks) - self._set_json.keys():
             labels = [label for place, label in enumerate(self._labels) if mark >> place & 1]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.contract.columns import FLOAT32_MAX, Column
 from data.contract.contract import Contract
@@ -136,7 +137,7 @@ def suggest(bundle: Bundle, record: Record, most: int = 3) -> list[Suggestion]:
         return []
     values = [{change.column: change.after for change in changes} for changes in tried]
     shares = bundle.probabilities(bundle.matrix([record, *({**record, **changed} for changed in values)]))
-    risks = risks_of(bundle, shares)
+    risks = risk_of(shares, bundle.contract.target)
     aims = _reached(bundle, shares, risks)
     order = sorted(
         np.flatnonzero(aims).tolist(),
@@ -165,13 +166,6 @@ def _reached(bundle: Bundle, shares: np.ndarray, risks: np.ndarray) -> np.ndarra
     less = risks[0] - risks[1:] >= CLEARLY
     aims = np.where(less, Aim.LESS_RISK, Aim.NOTHING)
     return np.where(out, Aim.OUT_OF_RISK, np.where(better, Aim.BETTER_CLASS, aims))
-
-
-def risks_of(bundle: Bundle, shares: np.ndarray) -> np.ndarray:
-    """Return each row's probability of a class at risk (n,)."""
-    target = bundle.contract.target
-    risky = [target.labels.index(label) for label in target.at_risk]
-    return np.minimum(shares[:, risky].sum(axis=1), 1.0)
 
 
 def _effort(changes: tuple[Change, ...]) -> float:

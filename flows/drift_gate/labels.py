@@ -14,6 +14,7 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment, minimize
 from scipy.special import log_softmax
 
+from data.bundle.answers import risk_of, risky
 from data.contract.columns import Target
 from flows.drift_gate.findings import DRIFT, LEAST_ROWS, Finding, verdict_of
 
@@ -105,8 +106,7 @@ def exchanged_classes(probabilities: np.ndarray, y: np.ndarray, target: Target) 
 
 def risk_backwards(probabilities: np.ndarray, y: np.ndarray, target: Target) -> str:
     """Say where those called at risk do better than the others: Mann and Whitney's test, one-sided."""
-    risky = np.array([label in target.at_risk for label in target.labels])
-    risk, ended = probabilities[:, risky].sum(axis=1), risky[y]
+    risk, ended = risk_of(probabilities, target), risky(target)[y]
     if not 0 < ended.sum() < len(y):
         return ""
     p_value = stats.mannwhitneyu(risk[ended], risk[~ended], alternative="less").pvalue

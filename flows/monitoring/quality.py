@@ -6,6 +6,7 @@ import numpy as np
 from mlflow import MlflowClient
 from scipy import stats
 
+from data.bundle.answers import risk_of, risky
 from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract
 from data.errors import Stopped
@@ -15,7 +16,7 @@ from data.statistics import Proportion, closest_interval, count_distribution, pr
 from flows.drift_gate.findings import LEAST_ROWS, TOO_FEW_ROWS
 from flows.monitoring.window import Forecasts
 from flows.registry.store import CHALLENGER, Champion, load_version, version_of_alias
-from flows.reports.evidence import ENOUGH_ROWS, members, risk_of, risky
+from flows.reports.evidence import ENOUGH_ROWS, members
 from flows.training.metrics import chance_error, of_likeliest
 from flows.training.ordinal import row_losses
 from flows.training.uncertainty import calibration_interval, paired_bootstrap
@@ -107,8 +108,7 @@ def answered(asked: Forecasts, contract: Contract) -> Iterator[Measurement]:
     top = asked.probabilities.argmax(axis=1)
     for place, label in enumerate(contract.target.labels):
         yield _with_interval("class_share", proportion_ci(top == place, LEVEL), about=label)
-    risky = [label in contract.target.at_risk for label in contract.target.labels]
-    yield Measurement("at_risk_share", float(asked.probabilities[:, risky].sum(axis=1).mean()), n)
+    yield Measurement("at_risk_share", float(risk_of(asked.probabilities, contract.target).mean()), n)
     yield Measurement("labelled_share", float((asked.classes(contract) >= 0).mean()), n)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import sqlalchemy as sa
 from mlflow import MlflowClient
 
+from data.bundle.answers import risk_of
 from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract
 from data.log.database import create_tables, overrides
@@ -145,9 +146,8 @@ def answer_findings(
         for frame in (sound_rows(reference), draw(asked, ANSWERS_ROWS, seed=0))
     )
     labels = np.array(contract.target.labels)
-    risky = [label in contract.target.at_risk for label in labels]
     classes = [pd.Series(labels[shares.argmax(axis=1)]) for shares in (before, now)]
-    risks = [pd.Series(shares[:, risky].sum(axis=1), dtype=float) for shares in (before, now)]
+    risks = [pd.Series(risk_of(shares, contract.target)) for shares in (before, now)]
     return (
         _answers(CLASS_MIX, stattests.CODES, stattests.codes_p(*classes), code_words(*classes)),
         _answers(

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data.bundle.answers import risk_of, risky
 from data.bundle.card import Calls, Estimate, Price
 from data.contract.columns import Costs, Target
 from data.statistics import proportion_ci
-from flows.reports.evidence import Evidence, risk_of, risks, risky
+from flows.reports.evidence import Evidence, risks
 from flows.reports.fairness import card_share, estimate
 
 GRID = 100  # thresholds are tried at each percent

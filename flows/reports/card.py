@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data.bundle import card_text as said
+from data.bundle.answers import risk_of, risky
 from data.bundle.bundle import method
 from data.bundle.card import GAP, MISSED, Audit, Calls, Difference, Estimate, Group, PartOfYear, Rate, Share
 from data.bundle.card_text import (
@@ -28,7 +29,7 @@ from data.statistics import Proportion, proportion_ci
 from flows.reports.artifacts import leaderboard_table, metrics_table
 from flows.reports.calls import calls_of
 from flows.reports.card_json import risk_errors
-from flows.reports.evidence import ENOUGH_ROWS, Evidence, found_and_right, risk_of, risky, set_coverage
+from flows.reports.evidence import ENOUGH_ROWS, Evidence, found_and_right, set_coverage
 from flows.reports.fairness import card_share, fairness_audits
 from flows.reports.screen import compared_sentence
 from flows.reports.text import (

@@ -5,10 +5,11 @@ from pathlib import PurePath
 
 import numpy as np
 
+from data.bundle.answers import risk_of
 from data.bundle.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, RiskError, Share, members
 from data.statistics import proportion_ci
 from flows.reports.calls import calls_of
-from flows.reports.evidence import Evidence, found_and_right, risk_of, risks, set_coverage
+from flows.reports.evidence import Evidence, found_and_right, risks, set_coverage
 from flows.reports.fairness import card_share, fairness_audits, known
 from flows.reports.screen import lines_of
 from flows.reports.text import FIGURES

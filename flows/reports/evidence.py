@@ -8,9 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from data.bundle.answers import risk_of, risky
 from data.bundle.card import Flips
 from data.bundle.reasons import Scale
-from data.contract.columns import Column, Target
+from data.contract.columns import Column
 from data.contract.contract import Contract
 from data.statistics import Proportion, proportion_ci
 from flows.reports.text import relabelled
@@ -98,16 +99,6 @@ def _range_names(ends: Sequence[float], column: Column) -> list[str]:
         return [f"up to {lasts[0]:,}{unit}", *between, f"{lasts[-1] + 1:,}{unit} or more"]
     between = [f"over {low:.4g}, up to {high:.4g}{unit}" for low, high in pairwise(ends)]
     return [f"up to {ends[0]:.4g}{unit}", *between, f"over {ends[-1]:.4g}{unit}"]
-
-
-def risk_of(probabilities: np.ndarray, target: Target) -> np.ndarray:
-    """Return each row's probability (n,) of the classes at risk, from (n, K)."""
-    return probabilities[:, risky(target)].sum(axis=1)
-
-
-def risky(target: Target) -> np.ndarray:
-    """Return which classes (K,) are at risk."""
-    return np.array([label in target.at_risk for label in target.labels])
 
 
 def risks(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:

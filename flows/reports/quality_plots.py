@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.bundle.answers import risk_of, risky
 from data.bundle.card import Price
 from data.bundle.card_text import percent
 from data.statistics import proportion_ci
 from flows.reports.calls import GRID, calls_of, tally_of
-from flows.reports.evidence import Evidence, risk_of, risks, risky
+from flows.reports.evidence import Evidence, risks
 from flows.reports.style import (
     ACCENT,
     FAINT,

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.bundle.answers import grade_sets, risk_of
 from data.bundle.bundle import Bundle
 from data.contract.columns import MISSING_TEXTS, Column, Role
 from data.contract.contract import Contract
@@ -236,9 +237,7 @@ class Forecasts:
     @cached_property
     def at_risk(self) -> np.ndarray:
         """Return each sound row's probability of the contract's classes at risk, float64."""
-        labels = self.bundle.manifest.labels
-        risky = [labels.index(label) for label in self.bundle.contract.target.at_risk]
-        return np.minimum(self.shares[:, risky].astype(np.float64).sum(axis=1), 1.0)
+        return risk_of(self.shares, self.bundle.contract.target)
 
     def classes(self) -> pa.Array:
         """Return the label of each sound row's likeliest class."""
@@ -247,8 +246,7 @@ class Forecasts:
     def sets(self) -> tuple[list[list[str]], pa.Array]:
         """Return the sets of labels that there are, and which of them is each sound row's."""
         labels = np.array(self.bundle.manifest.labels)
-        inside = self.shares >= np.asarray(self.bundle.manifest.set_thresholds, dtype=float)
-        inside[np.arange(len(inside)), self.tops] = True
+        inside = grade_sets(self.shares, self.bundle.manifest.set_thresholds)
         packed = np.packbits(inside, axis=1)
         kind = pa.binary(packed.shape[1])
         kinds = pa.FixedSizeBinaryArray.from_buffers(

@@ -6,6 +6,7 @@ from math import ceil
 
 import numpy as np
 
+from data.bundle.answers import grade_sets
 from data.statistics import Proportion, proportion_ci
 from flows.training.metrics import (
     accuracy,
@@ -149,18 +150,11 @@ def calibrate(probabilities: np.ndarray, y: np.ndarray, level: float = COVERAGE)
     return Thresholds(least, tuple(len(values) for values in own), level)
 
 
-def grade_sets(probabilities: np.ndarray, thresholds: Thresholds) -> np.ndarray:
-    """Return membership (n, K), bool: classes at or above their threshold, and always the top one."""
-    member = probabilities >= np.asarray(thresholds.least)
-    member[np.arange(len(member)), probabilities.argmax(axis=1)] = True
-    return member
-
-
 def coverage(
     probabilities: np.ndarray, y: np.ndarray, thresholds: Thresholds, labels: tuple[str, ...]
 ) -> dict[str, Proportion]:
     """Return the realised coverage of each class by label."""
-    held = grade_sets(probabilities, thresholds)[np.arange(len(y)), y]
+    held = grade_sets(probabilities, thresholds.least)[np.arange(len(y)), y]
     return {label: proportion_ci(held[y == k]) for k, label in enumerate(labels)}
 
 

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import orjson
 
+from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.contract.columns import FLOAT32_MAX, Column, Target
 from data.contract.contract import Contract
 from data.rows.records import Record, feature_space
 from serving.predictor import Predictor
 from serving.scoring import column_matrix_maker
-from serving.suggestions import STEP, helpful, risks_of
+from serving.suggestions import STEP, helpful
 
 WORTH_IT = 0.005  # of probability: what would round to nothing is no gain
 
@@ -49,7 +50,7 @@ class Gains(NamedTuple):
 
 def gains_of(bundle: Bundle, matrix: np.ndarray, risks: np.ndarray) -> Gains:
     """Return what one step could gain each student of a feature matrix (n, float columns)."""
-    steps = list(steps_of(bundle.contract))
+    target, steps = bundle.contract.target, list(steps_of(bundle.contract))
     best = np.full(len(matrix), -1)
     gain, after = np.full(len(matrix), WORTH_IT), np.zeros(len(matrix))
     hopeful = np.flatnonzero(risks > WORTH_IT)
@@ -58,7 +59,8 @@ def gains_of(bundle: Bundle, matrix: np.ndarray, risks: np.ndarray) -> Gains:
         # What a step does not change, and what is unknown, need not be forecast again.
         new = np.flatnonzero(np.any(moved != matrix[hopeful], axis=1) & ~np.isnan(value))
         at = hopeful[new]
-        fall = risks[at] - risks_of(bundle, bundle.probabilities(moved[new])) if len(new) else np.zeros(0)
+        calmed = risk_of(bundle.probabilities(moved[new]), target) if len(new) else np.zeros(0)
+        fall = risks[at] - calmed
         better = fall > gain[at]
         best[at[better]], gain[at[better]], after[at[better]] = place, fall[better], value[new][better]
     return Gains(steps, best, np.where(best < 0, 0.0, gain), after)
@@ -138,7 +140,8 @@ def forecast(predictor: Predictor, records: list[Record]) -> Forecasts:
     matrix = column_matrix_maker(bundle.contract)(records)
     shares = bundle.probabilities(matrix)
     risks, sure = (
-        np.round(part.astype(float), DIGITS) for part in (risks_of(bundle, shares), shares.max(axis=1))
+        np.round(part.astype(float), DIGITS)
+        for part in (risk_of(shares, bundle.contract.target), shares.max(axis=1))
     )
     tops, sets = shares.argmax(axis=1), bundle.grade_sets(shares)
     return Forecasts(bundle, matrix, shares, risks, tops, sets, sure)

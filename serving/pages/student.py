@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from flask import Response, current_app, jsonify, render_template, request
 
+from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.bundle.card import read_card
 from data.contract.columns import Column
@@ -19,7 +20,7 @@ from serving.pages.layout import page_blueprint, render
 from serving.pages.model_card import changed, outlook
 from serving.pages.words import wanted
 from serving.predictor import Answer, Predictor
-from serving.suggestions import actionable, risks_of, suggest
+from serving.suggestions import actionable, suggest
 
 SHORT = 14  # letters of a choice that fits on a button
 STOPS = 40  # of a slider, at least
@@ -132,7 +133,7 @@ def asked(contract: Contract) -> list[Column]:
 def example(bundle: Bundle) -> Record:
     """Return the record that the form is filled in with: of those that may be shown the most open one."""
     records = [bundle.record.validate_python(record) for record in bundle.shown]
-    risks = risks_of(bundle, bundle.probabilities(bundle.matrix(records)))
+    risks = risk_of(bundle.probabilities(bundle.matrix(records)), bundle.contract.target)
     most_open = records[int(abs(risks - 0.5).argmin())]
     return read_form(bundle.contract.features, texts_of(most_open, bundle.contract))[0]
 

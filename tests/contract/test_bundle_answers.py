@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.bundle.manifest import EXAMPLES, MODEL, BundleError
 from data.contract.contract import Contract
@@ -88,6 +89,15 @@ def test_grade_sets_always_hold_the_likeliest_class(bundle: Bundle) -> None:
     loose = bundle.grade_sets(shares)
     assert all(set(one) <= set(found) for one, found in zip(best, loose, strict=True))
     assert all(found == sorted(found, key=bundle.manifest.labels.index) for found in loose)
+
+
+def test_one_answer_says_what_whole_columns_say(bundle: Bundle) -> None:
+    shares = np.random.default_rng(2).dirichlet(np.full(5, 0.5), 500).astype(np.float32)
+    answers = bundle.answers(shares)
+    assert [answer["grade_set"] for answer in answers] == bundle.grade_sets(shares)
+    np.testing.assert_array_equal(
+        [answer["at_risk"] for answer in answers], risk_of(shares, bundle.contract.target)
+    )
 
 
 def test_answering_changes_nothing_of_the_probabilities(bundle: Bundle, rows: np.ndarray) -> None:

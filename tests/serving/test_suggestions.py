@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.cohorts.grades import generate
 from data.contract.columns import Column
 from data.contract.contract import Contract
-from serving.suggestions import Aim, Suggestion, actionable, changes_of, combined, helpful, risks_of, suggest
+from serving.suggestions import Aim, Suggestion, actionable, changes_of, combined, helpful, suggest
 from tests.contract.tiny import YAML, contract_of
 
 Student = dict[str, Any]
@@ -133,7 +134,7 @@ def _best(column: Column, value: Any) -> Any:
 
 
 def test_risk_is_the_probability_of_the_classes_at_risk(bundle: Bundle, students: list[Student]) -> None:
-    risks = risks_of(bundle, bundle.probabilities(bundle.matrix(students)))
+    risks = risk_of(bundle.probabilities(bundle.matrix(students)), bundle.contract.target)
     assert risks == pytest.approx([forecast(bundle, student)["at_risk"] for student in students], abs=1e-5)
 
 

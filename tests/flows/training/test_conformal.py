@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from flows.training.uncertainty import Thresholds, calibrate, coverage, grade_sets
+from data.bundle.answers import grade_sets
+from flows.training.uncertainty import calibrate, coverage
 from tests.flows.training.test_metrics import shares_and_classes
 
 
@@ -22,7 +23,7 @@ def test_a_class_with_fewer_than_nine_calibration_rows_is_always_in_the_set() ->
     thresholds = calibrate(shares[keep], y[keep])
 
     assert thresholds.rows[3] == 8
-    assert grade_sets(shares, thresholds)[:, 3].all()
+    assert grade_sets(shares, thresholds.least)[:, 3].all()
 
 
 def test_nine_calibration_rows_are_enough_for_a_threshold_at_the_lowest_of_them() -> None:
@@ -32,9 +33,7 @@ def test_nine_calibration_rows_are_enough_for_a_threshold_at_the_lowest_of_them(
 
 
 def test_the_likeliest_class_is_always_in_the_set() -> None:
-    never = Thresholds(least=(1.1, 1.1, 1.1), rows=(50, 50, 50))
-
-    member = grade_sets(np.array([[0.2, 0.5, 0.3]]), never)
+    member = grade_sets(np.array([[0.2, 0.5, 0.3]]), (1.1, 1.1, 1.1))
 
     assert member.tolist() == [[False, True, False]]
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.cohorts.grades import generate
 from data.contract.columns import Costs
@@ -33,7 +34,6 @@ from serving.predictor import CurrentPredictor
 from serving.problems import Problem
 from serving.settings import Settings
 from serving.sheet import Sheet
-from serving.suggestions import risks_of
 from tests.contract.tiny import YAML, contract_of
 
 CELL = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=6)
@@ -141,7 +141,7 @@ def test_columns_that_tell_who_a_student_is_are_those_the_contract_does_not_know
 
 
 def test_the_best_step_is_the_best_of_all_tried_one_by_one(bundle: Bundle, matrix: np.ndarray) -> None:
-    risks = risks_of(bundle, bundle.probabilities(matrix))
+    risks = risk_of(bundle.probabilities(matrix), bundle.contract.target)
     gains = gains_of(bundle, matrix, risks)
     assert (gains.gain >= 0).all()
     assert (gains.best >= 0).sum() > 10
@@ -149,13 +149,13 @@ def test_the_best_step_is_the_best_of_all_tried_one_by_one(bundle: Bundle, matri
         step = gains.steps[gains.best[student]]
         stepped = matrix[student : student + 1].copy()
         stepped[0, step.places[0]] = gains.after[student]
-        fall = risks[student] - risks_of(bundle, bundle.probabilities(stepped))[0]
+        fall = risks[student] - risk_of(bundle.probabilities(stepped), bundle.contract.target)[0]
         assert gains.gain[student] == pytest.approx(fall, abs=1e-5)
         assert step.column.actionable
 
 
 def test_a_step_keeps_the_range_and_moves_a_quarter_of_it(bundle: Bundle, matrix: np.ndarray) -> None:
-    risks = risks_of(bundle, bundle.probabilities(matrix))
+    risks = risk_of(bundle.probabilities(matrix), bundle.contract.target)
     gains = gains_of(bundle, matrix, risks)
     assert (gains.best >= 0).sum() > 10
     for student in np.flatnonzero(gains.best >= 0).tolist():
