@@ -1,6 +1,9 @@
-"""Final names: what has one is whole, and still is after a loss of power."""
+"""Final names: what has one is whole, and still is after a loss of power. And locks of files."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -41,3 +44,43 @@ def _flush_one(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def file_lock(
+    path: Path, *, shared: bool = False, blocking: bool = True, create: bool = True
+) -> Iterator[int]:
+    """Hold a lock on a file, made if need be, and yield its descriptor.
+
+    A shared lock can be held by many, an exclusive one by one process alone. A child that inherits
+    the descriptor holds the lock too, for as long as it lives.
+
+    Raises:
+        BlockingIOError: another process holds the lock and `blocking` is false.
+        FileNotFoundError: there is no such file, or folder, and `create` is false.
+    """
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT if create else os.O_RDONLY, 0o644)
+    try:
+        lock(descriptor, shared=shared, blocking=blocking)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def lock(descriptor: int, *, shared: bool = False, blocking: bool = True) -> None:
+    """Lock an open file until it is closed; raises BlockingIOError as `file_lock` does."""
+    mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    fcntl.flock(descriptor, mode if blocking else mode | fcntl.LOCK_NB)
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process holds an exclusive lock on a file; a file that is not there is free."""
+    try:
+        with file_lock(path, shared=True, blocking=False, create=False):
+            return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True

@@ -14,6 +14,7 @@ from types import FrameType
 from rich.console import Console
 from rich.markup import escape
 
+from data.durable import file_lock
 from data.errors import BadInput
 from flows.deploy import deploy, ensure_pool, registered
 from flows.runtime import server as prefect_process
@@ -23,7 +24,6 @@ from flows.runtime.progress import open_console
 from flows.runtime.runs import reconcile
 from flows.runtime.server import is_open, prefect_server, profile
 from flows.runtime.services import Kept, Places, end_leftover, kept
-from flows.runtime.workspace import file_lock
 from flows.settings import Settings
 
 LOOK_SECONDS = 0.5

@@ -8,11 +8,12 @@ import fcntl
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from data.durable import file_lock
 from data.errors import BadInput
 
 # prometheus_client reads FOLDER when it is imported, and Gunicorn's settings, which set it, import this.
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client knows the folder."""
+LOCK = ".lock"
 DEAD = "0"
 """Stands for the process in the names of the files that hold the dead workers' counts."""
 ROOM = 1 << 17
@@ -30,7 +32,8 @@ ROOM = 1 << 17
 def hold_folder(folder: Path, whom: str) -> IO[str]:
     """Keep the folder to this process for as long as what is returned is open.
 
-    The lock is not inherited by children. `whom` is told to others that want the folder: they get BadInput.
+    Unlike that of `file_lock`, the lock is not inherited by children. `whom` is told to others that want
+    the folder: they get BadInput.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = folder.with_name(f"{folder.name}.lock").open("a+", encoding="utf-8")
@@ -57,7 +60,7 @@ def fold_dead(folder: Path, living: Collection[int]) -> None:
 
     Where the disk is full they stay as they are, counted all the same, until there is room.
     """
-    with suppress(OSError), _locked(folder, fcntl.LOCK_EX):
+    with suppress(OSError), file_lock(folder / LOCK):
         for file in sorted(folder.glob("*.db")):
             kind, _, process = file.stem.rpartition("_")
             if process != DEAD and int(process) not in living:
@@ -71,7 +74,7 @@ def read_folder(folder: Path) -> "Iterable[Metric]":
 
     merge: Any = MultiProcessCollector.merge
     try:
-        with _locked(folder, fcntl.LOCK_SH):
+        with file_lock(folder / LOCK, shared=True):
             files = [str(file) for file in folder.glob("*.db") if file.stat().st_size]
             return list(merge(files))
     except OSError:
@@ -119,10 +122,3 @@ def _add_file(source: Path, total: Path) -> None:
         draft.replace(total)
     finally:
         draft.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(folder: Path, how: int) -> Iterator[None]:
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, how)
-        yield

@@ -1,6 +1,5 @@
 """Who may ask, by which name, from where and from which page; and what every answer says to browsers."""
 
-import fcntl
 import hmac
 import ipaddress
 import json
@@ -12,6 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from wsgiref.types import WSGIEnvironment
 
+from data.durable import file_lock
 from data.rows.ids import OWN_KEY, PUBLIC_KEY, is_loopback
 from serving.problems import Problem
 from serving.settings import Network, Settings
@@ -27,9 +27,7 @@ class Remembered:
 
     def add(self, name: str) -> None:
         """Note that something happened now; raises OSError where it cannot be kept."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with file_lock(self._file.with_suffix(".lock")):
             known = self.all()
             known[name] = [*known.pop(name, []), time.time()]
             draft = self._file.with_suffix(".draft")

@@ -4,7 +4,6 @@
 right after. It survives the death of any process, not the loss of power.
 """
 
-import fcntl
 import json
 import os
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from data.durable import lock
 from data.log.entries import Entry
 from data.log.spool import new_name
 
@@ -85,7 +85,7 @@ def _new_file(folder: Path) -> int:
         path = new_name(folder)
         descriptor = os.open(path, FRESH, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, blocking=False)
             if path.exists():
                 return descriptor
         except BlockingIOError:  # it is being taken at this moment

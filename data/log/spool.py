@@ -5,7 +5,6 @@ Whoever drains takes a file that nobody holds, by renaming it under its lock; a 
 whoever has the spool's own lock, and is removed once the database has its lines.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from data.durable import put
+from data.durable import file_lock, put
 
 ACTIVE, TAKEN = ".jsonl", ".taken"
 REFUSED = "refused.lines"
@@ -51,9 +50,7 @@ def new_name(folder: Path) -> Path:
 @contextmanager
 def drained_alone(folder: Path) -> Iterator[None]:
     """Hold the spool's lock: nobody else takes, drains or erases meanwhile; workers write on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(folder / ".lock"):
         yield
 
 
@@ -97,8 +94,7 @@ def keep_lines(path: Path, wanted: Callable[[bytes], bool]) -> int:
 
 def _take(path: Path) -> None:
     try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with file_lock(path, blocking=False, create=False):
             path.rename(path.with_suffix(TAKEN))
     except (BlockingIOError, FileNotFoundError):  # a worker has it; or it was taken since it was listed
         return

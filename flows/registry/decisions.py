@@ -14,11 +14,11 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict
 
+from data.durable import file_lock
 from data.log.database import open_log
 from data.log.history import Decision, append
 from flows.registry.store import CHALLENGER, CHAMPION, PREVIOUS, move_alias, open_registry, version_of_alias
 from flows.runtime.server import to_stderr
-from flows.runtime.workspace import file_lock
 from flows.settings import Settings
 
 NOTED, NEWEST = "undone-", "history"

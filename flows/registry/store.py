@@ -25,10 +25,11 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from data.bundle.bundle import Bundle
 from data.bundle.manifest import REFERENCE, BundleError, verified
 from data.contract.contract import Contract
+from data.durable import file_lock
 from data.errors import Stopped
 from data.rows.frames import matrix, target_index
 from data.sources.storage import as_stored, read_frame
-from flows.runtime.workspace import file_lock, finished_file
+from flows.runtime.workspace import finished_file
 from flows.settings import Settings
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"

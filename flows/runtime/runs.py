@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
+from data.durable import file_lock, is_locked
 from flows.runtime.exit_codes import plain_errors
-from flows.runtime.workspace import file_lock, is_locked
 from flows.settings import Settings
 
 RETRIES = 2

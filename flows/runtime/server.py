@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener, urlopen
 from uuid import uuid4
 
+from data.durable import file_lock, is_locked
 from data.errors import BadInput
-from flows.runtime.workspace import file_lock, finished_file, is_locked
+from flows.runtime.workspace import finished_file
 
 PATIENCE = 5.0  # seconds for one answer of a busy machine
 SETTLE_LIMIT = 60.0

@@ -18,11 +18,12 @@ from urllib.request import ProxyHandler, build_opener
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from data.durable import file_lock, is_locked
 from data.errors import BadInput
 from data.log.settings import netloc
 from flows.runtime.runs import POOL
 from flows.runtime.server import is_local_prefect
-from flows.runtime.workspace import ROOT, file_lock, is_locked
+from flows.runtime.workspace import ROOT
 from flows.settings import Settings
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two starts of a process that keeps ending

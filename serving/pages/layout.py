@@ -1,10 +1,8 @@
 """What all pages share: log-in, sessions, protection of forms, templates, headers, errors."""
 
-import fcntl
 import gzip
 import hashlib
 import logging
-import os
 import secrets
 from datetime import timedelta
 from functools import cache
@@ -34,7 +32,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from data.bundle.manifest import BundleError
 from data.contract.contract import Contract
-from data.durable import write_whole
+from data.durable import file_lock, write_whole
 from serving.pages import charts, words
 from serving.predictor import Predictor
 from serving.problems import Problem, problem_response
@@ -109,14 +107,10 @@ def keep_sessions(app: Flask, settings: Settings) -> None:
 def kept_secret(path: Path) -> bytes:
     """Return the secret that all workers of one home share; made by the first to ask; anew if cut short."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # never over another worker's
+    with file_lock(path.parent, create=False):  # never over another worker's
         if not path.exists() or path.stat().st_size < BYTES:
             write_whole(path, secrets.token_bytes(BYTES), mode=0o600)
         return path.read_bytes()
-    finally:
-        os.close(folder)
 
 
 def let_in(key: str) -> None:

@@ -5,7 +5,6 @@
 """
 
 import argparse
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -19,7 +18,7 @@ from urllib.parse import quote
 
 from data.bundle.manifest import MANIFEST, REFERENCE, BundleError, digest, read_manifest
 from data.contract.contract import load_contract
-from data.durable import put
+from data.durable import file_lock, put
 from data.errors import BadInput
 from serving.health import FILE as STATUS
 from serving.settings import CURRENT, MODEL_URI, Settings
@@ -236,8 +235,7 @@ def adopt_former(settings: Settings) -> None:
     link, lock = former / CURRENT, former / ".follower"
     if not link.is_symlink():
         return
-    with lock.open("a") as held, suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(BlockingIOError, FileNotFoundError), file_lock(lock, blocking=False):
         folder = former / link.readlink().name
         if folder.is_dir() and not _is_version_of(folder, settings.model_uri):
             return
@@ -345,10 +343,8 @@ def _switch(final: Path, current: Path, link: Path) -> None:
 @contextmanager
 def _drafts(bundles: Path) -> Iterator[Path]:
     """Give an empty folder beside the bundles to one sync at a time, and leave nothing behind."""
-    bundles.mkdir(parents=True, exist_ok=True)
     drafts = bundles / ".drafts"
-    with (bundles / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(bundles / ".lock"):
         shutil.rmtree(drafts, ignore_errors=True)  # of a sync that was killed
         drafts.mkdir()
         try:

@@ -4,18 +4,15 @@ Every GRADECAST_SYNC_SECONDS it looks at GRADECAST_MODEL_URI, and makes current 
 passes. Whatever goes wrong, the last good bundle stays current, and status.json beside it says why.
 """
 
-import fcntl
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from data.bundle.manifest import BundleError
+from data.durable import file_lock
 from data.errors import BadInput
 from serving.health import Status, read_status, told, write_status
 from serving.processes import end_when_told
@@ -23,6 +20,7 @@ from serving.request_log import log_json_lines
 from serving.settings import Settings
 from serving.sync.bring import Found, adopt_former, bring, file_identity, find
 
+LOCK = ".follower"
 LONGEST_PAUSE = 60.0  # seconds between two tries of a model that is refused
 
 log = logging.getLogger("gradecast.follow")
@@ -98,7 +96,7 @@ def main() -> int:
     log.setLevel(logging.INFO)
     end_when_told(lambda *_: sys.exit(0))
     settings = Settings.from_environment()
-    with alone(settings.bundles):
+    with file_lock(settings.bundles / LOCK):  # a new master's waits for the end of the old one's
         adopt_former(settings)
         follower = Follower(settings, last_status(settings))
         opened = None
@@ -108,15 +106,6 @@ def main() -> int:
             time.sleep(settings.sync_seconds)
     log.info("the registry is another file now: starting again")  # MLflow holds on to the one it opened
     return 0
-
-
-@contextmanager
-def alone(bundles: Path) -> Iterator[None]:
-    """Wait until no other follower has these bundles, as when a new master takes over from an old one."""
-    bundles.mkdir(parents=True, exist_ok=True)
-    with (bundles / ".follower").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _registry(settings: Settings) -> tuple[int, int] | None:

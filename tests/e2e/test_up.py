@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
+from data.durable import file_lock
 from flows.runtime.server import (
     is_local_prefect,
     local_url,
@@ -21,7 +22,6 @@ from flows.runtime.server import (
     running_server,
 )
 from flows.runtime.services import answers, is_taken
-from flows.runtime.workspace import file_lock
 from flows.up import main
 from tests.e2e import state
 from tests.serving.running import alive, wait_until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.runtime.workspace import file_lock, is_locked
+from data.durable import file_lock, is_locked
 
 
 def test_a_lock_keeps_a_second_holder_out(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from data.durable import is_locked
 from data.errors import BadInput
 from flows.runtime import services as processes
 from flows.runtime.server import port_to_use
 from flows.runtime.services import Kept, Places, Service, end_leftover, kept, refuse_taken_ports
-from flows.runtime.workspace import is_locked
 from flows.settings import Settings
 
 SLEEP = ("sleep", "100")

@@ -15,11 +15,11 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Crashed, Paused, Pending, Running, Suspended
 from rich.console import Console
 
+from data.durable import is_locked
 from flows.runtime import runs as module
 from flows.runtime.commands import run_flow
 from flows.runtime.runs import AGAIN, POOL, at_work, begin_run, reconcile
 from flows.runtime.server import prefect_server
-from flows.runtime.workspace import is_locked
 from flows.settings import Settings
 
 Home = Path

@@ -13,12 +13,13 @@ import pytest
 
 from data.bundle.bundle import Bundle
 from data.bundle.manifest import MODEL
+from data.durable import file_lock
 from serving.app import create_app
 from serving.health import Status, begin_status, read_status, write_status
 from serving.metrics_files import hold_folder
 from serving.settings import Settings
 from serving.sync.bring import adopt_former, main, sync
-from serving.sync.follow import alone
+from serving.sync.follow import LOCK
 from tests.serving.running import PYTHON, ROOT, Running, answers, serve, wait_until
 from tests.serving.variants import Shelf, flip
 
@@ -162,7 +163,7 @@ def test_while_a_predictor_of_the_release_before_is_at_work_its_folder_is_left_a
     of_before: Settings,
 ) -> None:
     before = sorted(of_before.bundles.parent.iterdir())
-    with alone(of_before.bundles.parent):
+    with file_lock(of_before.bundles.parent / LOCK):
         adopt_former(of_before)
     assert sorted(of_before.bundles.parent.iterdir()) == before
 
