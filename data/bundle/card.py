@@ -33,6 +33,8 @@ class Estimate(Part):
     high: float | None = None
 
 
+ENOUGH = 30
+"""Students below which nothing is claimed of a share, a group or a comparison."""
 CALLED, FOUND, MISSED, FALSE_ALARMS, RIGHT = "called", "found", "missed", "false_alarms", "right"
 ACCURACY, GAP, ODDS = "accuracy", "gap", "equalized_odds"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from data.bundle.card import FALSE_ALARMS, FOUND, Audit, Calls, Flips, PartOfYear, Price, RiskError
+from data.bundle.card import ENOUGH, FALSE_ALARMS, FOUND, Audit, Calls, Flips, PartOfYear, Price, RiskError
 from data.contract.contract import Contract
 
 NOT_REAL = (
@@ -59,8 +59,6 @@ DUTIES = (
 SURE = 0.05
 """Chance of pointing at equal groups, shared out among the audited columns."""
 TOO_FEW = "There are too few students to compare the groups."
-ENOUGH = 30
-"""Students below which nothing is claimed of a share."""
 WORRYING = "The groups differ by more than luck explains"
 RATES = {
     "called": "Called at risk",

@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 from scipy import stats
 
 from data.bundle.answers import risk_of, risky
+from data.bundle.card import ENOUGH
 from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract
 from data.errors import Stopped
@@ -16,7 +17,7 @@ from data.statistics import Proportion, closest_interval, count_distribution, pr
 from flows.drift_gate.findings import LEAST_ROWS, TOO_FEW_ROWS
 from flows.monitoring.window import Forecasts
 from flows.registry.store import CHALLENGER, Champion, load_version, version_of_alias
-from flows.reports.evidence import ENOUGH_ROWS, members
+from flows.reports.evidence import members
 from flows.training.metrics import chance_error, of_likeliest
 from flows.training.ordinal import row_losses
 from flows.training.uncertainty import calibration_interval, paired_bootstrap
@@ -94,7 +95,7 @@ def by_group(settled: Forecasts, contract: Contract) -> Iterator[Measurement]:
             continue
         for name, rows in members(settled.frame[column.name], column):
             about, found = f"{column.name}={name}", wrong[rows]
-            if len(found) >= ENOUGH_ROWS:
+            if len(found) >= ENOUGH:
                 yield _with_interval("group_error", proportion_ci(found, LEVEL), about=about)
             else:
                 yield Measurement("group_error", None, len(found), about=about, verdict=TOO_FEW_ROWS)

@@ -11,18 +11,17 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from data.bundle.bundle import Bundle
+from data.bundle.card import ENOUGH
 from data.contract.contract import Contract
 from data.rows.frames import matrix, target_index
 from flows.drift_gate.labels import doubting_losses, label_fault
 from flows.registry.bundling import Submission
 from flows.registry.decisions import REPLACES
 from flows.registry.store import CHAMPION, Champion, load_champion, load_version, version_of_alias
-from flows.reports.evidence import ENOUGH_ROWS, members
+from flows.reports.evidence import members
 from flows.reports.screen import GROUP
 from flows.training.ordinal import row_losses
 from flows.training.uncertainty import Difference, paired_bootstrap
-
-ENOUGH_HELD_OUT = 30
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def first_champion(losses: np.ndarray, majority: np.ndarray, seed: int) -> Verdi
 
     Both arguments are the log loss of each held-out row (n,).
     """
-    if len(losses) < ENOUGH_HELD_OUT:
+    if len(losses) < ENOUGH:
         return _too_few(len(losses))
     difference = paired_bootstrap(losses, majority, seed=seed)
     figures = {
@@ -62,7 +61,7 @@ def against_champion(
     Promoted when it is not worse by more than `margin`, and is better or has learned from students
     whom the champion had not seen.
     """
-    if len(challenger) < ENOUGH_HELD_OUT:
+    if len(challenger) < ENOUGH:
         return _too_few(len(challenger))
     gap = paired_bootstrap(challenger, champion, seed=seed)
     rows = len(challenger)
@@ -83,7 +82,7 @@ def _figures(gap: Difference, rows: int) -> dict[str, float]:
 
 
 def _too_few(rows: int) -> Verdict:
-    reason = f"too few held-out students to judge: {rows}, of {ENOUGH_HELD_OUT} needed"
+    reason = f"too few held-out students to judge: {rows}, of {ENOUGH} needed"
     return Verdict(False, reason, {"rows": rows})
 
 
@@ -117,7 +116,7 @@ def audit_masks(frame: pd.DataFrame, contract: Contract) -> dict[str, np.ndarray
         for column in contract.audited
         for name, rows in members(frame[column.name], column)
     }
-    return {name: rows for name, rows in masks.items() if rows.sum() >= ENOUGH_ROWS}
+    return {name: rows for name, rows in masks.items() if rows.sum() >= ENOUGH}
 
 
 def group_limits(own: np.ndarray, theirs: np.ndarray, masks: Mapping[str, np.ndarray], seed: int) -> Limits:
@@ -211,7 +210,7 @@ def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -
     else:
         new = sum(int((~champion.has_seen(block["pseudonym"])).sum()) for block in submission.blocks("train"))
         verdict = against_champion(own[rows], theirs, margin=margin, new_students=new, seed=seed)
-    if len(theirs) < ENOUGH_HELD_OUT:
+    if len(theirs) < ENOUGH:
         return size.applied(verdict)
     groups = group_limits(own[rows], theirs, audit_masks(test[rows], submission.contract), seed)
     rival_ = Limits((), {"champion": float(champion.version)})
@@ -234,7 +233,7 @@ def rows_to_compare(champion: Champion, submission: Submission, test: pd.DataFra
     if not submission.must_win:
         return unseen
     batch = unseen & ~champion.lineage.has_met(test, submission.contract)
-    return batch if batch.sum() >= ENOUGH_HELD_OUT else unseen
+    return batch if batch.sum() >= ENOUGH else unseen
 
 
 def _after_alarm(own: np.ndarray, answers: np.ndarray, y: np.ndarray, margin: float, seed: int) -> Verdict:

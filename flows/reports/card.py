@@ -10,7 +10,19 @@ import pandas as pd
 from data.bundle import card_text as said
 from data.bundle.answers import risk_of, risky
 from data.bundle.bundle import method
-from data.bundle.card import GAP, MISSED, Audit, Calls, Difference, Estimate, Group, PartOfYear, Rate, Share
+from data.bundle.card import (
+    ENOUGH,
+    GAP,
+    MISSED,
+    Audit,
+    Calls,
+    Difference,
+    Estimate,
+    Group,
+    PartOfYear,
+    Rate,
+    Share,
+)
 from data.bundle.card_text import (
     DUTIES,
     LAW,
@@ -29,7 +41,7 @@ from data.statistics import Proportion, proportion_ci
 from flows.reports.artifacts import leaderboard_table, metrics_table
 from flows.reports.calls import calls_of
 from flows.reports.card_json import risk_errors
-from flows.reports.evidence import ENOUGH_ROWS, Evidence, found_and_right, set_coverage
+from flows.reports.evidence import Evidence, found_and_right, set_coverage
 from flows.reports.fairness import card_share, fairness_audits
 from flows.reports.screen import compared_sentence
 from flows.reports.text import (
@@ -215,7 +227,7 @@ def fairness_section(audits: tuple[Audit, ...], contract: Contract) -> str:
         "Fair to all?",
         f"{listed(hidden)}: recorded for this audit, never seen by the model." if hidden else "",
         f"{listed(seen)}: used by the model, and audited." if seen else "",
-        f"Nothing is claimed of a group with fewer than {ENOUGH_ROWS} test students, nor of a rate with "
+        f"Nothing is claimed of a group with fewer than {ENOUGH} test students, nor of a rate with "
         f"fewer than {FEW} behind it. Intervals are 90 %: Wilson ones of shares, bootstrap "
         "ones of differences.",
         *parts,
@@ -239,7 +251,7 @@ def _column(audit: Audit, title: str, columns: int) -> list[str]:
 
 def _group_line(group: Group) -> list[str]:
     n = group.wrong.n
-    if n < ENOUGH_ROWS:
+    if n < ENOUGH:
         return [group.wrong.label, count(n), TOO_FEW, *[""] * len(COLUMNS)]
     rates = [group.rate(name) for name in COLUMNS]
     return [group.wrong.label, count(n), percent(group.true_risk), *(_rate(rate) for rate in rates)]

@@ -61,8 +61,6 @@ class Evidence:
     date, git_commit, fingerprint."""
 
 
-ENOUGH_ROWS = 30
-"""Rows below which nothing is claimed of a group."""
 PARTS = 3  # a number is audited in thirds
 
 

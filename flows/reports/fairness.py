@@ -12,6 +12,7 @@ import pandas as pd
 from data.bundle.card import (
     ACCURACY,
     CALLED,
+    ENOUGH,
     FALSE_ALARMS,
     FOUND,
     GAP,
@@ -27,7 +28,7 @@ from data.bundle.card import (
 )
 from data.contract.columns import Column
 from data.statistics import Proportion, proportion_ci
-from flows.reports.evidence import ENOUGH_ROWS, Evidence, members, risks
+from flows.reports.evidence import Evidence, members, risks
 from flows.training.metrics import FEW
 from flows.training.uncertainty import ends_around
 
@@ -309,7 +310,7 @@ def _audit(evidence: Evidence, students: Students, column: Column, rng: np.rando
         _group(name, Students(*(values[rows] for values in students)), rates.loc[number], drawn, number)
         for number, (name, rows) in enumerate(named.items())
     )
-    enough = table.sum(axis=1) >= ENOUGH_ROWS
+    enough = table.sum(axis=1) >= ENOUGH
     own, drawn = own.only(enough), drawn.only(enough)
     by_lot = lucks(own, rng)
     return Audit(
@@ -322,7 +323,7 @@ def _audit(evidence: Evidence, students: Students, column: Column, rng: np.rando
 
 
 def _group(name: str, students: Students, rates: Any, drawn: Counted, number: int) -> Group:
-    enough = len(students.true) >= ENOUGH_ROWS
+    enough = len(students.true) >= ENOUGH
     behind = _behind(students)
     return Group(
         wrong=card_share(proportion_ci(~students.right), name),

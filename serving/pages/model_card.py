@@ -9,8 +9,7 @@ from flask import Response, current_app
 from data.bundle import card_text as card_sentences
 from data.bundle import card_text as card_words
 from data.bundle.bundle import Bundle, method
-from data.bundle.card import Audit, Card, Share, members, read_card
-from data.bundle.card_text import ENOUGH
+from data.bundle.card import ENOUGH, Audit, Card, Share, members, read_card
 from data.bundle.reasons import Scale
 from data.contract.contract import Contract
 from serving.api import ready_predictor
@@ -185,7 +184,7 @@ def show_card() -> Response:
         said=card_words,
         told=card_sentences,
         explained=EXPLAINED,
-        enough=card_sentences.ENOUGH,
+        enough=ENOUGH,
         decisions=recorded_decisions(current_app.extensions["settings"], bundle.contract.model_name),
         **(_figures(card, bundle.contract.columns) if card else {}),
     )
@@ -208,7 +207,7 @@ def _bin(found: Any) -> charts.Bin:
 
 def _audited(audit: Audit, title: str, columns: int) -> Audited:
     """Say how the groups fare, whether by more than luck, and what the column alone changes."""
-    shown = [group.wrong.high or 0.0 for group in audit.groups if group.wrong.n >= card_sentences.ENOUGH]
+    shown = [group.wrong.high or 0.0 for group in audit.groups if group.wrong.n >= ENOUGH]
     return Audited(
         title=title,
         audit=audit,
