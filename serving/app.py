@@ -14,19 +14,19 @@ from serving.middleware import Middleware
 from serving.openapi import docs
 from serving.outcomes import outcomes
 from serving.pages.class_routes import roster
-from serving.pages.layout import door, install_pages
+from serving.pages.layout import install_pages, login
 from serving.pages.model_card import model_card
 from serving.pages.student import student
 from serving.predictor import CurrentPredictor
 from serving.problems import register_problems
 from serving.receiving import upload_file
 from serving.request_log import ExcInfo, RequestLog, log_error
-from serving.security import Door
+from serving.security import ApiKey
 from serving.settings import Settings
 from serving.spool import Spool
 
 
-class Received(Request):
+class UploadRequest(Request):
     """A request whose long files are put where all long bodies are."""
 
     def _get_file_stream(self, total_content_length: int | None, *_: Any, **__: Any) -> IO[bytes]:
@@ -38,7 +38,7 @@ class Received(Request):
 class Application(Flask):
     """Flask that keeps what an unforeseen error was about, which may be a student, out of the log."""
 
-    request_class = Received
+    request_class = UploadRequest
 
     def log_exception(self, exc_info: ExcInfo) -> None:
         """Log the error's type and place."""
@@ -57,13 +57,13 @@ def create_app(config: Settings | None = None) -> Flask:
         "metrics": Metrics(),
         "spool": Spool(settings.spool),
         "request_log": RequestLog(),
-        "door": Door(settings.api_key.get_secret_value(), settings.home) if settings.api_key else None,
+        "api_key": ApiKey(settings.api_key.get_secret_value(), settings.home) if settings.api_key else None,
         "batches": threading.BoundedSemaphore(settings.threads // 2),
         "in_flight": lambda: 0,  # Gunicorn's worker puts its own count here
     }
     for routes in (api, batch, health, exposition, outcomes, docs):
         app.register_blueprint(routes)
-    install_pages(app, (door, student, model_card, roster))
+    install_pages(app, (login, student, model_card, roster))
     register_problems(app)
     app.wsgi_app = middleware = Middleware(app, settings, app.extensions["metrics"])  # type: ignore[method-assign]
     app.extensions["refusal"] = middleware.refusal

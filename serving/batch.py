@@ -62,7 +62,7 @@ def predict_batch() -> Response:
         return response
 
 
-class Read(NamedTuple):
+class PendingChunk(NamedTuple):
     """Rows, the records of the sound ones, what is wrong with each, and the sound ones' probabilities."""
 
     rows: list[Row]
@@ -101,16 +101,18 @@ class Scoring:
             yield start + self._lines([self._sheet.header], [self._sheet.delimiter.join(self._added)])
             # The model needs no interpreter: it answers one chunk while the one before it is written.
             with ThreadPoolExecutor(1) as beside:
-                read: deque[Read] = deque()
+                read: deque[PendingChunk] = deque()
                 for chunk in chunks:
                     records, errors = self._reader.read(chunk)
-                    read.append(Read(chunk, records, errors, beside.submit(self._scorer.shares, records)))
+                    read.append(
+                        PendingChunk(chunk, records, errors, beside.submit(self._scorer.shares, records))
+                    )
                     if len(read) > 1:
                         yield self._answer(read.popleft())
                 while read:
                     yield self._answer(read.popleft())
 
-    def _answer(self, read: Read) -> bytes:
+    def _answer(self, read: PendingChunk) -> bytes:
         chunk, records, errors, shares = read
         scored = self._scorer.score(records, shares.result())
         if scored.lines:

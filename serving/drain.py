@@ -22,7 +22,7 @@ from data.log.drainer import drain
 from data.log.erasure import purge_unwatched
 from data.log.settings import LogSettings
 from data.rows.ids import PUBLIC_KEY
-from serving.metrics import ASKED, Figure, write_measured
+from serving.metrics import ASKED, MeasuredFigure, write_measured
 from serving.processes import end_when_told
 from serving.request_log import log_json_lines
 
@@ -43,10 +43,10 @@ class MeasuredFile:
             self._written = now
 
 
-def measured_last(engine: sa.Engine) -> list[Figure]:
+def measured_last(engine: sa.Engine) -> list[MeasuredFigure]:
     """Return the figures of each contract's window that was measured last, and what waits for a person."""
     with engine.connect() as connection:
-        found = list[Figure]()
+        found = list[MeasuredFigure]()
         tables = sa.inspect(connection)
         if tables.has_table(measurements.name):
             contracts = connection.execute(sa.select(measurements.c.contract).distinct()).scalars()
@@ -54,19 +54,19 @@ def measured_last(engine: sa.Engine) -> list[Figure]:
         return found + (_asked(connection) if tables.has_table(history.name) else [])
 
 
-def _asked(connection: sa.Connection) -> list[Figure]:
+def _asked(connection: sa.Connection) -> list[MeasuredFigure]:
     """Return the versions that a person is asked about, where nothing was decided of their model since."""
     table = history.c
     newest = sa.select(table.model, sa.func.max(table.entry).label("entry")).group_by(table.model).subquery()
     last = sa.and_(table.model == newest.c.model, table.entry == newest.c.entry)
     query = sa.select(table.model, table.version, table.at).join(newest, last).where(table.event == ASKED)
     return [
-        Figure(contract=model, model_version=version, at=at, name=ASKED)
+        MeasuredFigure(contract=model, model_version=version, at=at, name=ASKED)
         for model, version, at in connection.execute(query)
     ]
 
 
-def _of_contract(connection: sa.Connection, contract: str) -> list[Figure]:
+def _of_contract(connection: sa.Connection, contract: str) -> list[MeasuredFigure]:
     table = measurements.c
     own = table.contract == contract
     last = sa.select(table.model_version, table.since, table.until).where(own)
@@ -74,7 +74,7 @@ def _of_contract(connection: sa.Connection, contract: str) -> list[Figure]:
     window = own, table.model_version == version, table.since == since, table.until == until
     rows = connection.execute(sa.select(measurements).where(*window).order_by(table.at)).mappings()
     newest = {(row["name"], row["about"]): row for row in rows}  # a series may be told once
-    return [Figure.model_validate(dict(row)) for row in newest.values()]
+    return [MeasuredFigure.model_validate(dict(row)) for row in newest.values()]
 
 
 INTERVAL = 0.5  # seconds between two looks at the spool

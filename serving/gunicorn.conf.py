@@ -10,7 +10,7 @@ from data.log.settings import netloc
 from serving.health import begin_status
 from serving.metrics_files import FOLDER, empty_folder, fold_dead, hold_folder
 from serving.processes import allow_open_files, end_beside, keep_beside
-from serving.security import refuse_open_door
+from serving.security import require_api_key
 from serving.settings import Settings
 
 _settings = Settings.from_environment()
@@ -37,7 +37,7 @@ forwarder_headers = ""  # no header of a proxy's changes what is asked for
 
 def on_starting(server: Any) -> None:
     """Refuse what must not be started, and only then begin the counters and the status anew."""
-    refuse_open_door(_settings)
+    require_api_key(_settings)
     allow_open_files(2 * worker_connections)  # a connection, and the long body that it brings
     if server.master_pid:  # it takes over from one that runs, with its socket and its counters
         return

@@ -69,7 +69,7 @@ def begin_status(bundles: Path) -> None:
         write_status(bundles, status.model_copy(update={"error": NOT_LOOKED, "wanted": None}))
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return an error as one line that may be shown: without the credentials of an address."""
     line = " ".join(str(error).split()) or type(error).__name__
     return CREDENTIALS.sub("", line)[:LONGEST]

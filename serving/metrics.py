@@ -39,7 +39,7 @@ from serving.health import read_status
 from serving.metrics_files import FOLDER, ROOM, read_folder, reserve
 from serving.predictor import CurrentPredictor
 from serving.problems import Problem
-from serving.security import Door, bearer_of
+from serving.security import ApiKey, bearer_of
 from serving.settings import Settings
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
@@ -50,7 +50,7 @@ _in_a_file: Any = mmap_dict.MmapedDict
 _kept_in: Any = values
 
 
-class Counts(_in_a_file):  # type: ignore[misc]  # it has no types
+class CountsFile(_in_a_file):  # type: ignore[misc]  # it has no types
     """A file of counts that has its place on the disk before it is written to.
 
     Where the disk is full, a worker counts on in its memory, of which /metrics does not tell.
@@ -83,7 +83,7 @@ def _in_memory(content: bytes) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-_kept_in.MmapedDict = Counts  # there is no other way to name a class of one's own
+_kept_in.MmapedDict = CountsFile  # there is no other way to name a class of one's own
 
 
 class Metrics:
@@ -148,7 +148,7 @@ JUDGED = ("drift_share", "drift", "relation")
 LABELS = ("contract", "version", "about")
 
 
-class Figure(BaseModel):
+class MeasuredFigure(BaseModel):
     """One row of `measurements`."""
 
     model_config = ConfigDict(frozen=True)
@@ -164,15 +164,15 @@ class Figure(BaseModel):
     verdict: str = ""
 
 
-_figures = TypeAdapter(list[Figure])
+_figures = TypeAdapter(list[MeasuredFigure])
 
 
-def write_measured(home: Path, figures: list[Figure]) -> None:
+def write_measured(home: Path, figures: list[MeasuredFigure]) -> None:
     """Put figures in the place of those before, in one step."""
     write_whole(home / FILE, orjson.dumps([figure.model_dump() for figure in figures]))
 
 
-def read_measured(home: Path) -> list[Figure]:
+def read_measured(home: Path) -> list[MeasuredFigure]:
     """Return the figures that were written last; none where there is nothing readable."""
     try:
         return _figures.validate_json((home / FILE).read_bytes())
@@ -180,7 +180,7 @@ def read_measured(home: Path) -> list[Figure]:
         return []
 
 
-def families_of(figures: list[Figure], now: datetime | None = None) -> Iterator[Metric]:
+def families_of(figures: list[MeasuredFigure], now: datetime | None = None) -> Iterator[Metric]:
     """Yield the gauges of figures; what is not measured has none."""
     now = now or datetime.now(UTC)
     asked = [figure for figure in figures if figure.name == ASKED]
@@ -199,7 +199,7 @@ def families_of(figures: list[Figure], now: datetime | None = None) -> Iterator[
         yield _age(figures, now)
 
 
-def _waiting(asked: list[Figure], now: datetime) -> Metric:
+def _waiting(asked: list[MeasuredFigure], now: datetime) -> Metric:
     family = GaugeMetricFamily(
         "gradecast_approval_waiting_seconds",
         "Seconds since a person was asked whether a version may become the champion",
@@ -210,14 +210,14 @@ def _waiting(asked: list[Figure], now: datetime) -> Metric:
     return family
 
 
-def _add_figure(family: GaugeMetricFamily, figure: Figure) -> None:
+def _add_figure(family: GaugeMetricFamily, figure: MeasuredFigure) -> None:
     for bound in BOUNDS:
         value = getattr(figure, bound)
         if value is not None:
             family.add_metric((*_labels(figure), bound), value)
 
 
-def _drifted(figures: list[Figure]) -> Metric:
+def _drifted(figures: list[MeasuredFigure]) -> Metric:
     """The verdicts: 1 for drift or loss, 0 for pass; the one about nothing is that on the whole."""
     family = GaugeMetricFamily(
         "gradecast_measured_drifted", "1 where the verdict is drift or loss", labels=(*LABELS, "name")
@@ -228,7 +228,7 @@ def _drifted(figures: list[Figure]) -> Metric:
     return family
 
 
-def _age(figures: list[Figure], now: datetime) -> Metric:
+def _age(figures: list[MeasuredFigure], now: datetime) -> Metric:
     newest: dict[tuple[str, str], datetime] = {}
     for figure in figures:
         key = figure.contract, figure.model_version
@@ -241,7 +241,7 @@ def _age(figures: list[Figure], now: datetime) -> Metric:
     return family
 
 
-def _labels(figure: Figure) -> tuple[str, str, str]:
+def _labels(figure: MeasuredFigure) -> tuple[str, str, str]:
     return figure.contract, figure.model_version, figure.about
 
 
@@ -286,11 +286,11 @@ def _counts(metrics: Metrics) -> Iterable[Metric]:
 
 def _brings_key() -> bool:
     """Tell whether the key came along, which nobody must bring here; raises Problem 401 for a wrong one."""
-    door: Door | None = current_app.extensions["door"]
+    api_key: ApiKey | None = current_app.extensions["api_key"]
     key = bearer_of(request.environ.get("HTTP_AUTHORIZATION", ""))
-    if door is None or key is None:
+    if api_key is None or key is None:
         return False
-    if not door.opens(key, request.environ.get("REMOTE_ADDR", "")):
+    if not api_key.accepts(key, request.environ.get("REMOTE_ADDR", "")):
         raise Problem(HTTPStatus.UNAUTHORIZED, "This is not the key. Bring it, or none.")
     return True
 

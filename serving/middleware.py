@@ -17,7 +17,7 @@ from serving.security import (
     HEADERS,
     HEALTH,
     OPEN,
-    Door,
+    ApiKey,
     Names,
     bearer_of,
     believe_proxies,
@@ -43,10 +43,10 @@ class Middleware:
         self._app: WSGIApplication = Shortcut(app)
         self._extensions, self._metrics, self._ids = app.extensions, metrics, RequestIds()
         self._log: RequestLog = app.extensions["request_log"]
-        self._door: Door | None = app.extensions["door"]
+        self._api_key: ApiKey | None = app.extensions["api_key"]
         self._names, self._proxies = Names(settings), settings.proxies
         self._most = settings.max_in_flight
-        self._doors: frozenset[str] = app.extensions["page_paths"]
+        self._page_paths: frozenset[str] = app.extensions["page_paths"]
         self._routes = frozenset(rule.rule for rule in app.url_map.iter_rules() if not rule.arguments)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -86,7 +86,7 @@ class Middleware:
             return Problem(HTTPStatus.FORBIDDEN, UNKNOWN_NAME)
         if path in OPEN:
             return None
-        if not self._has_own_door(path) and (problem := self._locked_out(environ, client)):
+        if not self._is_page(path) and (problem := self._locked_out(environ, client)):
             return problem
         if self._extensions["in_flight"]() > self._most:
             detail = "The predictor has more to do than it can; ask again in a second."
@@ -95,12 +95,12 @@ class Middleware:
 
     def _locked_out(self, environ: WSGIEnvironment, client: str) -> Problem | None:
         """Return why a request may not come in: no key, or where none is wanted, another site's page."""
-        if self._door is None:
+        if self._api_key is None:
             foreign = environ["REQUEST_METHOD"] not in HARMLESS and is_foreign(environ)
             return Problem(HTTPStatus.FORBIDDEN, FOREIGN) if foreign else None
         key = bearer_of(environ.get("HTTP_AUTHORIZATION", ""))
         try:
-            if key is not None and self._door.opens(key, client):
+            if key is not None and self._api_key.accepts(key, client):
                 return None
         except Problem as problem:
             return problem
@@ -109,10 +109,10 @@ class Middleware:
     def _withheld(self, environ: WSGIEnvironment, path: str) -> Problem | None:
         """Return why a body is not to be had, as the worker found it; pages tell it in their own way."""
         problem: Problem | None = getattr(environ["wsgi.input"], "problem", None)
-        return None if problem is None or self._has_own_door(path) else problem
+        return None if problem is None or self._is_page(path) else problem
 
-    def _has_own_door(self, path: str) -> bool:
-        return path in self._doors or path.startswith(STATIC)  # see serving.pages.layout
+    def _is_page(self, path: str) -> bool:
+        return path in self._page_paths or path.startswith(STATIC)  # see serving.pages.layout
 
 
 class _Stream:

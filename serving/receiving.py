@@ -66,7 +66,7 @@ class Withheld(io.RawIOBase):
         raise self.problem
 
 
-class Chunks:
+class ChunkedBody:
     """A chunked body, decoded as it comes in."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class Chunks:
         return True
 
 
-class Plain:
+class SizedBody:
     """A body whose length was told."""
 
     def __init__(self, length: int) -> None:
@@ -160,7 +160,7 @@ class UnderWay(NamedTuple):
     """A request whose head has been read and whose body is on its way."""
 
     request: Request
-    body: Plain | Chunks
+    body: SizedBody | ChunkedBody
     kept: Kept
     most: int
 
@@ -228,15 +228,15 @@ class Incoming:
         self._searched = 0
         request = _parsed(head, self._cfg, self._client)
         body = _body_of(request)
-        if isinstance(body, Plain) and body.left <= len(buffer):
+        if isinstance(body, SizedBody) and body.left <= len(buffer):
             request.body = io.BytesIO(body.take(buffer)[0])
             return request
         return self._first_part(request, body)
 
-    def _first_part(self, request: Request, body: Plain | Chunks) -> Request | None:
+    def _first_part(self, request: Request, body: SizedBody | ChunkedBody) -> Request | None:
         """Ask whether a body is wanted before more of it is waited for, and take what is there."""
         try:
-            most = self._admit(request, body.left if isinstance(body, Plain) else None)
+            most = self._admit(request, body.left if isinstance(body, SizedBody) else None)
         except Problem as problem:
             return self._without_body(request, problem)
         self._under_way = UnderWay(request, body, Kept(self._folder), most)
@@ -260,7 +260,7 @@ class Incoming:
         self._under_way = None
         kept.file.seek(0)
         request.body = kept.file
-        if isinstance(body, Chunks):  # decoded, and so as any other body
+        if isinstance(body, ChunkedBody):  # decoded, and so as any other body
             request.headers = [header for header in request.headers if header[0] != "TRANSFER-ENCODING"]
             request.headers.append(("CONTENT-LENGTH", str(kept.length)))
         return request
@@ -301,13 +301,13 @@ def _parsed(head: bytes, cfg: Any, client: Any) -> Request:
     return request
 
 
-def _body_of(request: Request) -> Plain | Chunks:
+def _body_of(request: Request) -> SizedBody | ChunkedBody:
     """Return how a request's body is told from what follows it; raises Problem."""
     codings = [value.lower() for name, value in request.headers if name == "TRANSFER-ENCODING"]
     if codings not in ([], ["chunked"]):
         raise Problem(HTTPStatus.BAD_REQUEST, "Of transfer codings, chunked alone is understood.")
     reader = request.body.reader
-    return Chunks() if isinstance(reader, ChunkedReader) else Plain(reader.length)
+    return ChunkedBody() if isinstance(reader, ChunkedReader) else SizedBody(reader.length)
 
 
 def _line_of(buffer: bytearray) -> bytes | None:

@@ -71,7 +71,7 @@ GUESSES_OF_ONE, GUESSES_OF_ALL = 10, 100  # wrong keys a minute
 HOUSE = 64  # bits of an IPv6 address that one client has to choose from
 
 
-def refuse_open_door(settings: Settings) -> None:
+def require_api_key(settings: Settings) -> None:
     """Raise SystemExit where others could ask without a key, or with one that is soon guessed.
 
     Nobody who has allowed the former by name is stopped by it.
@@ -95,7 +95,7 @@ def refuse_open_door(settings: Settings) -> None:
         )
 
 
-class Door:
+class ApiKey:
     """The key, and how often it was guessed wrongly, at whichever worker."""
 
     def __init__(self, key: str, home: Path) -> None:
@@ -103,7 +103,7 @@ class Door:
         self._wrong = Remembered(home / "wrong-keys.json", MINUTE)
         self._known: set[str] = set()
 
-    def opens(self, given: bytes, client: str, *, typed: bool = False) -> bool:
+    def accepts(self, given: bytes, client: str, *, typed: bool = False) -> bool:
         """Tell whether this is the key, in constant time; `typed` says that a person gave it.
 
         A program at an address that has brought the key before is let in whatever others there guess. Raises

@@ -12,7 +12,7 @@ Axis = Callable[[float], str]
 HIDDEN = Markup('aria-hidden="true" focusable="false"')
 
 
-class Part(NamedTuple):
+class BarPart(NamedTuple):
     """One part of a stacked bar."""
 
     label: str
@@ -20,7 +20,7 @@ class Part(NamedTuple):
     tone: str
 
 
-class Bin(NamedTuple):
+class ReliabilityBin(NamedTuple):
     """Forecasts of about one probability: their mean, how often they came true, its interval, how many."""
 
     said: float
@@ -61,7 +61,7 @@ def signed_bar(value: float, most: float, *, up_is_good: bool = True) -> Markup:
     ).format(HIDDEN, "raises" if (value >= 0) is up_is_good else "lowers", _number(start), _number(half))
 
 
-def stacked(parts: Sequence[Part], label: str) -> Markup:
+def stacked(parts: Sequence[BarPart], label: str) -> Markup:
     """Draw parts of a whole side by side; `label` says them in words."""
     drawn, start = [], 0.0
     for part in parts:
@@ -87,7 +87,7 @@ def interval(value: float, low: float, high: float, most: float = 1.0) -> Markup
     ).format(HIDDEN, left, right, at)
 
 
-def reliability(bins: Sequence[Bin], label: str, side: int = 320) -> Markup:
+def reliability(bins: Sequence[ReliabilityBin], label: str, side: int = 320) -> Markup:
     """Draw how often forecasts came true against how sure they were; on the diagonal all is well."""
     edge = 44
     inner = side - edge - 12

@@ -108,7 +108,7 @@ DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Forecasts:
+class ClassForecasts:
     """What the model says of each student (n), in the order of the records.
 
     `risks`, `sure` (the likeliest class's probability) and the gains have six decimals, as the page's
@@ -134,7 +134,7 @@ class Forecasts:
         return gains._replace(gain=np.round(gains.gain, DIGITS))
 
 
-def forecast(predictor: Predictor, records: list[Record]) -> Forecasts:
+def forecast(predictor: Predictor, records: list[Record]) -> ClassForecasts:
     """Forecast validated records."""
     bundle = predictor.bundle
     matrix = column_matrix_maker(bundle.contract)(records)
@@ -144,7 +144,7 @@ def forecast(predictor: Predictor, records: list[Record]) -> Forecasts:
         for part in (risk_of(shares, bundle.contract.target), shares.max(axis=1))
     )
     tops, sets = shares.argmax(axis=1), bundle.grade_sets(shares)
-    return Forecasts(bundle, matrix, shares, risks, tops, sets, sure)
+    return ClassForecasts(bundle, matrix, shares, risks, tops, sets, sure)
 
 
 def answers_to_log(predictor: Predictor, records: list[Record], key: str) -> list[dict[str, Any]]:
@@ -230,7 +230,9 @@ def read_choice(form: Mapping[str, str], labels: tuple[str, ...]) -> Choice:
     )
 
 
-def choose(choice: Choice, forecasts: Forecasts, target: Target, names: list[str], also: list[str]) -> Shown:
+def choose(
+    choice: Choice, forecasts: ClassForecasts, target: Target, names: list[str], also: list[str]
+) -> Shown:
     """Put a choice into effect; `names` and what `also` tells who is meant are what a search looks at."""
     keep = _kept(choice, forecasts, target)
     if choice.find:
@@ -257,7 +259,7 @@ def page_of(choice: Choice, shown: Shown) -> tuple[np.ndarray, int, int]:
     return shown.places[(page - 1) * size : page * size], page, pages
 
 
-def _kept(choice: Choice, forecasts: Forecasts, target: Target) -> np.ndarray:
+def _kept(choice: Choice, forecasts: ClassForecasts, target: Target) -> np.ndarray:
     keep = np.ones(len(forecasts.risks), dtype=bool)
     if choice.label:
         keep &= forecasts.tops == target.labels.index(choice.label)
@@ -283,7 +285,7 @@ def ranks_of(names: list[str]) -> np.ndarray:
     return ranks
 
 
-def _ordered(choice: Choice, forecasts: Forecasts, names: list[str]) -> np.ndarray:
+def _ordered(choice: Choice, forecasts: ClassForecasts, names: list[str]) -> np.ndarray:
     """Return all places in order; of equals the one at more risk comes first, then the file's order."""
     keys: dict[Order, Callable[[], np.ndarray]] = {
         Order.RISK: lambda: forecasts.risks,

@@ -18,7 +18,7 @@ from data.rows.records import Record, typical_value
 from serving.api import ready_predictor, write_down
 from serving.pages.class_choice import (
     Choice,
-    Forecasts,
+    ClassForecasts,
     Shown,
     answers_to_log,
     choose,
@@ -27,7 +27,7 @@ from serving.pages.class_choice import (
     page_size,
     read_choice,
 )
-from serving.pages.class_upload import MOST_ROWS, Roster, pack, read_one, read_roster, unpack
+from serving.pages.class_upload import MOST_ROWS, UploadedClass, pack, read_one, read_roster, unpack
 from serving.pages.class_view import (
     BLANK,
     also_of,
@@ -115,12 +115,12 @@ def _said(form: Mapping[str, str], field: str) -> str:
 PATIENCE = 5.0  # seconds to wait for one's turn
 
 
-class Received(NamedTuple):
+class GivenClass(NamedTuple):
     """A form's roster with its forecasts, and what was chosen of it."""
 
     predictor: Predictor
-    roster: Roster
-    forecasts: Forecasts
+    roster: UploadedClass
+    forecasts: ClassForecasts
     choice: Choice
     shown: Shown
     noted: Noted
@@ -144,7 +144,7 @@ def one_of_few() -> Iterator[None]:
         turns.release()
 
 
-def received() -> Received:
+def received() -> GivenClass:
     """Read and forecast the form's roster; raises Problem."""
     predictor = ready_predictor(current_app.extensions["predictor"])
     contract = predictor.bundle.contract
@@ -153,7 +153,7 @@ def received() -> Received:
     choice = read_choice(request.form, contract.target.labels)
     names, also = names_of(roster, contract), also_of(roster, contract)
     shown = choose(choice, forecasts, contract.target, names, also)
-    return Received(predictor, roster, forecasts, choice, shown, read_noted(request.form.get("noted", "")))
+    return GivenClass(predictor, roster, forecasts, choice, shown, read_noted(request.form.get("noted", "")))
 
 
 def received_sheet(predictor: Predictor) -> Sheet:
@@ -229,7 +229,7 @@ def warm(predictor: Predictor) -> None:
     bundle.explain(np.zeros((1, len(bundle.space.names)), dtype=np.float32))
 
 
-def class_page(given: Received, said: str) -> Response:
+def class_page(given: GivenClass, said: str) -> Response:
     """Return the page of a class, with what has just been done."""
     predictor, contract = given.predictor, given.contract
     places, page, pages = page_of(given.choice, given.shown)
@@ -359,7 +359,7 @@ def _note_quickly(number: int, verdict: Verdict) -> Response:
     return json_of({"noted": verdict})
 
 
-def _write_down(given: Received) -> None:
+def _write_down(given: GivenClass) -> None:
     """Log a roster where the settings allow it; raises Problem 503."""
     settings: Settings = current_app.extensions["settings"]
     current_app.extensions["metrics"].scored(len(given.roster.records), given.roster.bad)

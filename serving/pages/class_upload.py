@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from data.contract.contract import Contract
 from data.rows.records import Record
 from serving.cells import RowReader
-from serving.pages.words import wanted
+from serving.pages.words import describe_allowed
 from serving.problems import Problem
 from serving.sheet import Row, Sheet, check_header
 
@@ -111,7 +111,7 @@ class Trouble(NamedTuple):
     remedy: str
 
 
-class Roster(NamedTuple):
+class UploadedClass(NamedTuple):
     """A file as it was read: its sound rows as records beside their numbers, and its troubles."""
 
     header: Row
@@ -127,7 +127,7 @@ class Roster(NamedTuple):
         return self.rows[self.numbers[place] - FIRST_ROW]
 
 
-def read_roster(sheet: Sheet, contract: Contract, added: Sequence[str] = ()) -> Roster:
+def read_roster(sheet: Sheet, contract: Contract, added: Sequence[str] = ()) -> UploadedClass:
     """Read a whole file; raises Problem 413 for too many rows, 422 for columns that do not fit."""
     check_header(sheet.header, contract, added)
     rows: list[Row] = []
@@ -146,7 +146,7 @@ def read_roster(sheet: Sheet, contract: Contract, added: Sequence[str] = ()) -> 
         for trouble in _troubles(place + FIRST_ROW, error, sheet.header, rows[place], contract)
     ]
     bad = sum(bool(error) and not empty for error, empty in zip(errors, blank, strict=True))
-    return Roster(sheet.header, sheet.delimiter, rows, records, numbers, troubles, bad)
+    return UploadedClass(sheet.header, sheet.delimiter, rows, records, numbers, troubles, bad)
 
 
 def read_one(sheet: Sheet, contract: Contract, number: int) -> Record:
@@ -178,6 +178,6 @@ def _troubles(number: int, error: str, header: Row, row: Row, contract: Contract
             continue
         cell = row[header.index(name)].strip()[:SHOWN]
         choices = ", ".join(f"{code} ({label})" for code, label in column.codes.items())
-        remedy = f"Give one of {choices}." if choices else wanted(column)
+        remedy = f"Give one of {choices}." if choices else describe_allowed(column)
         said = "Nothing is given." if message == "missing" else f"“{cell}” is {message}."
         yield Trouble(number, name, column.title, cell, said, remedy)

@@ -14,8 +14,8 @@ from data.rows.records import Record
 from data.statistics import CountRange, count_range, shift_sd
 from serving.pages import charts, words
 from serving.pages.charts import FITTED, ListCounts, counts_of
-from serving.pages.class_choice import Forecasts, Gains, Shown, ranks_of
-from serving.pages.class_upload import Roster, also_shown
+from serving.pages.class_choice import ClassForecasts, Gains, Shown, ranks_of
+from serving.pages.class_upload import UploadedClass, also_shown
 from serving.predictor import Answer, Predictor
 from serving.sheet import BOM, LINE_END, Row, Sheet
 from serving.suggestions import Suggestion, suggest
@@ -24,7 +24,7 @@ MOST_REASONS = 6
 MOST_LETTERS = 40  # of a cell of the school's own
 
 
-class Line(NamedTuple):
+class RosterLine(NamedTuple):
     """One student as the table has it."""
 
     number: int
@@ -45,11 +45,11 @@ class Line(NamedTuple):
         return self.risk - self.gain
 
 
-BLANK = Line(0, "", "", "", "", several=False, risk=0.0, sure=0.0, step="", gain=0.0, listed=False)
+BLANK = RosterLine(0, "", "", "", "", several=False, risk=0.0, sure=0.0, step="", gain=0.0, listed=False)
 """The line whose row the page's script copies and fills in."""
 
 
-class Part(NamedTuple):
+class ExpectedClass(NamedTuple):
     """One class of the target: how many of the roster are expected in it."""
 
     label: str
@@ -67,14 +67,14 @@ class Detail(NamedTuple):
     suggestions: list[Suggestion]
 
 
-def names_of(roster: Roster, contract: Contract) -> list[str]:
+def names_of(roster: UploadedClass, contract: Contract) -> list[str]:
     """Return what each student is called: by the id, or by the row of the file."""
     id_name = contract.id.name if contract.id else ""
     pairs = zip(roster.records, roster.numbers, strict=True)
     return [str(record.get(id_name) or f"Row {number}") for record, number in pairs]
 
 
-def also_of(roster: Roster, contract: Contract) -> list[str]:
+def also_of(roster: UploadedClass, contract: Contract) -> list[str]:
     """Return what else the school's file says of each student: a name, a group."""
     places = also_shown(roster.header, contract)
     if not places:
@@ -84,13 +84,13 @@ def also_of(roster: Roster, contract: Contract) -> list[str]:
 
 
 def lines_of(
-    places: Sequence[int], roster: Roster, forecasts: Forecasts, shown: Shown, contract: Contract
-) -> list[Line]:
+    places: Sequence[int], roster: UploadedClass, forecasts: ClassForecasts, shown: Shown, contract: Contract
+) -> list[RosterLine]:
     """Return the lines of some students, by their places among the records."""
     names, also, labels = names_of(roster, contract), also_of(roster, contract), contract.target.labels
     gains = forecasts.gains_at(np.asarray(places, dtype=int))
     return [
-        Line(
+        RosterLine(
             number=roster.numbers[place],
             name=names[place],
             also=also[place],
@@ -122,35 +122,35 @@ def change_in_words(title: str, column: Any, before: Any, after: Any) -> str:
     return f"{title}: {was} → {to}"
 
 
-def class_parts(forecasts: Forecasts, bundle: Bundle) -> list[Part]:
+def class_parts(forecasts: ClassForecasts, bundle: Bundle) -> list[ExpectedClass]:
     """Return how many of the roster are expected in each class, with a range."""
     labels = bundle.manifest.labels
     shift = shift_sd(forecasts.risks, bundle.manifest.training["rows"], FITTED)
     likeliest = np.bincount(forecasts.tops, minlength=len(labels))
     return [
-        Part(label, count_range(forecasts.shares[:, place], shift), int(likeliest[place]))
+        ExpectedClass(label, count_range(forecasts.shares[:, place], shift), int(likeliest[place]))
         for place, label in enumerate(labels)
     ]
 
 
-def class_bar(parts: Sequence[Part], contract: Contract) -> Any:
+def class_bar(parts: Sequence[ExpectedClass], contract: Contract) -> Any:
     """Draw the class's distribution of grades as one bar."""
     tones = charts.tones(contract.target.labels, contract.target.at_risk)
     whole = sum(part.expected.expected for part in parts) or 1.0
     drawn = [
-        charts.Part(about(part), part.expected.expected / whole, tones[part.label])
+        charts.BarPart(about(part), part.expected.expected / whole, tones[part.label])
         for part in parts
         if part.expected.expected / whole > 0.001
     ]
     return charts.stacked(drawn, f"Expected in this class: {words.listed([about(part) for part in parts])}")
 
 
-def about(part: Part) -> str:
+def about(part: ExpectedClass) -> str:
     """Say how many are expected in one class."""
     return f"{part.label}: about {part.expected.expected:.0f}"
 
 
-def counts_shown(forecasts: Forecasts, shown: Shown, bundle: Bundle) -> ListCounts:
+def counts_shown(forecasts: ClassForecasts, shown: Shown, bundle: Bundle) -> ListCounts:
     """Return what is to be expected of the list and of those left out of it."""
     return counts_of(forecasts.risks, shown.listed, bundle.manifest.training["rows"])
 
@@ -176,7 +176,11 @@ LISTED, STEP, AFTER, JUDGED = "this_week", "best_single_step", "at_risk_after_st
 
 
 def csv_of(
-    roster: Roster, forecasts: Forecasts, shown: Shown, predictor: Predictor, noted: Mapping[int, str]
+    roster: UploadedClass,
+    forecasts: ClassForecasts,
+    shown: Shown,
+    predictor: Predictor,
+    noted: Mapping[int, str],
 ) -> bytes:
     """Return the chosen students, in their order, as a spreadsheet reads it."""
     labels = predictor.bundle.manifest.labels
@@ -195,8 +199,8 @@ def csv_of(
 
 def _cells(
     place: int,
-    roster: Roster,
-    forecasts: Forecasts,
+    roster: UploadedClass,
+    forecasts: ClassForecasts,
     shown: Shown,
     predictor: Predictor,
     noted: Mapping[int, str],
@@ -221,7 +225,7 @@ def json_of(value: Any) -> Response:
     return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), mimetype="application/json")
 
 
-def table_of(lines: Sequence[Line], tops: np.ndarray) -> dict[str, Any]:
+def table_of(lines: Sequence[RosterLine], tops: np.ndarray) -> dict[str, Any]:
     """Return all students of a roster as columns, in the file's order, each text as the page has it."""
     return {
         "number": [line.number for line in lines],

@@ -36,7 +36,7 @@ from data.durable import file_lock, write_whole
 from serving.pages import charts, words
 from serving.predictor import Predictor
 from serving.problems import Problem, problem_response
-from serving.security import HARMLESS, Door, Remembered, bearer_of, is_foreign
+from serving.security import HARMLESS, ApiKey, Remembered, bearer_of, is_foreign
 from serving.settings import Settings
 
 WORTH_IT = 1_400  # bytes: less fits into one packet anyway
@@ -172,12 +172,12 @@ def may_see() -> bool:
 
 def is_key(given: bytes, *, typed: bool = False) -> bool:
     """Tell whether this is the key that must be brought; raises Problem 429 for who guesses."""
-    door: Door = current_app.extensions["door"]
-    return door.opens(given, request.environ.get("REMOTE_ADDR", ""), typed=typed)
+    api_key: ApiKey = current_app.extensions["api_key"]
+    return api_key.accepts(given, request.environ.get("REMOTE_ADDR", ""), typed=typed)
 
 
-def let_through() -> AnyResponse | None:
-    """Send who has not been let in to the door; raises Problem 401 where something was being sent."""
+def require_login() -> AnyResponse | None:
+    """Send who has not been let in to the log-in; raises Problem 401 where something was being sent."""
     if may_see():
         return None
     if request.method in ("GET", "HEAD"):
@@ -207,12 +207,12 @@ HEADERS = {
 
 
 def page_blueprint(name: str) -> Blueprint:
-    """Return a blueprint for pages: behind the door, forms checked, errors told to people.
+    """Return a blueprint for pages: behind the log-in, forms checked, errors told to people.
 
-    Its routes take no arguments in their paths, for the door goes by the whole path.
+    Its routes take no arguments in their paths, for the log-in goes by the whole path.
     """
     blueprint = Blueprint(name, __name__)
-    blueprint.before_request(let_through)
+    blueprint.before_request(require_login)
     return _dressed(blueprint)
 
 
@@ -255,7 +255,7 @@ def install_pages(app: Flask, blueprints: tuple[Blueprint, ...]) -> None:
 
 
 def render(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
-    """Return a page; each knows the model that answers, if one does, and whether there is a door."""
+    """Return a page; each knows the model that answers, if one does, and whether there is a log-in."""
     return make_response(render_template(template, **_about_model(), **values), status)
 
 
@@ -351,10 +351,10 @@ REMEDIES = {
 
 HOME = "/"
 
-door = open_blueprint("door")
+login = open_blueprint("login")
 
 
-@door.get("/login")
+@login.get("/login")
 def ask_key() -> AnyResponse:
     """Ask for the key; who is inside already goes on."""
     key = wanted_key()
@@ -363,7 +363,7 @@ def ask_key() -> AnyResponse:
     return _ask(wrong=False)
 
 
-@door.post("/login")
+@login.post("/login")
 def take_key() -> AnyResponse:
     """Let in who brings the right key, and go on to the page that was asked for."""
     key = wanted_key()
@@ -374,7 +374,7 @@ def take_key() -> AnyResponse:
     return redirect(_next(), HTTPStatus.SEE_OTHER)
 
 
-@door.post("/logout")
+@login.post("/logout")
 def leave() -> AnyResponse:
     """End the session: whoever kept its cookie is let in no more."""
     end_session(wanted_key())

@@ -201,8 +201,8 @@ def _figures(card: Card, columns: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _bin(found: Any) -> charts.Bin:
-    return charts.Bin(found.said, found.seen.share, found.seen.low, found.seen.high, found.seen.n)
+def _bin(found: Any) -> charts.ReliabilityBin:
+    return charts.ReliabilityBin(found.said, found.seen.share, found.seen.low, found.seen.high, found.seen.n)
 
 
 def _audited(audit: Audit, title: str, columns: int) -> Audited:

@@ -18,7 +18,7 @@ from serving.api import ready_predictor, write_down
 from serving.cells import ColumnReader, Fault
 from serving.pages.layout import page_blueprint, render
 from serving.pages.model_card import changed, outlook
-from serving.pages.words import wanted
+from serving.pages.words import describe_allowed
 from serving.predictor import Answer, Predictor
 from serving.suggestions import actionable, suggest
 
@@ -105,7 +105,7 @@ def read_form(columns: Sequence[Column], texts: Mapping[str, str]) -> tuple[Reco
         text = texts.get(column.name, "")
         value = ColumnReader(column, 0)[text]
         if isinstance(value, Fault):
-            faults[column.name] = f"{_what_is_wrong(value, text)} {wanted(column)}"
+            faults[column.name] = f"{_what_is_wrong(value, text)} {describe_allowed(column)}"
         elif value is not None or column.role == "feature":
             record[column.name] = value
     return record, faults

@@ -91,7 +91,7 @@ def said(column: Column, value: Any) -> str:
     return f"{column.title}: {value_of(column, value)}"
 
 
-def wanted(column: Column) -> str:
+def describe_allowed(column: Column) -> str:
     """Say what to give for a column: its range or its choices."""
     if column.coded:
         return "Choose one of the answers listed."

@@ -14,7 +14,7 @@ from typing import Any
 from data.bundle.manifest import BundleError
 from data.durable import file_lock
 from data.errors import BadInput
-from serving.health import Status, read_status, told, write_status
+from serving.health import Status, describe_error, read_status, write_status
 from serving.processes import end_when_told
 from serving.request_log import log_json_lines
 from serving.settings import Settings
@@ -51,9 +51,9 @@ class Follower:
             if found != self.current or not self.settings.current_bundle.exists():
                 error = self._bring(found, now)
         except BadInput as missing:
-            error = told(missing)
+            error = describe_error(missing)
         except Exception as unforeseen:
-            error = told(unforeseen)
+            error = describe_error(unforeseen)
             if error != self.status.error:
                 log.exception("the wanted model cannot be looked for")
         self._tell(error=error, wanted=wanted, checked=datetime.now(UTC))
@@ -69,7 +69,7 @@ class Follower:
         except (BadInput, BundleError, OSError) as error:
             first = found != self.refused
             self.pause = self.settings.sync_seconds if first else min(2 * self.pause, LONGEST_PAUSE)
-            self.refused, self.why, self.again = found, told(error), now + self.pause
+            self.refused, self.why, self.again = found, describe_error(error), now + self.pause
             self._tell(refused=self.status.refused + first)
             return self.why
         self.current, self.refused = found, None

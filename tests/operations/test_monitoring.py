@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.app import create_app
-from serving.metrics import ASKED, BOUNDS, SHOWN, Figure, write_measured
+from serving.metrics import ASKED, BOUNDS, SHOWN, MeasuredFigure, write_measured
 from serving.settings import Settings
 from serving.sync.bring import sync
 from tests.operations.dashboards import BOARDS, MONITORING, RULES, board, metrics_of, panels, queries, rules
@@ -39,7 +39,8 @@ def exported(
     }
     bounds = dict.fromkeys(BOUNDS, 1.0)
     write_measured(
-        tmp_path, [Figure.model_validate({**measured, **bounds, "name": name}) for name in (*SHOWN, ASKED)]
+        tmp_path,
+        [MeasuredFigure.model_validate({**measured, **bounds, "name": name}) for name in (*SHOWN, ASKED)],
     )
     client = create_app(settings).test_client()
     assert client.post("/predict", json=student).status_code == 200

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from data.rows.ids import is_loopback
 from serving.app import create_app
 from serving.request_log import RequestIds
-from serving.security import GUESSES_OF_ONE, Remembered, refuse_open_door
+from serving.security import GUESSES_OF_ONE, Remembered, require_api_key
 from serving.settings import Settings
 
 Student = dict[str, Any]
@@ -77,10 +77,10 @@ def test_an_open_door_is_refused_unless_it_is_locked_or_allowed_by_name(
 ) -> None:
     open_to_all = settings_for(GRADECAST_HOST=host).model_copy(update={"host": host})
     with pytest.raises(SystemExit, match="GRADECAST_API_KEY"):
-        refuse_open_door(open_to_all)
+        require_api_key(open_to_all)
     own = {"GRADECAST_HOST": host, "GRADECAST_ID_KEY": "the school's own"}
-    refuse_open_door(settings_for(**own, GRADECAST_API_KEY=KEY))
-    refuse_open_door(settings_for(**own, GRADECAST_ALLOW_NO_KEY="true"))
+    require_api_key(settings_for(**own, GRADECAST_API_KEY=KEY))
+    require_api_key(settings_for(**own, GRADECAST_ALLOW_NO_KEY="true"))
 
 
 @pytest.mark.parametrize("allowed", [{"GRADECAST_API_KEY": KEY}, {"GRADECAST_ALLOW_NO_KEY": "true"}])
@@ -88,14 +88,14 @@ def test_ids_of_others_are_not_logged_by_a_hash_that_anyone_can_repeat(
     settings_for: Callable[..., Settings], allowed: dict[str, str]
 ) -> None:
     with pytest.raises(SystemExit, match="GRADECAST_ID_KEY to a secret of your own"):
-        refuse_open_door(settings_for(GRADECAST_HOST="0.0.0.0", **allowed))
-    refuse_open_door(settings_for(GRADECAST_HOST="127.0.0.1", **allowed))
+        require_api_key(settings_for(GRADECAST_HOST="0.0.0.0", **allowed))
+    require_api_key(settings_for(GRADECAST_HOST="127.0.0.1", **allowed))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_a_key_that_is_soon_guessed_is_refused(settings_for: Callable[..., Settings], host: str) -> None:
     with pytest.raises(SystemExit, match="openssl rand -hex 24"):
-        refuse_open_door(settings_for(GRADECAST_HOST=host, GRADECAST_API_KEY="a" * 15))
+        require_api_key(settings_for(GRADECAST_HOST=host, GRADECAST_API_KEY="a" * 15))
 
 
 def test_who_guesses_keys_waits_at_every_worker_and_others_do_not(

@@ -4,7 +4,16 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from serving.pages.charts import Bin, Part, bar, interval, reliability, signed_bar, stacked, tones
+from serving.pages.charts import (
+    BarPart,
+    ReliabilityBin,
+    bar,
+    interval,
+    reliability,
+    signed_bar,
+    stacked,
+    tones,
+)
 
 ODD = '<A> & "B"'
 
@@ -55,7 +64,7 @@ def test_effects_that_are_all_nothing_are_drawn_as_nothing() -> None:
 
 
 def test_parts_of_a_whole_follow_one_another_and_say_what_they_are() -> None:
-    svg = stacked([Part("A", 0.25, "safe-1"), Part(ODD, 0.75, "risk-1")], ODD)
+    svg = stacked([BarPart("A", 0.25, "safe-1"), BarPart(ODD, 0.75, "risk-1")], ODD)
     assert [(part["x"], part["width"]) for part in shapes(svg, "rect")] == [("0%", "25%"), ("25%", "75%")]
     assert ET.fromstring(svg).attrib["aria-label"] == ODD
     assert [title.text for title in ET.fromstring(svg).iter("title")] == ["A", ODD]
@@ -68,7 +77,7 @@ def test_an_interval_lies_on_its_scale() -> None:
 
 
 def test_forecasts_that_come_true_as_often_as_they_say_lie_on_the_diagonal() -> None:
-    svg = reliability([Bin(0.5, 0.5, 0.4, 0.6, 100), Bin(0.9, 0.9, 0.8, 1, 25)], ODD)
+    svg = reliability([ReliabilityBin(0.5, 0.5, 0.4, 0.6, 100), ReliabilityBin(0.9, 0.9, 0.8, 1, 25)], ODD)
     (line,) = [one for one in shapes(svg, "line") if one.get("class") == "diagonal"]
     middle = (float(line["x1"]) + float(line["x2"])) / 2, (float(line["y1"]) + float(line["y2"])) / 2
     dots = shapes(svg, "circle")

@@ -19,7 +19,7 @@ from data.contract.columns import Costs
 from data.contract.contract import Contract, load_contract
 from serving.pages.class_choice import (
     Choice,
-    Forecasts,
+    ClassForecasts,
     Only,
     Order,
     choose,
@@ -51,7 +51,7 @@ def matrix(bundle: Bundle) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def forecasts(bundle: Bundle, synced: Settings) -> Forecasts:
+def forecasts(bundle: Bundle, synced: Settings) -> ClassForecasts:
     header = ["StudentID", *(column.name for column in bundle.contract.features)]
     text = generate(120, seed=9)[header].astype(str).to_csv(index=False)
     records = read_roster(Sheet(io.BytesIO(text.encode())), bundle.contract).records
@@ -183,7 +183,7 @@ def steps_in(text: str) -> list[tuple[str, int, int]]:
     return [(step.column.name, step.sign, step.code) for step in steps_of(contract_of(text))]
 
 
-def test_every_order_is_the_one_it_says(bundle: Bundle, forecasts: Forecasts) -> None:
+def test_every_order_is_the_one_it_says(bundle: Bundle, forecasts: ClassForecasts) -> None:
     names = [str(900 + place) for place in range(len(forecasts.risks))][::-1]
 
     def places(order: Order, reverse: bool = False) -> np.ndarray:
@@ -200,7 +200,7 @@ def test_every_order_is_the_one_it_says(bundle: Bundle, forecasts: Forecasts) ->
 
 
 def test_those_at_risk_are_those_whom_the_contracts_costs_call_so(
-    bundle: Bundle, forecasts: Forecasts
+    bundle: Bundle, forecasts: ClassForecasts
 ) -> None:
     target = bundle.contract.target
     costly = target.model_copy(update={"costs": Costs(missed=9, false_alarm=1)})

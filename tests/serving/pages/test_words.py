@@ -69,7 +69,7 @@ def test_values_have_their_label_or_their_unit(grade_class: Contract) -> None:
     ],
 )
 def test_what_to_give_is_said_from_the_contract(about: dict[str, Any], told: str) -> None:
-    assert words.wanted(Column.model_validate({"name": "x", "title": "X", **about})) == told
+    assert words.describe_allowed(Column.model_validate({"name": "x", "title": "X", **about})) == told
 
 
 def answer(plausible: list[str], top: str = "B") -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pytest
 
 from data.bundle.bundle import Bundle
 from data.bundle.manifest import BOOSTER, MODEL
-from serving.health import Status, read_status, told
+from serving.health import Status, describe_error, read_status
 from serving.settings import Settings
 from serving.sync.follow import Follower, last_status
 from tests.contract.tampering import seal
@@ -265,4 +265,4 @@ def test_a_status_is_plain_json_for_whoever_looks(follower: Follower, wanted: Se
 
 def test_an_error_is_told_in_one_line_without_credentials() -> None:
     error = ValueError("cannot reach\n postgresql+psycopg://school:p@ss@db/log")
-    assert told(error) == "cannot reach postgresql+psycopg://db/log"
+    assert describe_error(error) == "cannot reach postgresql+psycopg://db/log"
