@@ -15,7 +15,7 @@ import orjson
 from data.bundle.answers import grade_sets, risk_of
 from data.contract.columns import Column, Kind
 from data.contract.contract import Contract
-from data.log.entries import new_ids, student_of, without_id
+from data.log.entries import new_ids, prediction_fields, student_of, without_id
 from data.rows.ids import pseudonym_maker
 from data.rows.records import Record, feature_space
 from serving.predictor import Predictor
@@ -24,6 +24,8 @@ from serving.sheet import quoted
 MILLION = 1_000_000
 THREE = np.array([list(b"%03d" % number) for number in range(1_000)], dtype=np.uint8)
 ZERO = ord("0")
+NUMBER = "\0"
+"""Stands where a number goes: no JSON has it."""
 
 
 class DigitsWriter:
@@ -75,12 +77,11 @@ class Scorer:
         self._top_cells = [
             f"{quoted(label, delimiter)}{delimiter}{place}" for place, label in enumerate(self._labels)
         ]
-        self._top_json = [f'{_json(label)},"grade_class_index":{i}' for i, label in enumerate(self._labels)]
-        first, *others = (f"{_json(label)}:" for label in self._labels)
-        self._line_digits = DigitsWriter([first, *(f",{other}" for other in others), '},"at_risk":', ""])
+        self._top_json = [_json(label) for label in self._labels]
         self._cell_digits = DigitsWriter(["", *[delimiter] * len(self._labels), ""])
         self._cells = _cells(predictor.version, delimiter)
-        self._line = _template(self._contract.name, predictor.version)
+        before, *between, after = _template(self._contract.name, predictor.version, self._labels)
+        self._line, self._line_digits = f"{before}%s{after}", DigitsWriter(["", *between, ""])
 
     def shares(self, records: Sequence[Record]) -> np.ndarray:
         """Return the class probabilities of validated records (rows, classes)."""
@@ -104,10 +105,11 @@ class Scorer:
             [datetime.now(UTC).isoformat()] * len(records),
             self._students(records),
             self._asked(records),
+            ids,
             [self._top_json[top] for top in tops],
+            tops,
             self._line_digits.write(numbers),
             [self._set_json[mark] for mark in marks],
-            ids,
             strict=True,
         )
         written = list(map(self._cells.__mod__, cells)), "\n".join(map(self._line.__mod__, lines)).encode()
@@ -175,14 +177,25 @@ def _cells(version: str, delimiter: str) -> str:
     return delimiter.join(["%s", "%s", "%s", named, "%s", ""])
 
 
-def _template(contract: str, version: str) -> str:
-    """Return the line of the log that a forecast fills in."""
+def _template(contract: str, version: str, labels: Sequence[str]) -> list[str]:
+    """Return the line of the log that a forecast fills in, cut where its probabilities and its risk go."""
     named, made_by = (_json(text).replace("%", "%%") for text in (contract, version))
-    return (
-        f'{{"kind":"prediction","at":"%s","contract":{named},"student":%s,"record":%s,'
-        f'"grade_class":%s,"probabilities":{{%s,'
-        f'"grade_set":%s,"model_version":{made_by},"via":"batch","prediction_id":"%s"}}'
+    fields = prediction_fields(
+        at='"%s"',
+        contract=named,
+        student="%s",
+        record="%s",
+        prediction_id='"%s"',
+        model_version=made_by,
+        grade_class="%s",
+        grade_class_index="%s",
+        probabilities=f"{{{','.join(f'{_json(label)}:{NUMBER}' for label in labels)}}}",
+        at_risk=NUMBER,
+        grade_set="%s",
+        via='"batch"',
     )
+    line = ",".join(f'"{name}":{value}' for name, value in {"kind": '"prediction"', **fields}.items())
+    return f"{{{line}}}".split(NUMBER)
 
 
 def _json(value: Any) -> str:

@@ -82,6 +82,42 @@ def read_entry(line: bytes) -> Known:
     return _adapter.validate_json(line)
 
 
+def prediction_fields(
+    *,
+    at: Any,
+    contract: Any,
+    student: Any,
+    record: Any,
+    prediction_id: Any,
+    model_version: Any,
+    grade_class: Any,
+    grade_class_index: Any,
+    probabilities: Any,
+    at_risk: Any,
+    grade_set: Any,
+    via: Any,
+    reasons: Any = None,  # noqa: ARG001  left out
+) -> Entry:
+    """Return what the log keeps of a forecast, `Prediction` but its kind, by name and in this order.
+
+    The values are one forecast's, or whole columns of many, or what stands for them in a line's template.
+    """
+    return {
+        "at": at,
+        "contract": contract,
+        "student": student,
+        "record": record,
+        "prediction_id": prediction_id,
+        "model_version": model_version,
+        "grade_class": grade_class,
+        "grade_class_index": grade_class_index,
+        "probabilities": probabilities,
+        "at_risk": at_risk,
+        "grade_set": grade_set,
+        "via": via,
+    }
+
+
 def prediction_entries(
     records: Sequence[Record], answers: Sequence[Entry], contract: Contract, key: str, via: Via = "predict"
 ) -> list[Entry]:
@@ -90,12 +126,14 @@ def prediction_entries(
     return [
         {
             "kind": "prediction",
-            "at": at,
-            "contract": contract.name,
-            "student": student_of(record, contract, key),
-            "record": without_id(record, contract),
-            "via": via,
-            **answer,
+            **prediction_fields(
+                at=at,
+                contract=contract.name,
+                student=student_of(record, contract, key),
+                record=without_id(record, contract),
+                via=via,
+                **answer,
+            ),
         }
         for record, answer in zip(records, answers, strict=True)
     ]

@@ -19,6 +19,7 @@ from data.bundle.bundle import Bundle
 from data.contract.columns import MISSING_TEXTS, Column, Role
 from data.contract.contract import Contract
 from data.log.database import DIGITS as ID_DIGITS
+from data.log.entries import prediction_fields
 from data.rows.frames import FIRST_ROW, matrix, parse
 from data.rows.ids import pseudonym_maker
 from data.rows.kinds import student_ids, to_categories, to_numbers
@@ -308,20 +309,20 @@ def log_columns(found: Forecasts, key: str) -> dict[str, Any]:
     bundle = found.bundle
     kinds, which = found.sets()
     sets = pa.array([json.dumps(kind, ensure_ascii=False) for kind in kinds], pa.string()).take(which)
-    return {
-        "prediction_id": found.ids,
-        "at": datetime.now(UTC),
-        "contract": bundle.contract.name,
-        "model_version": found.version,
-        "student": _students(found, key),
-        "record": records_as_json(found.rows, present(bundle.contract, found.rows)).to_pylist(),
-        "grade_class": found.classes().to_pylist(),
-        "grade_class_index": found.tops.tolist(),
-        "at_risk": found.at_risk.tolist(),
-        "probabilities": _shares(found).to_pylist(),
-        "grade_set": sets.to_pylist(),
-        "via": "score",
-    }
+    return prediction_fields(
+        at=datetime.now(UTC),
+        contract=bundle.contract.name,
+        student=_students(found, key),
+        record=records_as_json(found.rows, present(bundle.contract, found.rows)).to_pylist(),
+        prediction_id=found.ids,
+        model_version=found.version,
+        grade_class=found.classes().to_pylist(),
+        grade_class_index=found.tops.tolist(),
+        probabilities=_shares(found).to_pylist(),
+        at_risk=found.at_risk.tolist(),
+        grade_set=sets.to_pylist(),
+        via="score",
+    )
 
 
 def records_as_json(rows: pd.DataFrame, contract: Contract) -> pa.Array:
