@@ -23,7 +23,7 @@ from flows.runtime.exit_codes import DONE, explain
 from flows.runtime.progress import open_console
 from flows.runtime.runs import reconcile
 from flows.runtime.server import is_open, prefect_server, profile
-from flows.runtime.services import Kept, Places, end_leftover, kept
+from flows.runtime.services import Places, ServiceProcess, end_leftover, supervised
 from flows.settings import Settings
 
 LOOK_SECONDS = 0.5
@@ -48,7 +48,7 @@ class Up:
         self.settings, self.places = settings, places
         self.state = Path(os.environ.get("PREFECT_HOME") or settings.home / "prefect").absolute()
         self.api_url, self.own_server = "", False
-        self._console, self._kept = console, list[Kept]()
+        self._console, self._services = console, list[ServiceProcess]()
 
     def say(self, line: str) -> None:
         """Show a line to the person, with the time."""
@@ -73,24 +73,25 @@ class Up:
             self._start(stack, services.worker(settings, places, self.api_url))
             self.say("Registering the deployments")
             deploy(self.api_url)
-            for each in self._kept:
+            for each in self._services:
                 each.wait_until_healthy()
             yield
 
     def _start(self, stack: ExitStack, service: services.Service) -> None:
         self.say(f"Starting {service.name}")
-        self._kept.append(stack.enter_context(kept(service, self.settings.home / "up", self.say)))
+        self._services.append(stack.enter_context(supervised(service, self.settings.home / "up", self.say)))
 
     def watch(self) -> None:
         """Start again what ends, until interrupted; end the runs whose process is gone."""
         due = time.monotonic() + RECONCILE_SECONDS
         while True:
             time.sleep(LOOK_SECONDS)
-            if any([self._tend_server(), *(each.tend() for each in self._kept)]) or time.monotonic() > due:
+            restarted = [self._restart_server(), *(each.restart() for each in self._services)]
+            if any(restarted) or time.monotonic() > due:
                 self.reconcile()
                 due = time.monotonic() + RECONCILE_SECONDS
 
-    def _tend_server(self) -> bool:
+    def _restart_server(self) -> bool:
         if not self.own_server or prefect_process.running_port(self.state) is not None:
             return False
         self.say(f"The Prefect server ended; starting it again. Its log: {prefect_process.log(self.state)}")

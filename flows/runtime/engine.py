@@ -1,8 +1,6 @@
 """Where work is done: this process, processes of our own, a Dask cluster; in order, with a window."""
 
 import os
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,19 +14,8 @@ from prefect.context import FlowRunContext
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from data.errors import BadInput
+from data.processes import end_with_parent
 from flows.runtime.workspace import code_digest
-
-
-def end_with_parent(parent: int) -> None:
-    """Let this worker end within a second of its parent's being killed, in the middle of its work too."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -21,14 +21,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from data.durable import file_lock, is_locked
 from data.errors import BadInput
 from data.log.settings import netloc
+from data.processes import GRACE_SECONDS, Supervised
 from flows.runtime.runs import POOL
 from flows.runtime.server import is_local_prefect
 from flows.runtime.workspace import ROOT
 from flows.settings import Settings
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two starts of a process that keeps ending
-STEADY_SECONDS = 60.0  # a process that ran as long is started again at once
-GRACE_SECONDS = 20.0  # to end after a SIGTERM
 START_LIMIT = 180.0  # to be well after a start: ten times what two busy cores need
 LOOK_SECONDS = 0.1
 LAST_LINES = 15  # of a log, for people
@@ -48,7 +46,7 @@ class Service:
     """Whether what it began is left to end by itself when it dies."""
 
 
-class Kept:
+class ServiceProcess(Supervised):
     """A service in a session of its own, so that a Ctrl-C in a terminal does not reach it past us.
 
     Its file in `folder` holds its process group, and it holds a lock on it: whoever comes after a
@@ -56,17 +54,15 @@ class Kept:
     """
 
     def __init__(self, service: Service, folder: Path, say: Say) -> None:
+        super().__init__()
         self.service = service
         self.record, self.log = folder / service.name, folder / f"{service.name}.log"
         self._say = say
-        self._process: subprocess.Popen[bytes] | None = None
-        self._since = self._pause = 0.0
 
-    def start(self) -> None:
+    def begin(self) -> subprocess.Popen[bytes]:
         """Start the command, its output to the end of its log."""
-        self._since = time.monotonic()
         with file_lock(self.record) as lock, self.log.open("ab") as output:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 self.service.command,
                 cwd=ROOT,
                 env=os.environ | self.service.environment,
@@ -77,13 +73,14 @@ class Kept:
                 stderr=output,
             )
             os.truncate(lock, 0)
-            os.write(lock, str(self._process.pid).encode())
+            os.write(lock, str(process.pid).encode())
+        return process
 
     def wait_until_healthy(self) -> None:
         """Wait until the service is well; raises RuntimeError with the end of its log if it will not be."""
         end = time.monotonic() + START_LIMIT
         while not self.service.healthy():
-            code = self._process.poll() if self._process else None
+            code = self.process.poll() if self.process else None
             if code is not None or time.monotonic() > end:
                 what = (
                     f"ended ({ended(code)})" if code is not None else f"was not well in {START_LIMIT:.0f} s"
@@ -92,56 +89,34 @@ class Kept:
                 raise RuntimeError("\n".join([f"{self.service.name} {what}. {self.log} ends with:", *last]))
             time.sleep(LOOK_SECONDS)
 
-    def tend(self) -> bool:
-        """Start the command again if it has ended, after a pause; tell whether it was started."""
-        if self._process is not None:
-            code = self._process.poll()
-            if code is None:
-                self._shorten_log()
-            else:
-                self._bury(self._process, code)
-        elif time.monotonic() - self._since >= self._pause:
-            self.start()
-            return True
-        return False
-
-    def _bury(self, process: subprocess.Popen[bytes], code: int) -> None:
-        if not self.service.orphans:
-            signal_group(process.pid, signal.SIGKILL)  # a child left behind would keep the port
-        steady = time.monotonic() - self._since >= STEADY_SECONDS
-        self._pause = SHORTEST_PAUSE if steady else min(max(2 * self._pause, SHORTEST_PAUSE), LONGEST_PAUSE)
-        again = f"starting it again in {self._pause:.0f} s. Its log: {self.log}"
-        self._say(f"{self.service.name} ended ({ended(code)}); {again}")
-        self._process, self._since = None, time.monotonic()
-
-    def _shorten_log(self) -> None:
-        """Set a long log aside. It is open for appending, so that it goes on at the new end."""
-        if self.log.stat().st_size > LARGEST_LOG:
+    def restart(self, now: float | None = None) -> bool:
+        """Start the command again if it has ended; set its log aside when that is long."""
+        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
             self.log.with_suffix(".log.1").write_bytes(self.log.read_bytes())
-            os.truncate(self.log, 0)
+            os.truncate(self.log, 0)  # it is open for appending, and goes on at the new end
+        return super().restart(now)
 
-    def end(self) -> None:
-        """Tell the command to end."""
-        if self._process is not None:
-            self._process.terminate()
+    def reap(self, process: subprocess.Popen[bytes]) -> None:
+        """Say that it ended, and end what it began: a child left behind would keep the port."""
+        if not self.service.orphans:
+            signal_group(process.pid, signal.SIGKILL)
+        again = f"starting it again in {self.pause:.0f} s. Its log: {self.log}"
+        self._say(f"{self.service.name} ended ({ended(process.returncode)}); {again}")
 
-    def wait(self) -> None:
+    def wait(self, seconds: float = GRACE_SECONDS) -> None:
         """Wait for its end, then kill what is left of it."""
-        if self._process is None:
-            return
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE_SECONDS)
-        signal_group(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        super().wait(seconds)
+        if self.process is not None:
+            signal_group(self.process.pid, signal.SIGKILL)
 
 
 @contextmanager
-def kept(service: Service, folder: Path, say: Say) -> Iterator[Kept]:
+def supervised(service: Service, folder: Path, say: Say) -> Iterator[ServiceProcess]:
     """Keep a service until the block ends; one that a killed supervisor left behind is ended first."""
     folder.mkdir(parents=True, exist_ok=True)
     end_leftover(folder / service.name)
-    process = Kept(service, folder, say)
-    process.start()
+    process = ServiceProcess(service, folder, say)
+    process.restart()
     try:
         yield process
     finally:

@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from data.bundle.bundle import TITLES, WORSE, standing_of, standing_sentence
 from data.bundle.manifest import FamilyName
 from data.bundle.models import TreeModel
-from flows.runtime.engine import end_with_parent
+from data.processes import end_with_parent
 from flows.training.baselines import Baseline, baselines_for, out_of_fold
 from flows.training.boosters import BLOCK, refit
 from flows.training.data import Folds, TrainingData

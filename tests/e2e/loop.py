@@ -25,7 +25,7 @@ from prefect.events import emit_event
 from prefect.events.worker import EventsWorker
 
 from data.cohorts import grades as cohort
-from flows.runtime.services import Kept, Places, kept, worker
+from flows.runtime.services import Places, ServiceProcess, supervised, worker
 from flows.settings import Settings
 from tests.serving.running import Running, running
 
@@ -40,7 +40,7 @@ class Loop:
 
     home: Path
     predictor: Running
-    worker: Kept
+    worker: ServiceProcess
     client: SyncPrefectClient
 
     def want_retraining(self, data: str) -> None:
@@ -102,7 +102,7 @@ class Loop:
         end = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < end, f"waited in vain until {what}\n{self.worker.log.read_text()}"
-            self.worker.tend()
+            self.worker.restart()
             time.sleep(0.2)
 
 
@@ -130,11 +130,11 @@ def copy_state(source: Path, home: Path) -> None:
 
 
 @contextmanager
-def worker_of(home: Path, predictor: Running, api_url: str) -> Iterator[Kept]:
+def worker_of(home: Path, predictor: Running, api_url: str) -> Iterator[ServiceProcess]:
     """Keep a worker running, as `make up` does."""
     places = Places.model_validate({"PORT": predictor.port})
     own = worker(Settings(home=home), places, api_url)
-    with kept(own, home / "up", lambda _: None) as process:
+    with supervised(own, home / "up", lambda _: None) as process:
         yield process
 
 

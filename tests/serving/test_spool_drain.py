@@ -63,7 +63,7 @@ def test_a_drainer_that_is_ended_while_it_starts_drains_what_there_is(
     append(home, asked(), asked())
     monkeypatch.setenv("GRADECAST_HOME", str(home.path))
     drainer = Sidecar("serving.drain")
-    drainer.keep_running(0)
+    drainer.restart(0)
     drainer.end()
     drainer.wait(PATIENCE)
     assert len(home.logged()) == 2

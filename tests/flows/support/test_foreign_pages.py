@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from flows.runtime.server import password_of, port_to_use, prefect_server
-from flows.runtime.services import Places, kept, mlflow_server
+from flows.runtime.services import Places, mlflow_server, supervised
 from flows.settings import Settings
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -160,7 +160,7 @@ def test_a_strangers_page_changes_and_reads_nothing_at_the_mlflow_server(
 ) -> None:
     monkeypatch.setenv("MLFLOW_PORT", str(port_to_use(0)))
     settings, places = Settings(home=tmp_path), Places()
-    with kept(mlflow_server(settings, places), tmp_path / "up", print) as server:
+    with supervised(mlflow_server(settings, places), tmp_path / "up", print) as server:
         server.wait_until_healthy()
         api = f"{places.mlflow_url}/ajax-api/2.0/mlflow"
         there = on(places.mlflow_url, PLANT_IN_MLFLOW, {"api": api, "name": "ours"})

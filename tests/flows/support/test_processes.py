@@ -11,11 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from data import processes
 from data.durable import is_locked
 from data.errors import BadInput
-from flows.runtime import services as processes
+from flows.runtime import services
 from flows.runtime.server import port_to_use
-from flows.runtime.services import Kept, Places, Service, end_leftover, kept, refuse_taken_ports
+from flows.runtime.services import (
+    Places,
+    Service,
+    ServiceProcess,
+    end_leftover,
+    refuse_taken_ports,
+    supervised,
+)
 from flows.settings import Settings
 
 SLEEP = ("sleep", "100")
@@ -64,10 +72,10 @@ def lives(pid: int) -> bool:
 
 def test_a_process_that_is_killed_is_started_again_and_said_so(tmp_path: Path) -> None:
     said: list[str] = []
-    with kept(service(*SLEEP), tmp_path, said.append) as process:
+    with supervised(service(*SLEEP), tmp_path, said.append) as process:
         first = group(tmp_path)
         os.kill(first, signal.SIGKILL)
-        wait_until(process.tend)
+        wait_until(process.restart)
         assert group(tmp_path) != first
         assert said == [f"helper ended (SIGKILL); starting it again in 0 s. Its log: {tmp_path}/helper.log"]
         assert is_locked(tmp_path / "helper")
@@ -76,23 +84,23 @@ def test_a_process_that_is_killed_is_started_again_and_said_so(tmp_path: Path) -
 
 @pytest.mark.parametrize("orphans", [True, False])
 def test_what_a_killed_process_began_is_ended_unless_it_ends_by_itself(tmp_path: Path, orphans: bool) -> None:
-    with kept(service(*WITH_A_CHILD, orphans=orphans), tmp_path, lambda _: None) as process:
+    with supervised(service(*WITH_A_CHILD, orphans=orphans), tmp_path, lambda _: None) as process:
         begun = child(tmp_path)
         os.kill(group(tmp_path), signal.SIGKILL)
-        wait_until(process.tend)
+        wait_until(process.restart)
         wait_until(lambda: lives(begun) == orphans)
         os.kill(begun, signal.SIGKILL) if orphans else None
 
 
 def test_the_end_leaves_nothing(tmp_path: Path) -> None:
-    with kept(service(*WITH_A_CHILD), tmp_path, lambda _: None):
+    with supervised(service(*WITH_A_CHILD), tmp_path, lambda _: None):
         begun = child(tmp_path)
     wait_until(lambda: not lives(begun))
 
 
 def test_what_a_killed_supervisor_left_is_ended_by_the_next(tmp_path: Path) -> None:
-    killed = Kept(service(*WITH_A_CHILD), tmp_path, lambda _: None)
-    killed.start()
+    killed = ServiceProcess(service(*WITH_A_CHILD), tmp_path, lambda _: None)
+    killed.restart()
     begun = child(tmp_path)
     end_leftover(tmp_path / "helper")
     assert not is_locked(tmp_path / "helper")
@@ -103,17 +111,17 @@ def test_what_a_killed_supervisor_left_is_ended_by_the_next(tmp_path: Path) -> N
 
 def test_one_that_ends_before_it_is_well_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
     failing = service("sh", "-c", "echo no such model; exit 3", healthy=False)
-    with kept(failing, tmp_path, lambda _: None) as process, pytest.raises(RuntimeError) as failed:
+    with supervised(failing, tmp_path, lambda _: None) as process, pytest.raises(RuntimeError) as failed:
         process.wait_until_healthy()
     assert "helper ended (exit 3)" in str(failed.value)
     assert str(failed.value).endswith("no such model")
 
 
 def test_a_long_log_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "LARGEST_LOG", 3)
-    with kept(service("sh", "-c", "echo long; exec sleep 100"), tmp_path, lambda _: None) as process:
+    monkeypatch.setattr(services, "LARGEST_LOG", 3)
+    with supervised(service("sh", "-c", "echo long; exec sleep 100"), tmp_path, lambda _: None) as process:
         wait_until(lambda: (tmp_path / "helper.log").read_text() == "long\n")
-        process.tend()
+        process.restart()
         assert (tmp_path / "helper.log").read_text() == ""
         assert (tmp_path / "helper.log.1").read_text() == "long\n"
 

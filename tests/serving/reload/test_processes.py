@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.processes import LONGEST_PAUSE, Sidecar
+from data.processes import LONGEST_PAUSE
+from serving.processes import Sidecar
 from tests.serving.running import wait_until
 
 
@@ -15,9 +16,9 @@ class Counted(Sidecar):
 
     starts = 0
 
-    def _start(self, now: float) -> None:
+    def begin(self) -> subprocess.Popen[bytes]:
         self.starts += 1
-        super()._start(now)
+        return super().begin()
 
 
 @pytest.fixture
@@ -31,9 +32,9 @@ def test_one_that_keeps_ending_is_started_ever_more_rarely(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     for now in range(10 * int(LONGEST_PAUSE)):
-        short_lived.keep_running(now)
-        if short_lived._process is not None:
-            short_lived._process.wait(60)
+        short_lived.restart(now)
+        if short_lived.process is not None:
+            short_lived.process.wait(60)
     assert 10 <= short_lived.starts <= 20
 
 
@@ -42,7 +43,7 @@ def test_one_that_cannot_be_started_is_tried_again_and_harms_nobody(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     for now in range(10):
-        short_lived.keep_running(now)
+        short_lived.restart(now)
     assert 2 <= short_lived.starts <= 6
 
 
@@ -54,13 +55,13 @@ def sleeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sidecar:
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     sleeper = Sidecar("ignored")
-    sleeper.keep_running(0)
+    sleeper.restart(0)
     wait_until((tmp_path / "sleeper.ready").exists, "it runs")
     return sleeper
 
 
 def test_one_that_does_not_end_when_told_to_is_killed(sleeper: Sidecar) -> None:
-    process = sleeper._process
+    process = sleeper.process
     assert isinstance(process, subprocess.Popen)
     sleeper.end()
     sleeper.wait(0.2)

@@ -1,0 +1,85 @@
+"""Processes that are kept running: started again when they end, and ended within a patience."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two starts of a process that keeps ending
+STEADY_SECONDS = 60.0  # one that ran as long is no longer one that keeps ending
+GRACE_SECONDS = 20.0  # to end after a SIGTERM
+WATCH_SECONDS = 0.5
+
+
+class Supervised:
+    """A process that is kept running by whoever calls `restart` often enough."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.pause = self._since = 0.0
+
+    def begin(self) -> subprocess.Popen[bytes]:
+        """Start the process; an OSError, of no memory or no process left, is one more short life."""
+        raise NotImplementedError
+
+    def reap(self, process: subprocess.Popen[bytes]) -> None:
+        """See to what a process that has ended leaves behind."""
+
+    def restart(self, now: float | None = None) -> bool:
+        """Start the process unless it runs, after short lives ever more rarely; tell whether it was started.
+
+        `now` is monotonic, by default this moment.
+        """
+        now = time.monotonic() if now is None else now
+        if self.process is not None:
+            if self.process.poll() is None:
+                return False
+            ended, self.process = self.process, None
+            self._back_off(now)
+            self.reap(ended)
+        if now - self._since < self.pause:
+            return False
+        self._since = now
+        try:
+            self.process = self.begin()
+        except OSError:
+            self._back_off(now)
+        return self.process is not None
+
+    def _back_off(self, now: float) -> None:
+        steady = now - self._since >= STEADY_SECONDS
+        self.pause = SHORTEST_PAUSE if steady else min(max(2 * self.pause, SHORTEST_PAUSE), LONGEST_PAUSE)
+        self._since = now
+
+    def end(self) -> None:
+        """Tell the process to end."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait(self, seconds: float = GRACE_SECONDS) -> None:
+        """Wait for the end of the process; kill it when it takes longer."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(timeout=max(seconds, 0.0))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def end_with_parent(parent: int, grace: float = 0.0) -> None:
+    """Let this process end soon after its parent, in the middle of its work too, even if that is killed.
+
+    With seconds of grace it is told to by a SIGTERM first.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        if grace:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(grace)
+        os._exit(1)  # it did not listen: it waits for something that is not in Python
+
+    threading.Thread(target=watch, daemon=True).start()
