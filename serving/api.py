@@ -16,7 +16,16 @@ from data.contract.columns import repeated
 from data.log.entries import Via, prediction_entries
 from data.rows.records import Record
 from serving.predictor import CurrentPredictor, Predictor
-from serving.problems import MOST_FAULTS, Fault, Faults, Problem, problem_response, shortened
+from serving.problems import (
+    MOST_FAULTS,
+    Fault,
+    Faults,
+    Problem,
+    no_model,
+    problem_response,
+    shortened,
+    unavailable,
+)
 from serving.settings import Settings
 from serving.spool import Spool, SpoolError
 
@@ -97,12 +106,13 @@ def _without_most_unknown(item: Any, known: Container[str]) -> tuple[Any, int]:
 
 
 def _faults(error: ValidationError, where: Fault) -> list[Fault]:
-    found = [
-        (str(item["loc"][0]) if item["loc"] else "", item)
-        for item in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
     return [
-        {**where, "field": field, "message": MESSAGES.get(item["type"], item["msg"])} for field, item in found
+        {
+            **where,
+            "field": str(item["loc"][0]) if item["loc"] else "",
+            "message": MESSAGES.get(item["type"], item["msg"]),
+        }
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
 
 
@@ -123,7 +133,6 @@ def _no_constant(name: str) -> NoReturn:
 JSON = "application/json"
 CANARY = "X-Gradecast-Canary"
 """The header of the pipeline's own questions, which are about no student."""
-REMEDY = "Train one with `make pipeline`: it is served as soon as it is registered."
 YES_OR_NO = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 api = Blueprint("api", __name__)
@@ -164,8 +173,7 @@ def ready_predictor(current: CurrentPredictor) -> Predictor:
     try:
         return current.get()
     except BundleError as error:
-        detail = f"There is no model to answer with: {error}. {REMEDY}"
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail) from error
+        raise no_model(str(error)) from error
 
 
 def write_down(spool: Spool, entries: Sequence[Any]) -> None:
@@ -173,8 +181,7 @@ def write_down(spool: Spool, entries: Sequence[Any]) -> None:
     try:
         spool.append(entries)
     except SpoolError as error:
-        detail = "The forecast cannot be written down now, and so it is not given."
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), {"Retry-After": "10"}) from error
+        raise unavailable("The forecast cannot be written down now, and so it is not given.", 10) from error
 
 
 def json_response(value: Any) -> Response:

@@ -1,6 +1,5 @@
 """The application: `create_app` is what Gunicorn calls in each of its workers."""
 
-import io
 import threading
 from typing import IO, Any
 
@@ -19,7 +18,7 @@ from serving.pages.model_card import model_card
 from serving.pages.student import student
 from serving.predictor import CurrentPredictor
 from serving.problems import register_problems
-from serving.receiving import upload_file
+from serving.receiving import UploadFile
 from serving.request_log import ExcInfo, RequestLog, log_error
 from serving.security import ApiKey
 from serving.settings import Settings
@@ -29,10 +28,8 @@ from serving.spool import Spool
 class UploadRequest(Request):
     """A request whose long files are put where all long bodies are."""
 
-    def _get_file_stream(self, total_content_length: int | None, *_: Any, **__: Any) -> IO[bytes]:
-        settings: Settings = current_app.extensions["settings"]
-        small = total_content_length is not None and total_content_length <= settings.max_body_bytes
-        return io.BytesIO() if small else upload_file(settings.uploads)
+    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+        return UploadFile(current_app.extensions["settings"].uploads)
 
 
 class Application(Flask):

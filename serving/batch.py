@@ -8,9 +8,9 @@ and a list of rows have limits: memory does not grow with the file, whatever is 
 
 import shutil
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from http import HTTPStatus
 from itertools import chain
 from typing import BinaryIO, NamedTuple, cast
@@ -24,8 +24,8 @@ from serving.api import ready_predictor, write_down
 from serving.cells import RowReader
 from serving.metrics import Metrics
 from serving.predictor import Predictor
-from serving.problems import Problem
-from serving.receiving import upload_file
+from serving.problems import Problem, unavailable
+from serving.receiving import UploadFile
 from serving.scoring import Scorer, added_columns
 from serving.settings import BATCH, Settings
 from serving.sheet import BOM, LINE_END, Row, Sheet, check_header, quoted
@@ -47,12 +47,9 @@ def predict_batch() -> Response:
     predictor = ready_predictor(extensions["predictor"])
     with ExitStack() as resources:
         if not extensions["batches"].acquire(blocking=False):
-            detail = "As many files are being answered as can be; ask again in half a minute."
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), {"Retry-After": "30"})
+            raise unavailable("As many files are being answered as can be; ask again in half a minute.", 30)
         resources.callback(extensions["batches"].release)
-        with room_for_it():
-            file = resources.enter_context(_received(settings))
-        sheet = Sheet(file)
+        sheet = Sheet(resources.enter_context(_received(settings)))
         scoring = Scoring(sheet, predictor, settings, extensions["spool"], extensions["metrics"])
         counts = scoring.count()
         pieces = scoring.pieces(resources.pop_all())
@@ -133,7 +130,7 @@ class Scoring:
 
 
 def _received(settings: Settings) -> BinaryIO:
-    """Return the whole file, which can be read twice; raises Problem 400, 413 or 415."""
+    """Return the whole file, which can be read twice; raises Problem 400, 413, 415 or 503."""
     request.max_content_length = settings.body_limit(BATCH)
     if request.mimetype == FORM:
         upload = request.files.get("file")
@@ -148,17 +145,7 @@ def _received(settings: Settings) -> BinaryIO:
     if body.seekable():  # a file that has come in whole, and may be read in place
         return body
     with ExitStack() as ours:
-        file = ours.enter_context(upload_file(settings.uploads))
+        file = cast(BinaryIO, ours.enter_context(UploadFile(settings.uploads)))
         shutil.copyfileobj(stream, file)
         ours.pop_all()
     return file
-
-
-@contextmanager
-def room_for_it() -> Iterator[None]:
-    """Tell people and programs of a disk that is full or takes no file; raises Problem 503."""
-    try:
-        yield
-    except OSError as error:
-        detail = "There is no room to put the file aside now. Send it later, or in parts."
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), {"Retry-After": "30"}) from error

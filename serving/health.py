@@ -1,18 +1,17 @@
 """GET /health: which model answers, whether it is the wanted one, and what the follower says."""
 
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
 
-import orjson
 from flask import Blueprint, Response, current_app
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
 from data.bundle.manifest import BundleError
 from data.durable import write_whole
+from serving.api import json_response
 from serving.predictor import CurrentPredictor
-from serving.problems import Problem
+from serving.problems import no_model
 from serving.settings import CREDENTIALS, Settings
 
 FILE = "status.json"
@@ -75,7 +74,6 @@ def describe_error(error: BaseException) -> str:
     return CREDENTIALS.sub("", line)[:LONGEST]
 
 
-REMEDY = "Train one with `make pipeline`: it is served as soon as it is registered."
 SILENCE = timedelta(minutes=3)  # the longest download and trial take less
 
 health = Blueprint("health", __name__)
@@ -91,9 +89,8 @@ def ready() -> Response:
     try:
         predictor = current.get()
     except BundleError as error:
-        known = _shown([str(error), *([status.error] if status.error else [])], settings.home)
-        detail = f"There is no model to answer with: {known.rstrip('.')}. {REMEDY}"
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail) from error
+        known = [str(error), *([status.error] if status.error else [])]
+        raise no_model(_shown(known, settings.home)) from error
     troubles = find_troubles(status, current.problem, settings.sync_seconds, datetime.now(UTC))
     body: dict[str, str | None] = {
         "status": "degraded" if troubles else "ok",
@@ -106,13 +103,13 @@ def ready() -> Response:
         body |= {"wanted_version": status.wanted, "detail": _shown(troubles, settings.home)}
     elif status.wanted not in (None, predictor.version):  # not refused yet, as `wanted_version` would say
         body |= {"status": "degraded", "detail": f"version {status.wanted} is being fetched"}
-    return _json(body)
+    return json_response(body)
 
 
 @health.get("/health/live")
 def live() -> Response:
     """Tell that this process answers."""
-    return _json({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 def find_troubles(status: Status, problem: str | None, sync_seconds: float, now: datetime) -> list[str]:
@@ -129,7 +126,3 @@ def find_troubles(status: Status, problem: str | None, sync_seconds: float, now:
 def _shown(troubles: list[str], home: Path) -> str:
     """Return troubles as one text, without the place of the state on this machine."""
     return "; ".join(troubles).replace(f"{home.absolute()}/", "")
-
-
-def _json(value: object) -> Response:
-    return Response(orjson.dumps(value), mimetype="application/json")

@@ -19,7 +19,7 @@
 import logging
 import os
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -163,6 +163,11 @@ class MeasuredFigure(BaseModel):
     high: float | None = None
     verdict: str = ""
 
+    @property
+    def labels(self) -> tuple[str, str, str]:
+        """What the figure's labels say."""
+        return self.contract, self.model_version, self.about
+
 
 _figures = TypeAdapter(list[MeasuredFigure])
 
@@ -186,63 +191,49 @@ def families_of(figures: list[MeasuredFigure], now: datetime | None = None) -> I
     asked = [figure for figure in figures if figure.name == ASKED]
     figures = [figure for figure in figures if figure.name != ASKED]
     if asked:
-        yield _waiting(asked, now)
+        text = "Seconds since a person was asked whether a version may become the champion"
+        yield _gauge("approval_waiting_seconds", text, ("model", "version"), _ages(asked, now))
     for name, text in SHOWN.items():
-        family = GaugeMetricFamily(f"gradecast_measured_{name}", text, labels=(*LABELS, "bound"))
-        for figure in figures:
-            if figure.name == name:
-                _add_figure(family, figure)
+        bounds = _bounds([figure for figure in figures if figure.name == name])
+        family = _gauge(f"measured_{name}", text, (*LABELS, "bound"), bounds)
         if family.samples:
             yield family
     if figures:
-        yield _drifted(figures)
-        yield _age(figures, now)
+        text = "1 where the verdict is drift or loss"
+        yield _gauge("measured_drifted", text, (*LABELS, "name"), _verdicts(figures))
+        yield _gauge(
+            "measured_age_seconds", "Seconds since the monitor measured", LABELS[:2], _ages(figures, now)
+        )
 
 
-def _waiting(asked: list[MeasuredFigure], now: datetime) -> Metric:
-    family = GaugeMetricFamily(
-        "gradecast_approval_waiting_seconds",
-        "Seconds since a person was asked whether a version may become the champion",
-        labels=("model", "version"),
-    )
-    for figure in asked:
-        family.add_metric((figure.contract, figure.model_version), (now - figure.at).total_seconds())
+def _gauge(
+    name: str, text: str, labels: Sequence[str], values: Iterable[tuple[Sequence[str], float]]
+) -> Metric:
+    """Return a gauge of these values, each with what its labels say."""
+    family = GaugeMetricFamily(f"gradecast_{name}", text, labels=labels)
+    for said, value in values:
+        family.add_metric(said, value)
     return family
 
 
-def _add_figure(family: GaugeMetricFamily, figure: MeasuredFigure) -> None:
-    for bound in BOUNDS:
-        value = getattr(figure, bound)
-        if value is not None:
-            family.add_metric((*_labels(figure), bound), value)
+def _bounds(figures: list[MeasuredFigure]) -> Iterator[tuple[Sequence[str], float]]:
+    for figure in figures:
+        for bound in BOUNDS:
+            if (value := getattr(figure, bound)) is not None:
+                yield (*figure.labels, bound), value
 
 
-def _drifted(figures: list[MeasuredFigure]) -> Metric:
-    """The verdicts: 1 for drift or loss, 0 for pass; the one about nothing is that on the whole."""
-    family = GaugeMetricFamily(
-        "gradecast_measured_drifted", "1 where the verdict is drift or loss", labels=(*LABELS, "name")
-    )
+def _verdicts(figures: list[MeasuredFigure]) -> Iterator[tuple[Sequence[str], float]]:
+    """Yield 1 for drift or loss, 0 for pass; the verdict about nothing is that on the whole."""
     for figure in figures:
         if figure.name in JUDGED and figure.verdict in VERDICTS:
-            family.add_metric((*_labels(figure), figure.name), VERDICTS[figure.verdict])
-    return family
+            yield (*figure.labels, figure.name), VERDICTS[figure.verdict]
 
 
-def _age(figures: list[MeasuredFigure], now: datetime) -> Metric:
-    newest: dict[tuple[str, str], datetime] = {}
-    for figure in figures:
-        key = figure.contract, figure.model_version
-        newest[key] = max(newest.get(key, figure.at), figure.at)
-    family = GaugeMetricFamily(
-        "gradecast_measured_age_seconds", "Seconds since the monitor measured", labels=LABELS[:2]
-    )
-    for key, at in newest.items():
-        family.add_metric(key, (now - at).total_seconds())
-    return family
-
-
-def _labels(figure: MeasuredFigure) -> tuple[str, str, str]:
-    return figure.contract, figure.model_version, figure.about
+def _ages(figures: list[MeasuredFigure], now: datetime) -> Iterator[tuple[Sequence[str], float]]:
+    """Yield the seconds since the newest figures of each contract and version."""
+    newest = {figure.labels[:2]: figure.at for figure in sorted(figures, key=lambda figure: figure.at)}
+    return ((said, (now - at).total_seconds()) for said, at in newest.items())
 
 
 OF_STUDENTS = ("gradecast_at_risk", "gradecast_predictions")
@@ -318,11 +309,10 @@ def _model(current: CurrentPredictor) -> Iterator[Metric]:
         predictor = current.get()
     except BundleError:
         return
-    info = GaugeMetricFamily("gradecast_model_info", "The model that answers", labels=("model", "version"))
-    info.add_metric((predictor.bundle.contract.model_name, predictor.version), 1)
+    about = predictor.bundle.contract.model_name, predictor.version
     made = datetime.fromisoformat(predictor.bundle.manifest.created)
     seconds = (datetime.now(UTC) - (made if made.tzinfo else made.replace(tzinfo=UTC))).total_seconds()
-    yield info
+    yield _gauge("model_info", "The model that answers", ("model", "version"), [(about, 1)])
     yield GaugeMetricFamily("gradecast_model_age_seconds", "Seconds since the model was made", seconds)
 
 

@@ -10,7 +10,7 @@ from flask import Flask
 
 from serving.api import Shortcut
 from serving.metrics import Metrics
-from serving.problems import Problem, problem_response
+from serving.problems import Problem, problem_response, unavailable
 from serving.request_log import RequestIds, RequestLog
 from serving.security import (
     HARMLESS,
@@ -31,7 +31,6 @@ METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 UNKNOWN_NAME = (
     "The predictor is not to be asked by this name. If it is one of yours, add it to GRADECAST_ALLOWED_HOSTS."
 )
-RETRY_AFTER = {"Retry-After": "1"}
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gradecast"'}
 FOREIGN = "A page of another site may send nothing here."
 
@@ -89,8 +88,7 @@ class Middleware:
         if not self._is_page(path) and (problem := self._locked_out(environ, client)):
             return problem
         if self._extensions["in_flight"]() > self._most:
-            detail = "The predictor has more to do than it can; ask again in a second."
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), RETRY_AFTER)
+            return unavailable("The predictor has more to do than it can; ask again in a second.", 1)
         return None
 
     def _locked_out(self, environ: WSGIEnvironment, client: str) -> Problem | None:

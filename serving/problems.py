@@ -63,6 +63,18 @@ class Problem(Exception):
         self.status, self.errors, self.headers = status, faults.named, headers or {}
 
 
+def unavailable(detail: str, seconds: int) -> Problem:
+    """Return the refusal of what may be asked again after so many seconds."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), {"Retry-After": str(seconds)})
+
+
+def no_model(why: str) -> Problem:
+    """Return the refusal of whatever wants a model while there is none, with the remedy."""
+    remedy = "Train one with `make pipeline`: it is served as soon as it is registered."
+    detail = f"There is no model to answer with: {why.rstrip('.')}. {remedy}"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+
+
 def register_problems(app: Flask) -> None:
     """Answer every error of an application as a problem."""
     app.register_error_handler(Problem, lambda problem: problem_response(problem))

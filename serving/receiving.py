@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 from gunicorn.http.body import ChunkedReader  # type: ignore[import-untyped]
 from gunicorn.http.errors import (  # type: ignore[import-untyped]
@@ -23,7 +23,7 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
 from gunicorn.http.message import Request  # type: ignore[import-untyped]
 from gunicorn.http.unreader import IterUnreader  # type: ignore[import-untyped]
 
-from serving.problems import Problem
+from serving.problems import Problem, unavailable
 
 MOST_HEAD = 32_768  # bytes of a request's first line and headers
 MOST_LINE = 4_096  # bytes of the line before a chunk, or of one after the last
@@ -133,27 +133,28 @@ class SizedBody:
         return found, not self.left
 
 
-class Kept:
-    """Where a body is put: in memory, or in a file on the disk that has no name when it grows long."""
+class UploadFile(tempfile.SpooledTemporaryFile[bytes]):
+    """Where what comes in is put: in memory, or in a file without a name once it grows long.
+
+    That file is beside the rest of the state: the folder for temporary files may be in memory.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self.length = folder, 0
-        self.file: BinaryIO = io.BytesIO()
+        super().__init__(IN_MEMORY, dir=str(folder))
+        self._folder = folder
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Any) -> int:
         """Add to it; raises Problem 503 where the disk takes no more."""
         try:
-            if self.length <= IN_MEMORY < self.length + len(data):
-                self._to_disk()
-            self.file.write(data)
+            return super().write(data)
         except OSError as error:
-            detail = "There is no room to keep what is being sent."
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), {"Retry-After": "10"}) from error
-        self.length += len(data)
+            detail = "There is no room to put aside what is being sent. Send it later, or in parts."
+            raise unavailable(detail, 30) from error
 
-    def _to_disk(self) -> None:
-        small, self.file = cast(io.BytesIO, self.file), upload_file(self._folder)
-        self.file.write(small.getvalue())
+    def rollover(self) -> None:
+        """Go on in a file."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        super().rollover()
 
 
 class UnderWay(NamedTuple):
@@ -161,7 +162,7 @@ class UnderWay(NamedTuple):
 
     request: Request
     body: SizedBody | ChunkedBody
-    kept: Kept
+    kept: UploadFile
     most: int
 
 
@@ -187,7 +188,7 @@ class Incoming:
     @property
     def length(self) -> int:
         """How much of the next request's body has come."""
-        return self._under_way.kept.length if self._under_way else 0
+        return self._under_way.kept.tell() if self._under_way else 0
 
     @property
     def most(self) -> int:
@@ -239,7 +240,7 @@ class Incoming:
             most = self._admit(request, body.left if isinstance(body, SizedBody) else None)
         except Problem as problem:
             return self._without_body(request, problem)
-        self._under_way = UnderWay(request, body, Kept(self._folder), most)
+        self._under_way = UnderWay(request, body, UploadFile(self._folder), most)
         whole = self._rest()
         self.asks = (
             not whole and request.version >= (1, 1) and any(name == "EXPECT" for name, _ in request.headers)
@@ -250,7 +251,8 @@ class Incoming:
         """Take what is there of a body; return its request if that was the last of it."""
         request, body, kept, most = cast(UnderWay, self._under_way)
         found, last = body.take(self._buffer)
-        if kept.length + len(found) > most:
+        length = kept.tell() + len(found)
+        if length > most:
             raise too_large(most)
         kept.write(found)
         if not last:
@@ -258,17 +260,17 @@ class Incoming:
                 raise Problem(HTTPStatus.BAD_REQUEST, "A line between the body's chunks is too long.")
             return None
         self._under_way = None
-        kept.file.seek(0)
-        request.body = kept.file
+        kept.seek(0)
+        request.body = kept
         if isinstance(body, ChunkedBody):  # decoded, and so as any other body
             request.headers = [header for header in request.headers if header[0] != "TRANSFER-ENCODING"]
-            request.headers.append(("CONTENT-LENGTH", str(kept.length)))
+            request.headers.append(("CONTENT-LENGTH", str(length)))
         return request
 
     def close(self) -> None:
         """Let go of what has come of a body."""
         if self._under_way:
-            self._under_way.kept.file.close()
+            self._under_way.kept.close()
             self._under_way = None
 
     def _without_body(self, request: Request, problem: Problem) -> Request:
@@ -277,12 +279,6 @@ class Incoming:
         request.body = Withheld(problem)
         request.force_close()
         return request
-
-
-def upload_file(folder: Path) -> BinaryIO:
-    """Return a new file without a name, beside the rest of the state: /tmp may be in memory."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
 
 
 def too_large(most: int) -> Problem:

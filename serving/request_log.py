@@ -73,8 +73,7 @@ class RequestLog:
 
 def log_error(error: BaseException, trace: TracebackType | None, request_id: str = "") -> None:
     """Write an unforeseen error as one line: its type and where it was raised, not its message."""
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
-    entry = {"time": _now(), "level": "error", "error": type(error).__name__, "at": frames[::-1]}
+    entry = {"time": _now(), "level": "error", **_without_message(error, trace)}
     if request_id:
         entry["request_id"] = request_id
     with suppress(OSError):
@@ -93,9 +92,7 @@ class JsonFormatter(logging.Formatter):
             "process": record.process,
         }
         if record.exc_info and record.exc_info[1] is not None:
-            frames = traceback.extract_tb(record.exc_info[2])
-            entry["error"] = type(record.exc_info[1]).__name__
-            entry["at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
+            entry |= _without_message(record.exc_info[1], record.exc_info[2])
         return json.dumps(entry)
 
 
@@ -114,6 +111,15 @@ class JsonLogger(Logger):  # type: ignore[misc]
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(JsonFormatter())
+
+
+def _without_message(error: BaseException, trace: TracebackType | None) -> dict[str, Any]:
+    """Return an error's type and where it was raised, the innermost place first."""
+    frames = reversed(traceback.extract_tb(trace))
+    return {
+        "error": type(error).__name__,
+        "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
 
 
 def _now() -> str:

@@ -13,7 +13,7 @@ from wsgiref.types import WSGIEnvironment
 
 from data.durable import file_lock
 from data.rows.ids import OWN_KEY, PUBLIC_KEY, is_loopback
-from serving.problems import Problem
+from serving.problems import Problem, unavailable
 from serving.settings import Network, Settings
 
 MOST = 10_000  # names; of more, those that were heard of longest ago are forgotten
@@ -125,8 +125,7 @@ class ApiKey:
         try:
             self._wrong.add(house)
         except OSError as error:
-            detail = "No key can be taken now: the disk is full."
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), {"Retry-After": "30"}) from error
+            raise unavailable("No key can be taken now: the disk is full.", 30) from error
         return False
 
 

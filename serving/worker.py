@@ -8,7 +8,6 @@ the predictor, is answered by a thread of its own, so that both are answered whe
 import gc
 import selectors
 import socket
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +21,7 @@ from gunicorn.http import wsgi  # type: ignore[import-untyped]
 from gunicorn.http.message import Request  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from serving.problems import Problem
+from serving.problems import Problem, unavailable
 from serving.receiving import IN_MEMORY, LEAST_RATE, Incoming, Withheld, too_large
 from serving.request_log import RequestLog, log_error
 from serving.security import OPEN
@@ -35,25 +34,6 @@ GATHERED = 65_536  # bytes of an answer that go out together
 MOST_DISCARDED = 100_000_000  # bytes of what a refused client still sends
 MOST_KEPT = 1_000_000  # bytes that a client has not taken, before an answer that is made piecemeal waits
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Pool(ThreadPoolExecutor):
-    """Threads that know how many requests they have, running and waiting."""
-
-    def __init__(self, threads: int) -> None:
-        super().__init__(threads)
-        self.in_flight, self._counting = 0, threading.Lock()
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run a request as soon as a thread is free."""
-        self._count(1)
-        future = super().submit(fn, *args, **kwargs)
-        future.add_done_callback(lambda _: self._count(-1))
-        return future
-
-    def _count(self, by: int) -> None:
-        with self._counting:
-            self.in_flight += by
 
 
 class Outlet:
@@ -116,6 +96,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._waiting: dict[Connection, None] = {}  # in the order in which their waiting began
+        self._in_flight: set[Connection] = set()  # whose requests the threads have, running and waiting
         self._looked = 0.0
         self._ways = {
             Waits.REQUEST: (selectors.EVENT_READ, self._receive),
@@ -123,18 +104,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             Waits.LEAVING: (selectors.EVENT_READ, self._discard),
         }
 
-    def get_thread_pool(self) -> Pool:
-        """Return the pool that counts, and make the thread beside it."""
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """Return Gunicorn's pool, and make the thread beside it."""
         self._aside = ThreadPoolExecutor(1)
-        return Pool(self.cfg.threads)
+        pool: ThreadPoolExecutor = super().get_thread_pool()
+        return pool
 
     def load_wsgi(self) -> None:
-        """Load the application and show it the pool, by whose length it sheds."""
+        """Load the application and tell it how many requests there are, by which it sheds."""
         super().load_wsgi()
         gc.collect()
         gc.freeze()  # what is loaded stays: it need not be looked through for garbage again and again
         extensions = self.wsgi.extensions
-        extensions["in_flight"] = lambda: self.tpool.in_flight
+        extensions["in_flight"] = lambda: len(self._in_flight)
         self._settings: Settings = extensions["settings"]
         self._patience = self._settings.request_seconds
         self._refusal: Callable[[dict[str, Any]], Problem | None] = extensions["refusal"]
@@ -213,10 +195,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, future: Future[bool]) -> None:
         """Go on with a connection after an answer, in the loop again."""
+        self._in_flight.discard(conn)
         error = None if future.cancelled() else future.exception()
-        if future.cancelled() or error is not None:
-            if error is not None and not isinstance(error, OSError):  # which says that the client is gone
-                log_error(error, error.__traceback__)
+        if future.cancelled() or error:
+            _log_unforeseen(error)
             self._close(conn)
             return
         conn.goes_on = future.result()
@@ -237,6 +219,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Give a request to a thread."""
         is_urgent = request.path in OPEN or isinstance(request.body, Withheld)
         pool = self._aside if is_urgent else self.tpool
+        if not is_urgent:
+            self._in_flight.add(conn)
         done = partial(self.method_queue.defer, self.finish_request, conn)
         pool.submit(self.handle, conn, request).add_done_callback(done)
 
@@ -247,14 +231,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             raise problem
         settings, threads = self._settings, self.cfg.threads
         most = settings.body_limit(environ["PATH_INFO"])
-        if length is not None and length > most:
-            raise too_large(most)
-        if length is not None and length <= IN_MEMORY:
-            return length
+        if length is not None:
+            if length > most:
+                raise too_large(most)
+            if length <= IN_MEMORY:
+                return length
         at_once = threads // 2 if most > settings.max_body_bytes else settings.max_in_flight
         if sum(conn.incoming.most == most for conn in self._waiting) >= at_once:
-            detail = "As many files are being sent as can be; ask again in half a minute."
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (), {"Retry-After": "30"})
+            raise unavailable("As many files are being sent as can be; ask again in half a minute.", 30)
         return most
 
     # What happens on a connection that is waited for
@@ -310,8 +294,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except BlockingIOError:
             return
         except Exception as error:  # noqa: BLE001  one connection's, which must not be the end of the others
-            if not isinstance(error, OSError):
-                log_error(error, error.__traceback__)
+            _log_unforeseen(error)
             self._let_go(conn)
 
     def _stop_waiting(self, conn: Connection) -> None:
@@ -355,3 +338,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.incoming.close()
         conn.sock.close()
+
+
+def _log_unforeseen(error: BaseException | None) -> None:
+    """Log an error that does not merely say that the client is gone."""
+    if error is not None and not isinstance(error, OSError):
+        log_error(error, error.__traceback__)
