@@ -11,8 +11,9 @@ from bench.rare_classes import print_rare
 from data.cohorts.addresses import GENERATORS
 from data.contract.columns import Target
 from data.contract.contract import load_contract
-from data.rows.frames import FIRST_ROW, parse
+from data.rows.frames import parse
 from data.rows.quarantine import quarantine
+from data.rows.spreadsheets import FIRST_ROW
 from data.sources.reading import open_chunks
 from flows.training.baselines import baselines_for, out_of_fold
 from flows.training.data import Folds, TrainingData, stratified_folds

@@ -17,8 +17,9 @@ from sklearn.model_selection import StratifiedKFold
 from bench.contracts_quality import print_contracts
 from data.cohorts import grades as cohort
 from data.contract.contract import Contract, load_contract
-from data.rows.frames import FIRST_ROW, parse
+from data.rows.frames import parse
 from data.rows.quarantine import quarantine
+from data.rows.spreadsheets import FIRST_ROW
 from data.sources.reading import open_chunks
 from flows.training.data import TUNING_ROWS, TrainingData
 from flows.training.fit import fit

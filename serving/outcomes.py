@@ -13,15 +13,14 @@ from data.contract.columns import repeated
 from data.contract.contract import Contract
 from data.log.entries import outcome_entries
 from data.rows.outcomes import GRADE, PREDICTION_ID, Outcome, from_cells, outcome_reader
+from data.rows.spreadsheets import FIRST_ROW, split_header
 from serving.api import parse_json, ready_predictor
 from serving.problems import Faults, Problem
 from serving.settings import Settings
 from serving.spool import SpoolError
 
-DELIMITERS = ",;\t"
 CSV_TYPES = ("text/csv", "application/csv", "multipart/form-data")
 MOST_ROWS = 100_000  # of a CSV, which is taken whole or not at all, and so is held in memory
-FIRST_ROW = 2  # as a spreadsheet counts: the header is row 1
 
 outcomes = Blueprint("outcomes", __name__)
 
@@ -82,8 +81,7 @@ def _csv_text() -> str:
 
 def _rows(text: str, contract: Contract) -> Iterator[tuple[dict[str, int], Any]]:
     """Yield the rows of a CSV with their number; columns that are none of an outcome's are left out."""
-    first = text.partition("\n")[0]
-    delimiter = max(DELIMITERS, key=first.count)
+    _, delimiter = split_header(text.partition("\n")[0])
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]

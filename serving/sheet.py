@@ -13,11 +13,10 @@ from typing import BinaryIO
 
 from data.contract.columns import repeated
 from data.contract.contract import Contract
-from data.rows.formulas import BETWEEN, neutralised, nothing_to_neutralise
+from data.rows.spreadsheets import BETWEEN, neutralised, nothing_to_neutralise, split_header
 from serving.problems import Fault, Problem
 
 BOM = codecs.BOM_UTF8
-DELIMITERS = ",;\t"
 LONGEST = 1_000_000  # bytes of a line, and letters of a row, whose quoted cells may hold lines
 MOST_COLUMNS = 5_000
 MOST_CELLS = 200_000  # of a list of rows
@@ -44,7 +43,7 @@ class Sheet:
             line = first.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise _not_csv("it is not UTF-8 text; save it as “CSV UTF-8”") from error
-        self.delimiter: str = max(DELIMITERS, key=line.count)
+        _, self.delimiter = split_header(line)
         self._needs_quotes = re.compile(f'["\\r\\n{self.delimiter}]').search
         self.header = [name.strip() for name in next(self._lists(1), [[]])[0]]
         if not any(self.header):

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
@@ -164,6 +165,11 @@ class Column(Strict):
         return bool(self.codes)
 
     @property
+    def required(self) -> bool:
+        """Whether there is no forecast without a value."""
+        return self.role is Role.FEATURE and not self.nullable
+
+    @property
     def whole(self) -> bool:
         """Whether the values are whole numbers, not codes for something else."""
         return self.kind is Kind.INTEGER
@@ -263,6 +269,12 @@ class Target(Strict):
             raise ContractError("the bounds must fall from one class to the next", "at_least")
         if not self.ordered:
             raise ContractError("an unordered target has no rule on a score", "at_least")
+
+    @cached_property
+    def as_column(self) -> Column:
+        """The class as a column of codes: it is read and judged as one."""
+        kind = Kind.ORDINAL if self.ordered else Kind.NOMINAL
+        return Column(name=self.column, title=self.title, kind=kind, role=Role.AUDIT, codes={**self.classes})
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from data.contract.columns import Column, Role, Target
 from data.contract.contract import Contract, load_contract
 from data.contract.leakage import leakage_score
 from data.errors import BadInput
-from data.rows.frames import FIRST_ROW, matrix, needed_columns, parse, target_index
+from data.rows.frames import matrix, needed_columns, parse, target_index
 from data.rows.kinds import ONE_ROW, count_again, names_students, to_numbers
 from data.rows.quarantine import DUPLICATE, quarantine
 from data.rows.records import feature_space
+from data.rows.spreadsheets import FIRST_ROW
 from data.sources.reading import read_whole
 
 LEAST_OF_A_CLASS = 13

@@ -12,9 +12,7 @@ from data.contract.contract import Contract
 from data.errors import BadInput
 from data.rows.kinds import to_categories, to_ids, to_numbers
 from data.rows.records import code_of, to_code
-
-FIRST_ROW = 2
-"""Rows are counted as a spreadsheet counts them: the header is row 1."""
+from data.rows.spreadsheets import FIRST_ROW
 
 
 def needed_columns(contract: Contract, *, labelled: bool, pseudonymous: bool = False) -> list[str]:

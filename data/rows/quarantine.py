@@ -10,8 +10,9 @@ from pandera.errors import SchemaErrors
 
 from data.contract.columns import PSEUDONYM, Codes, Column, Kind, Role
 from data.contract.contract import Contract
-from data.rows.frames import FIRST_ROW, class_of_score
+from data.rows.frames import class_of_score
 from data.rows.ids import WHOLE_ID
+from data.rows.spreadsheets import FIRST_ROW
 
 DUPLICATE = "duplicate id"
 REASONS = (

@@ -19,7 +19,8 @@ from data.contract.columns import MISSING_TEXTS, Role
 from data.contract.contract import Contract
 from data.contract.yaml_files import shortened
 from data.errors import BadInput
-from data.rows.frames import FIRST_ROW, refuse_twice
+from data.rows.frames import refuse_twice
+from data.rows.spreadsheets import FIRST_ROW, split_header
 from data.sources.databases import scheme_of, without_secrets
 
 READERS = ".csv .tsv .txt .parquet"
@@ -143,7 +144,6 @@ def _checked(files: list[Path], none: str) -> list[Path]:
     return files
 
 
-DELIMITERS = ",;\t"
 SNIFFED = 1 << 20  # bytes that are looked at at once
 
 
@@ -193,9 +193,7 @@ def read_header(path: Path) -> Header:
         raise BadInput("the file is empty.", file=path, remedy="Give one with a header and students in it.")
     if not more:
         raise no_rows(path)
-    cells = {mark: next(csv.reader([line], delimiter=mark), []) for mark in DELIMITERS}
-    delimiter = max(DELIMITERS, key=lambda mark: len(cells[mark]))
-    return Header([name.strip() for name in cells[delimiter]], delimiter, number)
+    return Header(*split_header(line), number)
 
 
 def no_rows(path: Path | str) -> BadInput:

@@ -14,7 +14,8 @@ from data.cohorts.addresses import CohortPlan, generate_cohort
 from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract
 from data.errors import BadInput
-from data.rows.frames import FIRST_ROW, refuse_missing, refuse_twice
+from data.rows.frames import refuse_missing, refuse_twice
+from data.rows.spreadsheets import FIRST_ROW
 from data.sources.databases import (
     DatabaseRows,
     RowSource,

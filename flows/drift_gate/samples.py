@@ -8,8 +8,8 @@ from scipy import stats
 
 from data.contract.columns import Codes, Column
 from data.contract.contract import Contract
-from data.rows.frames import FIRST_ROW
 from data.rows.quarantine import REASONS, reasons_by_row
+from data.rows.spreadsheets import FIRST_ROW
 
 NUMBERS, CODES, MORE_OFTEN, RISE = "ranks-and-shape", "contingency-chi-square", "more-often", "rise-in-share"
 WASSERSTEIN, JENSEN_SHANNON = "wasserstein", "jensenshannon"  # Evidently's own names

@@ -10,7 +10,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.contract.contract import Contract
-from data.rows.frames import FIRST_ROW, matrix, target_index
+from data.rows.frames import matrix, target_index
+from data.rows.spreadsheets import FIRST_ROW
 from flows.drift_gate.columns import column_findings
 from flows.drift_gate.findings import (
     DRIFT,

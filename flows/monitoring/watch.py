@@ -14,8 +14,9 @@ from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract
 from data.log.database import create_tables, overrides
 from data.log.reading import Frame, Measurement, read_measurements, write_measurements
-from data.rows.frames import FIRST_ROW, matrix
+from data.rows.frames import matrix
 from data.rows.quarantine import quarantine
+from data.rows.spreadsheets import FIRST_ROW
 from data.statistics import proportion_ci
 from flows.drift_gate import samples as stattests
 from flows.drift_gate.findings import (

@@ -5,8 +5,8 @@ import pandas as pd
 import pyarrow as pa
 
 from data.contract.columns import PSEUDONYM
-from data.rows.frames import FIRST_ROW
 from data.rows.quarantine import DUPLICATE, reasons_by_row
+from data.rows.spreadsheets import FIRST_ROW
 from flows.processing.chunks import Piece
 
 QUARANTINE = "quarantine"

@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from data.cohorts.addresses import CohortPlan
 from data.contract.columns import OWN, Role
 from data.contract.contract import Contract
-from data.rows.formulas import neutralised, neutralised_column
-from data.rows.frames import FIRST_ROW
 from data.rows.quarantine import count_reasons
+from data.rows.spreadsheets import FIRST_ROW, neutralised, neutralised_column
 from data.sources.storage import appended, read_blocks, read_frame, read_rows
 from flows.processing.chunks import Piece
 

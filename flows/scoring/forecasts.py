@@ -20,10 +20,11 @@ from data.contract.columns import MISSING_TEXTS, Column, Role
 from data.contract.contract import Contract
 from data.log.database import DIGITS as ID_DIGITS
 from data.log.entries import prediction_fields
-from data.rows.frames import FIRST_ROW, matrix, parse
+from data.rows.frames import matrix, parse
 from data.rows.ids import pseudonym_maker
 from data.rows.kinds import student_ids, to_categories, to_numbers
 from data.rows.records import code_of
+from data.rows.spreadsheets import FIRST_ROW
 
 WHOLE_ID = r"^[1-9][0-9]{0,14}$"
 TEXT_ID = r"^[A-Za-z_][A-Za-z0-9_.-]*$"

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from data.contract.yaml_files import shortened
 from data.errors import BadInput
-from data.rows.formulas import FIRST_BYTES, neutralised, neutralised_column
+from data.rows.spreadsheets import FIRST_BYTES, neutralised, neutralised_column
 from data.sources.databases import TableAddress, answering, is_table, without_secrets
 from flows.runtime.workspace import finished_file
 from flows.scoring.forecasts import is_text

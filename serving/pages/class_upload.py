@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from data.contract.contract import Contract
 from data.rows.records import Record
+from data.rows.spreadsheets import FIRST_ROW
 from serving.cells import RowReader
 from serving.pages.words import describe_allowed
 from serving.problems import Problem
@@ -95,7 +96,6 @@ def _shortened(text: str) -> str:
 
 
 MOST_ROWS = 20_000
-FIRST_ROW = 2  # as a spreadsheet counts: the header is row 1
 SHOWN = 40  # letters of a cell
 ALSO_SHOWN = 2  # columns that the contract does not know, beside the id
 

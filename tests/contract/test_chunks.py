@@ -9,7 +9,8 @@ import pytest
 
 from data.contract.contract import Contract
 from data.errors import BadInput
-from data.rows.frames import FIRST_ROW, parse
+from data.rows.frames import parse
+from data.rows.spreadsheets import FIRST_ROW
 from data.sources.reading import Chunks, open_chunks
 from tests.contract.files import read_records
 from tests.contract.tiny import students

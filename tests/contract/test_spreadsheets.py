@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.cohorts import grades as cohort
 from data.contract.contract import Contract
-from data.rows.formulas import neutralised, neutralised_column
+from data.rows.spreadsheets import neutralised, neutralised_column, split_header
 from flows.process import process_records
 from flows.processing.processed import QUARANTINE
 from flows.scoring.sinks import write_sink
@@ -99,3 +99,19 @@ def test_the_rows_set_aside_can_be_opened_in_a_spreadsheet(
     assert [row["row"] for row in rows] == ["5", "6", "7", "8"]
     assert (float(rows[0]["Absences"]), rows[2]["GPA"]) == (99, "-3.5")
     assert (rows[1]["Ethnicity"], rows[3]["StudentID"]) == ("'\x00=cmd()", "'=HYPERLINK(1)")
+
+
+@pytest.mark.parametrize(
+    ("line", "names", "delimiter"),
+    [
+        ("a,b", ["a", "b"], ","),
+        ("a; b ;c,d", ["a", "b", "c,d"], ";"),
+        ("a\tb", ["a", "b"], "\t"),
+        ('"a,b,c,d";e', ["a,b,c,d", "e"], ";"),
+        ("a", ["a"], ","),
+        ("x" * 200_000 + ";b", ["x" * 200_000, "b"], ";"),
+    ],
+    ids=str,
+)
+def test_the_delimiter_is_what_parts_most_names(line: str, names: list[str], delimiter: str) -> None:
+    assert split_header(line) == (names, delimiter)

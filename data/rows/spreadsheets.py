@@ -1,4 +1,4 @@
-"""What a spreadsheet would run in a cell, and how a CSV that people may open keeps it from that.
+"""What spreadsheets make of a CSV: how they part and count its rows, and what they would run in a cell.
 
 A cell that begins with = + - @ (full-width ones too), behind white space, control characters and others
 that spreadsheets drop, gets an apostrophe before it; a plain number with its sign does not. Batch answers,
@@ -6,11 +6,31 @@ a class's download, scored rosters and the rows set aside are all written by thi
 read (Parquet, tables, JSON) is left as it is. See https://owasp.org/www-community/attacks/CSV_Injection.
 """
 
+import csv
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FIRST_ROW = 2
+"""Rows are counted as a spreadsheet counts them: the header is row 1."""
+DELIMITERS = ",;\t"
+
+
+def split_header(line: str) -> tuple[list[str], str]:
+    """Return a CSV's names, without the spaces around them, and the delimiter: what parts most of them."""
+    cells = {mark: _cells(line, mark) for mark in DELIMITERS}
+    delimiter = max(DELIMITERS, key=lambda mark: len(cells[mark]))
+    return [name.strip() for name in cells[delimiter]], delimiter
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # a cell that is too long for it
+        return line.split(delimiter)
+
 
 BETWEEN = "\x00"  # joins the cells of many rows for one look at them all
 DROPPED = (
