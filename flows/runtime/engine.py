@@ -3,10 +3,11 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain, islice, starmap
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from joblib.externals.loky import ProcessPoolExecutor
 from prefect import Flow
@@ -166,40 +167,39 @@ AHEAD = 2  # pieces under way for each worker: no more are read, however slow th
 FEW = 5  # pieces that are done before processes would have started
 
 
-class Answer(Protocol):
-    """What is promised by whoever does a piece."""
-
-    def result(self) -> Any:
-        """Wait for it."""
-
-    def cancel(self) -> Any:
-        """Do without it, if it is not begun."""
-
-
 def in_order(
-    function: Callable[..., Any], pieces: Iterator[tuple[Any, ...]], engine: Engine, jobs: int
+    function: Callable[..., Any],
+    pieces: Iterator[tuple[Any, ...]],
+    engine: Engine,
+    jobs: int,
+    *,
+    threads: bool = False,
 ) -> Iterator[Any]:
     """Yield what the function gives for the arguments of each piece, in order.
 
-    In this process, in `jobs` processes where there are more than a few pieces, or on the workers of a
-    cluster; there a piece whose worker dies is done again by another.
+    In `jobs` threads, which share what is large; or in this process, and in `jobs` processes where there are
+    more than a few pieces; or on the workers of a cluster, where a piece whose worker dies is done again by
+    another. joblib's generator would read every piece, however few of the answers are taken.
     """
     if engine.dask:
         with dask_client(engine) as client:
             ahead = AHEAD * max(1, len(worker_addresses(client)))
-            yield from windowed(partial(client.submit, function, pure=False), pieces, ahead)
-        return
-    first = list(islice(pieces, FEW))
-    if jobs == 1 or len(first) < FEW:
-        yield from starmap(function, chain(first, pieces))
-        return
-    with ProcessPoolExecutor(jobs, initializer=end_with_parent, initargs=(os.getpid(),)) as pool:
-        yield from windowed(partial(pool.submit, function), chain(first, pieces), AHEAD * jobs)
+            yield from _windowed(partial(client.submit, function, pure=False), pieces, ahead)
+    elif threads:
+        with ThreadPoolExecutor(jobs) as pool:
+            yield from _windowed(partial(pool.submit, function), pieces, AHEAD * jobs - 1)
+    else:
+        first = list(islice(pieces, FEW))
+        if jobs == 1 or len(first) < FEW:
+            yield from starmap(function, chain(first, pieces))
+            return
+        with ProcessPoolExecutor(jobs, initializer=end_with_parent, initargs=(os.getpid(),)) as pool:
+            yield from _windowed(partial(pool.submit, function), chain(first, pieces), AHEAD * jobs)
 
 
-def windowed(submit: Callable[..., Answer], pieces: Iterable[tuple[Any, ...]], ahead: int) -> Iterator[Any]:
-    """Yield the answers in order, so many pieces ahead; what nobody waits for any more is cancelled."""
-    waiting: deque[Answer] = deque()
+def _windowed(submit: Callable[..., Any], pieces: Iterable[tuple[Any, ...]], ahead: int) -> Iterator[Any]:
+    """Yield the results of futures in order, so many pieces ahead; what nobody waits for is cancelled."""
+    waiting: deque[Any] = deque()
     try:
         for piece in pieces:
             waiting.append(submit(*piece))
@@ -208,5 +208,5 @@ def windowed(submit: Callable[..., Answer], pieces: Iterable[tuple[Any, ...]], a
         while waiting:
             yield waiting.popleft().result()
     finally:
-        for answer in waiting:
-            answer.cancel()
+        for future in waiting:
+            future.cancel()

@@ -3,12 +3,10 @@
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,30 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from data.bundle.bundle import Bundle
 from data.log.database import create_tables, insert_forecasts, open_log
 from flows.reports.text import plural
-from flows.runtime.engine import Engine, windowed
-from flows.runtime.engine import in_order as in_order_of_processes
+from flows.runtime.engine import Engine, in_order
 from flows.runtime.progress import OnDone
 from flows.runtime.workspace import finished_file
 from flows.scoring.forecasts import Forecasts, forecast, log_columns
 from flows.scoring.rosters import Roster
-
-AHEAD = 2  # pieces for each thread: one that it does, one that waits
-
-Pieces = Iterator[tuple[Any, ...]]
-
-
-def in_order(do: Callable[..., Any], pieces: Pieces, engine: Engine, jobs: int) -> Iterator[Any]:
-    """Yield what the function gives for each piece, in order; no more are read than the workers need.
-
-    On this machine in threads, which share the model: nearly all of the time is spent in what does not
-    hold Python's lock. On Dask, what a worker was at when it died is done again by another.
-    """
-    if engine.dask:
-        yield from in_order_of_processes(do, pieces, engine, jobs)
-    else:
-        with ThreadPoolExecutor(jobs) as threads:
-            yield from windowed(partial(threads.submit, do), pieces, AHEAD * jobs - 1)
-
 
 SUFFIX = ".arrow"
 ERRORS = b"errors"
@@ -106,7 +85,8 @@ class Parts:
         done: set[Path] = set()
         chunks = enumerate(self._roster.chunks())
         work = ((self._folder, place, chunk, self._scorer) for place, chunk in chunks)
-        for part in in_order(score_part, work, self._engine, self._jobs):
+        # In threads: nearly all of the time is spent in what does not hold Python's lock.
+        for part in in_order(score_part, work, self._engine, self._jobs, threads=True):
             done.add(part.path)
             rows = part.read()
             self.tally = _added(self.tally, part, rows)
