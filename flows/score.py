@@ -21,8 +21,9 @@ from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
 from data.log.settings import LogSettings
 from data.sources.databases import is_table, set_aside, without_secrets
+from data.words import TRAIN_ONE, count, plural
 from flows.registry.store import load_bundle, open_registry, version_named
-from flows.reports.text import cell, count, plural, table
+from flows.reports.text import cell, table
 from flows.runtime.commands import run_flow
 from flows.runtime.engine import Engine, EngineName, running
 from flows.runtime.exit_codes import ended
@@ -80,7 +81,7 @@ def load_model(contract_name: str, model: str, settings: Settings) -> tuple[str,
     client = open_registry(settings)
     version = version_named(client, contract.model_name, model)
     if version is None:
-        remedy = "Train one with `make pipeline`, or name another with --model."
+        remedy = f"{TRAIN_ONE}, or name another with --model."
         raise BadInput(f"{contract.model_name} has no version or alias {model!r}.", remedy=remedy)
     return version, load_bundle(contract.model_name, version)
 

@@ -8,6 +8,8 @@ from typing import Any
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
+from data.words import TRAIN_ONE
+
 Fault = Mapping[str, str | int]
 """One broken field: `field`, `message`, and in a list of records the `record` it is in, from 0."""
 
@@ -70,7 +72,7 @@ def unavailable(detail: str, seconds: int) -> Problem:
 
 def no_model(why: str) -> Problem:
     """Return the refusal of whatever wants a model while there is none, with the remedy."""
-    remedy = "Train one with `make pipeline`: it is served as soon as it is registered."
+    remedy = f"{TRAIN_ONE}: it is served as soon as it is registered."
     detail = f"There is no model to answer with: {why.rstrip('.')}. {remedy}"
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
 

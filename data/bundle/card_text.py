@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from data.bundle.card import ENOUGH, FALSE_ALARMS, FOUND, Audit, Calls, Flips, PartOfYear, Price, RiskError
 from data.contract.contract import Contract
+from data.words import percent
 
 NOT_REAL = (
     "It shows what the pipeline does. It knows nothing of any school, and must not be used on real students."
@@ -132,7 +133,7 @@ def verdict(audit: Audit, columns: int) -> str:
     """Say whether the groups differ by more than luck, as far as there are students to tell."""
     if audit.luck is None:
         return TOO_FEW
-    luck = "under 0.1 %" if audit.luck < 0.001 else percent(audit.luck, 0 if audit.luck >= 0.1 else 1)
+    luck = percent(audit.luck, 0 if audit.luck >= 0.1 else 1)
     if worrying(audit, columns):
         return f"{WORRYING} (luck alone: {luck}). Find out why before relying on it."
     return (
@@ -189,11 +190,6 @@ IMBALANCE = (
     "Nothing was resampled or weighted for rare classes: that would distort the probabilities. They are "
     "calibrated, and the threshold is what answers for rarity and cost."
 )
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """Return a share as percent."""
-    return f"{100 * share:.{digits}f} %"
 
 
 def _between(audit: Audit, name: str) -> str:

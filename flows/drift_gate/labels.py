@@ -16,6 +16,7 @@ from scipy.special import log_softmax
 
 from data.bundle.answers import risk_of, risky
 from data.contract.columns import Target
+from data.words import percent
 from flows.drift_gate.findings import DRIFT, LEAST_ROWS, Finding, verdict_of
 
 LABELS = "relation: labels"
@@ -124,7 +125,7 @@ def nothing_known(probabilities: np.ndarray, y: np.ndarray, target: Target) -> s
     surely = 2 * (at_most_half.sum() - losses.sum()) > stats.chi2.isf(2 * ALPHA, 1)
     if not surely or _changed_world(probabilities, y) > CLEAR - losses.sum():
         return ""
-    return f"{doubt:.0%} of the labels have nothing to do with what the champion knows"
+    return f"{percent(doubt)} of the labels have nothing to do with what the champion knows"
 
 
 def _ways(own: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ from data.contract.columns import Codes, Column
 from data.contract.contract import Contract
 from data.rows.quarantine import REASONS, reasons_by_row
 from data.rows.spreadsheets import FIRST_ROW
+from data.words import percent
 
 NUMBERS, CODES, MORE_OFTEN, RISE = "ranks-and-shape", "contingency-chi-square", "more-often", "rise-in-share"
 WASSERSTEIN, JENSEN_SHANNON = "wasserstein", "jensenshannon"  # Evidently's own names
@@ -147,18 +148,14 @@ def code_words(reference: pd.Series, current: pd.Series) -> str:
         return "no values"
     size = change.sort_index().abs().round(9)
     code = size[size == size.max()].index[-1]  # of two codes the last, which is Yes
-    return f"{code} {_percent(before.get(code, 0.0))} → {_percent(now.get(code, 0.0))}"
+    return f"{code} {percent(before.get(code, 0.0), 1)} → {percent(now.get(code, 0.0), 1)}"
 
 
 def share_words(reference: pd.Series, current: pd.Series, columns: list[str]) -> str:
     """Tell how often an indicator is on, and for which columns."""
     before, now = (reference == YES).mean(), (current == YES).mean()
     named = f" ({', '.join(columns)})" if columns else ""
-    return f"{_percent(before)} → {_percent(now)} of rows{named}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{percent(before, 1)} → {percent(now, 1)} of rows{named}"
 
 
 QUARANTINE = "quarantine"

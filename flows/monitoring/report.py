@@ -14,6 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from data.log.reading import Measurement
+from data.words import NOTHING, count, figure, percent, plural
 from flows.drift_gate import samples as stattests
 from flows.drift_gate.findings import DRIFT, NO_LABELS, PASS, Finding
 from flows.drift_gate.verdict import save_html
@@ -21,7 +22,7 @@ from flows.monitoring.retraining import Asked
 from flows.monitoring.watch import LOSS, Watched
 from flows.reports.screen import DRIFT_STYLES, WIDTH, facts_of, rule_with, table_of
 from flows.reports.style import ACCENT, FAINT, MAIN, SOFT, new_figure, styled
-from flows.reports.text import NOTHING, bullets, cell, count, figure, percent, plural, table
+from flows.reports.text import bullets, cell, table
 from flows.runtime.workspace import finished_file
 from flows.settings import Settings
 

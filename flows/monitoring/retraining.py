@@ -16,6 +16,7 @@ from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract
 from data.log.reading import Measurement, read_measurements, write_measurements
 from data.sources.storage import as_stored
+from data.words import plural
 from flows.drift_gate.findings import DRIFT, LEAST_ROWS
 from flows.drift_gate.labels import label_fault_in
 from flows.drift_gate.samples import Reference
@@ -23,7 +24,6 @@ from flows.monitoring.watch import LOSS, Watched, judge_relation, sound_of
 from flows.monitoring.window import Forecasts, Window
 from flows.processing.processed import SUMMARY, Processed
 from flows.registry.store import Champion
-from flows.reports.text import plural
 from flows.runtime.workspace import SEAL, fault_of, fingerprint, finished_file
 from flows.settings import Settings
 

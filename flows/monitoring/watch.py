@@ -18,6 +18,7 @@ from data.rows.frames import matrix
 from data.rows.quarantine import quarantine
 from data.rows.spreadsheets import FIRST_ROW
 from data.statistics import proportion_ci
+from data.words import plural
 from flows.drift_gate import samples as stattests
 from flows.drift_gate.findings import (
     DRIFT,
@@ -42,7 +43,6 @@ from flows.monitoring.quality import (
 )
 from flows.monitoring.window import Forecasts, Window, read_forecasts
 from flows.registry.store import Champion
-from flows.reports.text import plural
 
 LOSS = "loss"
 CLASS_MIX, AT_RISK = "answers: class mix", "answers: at-risk probability"

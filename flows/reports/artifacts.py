@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 
 from data.rows.kinds import ONE_ROW, names_students
+from data.words import NOTHING, count, figure, percent, span
 from flows.reports.evidence import Evidence
 from flows.reports.screen import chosen_and_baselines, compared_sentence, lines_of
-from flows.reports.text import FIGURES, NOTHING, bullets, cell, count, figure, percent, span, table
+from flows.reports.text import FIGURES, bullets, cell, table
 from flows.training.search import OURS
 
 

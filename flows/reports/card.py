@@ -38,27 +38,14 @@ from data.bundle.manifest import FamilyName
 from data.contract.columns import Column
 from data.contract.contract import Contract
 from data.statistics import Proportion, proportion_ci
+from data.words import NOTHING, count, figure, listed, percent, plural, span
 from flows.reports.artifacts import leaderboard_table, metrics_table
 from flows.reports.calls import calls_of
 from flows.reports.card_json import risk_errors
 from flows.reports.evidence import Evidence, found_and_right, set_coverage
 from flows.reports.fairness import card_share, fairness_audits
 from flows.reports.screen import compared_sentence
-from flows.reports.text import (
-    NOTHING,
-    bullets,
-    cell,
-    count,
-    figure,
-    listed,
-    percent,
-    plural,
-    reasons_of,
-    section,
-    span,
-    table,
-    with_unit,
-)
+from flows.reports.text import bullets, cell, reasons_of, section, table, with_unit
 from flows.training.metrics import FEW
 from flows.training.uncertainty import COVERAGE, luck_of_calibration
 
@@ -425,7 +412,7 @@ def _data(evidence: Evidence) -> str:
     rows = [
         ("Source", _source(str(data.get("source")))),
         ("SHA-256", f"`{data.get('sha256')}`"),
-        *((title, count(data.get(name))) for name, title in COUNTS.items()),
+        *((title, count(cast("int", data.get(name)))) for name, title in COUNTS.items()),
         ("Quarantined, by reason", reasons_of(quarantined if isinstance(quarantined, dict) else {})),
     ]
     checked = contract.target.bounds is not None and not contract.target.derived

@@ -13,8 +13,9 @@ import pandas as pd
 from data.contract.columns import Codes, Column
 from data.contract.contract import Contract
 from data.rows.kinds import within_reach
+from data.words import count, figure, plural
 from flows.reports.style import OKABE_ITO
-from flows.reports.text import count, figure, labels_of, plural, with_unit
+from flows.reports.text import labels_of, with_unit
 
 SAMPLE_ROWS = 20_000
 PARTS = 30  # bars of a number's histogram

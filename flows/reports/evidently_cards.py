@@ -24,7 +24,7 @@ from evidently.metrics import (
     StdValue,
 )
 
-from flows.reports.text import count, percent
+from data.words import count, percent
 
 Rendered = list[tuple[MetricId | None, list[BaseWidgetInfo]]]
 SHOWN_LABELS = 8

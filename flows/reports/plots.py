@@ -11,6 +11,7 @@ from data.bundle.card import ACCURACY, FALSE_ALARMS, FOUND, Audit, Rival
 from data.bundle.manifest import FamilyName
 from data.bundle.reasons import effect_in_words
 from data.contract.columns import Column
+from data.words import count, plural
 from flows.reports import quality_plots as plot_calls
 from flows.reports import quality_plots as plot_quality
 from flows.reports.evidence import Evidence
@@ -28,7 +29,7 @@ from flows.reports.style import (
     share_axes,
     styled,
 )
-from flows.reports.text import count, labels_of, plural, relabelled
+from flows.reports.text import labels_of, relabelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

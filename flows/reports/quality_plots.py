@@ -6,8 +6,8 @@ import numpy as np
 
 from data.bundle.answers import risk_of, risky
 from data.bundle.card import Price
-from data.bundle.card_text import percent
 from data.statistics import proportion_ci
+from data.words import count, figure, listed, percent, plural
 from flows.reports.calls import GRID, calls_of, tally_of
 from flows.reports.evidence import Evidence, risks
 from flows.reports.style import (
@@ -22,7 +22,6 @@ from flows.reports.style import (
     share_axes,
     side_legend,
 )
-from flows.reports.text import count, figure, listed, plural
 from flows.training.metrics import ECE_BINS, FEW, confusion_matrix
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def confusion(evidence: Evidence) -> "Figure":
 
 def _confusion_cell(axes: "Axes", x: int, y: int, number: int, share: float) -> None:
     ink = "white" if share > 0.55 else INK if number else "#AAAAAA"
-    lines = [(count(number), 11, 5)] + ([(f"{100 * share:.0f} %", 8.5, -9)] if number else [])
+    lines = [(count(number), 11, 5)] + ([(percent(share), 8.5, -9)] if number else [])
     for text, size, up in lines:
         axes.annotate(
             text,

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from data.bundle.bundle import ALIKE, BETTER, TITLES, standing_of
 from data.bundle.card import Rival
-from flows.reports.text import FIGURES, NOTHING, cell, count, figure, plural, reasons_of, span, table
+from data.words import NOTHING, count, figure, plural, span
+from flows.reports.text import FIGURES, cell, reasons_of, table
 from flows.training.search import OURS, best_of_families
 from flows.training.uncertainty import BESIDE
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from data.words import percent
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -72,7 +74,7 @@ def share_axes(axes: "Axes", xlabel: str, ylabel: str) -> None:
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MultipleLocator(0.2))
-        axis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+        axis.set_major_formatter(lambda share, _: percent(share))
 
 
 def bare(axes: "Axes") -> None:

@@ -1,11 +1,11 @@
 """Words, numbers and Markdown that reports share."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from data.contract.columns import Codes
+from data.words import count
 
 
 def cell(value: object) -> str:
@@ -30,7 +30,6 @@ def section(title: str, *parts: str) -> str:
     return "\n\n".join([f"## {title}", *[part for part in parts if part]])
 
 
-NOTHING = "–"
 FIGURES = {
     "test_accuracy": "Accuracy",
     "test_f1_macro": "Macro F1",
@@ -42,38 +41,6 @@ FIGURES = {
     "test_accuracy_published": "Accuracy on labels as published",
 }
 """Registry names of the figures shown, in their order, and what people call them."""
-
-
-def figure(value: float | None, digits: int = 3) -> str:
-    """Return a figure with fixed decimals; a dash where there is none."""
-    return NOTHING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
-
-
-def span(ends: tuple[float, float] | None, digits: int = 3) -> str:
-    """Return an interval's two ends; a dash where there is none."""
-    if ends is None or not all(math.isfinite(end) for end in ends):
-        return NOTHING
-    return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """Return a share as percent."""
-    return NOTHING if not math.isfinite(share) else f"{100 * share:.{digits}f} %"
-
-
-def count(number: object) -> str:
-    """Return a count with its thousands set apart; other things as they are, a dash for None."""
-    return f"{number:,}" if isinstance(number, int) else NOTHING if number is None else str(number)
-
-
-def plural(number: int, one: str, many: str | None = None) -> str:
-    """Return a counted noun: `1 row`, `2,176 rows`."""
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
-
-
-def listed(words: list[str] | tuple[str, ...]) -> str:
-    """Return words as a list in a sentence: `A, B and C`."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
 def with_unit(title: str, unit: str) -> str:

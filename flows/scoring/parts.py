@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data.bundle.bundle import Bundle
 from data.log.database import create_tables, insert_forecasts, open_log
-from flows.reports.text import plural
+from data.words import plural
 from flows.runtime.engine import Engine, in_order
 from flows.runtime.progress import OnDone
 from flows.runtime.workspace import finished_file

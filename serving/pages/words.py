@@ -1,67 +1,25 @@
 """Figures and values of a contract as people read them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from data import words as shared
 from data.bundle.reasons import Scale, effect_in_words
 from data.contract.columns import Column
+from data.words import MINUS, count, figure, listed, signed
 
 GAP = "\N{NO-BREAK SPACE}"
-MINUS = "\N{MINUS SIGN}"
-NOTHING = "\N{EN DASH}"
 NOT_KNOWN = "not known"
 
 
-def percent(share: float | None) -> str:
-    """Return a share as whole percent; the ends are never said to be certain."""
-    if share is None:
-        return NOTHING
-    if 0 < share < 0.01:
-        return f"under 1{GAP}%"
-    if 0.99 < share < 1:
-        return f"over 99{GAP}%"
-    return f"{100 * share:.0f}{GAP}%"
+percent = partial(shared.percent, gap=GAP)
+plural = partial(shared.plural, gap=GAP)
 
 
 def chance(share: float) -> str:
     """Return a forecast probability as whole percent; a model is never certain."""
     return percent(min(max(share, 1e-6), 1 - 1e-6))
-
-
-def out_of_ten(share: float) -> str:
-    """Return a share as a frequency: `about 7 in 10`."""
-    tenths = round(10 * share)
-    if tenths == 0:
-        return "fewer than 1 in 10"
-    return "more than 9 in 10" if tenths == 10 else f"about {tenths} in 10"
-
-
-def figure(value: float | None, digits: int = 3) -> str:
-    """Return a figure with fixed decimals; a dash where there is none."""
-    return NOTHING if value is None else f"{value:.{digits}f}".replace("-", MINUS)
-
-
-def count(number: int | None) -> str:
-    """Return a whole number with its thousands set apart; a dash where there is none."""
-    return NOTHING if number is None else f"{number:,}"
-
-
-def plural(number: int, one: str, many: str = "") -> str:
-    """Return a counted noun: `1 row`, `2,176 rows`."""
-    return f"{count(number)}{GAP}{one if number == 1 else many or one + 's'}"
-
-
-def signed(value: float, digits: int = 1) -> str:
-    """Return a change with its sign, which what rounds to nothing does not have."""
-    text = f"{abs(value):.{digits}f}"
-    if float(text) == 0:
-        return text
-    return f"{MINUS if value < 0 else '+'}{text}"
-
-
-def listed(words: Sequence[str], last: str = "and") -> str:
-    """Return words as a list in a sentence: `A, B and C`."""
-    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def number(value: float) -> str:
@@ -134,5 +92,4 @@ FILTERS = {
     "count": count,
     "signed": signed,
     "listed": listed,
-    "out_of_ten": out_of_ten,
 }

@@ -20,12 +20,13 @@ from data.bundle.manifest import MANIFEST, REFERENCE, BundleError, digest, read_
 from data.contract.contract import load_contract
 from data.durable import file_lock, put
 from data.errors import BadInput
+from data.words import TRAIN_ONE
 from serving.health import FILE as STATUS
 from serving.settings import CURRENT, MODEL_URI, Settings
 from serving.sync.trial import try_bundle
 
 PREFIX = "sqlite:///"
-REMEDY = "Make one with `make pipeline`."
+REMEDY = f"{TRAIN_ONE}."
 
 
 def registry_file(uri: str) -> Path | None:
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-TRAIN = "Train one with `make pipeline`, or name another in GRADECAST_MODEL_URI."
+TRAIN = f"{TRAIN_ONE}, or name another in GRADECAST_MODEL_URI."
 QUIET = {  # read when MLflow is imported, or used; a registry that is away must not be waited for
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",

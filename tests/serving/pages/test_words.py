@@ -36,13 +36,6 @@ def test_a_change_has_a_sign_unless_it_rounds_to_nothing(value: float, said: str
     assert words.signed(value) == said
 
 
-@pytest.mark.parametrize(
-    ("share", "said"), [(0.01, "fewer than 1 in 10"), (0.72, "about 7 in 10"), (0.99, "more than 9 in 10")]
-)
-def test_a_share_is_said_as_a_frequency(share: float, said: str) -> None:
-    assert words.out_of_ten(share) == said
-
-
 def test_values_have_their_label_or_their_unit(grade_class: Contract) -> None:
     def said(name: str, value: Any) -> str:
         return words.value_of(grade_class.columns[name], value).replace(words.GAP, " ")
