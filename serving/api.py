@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from data.bundle.manifest import BundleError
 from data.contract.columns import repeated
 from data.log.entries import Via, prediction_entries
+from data.log.spool import Spool, SpoolError
 from data.rows.records import Record
 from serving.predictor import CurrentPredictor, Predictor
 from serving.problems import (
@@ -27,7 +28,6 @@ from serving.problems import (
     unavailable,
 )
 from serving.settings import Settings
-from serving.spool import Spool, SpoolError
 
 SPARE = 10  # objects for each record that is taken: what is refused for its form may hold more
 LONG = re.compile(rb"[0-9]{19}")

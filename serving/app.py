@@ -5,6 +5,7 @@ from typing import IO, Any
 
 from flask import Flask, Request, current_app, request
 
+from data.log.spool import Spool
 from serving.api import api
 from serving.batch import batch
 from serving.health import health
@@ -22,7 +23,6 @@ from serving.receiving import UploadFile
 from serving.request_log import ExcInfo, RequestLog, log_error
 from serving.security import ApiKey
 from serving.settings import Settings
-from serving.spool import Spool
 
 
 class UploadRequest(Request):

@@ -19,6 +19,7 @@ import numpy as np
 import orjson
 from flask import Blueprint, Response, current_app, request
 
+from data.log.spool import Spool
 from data.rows.records import Record
 from serving.api import ready_predictor, write_down
 from serving.cells import RowReader
@@ -29,7 +30,6 @@ from serving.receiving import UploadFile
 from serving.scoring import Scorer, added_columns
 from serving.settings import BATCH, Settings
 from serving.sheet import BOM, LINE_END, Row, Sheet, check_header, quoted
-from serving.spool import Spool
 
 CSV_TYPES = ("text/csv", "application/csv")
 FORM = "multipart/form-data"

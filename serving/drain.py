@@ -17,8 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from data.errors import BadInput
-from data.log.database import create_tables, history, measurements, open_log
-from data.log.drainer import drain
+from data.log.database import create_tables, drain, history, measurements, open_log
 from data.log.erasure import purge_unwatched
 from data.log.settings import LogSettings
 from data.rows.ids import PUBLIC_KEY

@@ -12,12 +12,12 @@ from flask import Blueprint, Response, current_app, request
 from data.contract.columns import repeated
 from data.contract.contract import Contract
 from data.log.entries import outcome_entries
+from data.log.spool import SpoolError
 from data.rows.outcomes import GRADE, PREDICTION_ID, Outcome, from_cells, outcome_reader
 from data.rows.spreadsheets import FIRST_ROW, split_header
 from serving.api import parse_json, ready_predictor
 from serving.problems import Faults, Problem
 from serving.settings import Settings
-from serving.spool import SpoolError
 
 CSV_TYPES = ("text/csv", "application/csv", "multipart/form-data")
 MOST_ROWS = 100_000  # of a CSV, which is taken whole or not at all, and so is held in memory

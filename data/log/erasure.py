@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from data.errors import BadInput
 from data.log.database import outcomes, overrides, predictions
-from data.log.spool import REFUSED, drained_alone, keep_lines, take, whole_lines, worked_on
+from data.log.spool import ACTIVE, REFUSED, drained_alone, keep_lines, spooled, take, whole_lines
 
 PATIENCE = 10  # seconds for workers to let go of their files, which they do every second
 HEX = re.compile(r"[0-9a-f]{32}")
@@ -130,7 +130,7 @@ def _purge(
 
 def _all_files(folder: Path) -> list[Path]:
     """Take all that workers have written by now; raises BadInput where one does not let go."""
-    begun, end = worked_on(folder), time.monotonic() + PATIENCE
+    begun, end = spooled(folder, ACTIVE), time.monotonic() + PATIENCE
     files = take(folder)
     while any(path.exists() for path in begun):
         if time.monotonic() > end:

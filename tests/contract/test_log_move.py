@@ -8,8 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from data.errors import BadInput
-from data.log.database import history, open_log, predictions
-from data.log.drainer import drain
+from data.log.database import drain, history, open_log, predictions
 from data.log.history import Decision, append
 from data.log.move import main, move_log
 from data.log.reading import Frame, Measurement, read_log, write_measurements

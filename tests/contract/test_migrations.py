@@ -12,8 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.schema import CreateTable
 
 from data.errors import BadInput
-from data.log.database import create_tables, tables
-from data.log.drainer import drain
+from data.log.database import create_tables, drain, tables
 from data.log.migrations import FOLDER, HEAD, VERSION_TABLE
 from data.log.reading import read_log
 from tests.contract.logged import RECORD

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from data.contract.contract import Contract
 from data.log.__main__ import main
-from data.log.database import open_log, overrides
-from data.log.drainer import drain
+from data.log.database import drain, open_log, overrides
 from data.log.entries import override_entry, read_entry
 from data.log.erasure import erase, purge
 from data.rows.ids import pseudonym

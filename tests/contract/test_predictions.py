@@ -13,8 +13,7 @@ from data.contract.contract import Contract
 from data.errors import BadInput
 from data.log import erasure
 from data.log.__main__ import main
-from data.log.database import create_tables, open_log
-from data.log.drainer import drain
+from data.log.database import create_tables, drain, open_log
 from data.log.entries import prediction_entries, student_of
 from data.log.erasure import erase, purge, purge_unwatched
 from data.log.reading import read_log

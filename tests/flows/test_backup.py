@@ -14,8 +14,7 @@ import sqlalchemy as sa
 
 from data.bundle.manifest import MANIFEST, digest
 from data.errors import BadInput
-from data.log.database import create_tables, open_log, predictions
-from data.log.drainer import drain
+from data.log.database import create_tables, drain, open_log, predictions
 from flows import backup, restore
 from flows.backup import back_up
 from flows.backups.parts import read_manifest

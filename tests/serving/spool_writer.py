@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from serving.spool import Spool, SpoolError
+from data.log.spool import Spool, SpoolError
 from tests.contract.logged import asked
 
 

@@ -10,8 +10,7 @@ import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
-from data.log.database import open_log
-from data.log.drainer import drain
+from data.log.database import drain, open_log
 from data.log.reading import read_log
 from data.log.spool import backlog
 from serving.app import create_app

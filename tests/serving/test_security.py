@@ -314,7 +314,7 @@ def test_requests_past_what_can_be_served_are_shed_and_the_operators_are_not(
 def test_a_forecast_that_cannot_be_written_down_is_not_given(
     client: FlaskClient, student: Student, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from serving.spool import SpoolError
+    from data.log.spool import SpoolError
 
     def full(_: object) -> None:
         raise SpoolError("no space left")

@@ -13,8 +13,7 @@ import orjson
 import pytest
 
 from data.log.entries import read_entry
-from data.log.spool import backlog, drained_alone, keep_lines, take, whole_lines
-from serving.spool import Spool, SpoolError
+from data.log.spool import Spool, SpoolError, backlog, drained_alone, keep_lines, take, whole_lines
 from tests.contract.logged import asked
 from tests.serving.running import wait_until
 from tests.serving.spooling import Home, end

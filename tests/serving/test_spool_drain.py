@@ -13,10 +13,9 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from data.log.drainer import drain
-from data.log.spool import REFUSED, backlog, drained_alone, take, taken
+from data.log.database import drain
+from data.log.spool import REFUSED, TAKEN, Spool, backlog, drained_alone, spooled, take
 from serving.processes import Sidecar
-from serving.spool import Spool
 from tests.contract.logged import asked, came
 from tests.serving.running import PATIENCE, wait_until
 from tests.serving.spooling import Home, Process, end
@@ -107,7 +106,7 @@ def test_while_the_database_is_locked_the_spool_keeps_all(home: Home) -> None:
             with pytest.raises(sa.exc.OperationalError, match="locked"):
                 drain(home.log(), home.spool)
             append(home, asked())
-        assert len(taken(home.spool)) == 1, "no more is taken before that is drained"
+        assert len(spooled(home.spool, TAKEN)) == 1, "no more is taken before that is drained"
     assert drain(home.log(), home.spool) == (3, 0)
     assert len(home.logged()) == 4
 
@@ -214,7 +213,7 @@ def kill_all_the_time(home: Home, chance: random.Random, rounds: int) -> None:
         kill(first, after=chance.uniform(0, 0.3))
         wait_while_nothing_is_drained(home)
         kill(drainer, after=chance.uniform(0, 0.02))
-        in_the_middle += bool(taken(home.spool))
+        in_the_middle += bool(spooled(home.spool, TAKEN))
         kill(second, after=chance.uniform(0, 0.3))
     assert in_the_middle
     assert end(home.drainer("--once"))
@@ -233,7 +232,7 @@ def kill(process: Process, after: float) -> None:
 def wait_while_nothing_is_drained(home: Home) -> None:
     """Wait without a pause, for a file is drained within milliseconds."""
     latest = time.monotonic() + PATIENCE
-    while not taken(home.spool):
+    while not spooled(home.spool, TAKEN):
         assert time.monotonic() < latest, "nothing is drained"
 
 

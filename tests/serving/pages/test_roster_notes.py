@@ -8,10 +8,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from data.log.entries import read_entry
+from data.log.spool import SpoolError
 from data.rows.ids import PUBLIC_KEY, pseudonym
 from serving.app import create_app
 from serving.settings import Settings
-from serving.spool import SpoolError
 from tests.serving.pages.rosters import csv_of, field, send, students, token_of
 
 Entry = dict[str, Any]

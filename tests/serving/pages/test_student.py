@@ -172,7 +172,7 @@ def test_a_form_of_another_site_is_refused(client: FlaskClient, student: Student
 def test_a_forecast_that_cannot_be_written_down_is_not_shown(
     client: FlaskClient, send: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from serving.spool import SpoolError
+    from data.log.spool import SpoolError
 
     def full(_: object) -> None:
         raise SpoolError("no space left")
