@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+import tempfile
 import time
 import warnings
 from importlib.metadata import version
@@ -36,7 +38,9 @@ from flows.registry.promotion import Verdict, judge
 from flows.registry.rollout import Canary
 from flows.registry.store import TRAINED, close_dead_runs, experiment_id, version_of_fingerprint
 from flows.reports.fairness import fairness_audits, fairness_table
-from flows.runtime.workspace import ROOT
+from flows.runtime.workspace import ROOT, with_imports
+
+PYFUNC = Path("data/bundle/pyfunc.py")
 
 
 def model_signature(contract: Contract) -> ModelSignature:
@@ -148,16 +152,17 @@ def register_bundle(client: MlflowClient, submission: Submission, tags: dict[str
     Raises RuntimeError if MLflow lost the signature on the way.
     """
     contract = submission.contract
-    info = mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(ROOT / "data" / "bundle" / "pyfunc.py"),
-        artifacts={ARTIFACT: str(submission.bundle)},
-        code_paths=[str(ROOT / "data")],
-        signature=model_signature(contract),
-        input_example=example_input(_made_up_students(submission.bundle, contract), contract),
-        pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
-        metadata={"contract": contract.name, **tags},
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(ROOT / PYFUNC),
+            artifacts={ARTIFACT: str(submission.bundle)},
+            code_paths=[str(copy_code(Path(folder)))],
+            signature=model_signature(contract),
+            input_example=example_input(_made_up_students(submission.bundle, contract), contract),
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
+            metadata={"contract": contract.name, **tags},
+        )
     if info.signature is None:
         raise RuntimeError("MLflow dropped the model's signature; nothing was registered")
     keep_artifacts(client, info.run_id, info.model_id)
@@ -167,6 +172,14 @@ def register_bundle(client: MlflowClient, submission: Submission, tags: dict[str
     return client.create_model_version(
         name, info.model_uri, run_id=info.run_id, tags=tags, model_id=info.model_id
     )
+
+
+def copy_code(to: Path) -> Path:
+    """Copy what the pyfunc imports of ours, and nothing else, into a folder; return the package in it."""
+    for path in with_imports(PYFUNC):
+        (to / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, to / path)
+    return to / PYFUNC.parts[0]
 
 
 def keep_artifacts(client: MlflowClient, run_id: str, model_id: str) -> None:

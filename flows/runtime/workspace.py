@@ -164,10 +164,10 @@ def _files(start: str, root: Path) -> Iterable[Path]:
     place = root / start
     if place.is_dir():
         return (p.relative_to(root) for p in place.rglob("*") if p.suffix in (".py", ".yaml"))
-    return _with_imports(Path(start), root)
+    return with_imports(Path(start), root)
 
 
-def _with_imports(start: Path, root: Path) -> set[Path]:
+def with_imports(start: Path, root: Path = ROOT) -> set[Path]:
     """Return a module's file and those of ours that it imports, directly or not."""
     found, left = set[Path](), [start]
     while left:

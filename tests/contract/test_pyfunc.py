@@ -1,6 +1,10 @@
 """The registered model answers raw records through MLflow as its bundle does."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -109,3 +113,30 @@ def test_a_missing_value_is_refused_where_the_contract_does_not_allow_it(
 def test_a_missing_column_is_refused(model: Any, raw: pd.DataFrame) -> None:
     with pytest.raises(mlflow.MlflowException, match="Absences"):
         model.predict(raw.drop(columns="Absences"))
+
+
+def test_the_model_brings_the_code_that_it_needs_and_no_other(
+    model: Any, raw: pd.DataFrame, registered: Registered, settings: Settings, tmp_path: Path
+) -> None:
+    raw.to_json(tmp_path / "raw.json", orient="records")
+    elsewhere = (
+        "import json, sys, mlflow, pandas as pd\n"
+        "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
+        "found = model.predict(pd.read_json('raw.json', orient='records'))\n"
+        "code = {m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'data'}\n"
+        "print(json.dumps([found['at_risk'].tolist(), sorted(filter(None, code))]))\n"
+    )
+    command = [sys.executable, "-c", elsewhere, f"models:/{registered.name}@champion"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": settings.mlflow_uri, "PYTHONPATH": ""}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=300
+    )
+    risks, code = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(risks, model.predict(raw)["at_risk"], atol=1e-6)
+    (package,) = {next(up for up in Path(file).parents if up.name == "data") for file in code}
+    assert package.is_relative_to(settings.home)
+    assert {folder.name for folder in package.iterdir() if folder.is_dir()} - {"__pycache__"} == {
+        "bundle",
+        "contract",
+        "rows",
+    }
