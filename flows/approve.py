@@ -13,11 +13,11 @@ from rich.markdown import Markdown
 
 from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
-from flows.registry.approval import Answer, settle_answer, waiting
-from flows.registry.promotion import Verdict
+from flows.registry.decisions import Answer, settle_answer, waiting
 from flows.registry.rollout import watch
+from flows.registry.store import open_registry
 from flows.reports.screen import comparison_markdown
-from flows.rollback import say
+from flows.rollback import print_line
 from flows.runtime.exit_codes import DONE, explain
 from flows.runtime.progress import open_console
 from flows.settings import Settings
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not given.reason.strip() or not given.by.strip():
             raise BadInput("a decision needs a reason, and a name.", remedy=GIVE)
         answer = Answer(approved=not given.reject, by=given.by, reason=given.reason)
-        say(console, decide(settings, name, given.version, answer))
+        print_line(console, decide(settings, name, given.version, answer))
     except (BadInput, Stopped, MlflowException) as error:
         return explain(console, error, settings)
     return DONE
@@ -59,32 +59,28 @@ def decide(settings: Settings, name: str, version: str, answer: Answer) -> str:
     verdict = settle_answer(settings, name, version, answer)
     if not verdict.promoted:
         return f"version {version} of {name} stays challenger: {verdict.reason}"
-    watched = _watched(settings, name, version, verdict)
-    return f"version {version} of {name} is champion: {verdict.reason}. {watched}"
-
-
-def _watched(settings: Settings, name: str, version: str, verdict: Verdict) -> str:
-    found = watch(settings, name, version)
-    if found.state == "rolled back":
+    canary = watch(settings, name, version)
+    if canary.state == "rolled back":
         raise Stopped(
-            f"version {version} of {name} was promoted ({verdict.reason}), and rolled back: {found.detail}"
+            f"version {version} of {name} was promoted ({verdict.reason}), and rolled back: {canary.detail}"
         )
-    return f"Canary {found.state}: {found.detail}."
+    outcome = f"version {version} of {name} is champion: {verdict.reason}"
+    return f"{outcome}. Canary {canary.state}: {canary.detail}."
 
 
 def show_waiting(console: Console, settings: Settings, name: str) -> None:
     """Print what waits for a person, with what each was judged by, and how to answer."""
-    questions = waiting(settings, name)
+    questions = waiting(open_registry(settings), name)
     if not questions:
-        say(console, f"{name}: nothing waits for a person.")
+        print_line(console, f"{name}: nothing waits for a person.")
     for question in questions:
         console.print(
             Markdown(comparison_markdown(name, question.version, question.reason, question.figures))
         )
         over = " Its time is over: run the pipeline again, and it is asked about anew."
         late = over if question.is_over(settings.approval_hours) else ""
-        say(console, f"Version {question.version} waits since {question.at:%Y-%m-%d %H:%M} UTC.{late}")
-        say(console, GIVE)
+        print_line(console, f"Version {question.version} waits since {question.at:%Y-%m-%d %H:%M} UTC.{late}")
+        print_line(console, GIVE)
 
 
 if __name__ == "__main__":

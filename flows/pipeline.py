@@ -16,7 +16,7 @@ from flows.drift import Drift, OnDrift, drift
 from flows.process import REPORT, process
 from flows.processing.processed import Processed
 from flows.register import register
-from flows.registry.approval import command
+from flows.registry.decisions import answer_command
 from flows.registry.registration import Registered
 from flows.reports.artifacts import left_out
 from flows.reports.screen import Summary, chosen_and_baselines, show_summary
@@ -146,7 +146,7 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
 def next_steps(result: PipelineResult, settings: Settings) -> tuple[tuple[str, str], ...]:
     """Say what to do next, and the command for it."""
     registered = result.registered
-    answer = (("Decide of it", command("approve", registered.version)),) if registered.waits else ()
+    answer = (("Decide of it", answer_command("approve", registered.version)),) if registered.waits else ()
     return (
         *answer,
         ("Serve it", serving(result)),

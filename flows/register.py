@@ -1,13 +1,16 @@
 """Register: the verified bundle becomes a model version, and the champion if it earns it."""
 
+from typing import Any
+
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
 
 from data.contract.contract import load_contract
 from flows.evaluate import gather_evidence
 from flows.processing.processed import Processed
-from flows.registry.approval import announce, command
 from flows.registry.bundling import Submission
+from flows.registry.decisions import answer_command
 from flows.registry.registration import Registered, register_submission
 from flows.registry.rollout import watch
 from flows.reports import artifacts
@@ -17,15 +20,7 @@ from flows.runtime.progress import stage
 from flows.settings import Approval, Settings
 from flows.training.trained import Trained
 
-
-def submission_of(
-    trained: Trained, processed: Processed, contract_name: str, must_win: bool, approval: Approval | None
-) -> Submission:
-    """Gather what a trained candidate is judged by."""
-    settings = Settings()
-    settings = settings.model_copy(update={"approval": approval or settings.approval})
-    evidence = gather_evidence(trained, processed, load_contract(contract_name), settings)
-    return Submission(trained, processed, contract_name, evidence, settings, must_win)
+APPROVAL_WANTED = "gradecast.approval-wanted"
 
 
 @task
@@ -38,14 +33,21 @@ def register_candidate(
     approval: Approval | None,
 ) -> Registered:
     """Bundle, verify, register and judge a candidate."""
-    submission = submission_of(trained, processed, contract_name, must_win, approval)
+    settings = Settings()
+    settings = settings.model_copy(update={"approval": approval or settings.approval})
+    evidence = gather_evidence(trained, processed, load_contract(contract_name), settings)
+    submission = Submission(trained, processed, contract_name, evidence, settings, must_win)
     registered = register_submission(submission)
-    told = registered.model_dump()
+    shown = registered.model_dump()
     if registered.waits:
-        answer = command("approve", registered.version)
-        told["reason"] = f"It waits for a person to approve it ({answer}). {registered.reason}"
-    shown = artifacts.register_markdown(told, submission.evidence)
-    create_markdown_artifact(f"{shown}\n\n{comparison(registered)}", key="register")
+        answer = answer_command("approve", registered.version)
+        shown["reason"] = f"It waits for a person to approve it ({answer}). {registered.reason}"
+    comparison = comparison_markdown(
+        registered.name, registered.version, registered.reason, registered.figures
+    )
+    create_markdown_artifact(
+        f"{artifacts.register_markdown(shown, evidence)}\n\n{comparison}", key="register"
+    )
     return registered
 
 
@@ -53,15 +55,24 @@ def register_candidate(
 @stage("canary")
 def watch_predictor(registered: Registered) -> Registered:
     """Watch the predictor follow a promotion, and take it back if the predictor must not answer with it."""
-    found = watch(Settings(), registered.name, registered.version)
-    if found.state != "not checked":
-        create_markdown_artifact(f"## Canary: {found.state}\n\n{cell(found.detail)}", key="canary")
-    return registered.watched(found)
+    canary = watch(Settings(), registered.name, registered.version)
+    if canary.state != "not checked":
+        create_markdown_artifact(f"## Canary: {canary.state}\n\n{cell(canary.detail)}", key="canary")
+    return registered.watched(canary)
 
 
-def comparison(registered: Registered) -> str:
-    """Return what a verdict rests on, as Markdown."""
-    return comparison_markdown(registered.name, registered.version, registered.reason, registered.figures)
+def announce(registered: Registered, hours: float) -> None:
+    """Tell whoever listens to Prefect's events that a person is asked, and has so many hours to answer."""
+    payload: dict[str, Any] = {
+        "model": registered.name,
+        "version": registered.version,
+        "reason": registered.reason,
+        "hours": hours,
+        "approve": answer_command("approve", registered.version),
+        "reject": answer_command("reject", registered.version),
+    }
+    resource = {"prefect.resource.id": f"gradecast.model.{registered.name}"}
+    emit_event(event=APPROVAL_WANTED, resource=resource, payload=payload)
 
 
 @flow(name="register")
@@ -79,5 +90,5 @@ def register(
     """
     registered = register_candidate(trained, processed, contract, must_win, approval)
     if registered.waits:
-        announce(registered.name, registered.version, registered.reason, Settings())
+        announce(registered, Settings().approval_hours)
     return watch_predictor(registered) if registered.promoted else registered

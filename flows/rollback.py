@@ -13,7 +13,7 @@ from rich.console import Console
 
 from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
-from flows.registry.rollout import RolledBack, follow, roll_back
+from flows.registry.rollout import RolledBack, await_rollout, roll_back
 from flows.runtime.exit_codes import DONE, explain
 from flows.runtime.predictor_api import PredictorApi
 from flows.runtime.progress import open_console
@@ -36,28 +36,28 @@ def main(arguments: list[str] | None = None) -> int:
         done = roll_back(settings, name, given.to, reason=given.reason, by=given.by)
     except (BadInput, Stopped, MlflowException) as error:
         return explain(console, error, settings)
-    say(console, told(done))
+    print_line(console, describe_rollback(done))
     if not done.recorded:
-        say(console, "Its database does not answer now: the next run writes the promotion history.")
-    say(console, followed(done, settings))
+        print_line(console, "Its database does not answer now: the next run writes the promotion history.")
+    print_line(console, describe_rollout(done, settings))
     return DONE
 
 
-def told(done: RolledBack) -> str:
+def describe_rollback(done: RolledBack) -> str:
     """Say what was done, in one sentence."""
     return f"{done.name} is back at version {done.champion}, from version {done.version}."
 
 
-def followed(done: RolledBack, settings: Settings) -> str:
+def describe_rollout(done: RolledBack, settings: Settings) -> str:
     """Wait until the predictor has followed, and say so."""
     api = PredictorApi.of(settings)
     if api is None or done.champion is None:
         return "No predictor is named in GRADECAST_PREDICTOR_URL."
-    detail = follow(api, done.name, done.champion, settings.canary_seconds).detail
+    detail = await_rollout(api, done.name, done.champion, settings.canary_seconds).detail
     return f"{detail[0].upper()}{detail[1:]}."
 
 
-def say(console: Console, line: str) -> None:
+def print_line(console: Console, line: str) -> None:
     """Print a line as it is."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 

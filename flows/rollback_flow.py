@@ -10,10 +10,10 @@ from pydantic import Field
 from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
 from flows.approve import decide
-from flows.registry.approval import Answer
+from flows.registry.decisions import Answer
 from flows.registry.rollout import RolledBack, roll_back
 from flows.reports.text import cell
-from flows.rollback import NO_REASON, told
+from flows.rollback import NO_REASON, describe_rollback
 from flows.runtime.exit_codes import ended
 from flows.settings import Settings
 
@@ -36,7 +36,7 @@ def rollback(
         )
     except (BadInput, Stopped) as error:
         return ended(error)
-    create_markdown_artifact(f"## {cell(told(done))}\n\n{cell(done.reason)}", key="rollback")
+    create_markdown_artifact(f"## {cell(describe_rollback(done))}\n\n{cell(done.reason)}", key="rollback")
     return done
 
 
@@ -51,8 +51,8 @@ def approve(
     """Decide of a version that has won and waits for a person; `name` and `reason` go into the history."""
     answer = Answer(approved=decision == "approve", by=name, reason=reason)
     try:
-        told = decide(Settings(), load_contract(contract).model_name, str(version), answer)
+        outcome = decide(Settings(), load_contract(contract).model_name, str(version), answer)
     except (BadInput, Stopped) as error:
         return ended(error)
-    create_markdown_artifact(cell(told), key="approval")
-    return Completed(message=told)
+    create_markdown_artifact(cell(outcome), key="approval")
+    return Completed(message=outcome)

@@ -1,30 +1,48 @@
-"""Carry out what was decided of a version: aliases, tags and the promotion history, whole or not at all.
+"""What is decided of a version – promoted, rejected, a person asked – and carried out whole or not at all.
 
 A decision is written down in the registry before anything of it is done, and struck out when all of it
 is. A process that is killed in between leaves it there, and whoever opens the registry next to decide
 something finishes it first.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from data.durable import file_lock
+from data.errors import BadInput, Stopped
 from data.log.database import open_log
 from data.log.history import Decision, append
-from flows.registry.store import CHALLENGER, CHAMPION, PREVIOUS, move_alias, open_registry, version_of_alias
+from flows.registry.store import CHALLENGER, CHAMPION, PREVIOUS, load_version, open_registry, version_named
 from flows.runtime.server import to_stderr
 from flows.settings import Settings
 
+PIPELINE = "pipeline"
+"""Who decides where no person does."""
 NOTED, NEWEST = "undone-", "history"
 """Tags of a model: decisions that are not done yet, and the newest entry of its history."""
-ROLLED_BACK, REPLACES, CANARY = "rolled_back", "replaces", "canary"
+ROLLED_BACK, REPLACES, CANARY, ASKED = "rolled_back", "replaces", "canary", "asked"
 """Tags of a version."""
+OVERDUE = "rejected by time limit: "
+"""Begins what earlier releases recorded where nobody had answered in time: it is asked again."""
+AGAIN = "Run the pipeline again as before: nothing is trained anew, it is judged and asked about again."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether to promote, why in one sentence, and the figures it rests on."""
+
+    promoted: bool
+    reason: str
+    figures: dict[str, float]
 
 
 class Move(BaseModel):
@@ -48,23 +66,44 @@ def deciding(settings: Settings, name: str) -> Iterator[MlflowClient]:
         yield client
 
 
+def settle(
+    client: MlflowClient, settings: Settings, name: str, version: str, verdict: Verdict, by: str = PIPELINE
+) -> None:
+    """Carry out a verdict, while deciding: aliases, the version's tags, the history.
+
+    Raises Stopped where a version that is to be champion cannot be read; nothing is decided then.
+    """
+    if verdict.promoted:
+        load_version(client, name, version)
+    decision = Decision(
+        model=name,
+        event="promoted" if verdict.promoted else "rejected",
+        version=version,
+        champion=version if verdict.promoted else version_named(client, name, CHAMPION),
+        by=by,
+        reason=verdict.reason,
+        evidence=verdict.figures,
+    )
+    tags = {
+        "promoted": str(verdict.promoted).lower(),
+        "figures": json.dumps(verdict.figures),
+        "reason": verdict.reason,
+    }
+    rejection = Move(decision=decision, aliases={CHALLENGER: version}, tags={version: tags})
+    carry_out(client, settings, promotion(client, decision, tags) if verdict.promoted else rejection)
+
+
 def promotion(client: MlflowClient, decision: Decision, tags: dict[str, str]) -> Move:
     """Return what makes a version the champion, and the one before it `previous`."""
-    version, aliases = decision.version, {}
-    former, challenger = (version_of_alias(client, decision.model, name) for name in (CHAMPION, CHALLENGER))
-    if former is not None and str(former.version) != version:
-        tags = {**tags, REPLACES: str(former.version)}
-        aliases[PREVIOUS] = str(former.version)
-    moved: dict[str, str | None] = {**aliases, CHAMPION: version}
-    if _is(challenger, version):
-        moved[CHALLENGER] = None
-    return Move(decision=decision, aliases=moved, tags={version: tags})
-
-
-def rejection(decision: Decision, tags: dict[str, str]) -> Move:
-    """Return what leaves the champion where it is, and makes a version the challenger."""
-    aliases: dict[str, str | None] = {CHALLENGER: decision.version}
-    return Move(decision=decision, aliases=aliases, tags={decision.version: tags})
+    version, name = decision.version, decision.model
+    aliases: dict[str, str | None] = {CHAMPION: version}
+    former = version_named(client, name, CHAMPION)
+    if former not in (None, version):
+        tags = {**tags, REPLACES: str(former)}
+        aliases = {PREVIOUS: former, CHAMPION: version}  # in this order: a kill in between is taken up again
+    if version_named(client, name, CHALLENGER) == version:
+        aliases[CHALLENGER] = None
+    return Move(decision=decision, aliases=aliases, tags={version: tags})
 
 
 def way_back(client: MlflowClient, decision: Decision) -> Move:
@@ -82,13 +121,16 @@ def way_back(client: MlflowClient, decision: Decision) -> Move:
 
 
 def carry_out(client: MlflowClient, settings: Settings, move: Move) -> bool:
-    """Do what was decided, while deciding.
+    """Write a decision down – on its version, which takes long texts, and on the model – and do it.
 
     Returns whether it is in the history too: where that database does not answer, the decision is done
-    and waits in the registry to be recorded.
+    and waits in the registry to be recorded. To be called while deciding.
     """
-    _note(client, move)
-    return finish(client, settings, move.decision.model)
+    name, version = move.decision.model, move.decision.version
+    key = f"{NOTED}{move.decision.at:%Y%m%dT%H%M%S%f}"
+    client.set_model_version_tag(name, version, key, move.model_dump_json())
+    client.set_registered_model_tag(name, key, version)
+    return finish(client, settings, name)
 
 
 def finish(client: MlflowClient, settings: Settings, name: str) -> bool:
@@ -98,7 +140,10 @@ def finish(client: MlflowClient, settings: Settings, name: str) -> bool:
     decisions = [_done(client, name, key, version) for key, version in noted]
     try:
         for (key, version), decision in zip(noted, decisions, strict=True):
-            _record(client, settings, key, decision)
+            settings.home.mkdir(parents=True, exist_ok=True)
+            entry = append(open_log(settings.database_url), decision)
+            client.set_registered_model_tag(name, NEWEST, f"{entry.entry} {entry.digest}")
+            client.delete_registered_model_tag(name, key)
             client.delete_model_version_tag(name, version, key)
     except sa.exc.SQLAlchemyError as error:
         to_stderr(f"The promotion history cannot be written now, and will be: {error}")
@@ -115,19 +160,14 @@ def _done(client: MlflowClient, name: str, key: str, version: str) -> Decision:
         for tag, value in tags.items():
             client.set_model_version_tag(name, of_version, tag, value)
     for alias, target in move.aliases.items():
-        move_alias(client, name, alias, target)
+        if target is not None:
+            client.set_registered_model_alias(name, alias, target)
+        elif version_named(client, name, alias) is not None:
+            client.delete_registered_model_alias(name, alias)
     client.update_model_version(name, version, description=move.decision.reason)
     done = Move(decision=move.decision, aliases={})  # a person may move an alias before it is recorded
     client.set_model_version_tag(name, version, key, done.model_dump_json())
     return move.decision
-
-
-def _record(client: MlflowClient, settings: Settings, key: str, decision: Decision) -> None:
-    """Add a decision to the history, note the newest entry, and strike the decision out."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    entry = append(open_log(settings.database_url), decision)
-    client.set_registered_model_tag(decision.model, NEWEST, f"{entry.entry} {entry.digest}")
-    client.delete_registered_model_tag(decision.model, key)
 
 
 def newest_entry(client: MlflowClient, name: str) -> tuple[int, str] | None:
@@ -146,13 +186,154 @@ def _tags(client: MlflowClient, name: str) -> dict[str, str]:
         raise
 
 
-def _note(client: MlflowClient, move: Move) -> None:
-    """Write a decision down: on its version, which takes long texts, then in one step on the model."""
-    name, version = move.decision.model, move.decision.version
-    key = f"{NOTED}{move.decision.at:%Y%m%dT%H%M%S%f}"
-    client.set_model_version_tag(name, version, key, move.model_dump_json())
-    client.set_registered_model_tag(name, key, version)
+def recorded_verdict(version: ModelVersion) -> Verdict | None:
+    """Return the verdict that was recorded on a version, or None when it was never judged."""
+    tags = version.tags
+    if "reason" not in tags or tags["reason"].startswith(OVERDUE):
+        return None
+    return Verdict(tags["promoted"] == "true", tags["reason"], json.loads(tags["figures"]))
 
 
-def _is(found: ModelVersion | None, version: str) -> bool:
-    return found is not None and str(found.version) == version
+def as_of_now(client: MlflowClient, name: str, version: str, verdict: Verdict) -> Verdict:
+    """Return a verdict as it still holds: a version may have been replaced, or rolled back, since."""
+    champion = version_named(client, name, CHAMPION)
+    if not verdict.promoted or champion == version:
+        return verdict
+    rolled_back = client.get_model_version(name, version).tags.get(ROLLED_BACK)
+    if rolled_back:
+        return Verdict(False, f"it was champion once, and was rolled back: {rolled_back}", verdict.figures)
+    if champion is None:
+        return verdict
+    reason = f"it was champion once, and version {champion} has replaced it"
+    return Verdict(False, reason, verdict.figures)
+
+
+class Question(BaseModel):
+    """A version that has won and may become the champion if a person says so."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    reason: str
+    figures: dict[str, float]
+    """What it was judged by, and against which champion."""
+    at: AwareDatetime
+
+    @property
+    def champion(self) -> str | None:
+        """The number of the champion that it was judged against; None where there was none."""
+        against = self.figures.get("champion")
+        return None if against is None else f"{against:.0f}"
+
+    def is_over(self, hours: float) -> bool:
+        """Whether the time to answer is over."""
+        return datetime.now(UTC) - self.at > timedelta(hours=hours)
+
+
+class Answer(BaseModel):
+    """What a person answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    approved: bool
+    by: str
+    reason: str
+
+    def applied(self, verdict: Verdict) -> Verdict:
+        """Return the verdict of a challenger that has won, as this answer leaves it."""
+        word = "approved" if self.approved else "rejected"
+        reason = f"{word} by {_plain(self.by)}: {_plain(self.reason)}; {verdict.reason}"
+        return Verdict(self.approved, reason, verdict.figures)
+
+
+def ask(client: MlflowClient, settings: Settings, name: str, version: str, verdict: Verdict) -> None:
+    """Ask whether a version that has won may become the champion, while deciding: it is the challenger now.
+
+    Nobody waits for the answer: the question is in the registry, until it is answered or asked anew.
+    """
+    champion = version_named(client, name, CHAMPION)
+    decision = Decision(
+        model=name,
+        event="asked",
+        version=version,
+        champion=champion,
+        by=PIPELINE,
+        reason=f"it waits for a person to approve it; {verdict.reason}",
+        evidence=verdict.figures,
+    )
+    question = Question(version=version, reason=verdict.reason, figures=verdict.figures, at=decision.at)
+    aliases: dict[str, str | None] = {CHAMPION if champion == version else CHALLENGER: version}
+    tags = {version: {ASKED: question.model_dump_json()}}
+    carry_out(client, settings, Move(decision=decision, aliases=aliases, tags=tags))
+
+
+def answer_command(verb: str, version: str) -> str:
+    """Return the command by which a person answers: `approve` or `reject`."""
+    return f'make {verb} VERSION={version} REASON="…"'
+
+
+def settle_answer(settings: Settings, name: str, number: str, answer: Answer) -> Verdict:
+    """Promote or reject a version as a person answered, and return what was recorded.
+
+    Raises:
+        BadInput: no such version waits; names those that do.
+        Stopped: it may not be approved any more, for the time is over or there is another champion.
+    """
+    with deciding(settings, name) as client:
+        question = _find_question(client, name, number)
+        if answer.approved:
+            _check_still_holds(client, settings, name, question)
+        verdict = answer.applied(Verdict(True, question.reason, question.figures))
+        settle(client, settings, name, number, verdict, _plain(answer.by))
+    return verdict
+
+
+def waiting(client: MlflowClient, name: str) -> list[Question]:
+    """Return what a person is asked about a model, newest first."""
+    versions = client.search_model_versions(f"name = '{name}'")
+    asked = [question for version in versions if (question := _question_of(version))]
+    return sorted(asked, key=lambda question: question.at, reverse=True)
+
+
+def _question_of(version: ModelVersion) -> Question | None:
+    """Return what a person is asked about a version; None where nothing is, or it is decided."""
+    if recorded_verdict(version) is not None or not version.tags.get(ASKED):
+        return None
+    return Question.model_validate_json(version.tags[ASKED])
+
+
+def _find_question(client: MlflowClient, name: str, number: str) -> Question:
+    """Return what is asked about a version; raises BadInput, naming those that wait."""
+    numbers = ", ".join(question.version for question in waiting(client, name))
+    remedy = f"Versions that wait: {numbers or 'none'}. See what was decided so far: python -m flows.history."
+    try:
+        version = client.get_model_version(name, number)
+    except MlflowException as error:
+        raise BadInput(f"{name} has no version {number}.", remedy=remedy) from error
+    question = _question_of(version)
+    if question is not None:
+        return question
+    verdict = recorded_verdict(version)
+    decided = f"it was decided already: {verdict.reason}" if verdict else "nobody was asked about it"
+    raise BadInput(f"version {number} of {name} does not wait for a person: {decided}.", remedy=remedy)
+
+
+def _check_still_holds(client: MlflowClient, settings: Settings, name: str, question: Question) -> None:
+    """Raise Stopped where what the person has read is not so any more."""
+    if question.is_over(settings.approval_hours):
+        raise Stopped(
+            f"version {question.version} of {name} was asked about on {question.at:%Y-%m-%d %H:%M} UTC, "
+            f"more than {settings.approval_hours:g} h ago (GRADECAST_APPROVAL_HOURS). {AGAIN}"
+        )
+    champion = version_named(client, name, CHAMPION)
+    if champion != question.champion:
+        raise Stopped(
+            f"version {question.version} of {name} was judged against "
+            f"{'no champion' if question.champion is None else f'champion {question.champion}'}, and "
+            f"{'there is none' if champion is None else f'version {champion} is champion'} now. {AGAIN}"
+        )
+
+
+def _plain(text: str) -> str:
+    """Return a text as one line that any database takes."""
+    return " ".join(text.replace("\0", "").split())

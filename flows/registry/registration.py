@@ -1,6 +1,5 @@
 """A bundle as a version of the registry: logged, registered, judged, settled."""
 
-import json
 import math
 import shutil
 import tempfile
@@ -23,18 +22,16 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType, Array
 from pydantic import BaseModel, ConfigDict
 
-from data.bundle.manifest import CARD, CONTRACT, EXAMPLES, MANIFEST, digest
+from data.bundle.manifest import CARD, CONTRACT, MANIFEST, digest
 from data.bundle.pyfunc import ARTIFACT
 from data.contract.columns import Column, Role
 from data.contract.contract import Contract
 from data.contract.yaml_files import is_file
 from data.durable import flush
-from data.rows.frames import parse
 from data.sources.storage import as_stored
-from flows.registry.approval import as_of_now, ask, recorded_verdict, settle
 from flows.registry.bundling import Submission, make_bundle
-from flows.registry.decisions import deciding
-from flows.registry.promotion import Verdict, judge
+from flows.registry.decisions import Verdict, as_of_now, ask, deciding, recorded_verdict, settle
+from flows.registry.promotion import judge
 from flows.registry.rollout import Canary
 from flows.registry.store import TRAINED, close_dead_runs, experiment_id, version_of_fingerprint
 from flows.reports.fairness import fairness_audits, fairness_table
@@ -43,35 +40,85 @@ from flows.runtime.workspace import ROOT, with_imports
 PYFUNC = Path("data/bundle/pyfunc.py")
 
 
-def model_signature(contract: Contract) -> ModelSignature:
-    """Derive inputs (raw records) and outputs (forecasts) from a contract.
-
-    Audit columns are optional. A coded column takes codes or labels, which are of several types; a nullable
-    integer is a double, as a missing one makes it.
-    """
-    inputs = [
-        ColSpec(_type(column), column.name, required=column.role is Role.FEATURE) for column in contract.asked
-    ]
-    outputs = [
-        ColSpec(DataType.string, "grade_class"),
-        ColSpec(DataType.long, "grade_class_index"),
-        ColSpec(DataType.double, "at_risk"),
-        ColSpec(Array(DataType.string), "grade_set"),
-        *(ColSpec(DataType.double, f"probability_{label}") for label in contract.target.labels),
-    ]
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))  # type: ignore[arg-type]
-
-
-def _type(column: Column) -> DataType | AnyType:
-    if column.coded:
-        return AnyType()  # type: ignore[no-untyped-call]
-    return DataType.long if column.whole and not column.nullable else DataType.double
-
-
 BEST_FEW = 3
 BATCH = 1_000  # metrics that MLflow takes at once
 DATASET_ROWS = 50_000  # of the records that the run names
 REQUIRED = ["mlflow", "numpy", "onnxruntime", "pandas", "pandera", "pydantic", "pyyaml", "xgboost-cpu"]
+
+
+class Registered(BaseModel):
+    """A model version, and what was decided about it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    run_id: str
+    promoted: bool
+    reason: str
+    figures: dict[str, float]
+    metrics: dict[str, float | None]
+    intervals: dict[str, tuple[float, float]]
+    bayes: dict[str, float] | None
+    reused: bool
+    waits: bool = False
+    """Whether it has won, and waits for a person to approve it."""
+    canary: str = ""
+    """What came of watching the predictor after a promotion."""
+
+    def watched(self, found: Canary) -> "Registered":
+        """Return the version as the canary leaves it."""
+        if found.state != "rolled back":
+            return self.model_copy(update={"canary": f"{found.state}: {found.detail}"})
+        reason = f"it was promoted, and rolled back by the canary: {found.detail}"
+        return self.model_copy(update={"promoted": False, "reason": reason, "canary": found.detail})
+
+
+def register_submission(submission: Submission) -> Registered:
+    """Register a submission and judge it, or return what an equal run registered.
+
+    One at a time on this machine. A run killed between registering and judging is taken up where it
+    was. Raises BundleError when the bundle does not hold what it promises.
+    """
+    contract, settings, evidence = submission.contract, submission.settings, submission.evidence
+    make_bundle(submission)
+    with deciding(settings, contract.model_name) as client:
+        experiment = experiment_id(client, contract, settings)
+        if settings.local_registry:  # elsewhere another machine may be at work on one
+            close_dead_runs(client, experiment)
+        known = version_of_fingerprint(client, contract.model_name, submission.fingerprint)
+        version = known or log_and_register(client, experiment, submission)
+        verdict, waits = _decide(client, submission, version)
+    return Registered(
+        name=contract.model_name,
+        version=str(version.version),
+        run_id=str(version.run_id),
+        promoted=verdict.promoted and not waits,
+        reason=verdict.reason,
+        figures=verdict.figures,
+        metrics=evidence.metrics,
+        intervals=evidence.intervals,
+        bayes=evidence.bayes,
+        reused=known is not None,
+        waits=waits,
+    )
+
+
+def _decide(client: MlflowClient, submission: Submission, version: ModelVersion) -> tuple[Verdict, bool]:
+    """Judge a version that was not judged yet; return the verdict, and whether it waits for a person.
+
+    Where a person must approve, a version that has won is not promoted: they are asked, and an equal run
+    asks again until they have answered.
+    """
+    settings, name, number = submission.settings, submission.contract.model_name, str(version.version)
+    verdict = recorded_verdict(version)
+    if verdict is None:
+        verdict = judge(client, submission, version)
+        if verdict.promoted and submission.asks_person:
+            ask(client, settings, name, number, verdict)
+            return verdict, True
+        settle(client, settings, name, number, verdict)
+    return as_of_now(client, name, number, verdict), False
 
 
 def log_and_register(client: MlflowClient, experiment: str, submission: Submission) -> ModelVersion:
@@ -118,14 +165,11 @@ def log_candidates(client: MlflowClient, run_id: str, experiment: str, leaderboa
         row = {str(name): value for name, value in record.items()}
         tags = {"mlflow.parentRunId": run_id}
         child = client.create_run(experiment, run_name=f"{rank}-{row['model']}", tags=tags).info.run_id
-        numbers = [Metric(k, v, now, 0) for k, v in row.items() if _is_metric(k, v)]
+        scored = {k: v for k, v in row.items() if k.startswith("cv_") and isinstance(v, float)}
+        numbers = [Metric(k, v, now, 0) for k, v in scored.items() if math.isfinite(v)]
         params = [Param(k, str(v)) for k, v in row.items() if not k.startswith("cv_") and v == v]
         client.log_batch(child, metrics=numbers, params=params)
         client.set_terminated(child)
-
-
-def _is_metric(name: str, value: object) -> bool:
-    return name.startswith("cv_") and isinstance(value, float) and math.isfinite(value)
 
 
 def log_training_data(submission: Submission) -> None:
@@ -190,6 +234,31 @@ def keep_artifacts(client: MlflowClient, run_id: str, model_id: str) -> None:
             flush(Path(url2pathname(urlsplit(place).path)))
 
 
+def model_signature(contract: Contract) -> ModelSignature:
+    """Derive inputs (raw records) and outputs (forecasts) from a contract.
+
+    Audit columns are optional. A coded column takes codes or labels, which are of several types; a nullable
+    integer is a double, as a missing one makes it.
+    """
+    inputs = [
+        ColSpec(_type(column), column.name, required=column.role is Role.FEATURE) for column in contract.asked
+    ]
+    outputs = [
+        ColSpec(DataType.string, "grade_class"),
+        ColSpec(DataType.long, "grade_class_index"),
+        ColSpec(DataType.double, "at_risk"),
+        ColSpec(Array(DataType.string), "grade_set"),
+        *(ColSpec(DataType.double, f"probability_{label}") for label in contract.target.labels),
+    ]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))  # type: ignore[arg-type]
+
+
+def _type(column: Column) -> DataType | AnyType:
+    if column.coded:
+        return AnyType()  # type: ignore[no-untyped-call]
+    return DataType.long if column.whole and not column.nullable else DataType.double
+
+
 def _made_up_students(bundle: Path, contract: Contract) -> pd.DataFrame:
     """Return the students of a bundle's examples as parsed."""
     records = [example["record"] for example in json.loads((bundle / EXAMPLES).read_bytes())]
@@ -208,79 +277,3 @@ def example_input(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     whole = {c.name: "int64" for c in sure if c.whole}
     texts = {c.name: "str" for c in contract.features if c.coded and c.nullable}  # as the signature has them
     return asked.astype({**coded, **whole, **texts})
-
-
-class Registered(BaseModel):
-    """A model version, and what was decided about it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    version: str
-    run_id: str
-    promoted: bool
-    reason: str
-    figures: dict[str, float]
-    metrics: dict[str, float | None]
-    intervals: dict[str, tuple[float, float]]
-    bayes: dict[str, float] | None
-    reused: bool
-    waits: bool = False
-    """Whether it has won, and waits for a person to approve it."""
-    canary: str = ""
-    """What came of watching the predictor after a promotion."""
-
-    def decided(self, verdict: Verdict, *, waits: bool = False) -> "Registered":
-        """Return the version as a verdict leaves it."""
-        told = {"promoted": verdict.promoted and not waits, "reason": verdict.reason}
-        return self.model_copy(update={**told, "figures": verdict.figures, "waits": waits})
-
-    def watched(self, found: Canary) -> "Registered":
-        """Return the version as the canary leaves it."""
-        if found.state != "rolled back":
-            return self.model_copy(update={"canary": f"{found.state}: {found.detail}"})
-        reason = f"it was promoted, and rolled back by the canary: {found.detail}"
-        return self.model_copy(update={"promoted": False, "reason": reason, "canary": found.detail})
-
-
-def register_submission(submission: Submission) -> Registered:
-    """Register a submission and judge it, or return what an equal run registered.
-
-    One at a time on this machine. A run killed between registering and judging is taken up where it
-    was. Where a person must approve, a version that has won is not promoted: they are asked, and an equal
-    run asks again until they have answered. Raises BundleError when the bundle does not hold what it
-    promises.
-    """
-    contract, settings = submission.contract, submission.settings
-    make_bundle(submission)
-    with deciding(settings, contract.model_name) as client:
-        experiment = experiment_id(client, contract, settings)
-        if settings.local_registry:  # elsewhere another machine may be at work on one
-            close_dead_runs(client, experiment)
-        known = version_of_fingerprint(client, contract.model_name, submission.fingerprint)
-        version = known or log_and_register(client, experiment, submission)
-        registered = _undecided(submission, version, reused=known is not None)
-        verdict = recorded_verdict(version)
-        if verdict is None:
-            verdict = judge(client, submission, version)
-            if verdict.promoted and submission.asks_person:
-                ask(client, settings, registered.name, registered.version, verdict)
-                return registered.decided(verdict, waits=True)
-            settle(client, settings, registered.name, registered.version, verdict)
-        return registered.decided(as_of_now(client, registered.name, registered.version, verdict))
-
-
-def _undecided(submission: Submission, version: ModelVersion, *, reused: bool) -> Registered:
-    evidence = submission.evidence
-    return Registered(
-        name=submission.contract.model_name,
-        version=str(version.version),
-        run_id=str(version.run_id),
-        promoted=False,
-        reason="",
-        figures={},
-        metrics=evidence.metrics,
-        intervals=evidence.intervals,
-        bayes=evidence.bayes,
-        reused=reused,
-    )

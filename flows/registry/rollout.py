@@ -1,14 +1,12 @@
-"""After a decision: the predictor followed and watched, and the version taken back if it must be."""
+"""After a decision: the predictor awaited and watched, and the version taken back if it must be."""
 
 import json
 import time
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
 from pydantic import BaseModel, ConfigDict
 
 from data.bundle.bundle import TOLERANCE, Bundle
@@ -16,63 +14,13 @@ from data.bundle.manifest import EXAMPLES
 from data.errors import BadInput
 from data.log.history import Decision
 from flows.registry.decisions import CANARY, carry_out, deciding, way_back
-from flows.registry.store import (
-    CHAMPION,
-    PREVIOUS,
-    load_bundle,
-    open_registry,
-    version_named,
-    version_of_alias,
-)
+from flows.registry.store import CHAMPION, PREVIOUS, load_bundle, open_registry, version_named
 from flows.runtime.predictor_api import PredictorApi, Ready
 from flows.settings import Settings
 
-PAUSE = 0.2  # seconds between two looks at the predictor
-
-
-class Followed(NamedTuple):
-    """What became of it: `refused` alone speaks against the version."""
-
-    state: Literal["follows", "no predictor", "another model", "refused", "late"]
-    detail: str
-
-
-def follow(api: PredictorApi, name: str, version: str, seconds: float) -> Followed:
-    """Wait until the predictor answers with a version, or has refused it, or the time is over."""
-    ready = None
-    for ready in _looks(api, seconds):
-        told = judge(ready, api.url, name, version)
-        if told is not None:
-            return told
-    if ready is not None and ready.wanted == version:
-        return Followed("refused", f"it has not answered with version {version}: {ready.detail}")
-    now = f"it answers with version {ready.version}" if ready and ready.version else "it does not answer"
-    return Followed("late", f"the predictor at {api.url} did not follow within {seconds:g} s: {now}")
-
-
-def judge(ready: Ready | None, url: str, name: str, version: str) -> Followed | None:
-    """Return what a look at the predictor settles; None where one must go on waiting."""
-    if ready is None:
-        return Followed("no predictor", f"no predictor answers at {url}")
-    if ready.model not in (None, name):
-        return Followed("another model", f"the predictor at {url} serves {ready.model}")
-    if ready.version == version:
-        return Followed("follows", f"the predictor at {url} answers with version {version}")
-    if f"version {version} was refused" in ready.detail:
-        return Followed("refused", ready.detail)
-    return None
-
-
-def _looks(api: PredictorApi, seconds: float) -> Iterator[Ready | None]:
-    """Look again and again; one that answered once may be away for a while, as when it starts again."""
-    end, before = time.monotonic() + seconds, api.ready()
-    yield before
-    while time.monotonic() < end:
-        time.sleep(PAUSE)
-        before = api.ready() or before
-        yield before
-
-
+PAUSE = 0.2  # seconds between two questions to the predictor
+BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+NO_KEY = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 REMEDY = "See what was decided so far: python -m flows.history."
 
 
@@ -100,12 +48,11 @@ def roll_back(settings: Settings, name: str, to: str | None, *, reason: str, by:
         Stopped: its bundle cannot be read.
     """
     with deciding(settings, name) as client:
-        champion = version_of_alias(client, name, CHAMPION)
+        champion = version_named(client, name, CHAMPION)
         if champion is None:
             raise BadInput(f"{name} has no champion, so there is nothing to turn back from.", remedy=REMEDY)
-        target = find_target(client, name, champion, to)
-        load_bundle(name, target)
-        return _turn_back(client, settings, champion, target, reason=reason, by=by)
+        target = _find_target(client, name, champion, to)
+        return _turn_back(client, settings, name, champion, target, reason, by)
 
 
 def withdraw(settings: Settings, name: str, version: str, *, reason: str, by: str) -> RolledBack | None:
@@ -115,31 +62,25 @@ def withdraw(settings: Settings, name: str, version: str, *, reason: str, by: st
     one's bundle cannot be read.
     """
     with deciding(settings, name) as client:
-        champion = version_of_alias(client, name, CHAMPION)
-        if champion is None or str(champion.version) != version:
+        if version_named(client, name, CHAMPION) != version:
             return None
-        previous = version_of_alias(client, name, PREVIOUS)
-        target = None if previous is None else str(previous.version)
-        if target is not None:
-            load_bundle(name, target)
-        return _turn_back(client, settings, champion, target, reason=reason, by=by)
+        target = version_named(client, name, PREVIOUS)
+        return _turn_back(client, settings, name, version, target, reason, by)
 
 
-def find_target(client: MlflowClient, name: str, champion: ModelVersion, to: str | None) -> str:
+def _find_target(client: MlflowClient, name: str, champion: str, to: str | None) -> str:
     """Return the version to go back to; raises BadInput, naming those that there are."""
-    was = sorted(
-        (v for v in client.search_model_versions(f"name = '{name}'") if v.tags.get("promoted") == "true"),
-        key=lambda version: int(version.version),
-    )
-    numbers = [str(version.version) for version in was if version.version != champion.version]
+    versions = client.search_model_versions(f"name = '{name}'")
+    promoted = sorted(int(each.version) for each in versions if each.tags.get("promoted") == "true")
+    numbers = [str(number) for number in promoted if str(number) != champion]
     known = f"Versions that were champion: {', '.join(numbers) or 'none but this one'}. {REMEDY}"
-    now = f"version {champion.version} of {name} is champion"
+    now = f"version {champion} of {name} is champion"
     if to is None:
-        previous = version_of_alias(client, name, PREVIOUS)
+        previous = version_named(client, name, PREVIOUS)
         if previous is None:
             raise BadInput(f"{now}, and no version is noted as the one before it.", remedy=known)
-        return str(previous.version)
-    if to == str(champion.version):
+        return previous
+    if to == champion:
         raise BadInput(f"{now} already.", remedy=known)
     if to not in numbers:
         raise BadInput(f"{name} has no version {to} that ever was champion.", remedy=known)
@@ -149,13 +90,14 @@ def find_target(client: MlflowClient, name: str, champion: ModelVersion, to: str
 def _turn_back(
     client: MlflowClient,
     settings: Settings,
-    champion: ModelVersion,
+    name: str,
+    version: str,
     target: str | None,
-    *,
     reason: str,
     by: str,
 ) -> RolledBack:
-    name, version = str(champion.name), str(champion.version)
+    if target is not None:
+        load_bundle(name, target)
     decision = Decision(
         model=name, event="rolled back", version=version, champion=target, by=by, reason=reason
     )
@@ -163,8 +105,41 @@ def _turn_back(
     return RolledBack(name=name, version=version, champion=target, reason=reason, by=by, recorded=recorded)
 
 
-BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-NO_KEY = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+class Rollout(NamedTuple):
+    """What the predictor has made of a version: `refused` alone speaks against it."""
+
+    state: Literal["follows", "no predictor", "another model", "refused", "late"]
+    detail: str
+
+
+def await_rollout(api: PredictorApi, name: str, version: str, seconds: float) -> Rollout:
+    """Wait until the predictor answers with a version, or has refused it, or the time is over.
+
+    One that has answered once may be away for a while, as when it starts again.
+    """
+    end, ready = time.monotonic() + seconds, api.ready()
+    while (rollout := rollout_of(ready, api.url, name, version)) is None and time.monotonic() < end:
+        time.sleep(PAUSE)
+        ready = api.ready() or ready
+    if rollout is not None:
+        return rollout
+    if ready is not None and ready.wanted == version:
+        return Rollout("refused", f"it has not answered with version {version}: {ready.detail}")
+    now = f"it answers with version {ready.version}" if ready and ready.version else "it does not answer"
+    return Rollout("late", f"the predictor at {api.url} did not follow within {seconds:g} s: {now}")
+
+
+def rollout_of(ready: Ready | None, url: str, name: str, version: str) -> Rollout | None:
+    """Return what an answer of the predictor settles; None where one must go on waiting."""
+    if ready is None:
+        return Rollout("no predictor", f"no predictor answers at {url}")
+    if ready.model not in (None, name):
+        return Rollout("another model", f"the predictor at {url} serves {ready.model}")
+    if ready.version == version:
+        return Rollout("follows", f"the predictor at {url} answers with version {version}")
+    if f"version {version} was refused" in ready.detail:
+        return Rollout("refused", ready.detail)
+    return None
 
 
 class Canary(BaseModel):
@@ -209,16 +184,14 @@ def find_fault(api: PredictorApi, client: MlflowClient, name: str, version: str,
 
     Raises NotCheckedError where nothing can be said.
     """
-    followed = follow(api, name, version, end - time.monotonic())
-    if followed.state not in ("follows", "refused"):
-        raise NotCheckedError(followed.detail)
+    rollout = await_rollout(api, name, version, end - time.monotonic())
+    if rollout.state not in ("follows", "refused"):
+        raise NotCheckedError(rollout.detail)
     if not serves_this_registry(api, client, name):
         raise NotCheckedError(f"the predictor at {api.url} serves the models of another registry")
-    return (
-        followed.detail
-        if followed.state == "refused"
-        else compare(api, load_bundle(name, version), version, end)
-    )
+    if rollout.state == "refused":
+        return rollout.detail
+    return compare(api, load_bundle(name, version), version, end)
 
 
 def serves_this_registry(api: PredictorApi, client: MlflowClient, name: str) -> bool:
@@ -230,8 +203,7 @@ def serves_this_registry(api: PredictorApi, client: MlflowClient, name: str) -> 
         status, served = api.model()
     except (OSError, ValueError) as error:
         raise NotCheckedError(f"the predictor at {api.url} does not answer: {error}") from error
-    if status in NO_KEY:
-        raise NotCheckedError(f"the predictor at {api.url} wants another key (GRADECAST_API_KEY)")
+    _check_key(api, status)
     if status != HTTPStatus.OK:
         return True
     version = version_named(client, name, str(served["version"]))
@@ -244,9 +216,8 @@ def compare(api: PredictorApi, bundle: Bundle, version: str, end: float) -> str 
     A record at a time, each on a connection of its own, so that more than one worker is asked.
     """
     for example in json.loads((bundle.folder / EXAMPLES).read_bytes()):
-        status, answer = ask(api, example["record"], version, end)
-        if status in NO_KEY:
-            raise NotCheckedError(f"the predictor at {api.url} wants another key (GRADECAST_API_KEY)")
+        status, answer = _ask(api, example["record"], version, end)
+        _check_key(api, status)
         if status != HTTPStatus.OK:
             return f"it answers a reference record with {status} ({answer.get('detail', 'no reason')})"
         answered = [answer["probabilities"][label] for label in bundle.manifest.labels]
@@ -256,7 +227,12 @@ def compare(api: PredictorApi, bundle: Bundle, version: str, end: float) -> str 
     return None
 
 
-def ask(api: PredictorApi, record: dict[str, Any], version: str, end: float) -> tuple[int, dict[str, Any]]:
+def _check_key(api: PredictorApi, status: int) -> None:
+    if status in NO_KEY:
+        raise NotCheckedError(f"the predictor at {api.url} wants another key (GRADECAST_API_KEY)")
+
+
+def _ask(api: PredictorApi, record: dict[str, Any], version: str, end: float) -> tuple[int, dict[str, Any]]:
     """Ask until a worker answers with the version, or with an error that is not one of being busy.
 
     Raises NotCheckedError when the time is over, or the predictor is gone.
@@ -266,10 +242,9 @@ def ask(api: PredictorApi, record: dict[str, Any], version: str, end: float) -> 
             status, answer = api.forecast(record)
         except (OSError, ValueError) as error:
             status, answer = HTTPStatus.SERVICE_UNAVAILABLE, {"detail": str(error)}
-        waiting = status in BUSY or (status == HTTPStatus.OK and answer["model_version"] != version)
-        if not waiting:
+        if status not in BUSY and (status != HTTPStatus.OK or answer["model_version"] == version):
             return status, answer
         if time.monotonic() > end:
-            said = answer.get("detail") or f"it answers with version {answer.get('model_version')}"
-            raise NotCheckedError(f"the predictor at {api.url} was not ready in time: {said}")
+            now = answer.get("detail") or f"it answers with version {answer.get('model_version')}"
+            raise NotCheckedError(f"the predictor at {api.url} was not ready in time: {now}")
         time.sleep(PAUSE)

@@ -123,14 +123,6 @@ def close_dead_runs(client: MlflowClient, experiment: str) -> int:
     return len(dead)
 
 
-def move_alias(client: MlflowClient, name: str, alias: str, version: str | None) -> None:
-    """Point an alias at a version, or take it away."""
-    if version is not None:
-        client.set_registered_model_alias(name, alias, version)
-    elif version_of_alias(client, name, alias) is not None:
-        client.delete_registered_model_alias(name, alias)
-
-
 TRAINED = "lineage/trained.parquet"
 BAD = "quarantine"
 """The split of rows that were set aside, in a lineage."""
@@ -159,10 +151,6 @@ class Lineage:
         trained = rows.loc[rows["split"] == "train", "pseudonym"]
         return cls(frozenset(trained), frozenset(rows["mark"]), BAD.encode() in (table.schema.metadata or {}))
 
-    def has_trained_on(self, pseudonyms: pd.Series) -> np.ndarray:
-        """Tell for each pseudonym (n,) whether that student was trained on."""
-        return pseudonyms.isin(self.trained).to_numpy()
-
     def has_met(self, frame: pd.DataFrame, contract: Contract) -> np.ndarray:
         """Tell for each row (n,) whether it was in the source, with the same answers and grade."""
         return marks(frame, contract).isin(self.met).to_numpy()
@@ -176,28 +164,18 @@ def lineage_of(rows: pd.DataFrame, contract: Contract) -> pa.Table:
 
 
 def marks(frame: pd.DataFrame, contract: Contract) -> pd.Series:
-    """Return a 64-bit mark of each row: of who it is, what is asked and the grade.
+    """Return a 64-bit mark of each row (n,): of who it is, what is asked and the grade.
 
-    A student who comes again with another record or grade has another mark.
+    A student who comes again with another record or grade has another mark. Clean rows are marked by what
+    the model reads, those that no model can read by their cells.
     """
     bad = frame["quarantine"] != ""
-    return pd.concat([_marks(frame[~bad], contract), _marks_of_bad(frame[bad], contract)]).reindex(
-        frame.index
-    )
-
-
-def _marks(frame: pd.DataFrame, contract: Contract) -> pd.Series:
-    """Mark clean rows by what the model reads."""
-    features = pd.DataFrame(matrix(frame, contract), index=frame.index).rename(columns=str)
-    rows = features.assign(pseudonym=frame["pseudonym"].astype(str), grade=target_index(frame, contract))
-    return pd.util.hash_pandas_object(rows, index=False)
-
-
-def _marks_of_bad(frame: pd.DataFrame, contract: Contract) -> pd.Series:
-    """Mark rows that no model can read by their cells."""
-    names = ["pseudonym", contract.target.column, *(c.name for c in contract.asked)]
-    cells = as_stored(frame.reindex(columns=names)).astype(str)
-    return pd.util.hash_pandas_object(cells, index=False)
+    clean, names = frame[~bad], ["pseudonym", contract.target.column, *(c.name for c in contract.asked)]
+    features = pd.DataFrame(matrix(clean, contract), index=clean.index).rename(columns=str)
+    read = features.assign(pseudonym=clean["pseudonym"].astype(str), grade=target_index(clean, contract))
+    unread = as_stored(frame[bad].reindex(columns=names)).astype(str)
+    marked = [pd.util.hash_pandas_object(rows, index=False) for rows in (read, unread)]
+    return pd.concat(marked).reindex(frame.index)
 
 
 @dataclass(frozen=True)
@@ -213,8 +191,8 @@ class Champion:
         return read_frame(self.bundle.folder / REFERENCE, self.bundle.contract)
 
     def has_seen(self, pseudonyms: pd.Series) -> np.ndarray:
-        """Tell for each pseudonym whether it was trained on."""
-        return self.lineage.has_trained_on(pseudonyms)
+        """Tell for each pseudonym (n,) whether that student was trained on."""
+        return pseudonyms.isin(self.lineage.trained).to_numpy()
 
 
 def load_champion(client: MlflowClient, name: str) -> Champion | None:

@@ -14,7 +14,7 @@ from data.sources.storage import read_frame
 from flows.monitor import drift_monitor, main
 from flows.monitoring.retraining import EVENT
 from flows.registry.bundling import Submission
-from flows.registry.store import CHALLENGER, load_champion, move_alias
+from flows.registry.store import CHALLENGER, load_champion
 from flows.runtime.commands import without_heartbeats
 from flows.runtime.server import prefect_server
 from flows.settings import Settings
@@ -28,7 +28,7 @@ def desk(submission: Submission, settings: Settings, tmp_path_factory: pytest.Te
     plain = settings.model_dump(exclude={"tracking_uri"})
     made = Desk(Settings(**{**plain, "home": tmp_path_factory.mktemp("monitored")}))
     made.seat(submission)
-    move_alias(made.client, NAME, CHALLENGER, made.add(submission))
+    made.client.set_registered_model_alias(NAME, CHALLENGER, made.add(submission))
     return made
 
 

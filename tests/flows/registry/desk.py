@@ -9,10 +9,8 @@ from mlflow.entities.model_registry import ModelVersion
 
 from data.log.database import open_log
 from data.log.history import read, verify
-from flows.registry.approval import settle
 from flows.registry.bundling import Submission, write_bundle, write_lineage
-from flows.registry.decisions import newest_entry
-from flows.registry.promotion import Verdict
+from flows.registry.decisions import Verdict, newest_entry, settle
 from flows.registry.registration import Registered, log_and_register, register_submission
 from flows.registry.store import experiment_id, open_registry, version_of_alias
 from flows.runtime.workspace import finished_folder

@@ -8,10 +8,18 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from flows.approve import main
-from flows.register import register
-from flows.registry.approval import ASKED, EVENT, OVERDUE, Answer, Question, settle, settle_answer, waiting
+from flows.register import APPROVAL_WANTED, register
 from flows.registry.bundling import Submission
-from flows.registry.promotion import Verdict
+from flows.registry.decisions import (
+    ASKED,
+    OVERDUE,
+    Answer,
+    Question,
+    Verdict,
+    settle,
+    settle_answer,
+    waiting,
+)
 from flows.registry.registration import Registered
 from flows.rollback_flow import approve
 from flows.runtime.commands import without_heartbeats
@@ -51,14 +59,14 @@ def asked(desk: Desk, submission: Submission) -> Registered:
 
 def ask_long_ago(desk: Desk, version: str) -> None:
     """Let a question be two days old."""
-    (question,) = [each for each in waiting(desk.settings, NAME) if each.version == version]
+    (question,) = [each for each in waiting(desk.client, NAME) if each.version == version]
     old = Question(**question.model_dump() | {"at": datetime.now(UTC) - timedelta(days=2)})
     desk.client.set_model_version_tag(NAME, version, ASKED, old.model_dump_json())
 
 
 def announced(client: SyncPrefectClient) -> list[dict[str, dict[str, object]]]:
     """Wait until the server has kept the event."""
-    query = {"filter": {"event": {"name": [EVENT]}}}
+    query = {"filter": {"event": {"name": [APPROVAL_WANTED]}}}
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         found = client.request("POST", "/events/filter", json=query).json()["events"]

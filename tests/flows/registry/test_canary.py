@@ -17,10 +17,10 @@ from data.log.reading import read_log
 from flows.registry.bundling import Submission
 from flows.registry.rollout import (
     NotCheckedError,
+    await_rollout,
     compare,
-    follow,
-    judge,
     roll_back,
+    rollout_of,
     serves_this_registry,
     watch,
 )
@@ -91,7 +91,7 @@ def test_the_predictor_answers_from_the_old_version_soon_after_a_rollback(
     api = api_of(desk)
     wait_until(lambda: version_of(api, record) != "1", "the new version answers")
     roll_back(desk.settings, NAME, "1", reason="drill", by="test")
-    assert follow(api, NAME, "1", PATIENT).state == "follows"
+    assert await_rollout(api, NAME, "1", PATIENT).state == "follows"
     wait_until(lambda: version_of(api, record) == "1", "the old version answers")
 
 
@@ -150,7 +150,7 @@ def test_a_predictor_that_does_not_follow_in_time_is_told_and_nothing_happens(
     watched: tuple[Desk, Running],
 ) -> None:
     desk, server = watched
-    found = follow(api_of(desk), NAME, "99", 0.5)
+    found = await_rollout(api_of(desk), NAME, "99", 0.5)
     assert found.state == "late"
     assert f"it answers with version {server.version()}" in found.detail
 
@@ -168,7 +168,7 @@ def test_a_predictor_that_does_not_follow_in_time_is_told_and_nothing_happens(
     ],
 )
 def test_each_look_at_the_predictor_is_judged(ready: Ready | None, state: str | None) -> None:
-    told = judge(ready, "http://predictor", NAME, "3")
+    told = rollout_of(ready, "http://predictor", NAME, "3")
     assert (told.state if told else None) == state
 
 
@@ -203,5 +203,5 @@ def test_a_promotion_that_the_predictor_refuses_is_taken_back_with_the_reason(
     assert desk.aliases()["champion"] == former
     assert desk.history()[-1] == ("rolled back", version, former, "canary")
     assert desk.tags(version)["rolled_back"] == f"{found.detail} (canary)"
-    assert follow(api_of(desk), NAME, former, PATIENT).state == "follows"
+    assert await_rollout(api_of(desk), NAME, former, PATIENT).state == "follows"
     assert server.version() == former

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from data.log.history import Decision
 from flows.registry.bundling import Submission
-from flows.registry.decisions import carry_out, deciding, finish, promotion, rejection, way_back
+from flows.registry.decisions import Verdict, carry_out, deciding, finish, promotion, settle, way_back
 from tests.flows.registry.desk import NAME, Desk
 
 WRITES = (
@@ -96,8 +96,7 @@ def test_a_rejection_makes_a_challenger_and_an_entry(
 ) -> None:
     desk.seat(submission)
     desk.add(weak)
-    no = Decision(model=NAME, event="rejected", version="2", champion="1", by="test", reason="worse")
-    assert carry_out(desk.client, desk.settings, rejection(no, {"promoted": "false"}))
+    settle(desk.client, desk.settings, NAME, "2", Verdict(False, "worse", {}), "test")
     assert desk.aliases() == {"champion": "1", "challenger": "2"}
     assert desk.history()[-1] == ("rejected", "2", "1", "test")
     assert desk.client.get_model_version(NAME, "2").description == "worse"

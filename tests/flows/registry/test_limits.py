@@ -16,15 +16,15 @@ from data.rows.frames import matrix
 from flows.process import process_records
 from flows.registry import promotion as limits
 from flows.registry.bundling import Submission
+from flows.registry.decisions import Verdict
 from flows.registry.promotion import (
     Limits,
-    Verdict,
     audit_masks,
     group_limits,
     latency_limits,
+    limited,
     rows_to_compare,
     size_limits,
-    together,
 )
 from flows.registry.store import Lineage, lineage_of, load_champion
 from flows.settings import Settings
@@ -72,14 +72,14 @@ def test_groups_with_too_few_held_out_students_are_not_judged(
 
 def test_an_objection_turns_a_promotion_and_its_figures_are_kept() -> None:
     won = Verdict(True, "better: log loss -0.05", {"rows": 100})
-    objecting = together(Limits(("it is slow",), {"latency_us": 900}), Limits(("it is large",), {"mb": 3}))
-    kept = objecting.applied(won)
+    objecting = Limits(("it is slow",), {"latency_us": 900}), Limits(("it is large",), {"mb": 3})
+    kept = limited(won, *objecting)
     assert not kept.promoted
     assert kept.reason == "it is slow; it is large; otherwise better: log loss -0.05"
     assert kept.figures == {"rows": 100, "latency_us": 900, "mb": 3}
-    lost = objecting.applied(Verdict(False, "may be worse", {}))
+    lost = limited(Verdict(False, "may be worse", {}), *objecting)
     assert (lost.promoted, lost.reason, lost.figures["mb"]) == (False, "may be worse", 3)
-    assert Limits((), {"mb": 3}).applied(won).promoted
+    assert limited(won, Limits((), {"mb": 3})).promoted
 
 
 def test_a_bundle_that_is_too_large_is_an_objection(bundle_folder: Path) -> None:
