@@ -5,11 +5,16 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
+
+from data.durable import is_locked
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two starts of a process that keeps ending
 STEADY_SECONDS = 60.0  # one that ran as long is no longer one that keeps ending
 GRACE_SECONDS = 20.0  # to end after a SIGTERM
-WATCH_SECONDS = 0.5
+WATCH_SECONDS, LOOK_SECONDS = 0.5, 0.1
+RECORD_SECONDS = 5.0  # from the lock of a record to what is written in it
 
 
 class Supervised:
@@ -83,3 +88,29 @@ def end_with_parent(parent: int, grace: float = 0.0) -> None:
         os._exit(1)  # it did not listen: it waits for something that is not in Python
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def recorded(record: Path) -> list[int]:
+    """Return what is in the file that a process keeps locked, its group first; nothing where none runs."""
+    end = time.monotonic() + RECORD_SECONDS
+    while is_locked(record) and time.monotonic() < end:
+        if words := record.read_text().split():
+            return [int(word) for word in words]
+        time.sleep(LOOK_SECONDS)  # it is being started: a moment, and it is written
+    return []
+
+
+def end_recorded(record: Path) -> None:
+    """End the process group whose record is still locked, and wait for its end."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        for group in recorded(record)[:1]:
+            signal_group(group, how)
+        end = time.monotonic() + GRACE_SECONDS
+        while is_locked(record) and time.monotonic() < end:
+            time.sleep(LOOK_SECONDS)
+
+
+def signal_group(group: int, how: signal.Signals) -> None:
+    """Send a signal to a process group, which may have ended."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, how)

@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from data.durable import file_lock
 from data.errors import BadInput
+from data.processes import end_recorded
 from flows.deploy import deploy, ensure_pool, registered
 from flows.runtime import server as prefect_process
 from flows.runtime import services
@@ -23,7 +24,7 @@ from flows.runtime.exit_codes import DONE, explain
 from flows.runtime.progress import open_console
 from flows.runtime.runs import reconcile
 from flows.runtime.server import is_open, prefect_server, profile
-from flows.runtime.services import Places, ServiceProcess, end_leftover, supervised
+from flows.runtime.services import Places, ServiceProcess, supervised
 from flows.settings import Settings
 
 LOOK_SECONDS = 0.5
@@ -142,7 +143,7 @@ def alone(home: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise BadInput(f"`make up` runs already for {home}.", remedy="End that one first.") from error
         for name in NAMES:
-            end_leftover(home / "up" / name)
+            end_recorded(home / "up" / name)
         yield
 
 

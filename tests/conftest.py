@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.contract.contract import Contract, load_contract
+from data.processes import end_recorded
 from flows.evaluate import gather_evidence
 from flows.process import process_records
 from flows.processing.processed import Processed
@@ -99,7 +100,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     prefect_process.launch(state, port)
     assert prefect_process.wait_until_healthy(state, port), prefect_process.log(state).read_text()
     yield local_url(port)
-    prefect_process.stop(state)
+    end_recorded(prefect_process.record(state))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from data.errors import BadInput, Stopped
 from data.log.database import open_log
 from data.log.history import Decision, append
 from flows.registry.store import CHALLENGER, CHAMPION, PREVIOUS, load_version, open_registry, version_named
-from flows.runtime.server import to_stderr
+from flows.runtime.progress import to_stderr
 from flows.settings import Settings
 
 PIPELINE = "pipeline"

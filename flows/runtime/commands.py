@@ -1,12 +1,11 @@
 """Run a flow from the command line: a Prefect server, readable errors, the fixed exit codes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from prefect import Flow
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 
@@ -26,19 +25,20 @@ def run_flow(
 ) -> int:
     """Check the input, run the flow, show its result; return the exit code.
 
-    `check` raises BadInput before a server is started for nothing.
+    `check` raises BadInput before a server is started for nothing. Runs of dead processes are ended first,
+    and others see that this one's lives while it runs.
     """
     console, settings = open_console(), Settings()
     try:
         check()
-        with (
-            prefect_server(settings.home),
-            without_heartbeats(),
-            plain_errors(),
-            watched(flow, settings.home) as seen,
-        ):
-            state: Any = seen(**parameters, return_state=True)  # typed for flows that return nothing
-            outcome = _outcome(state)
+        with prefect_server(settings.home), without_heartbeats(), plain_errors(), ExitStack() as held:
+
+            def begin(flow: object, flow_run: FlowRun, state: object) -> None:  # noqa: ARG001  Prefect's names
+                held.enter_context(at_work(flow_run.id, settings.home))
+
+            reconcile(settings.home)
+            state: Any = flow.with_options(on_running=[begin])(**parameters, return_state=True)
+            outcome = foreseen(state.name, state.message) or state.result(raise_on_failure=False)
     except (BadInput, Stopped, RuntimeError) as error:  # the last: no Prefect server could be started
         return explain(console, error, settings)
     if isinstance(outcome, Exception):
@@ -47,23 +47,6 @@ def run_flow(
     return DONE
 
 
-@contextmanager
-def watched(flow: Flow[..., Any], home: Path) -> Iterator[Flow[..., Any]]:
-    """End the runs of dead processes, then let others see that this flow's process lives while it runs."""
-    with ExitStack() as held:
-
-        def begin(flow: object, flow_run: FlowRun, state: object) -> None:  # noqa: ARG001  Prefect's names
-            held.enter_context(at_work(flow_run.id, home))
-
-        reconcile(home)
-        yield flow.with_options(on_running=[begin])
-
-
 def without_heartbeats() -> AbstractContextManager[object]:
     """Let flows end at once: Prefect waits a second for the end of each one's heartbeat."""
     return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-
-
-def _outcome(state: State[Any]) -> Any:
-    """Return what a flow returned, or the exception that ended it."""
-    return foreseen(state.name, state.message) or state.result(raise_on_failure=False)

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Protocol
@@ -40,6 +40,17 @@ def open_console() -> Console:
         sys.stdout.reconfigure(errors="replace")
     console = _Console()
     return console if console.is_terminal else _Console(width=PLAIN_WIDTH)
+
+
+def say(console: Console, line: str | Text) -> None:
+    """Print a line as it is."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def to_stderr(line: str) -> None:
+    """Show one line of progress to the person, if there still is one."""
+    with suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed, Scheduled
 from prefect.tasks import Task
 
 from data.durable import file_lock, is_locked
@@ -26,10 +30,6 @@ def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     passing = (sa.exc.OperationalError, OSError)
     return isinstance(error, passing) or isinstance(getattr(error, "__cause__", None), passing)
 
-
-if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun
 
 POOL = "gradecast"
 GONE = "The process of this run is gone."
@@ -70,20 +70,17 @@ def reconcile(home: Path) -> list[str]:
     Runs that a worker took and did not start before it was killed are given back to be taken again.
     Raises httpx.HTTPError where the Prefect server cannot be asked.
     """
-    from prefect.client.orchestration import get_client
-
     with get_client(sync_client=True) as client:
         with _swept(home):
-            done = [told for file in _abandoned(home) if (told := _settle(client, file))]
+            abandoned = [file for file in _folder(home).glob("[!.]*.lock") if not is_locked(file)]
+            done = [told for file in abandoned if (told := _settle(client, file))]
         for run in _taken_and_not_started(client, home):
-            _give_back(client, run)
+            client.set_flow_run_state(run.id, Scheduled(message="Its worker ended before it was started."))
     return done
 
 
-def _settle(client: "SyncPrefectClient", file: Path) -> str | None:
+def _settle(client: SyncPrefectClient, file: Path) -> str | None:
     """End the run of an abandoned file and remove the file; say what became of the run if it was at work."""
-    from prefect.exceptions import ObjectNotFound
-
     try:
         run = client.read_flow_run(UUID(file.stem))
     except ObjectNotFound:  # the run of another server, which may come back
@@ -100,7 +97,7 @@ def _settle(client: "SyncPrefectClient", file: Path) -> str | None:
     return told
 
 
-def _start_again(client: "SyncPrefectClient", run: "FlowRun") -> str:
+def _start_again(client: SyncPrefectClient, run: FlowRun) -> str:
     """Start a crashed run once more, with the same parameters, where its deployment asks for that."""
     attempt = int(str(run.labels.get(ATTEMPT, 1)))
     if run.deployment_id is None or AGAIN not in run.tags or attempt >= MOST_ATTEMPTS:
@@ -114,30 +111,23 @@ def _start_again(client: "SyncPrefectClient", run: "FlowRun") -> str:
     return f"; scheduled again as {again.name}"
 
 
-def _crash(client: "SyncPrefectClient", run: "FlowRun") -> None:
+def _crash(client: SyncPrefectClient, run: FlowRun) -> None:
     """Mark a run as crashed, after the tasks and the flows that it had begun, but for what has ended."""
-    from prefect.client.schemas import filters
-    from prefect.states import Crashed
-
-    own = filters.FlowRunFilter(id=filters.FlowRunFilterId(any_=[run.id]))
+    own = FlowRunFilter.model_validate({"id": {"any_": [run.id]}})
     for task in client.read_task_runs(flow_run_filter=own):
         if task.state is not None and not task.state.is_final():
             client.set_task_run_state(task.id, Crashed(message=GONE), force=True)
-    begun = filters.FlowRunFilter(parent_flow_run_id=filters.FlowRunFilterParentFlowRunId(any_=[run.id]))
+    begun = FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [run.id]}})
     for child in client.read_flow_runs(flow_run_filter=begun):
         _crash(client, child)
     if run.state is not None and not run.state.is_final():
         client.set_flow_run_state(run.id, Crashed(message=GONE))
 
 
-def _taken_and_not_started(client: "SyncPrefectClient", home: Path) -> list["FlowRun"]:
-    from prefect.client.schemas import filters
-    from prefect.client.schemas.objects import StateType
-
-    pending = filters.FlowRunFilterStateType(any_=[StateType.PENDING])
+def _taken_and_not_started(client: SyncPrefectClient, home: Path) -> list[FlowRun]:
     taken = client.read_flow_runs(
-        flow_run_filter=filters.FlowRunFilter(state=filters.FlowRunFilterState(type=pending)),
-        work_pool_filter=filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[POOL])),
+        flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": ["PENDING"]}}}),
+        work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [POOL]}}),
     )
     now = datetime.now(UTC)
     return [
@@ -145,16 +135,6 @@ def _taken_and_not_started(client: "SyncPrefectClient", home: Path) -> list["Flo
         for run in taken
         if run.state is not None and now - run.state.timestamp > LOST and not is_locked(_file(home, run.id))
     ]
-
-
-def _give_back(client: "SyncPrefectClient", run: "FlowRun") -> None:
-    from prefect.states import Scheduled
-
-    client.set_flow_run_state(run.id, Scheduled(message="Its worker ended before it was started."))
-
-
-def _abandoned(home: Path) -> list[Path]:
-    return [file for file in _folder(home).glob("[!.]*.lock") if not is_locked(file)]
 
 
 def _swept(home: Path) -> AbstractContextManager[int]:

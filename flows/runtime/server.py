@@ -19,8 +19,12 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener, urlopen
 from uuid import uuid4
 
-from data.durable import file_lock, is_locked
+import psutil  # type: ignore[import-untyped]
+
+from data.durable import file_lock
 from data.errors import BadInput
+from data.processes import LOOK_SECONDS, end_recorded, recorded, signal_group
+from flows.runtime.progress import to_stderr
 from flows.runtime.workspace import finished_file
 
 PATIENCE = 5.0  # seconds for one answer of a busy machine
@@ -58,23 +62,41 @@ def fault(api_url: str) -> str | None:
 
 def is_local_prefect(port: int) -> bool:
     """Tell whether a healthy Prefect server that lets us in, and nothing else, answers on a port."""
-    if _ask(port, "health") is not True:
-        return False
-    return _is_prefect(_ask(port, "admin/version", password=password_of(port)))
+    return _ask(port, "health") is True and _is_prefect(port, password_for(local_url(port)))
 
 
 def is_open(api_url: str) -> bool:
     """Tell whether a Prefect server on this machine wants no password of anyone."""
-    place = urlsplit(api_url)
-    return (
-        place.hostname in LOOPBACK
-        and place.port is not None
-        and _is_prefect(_ask(place.port, "admin/version"))
-    )
+    port = _local_port(api_url)
+    return port is not None and _is_prefect(port, None)
 
 
-def _is_prefect(version: Any) -> bool:
+def _is_prefect(port: int, password: str | None) -> bool:
+    version = _ask(port, "admin/version", password=password)
     return isinstance(version, str) and version.startswith(f"{MAJOR}.")
+
+
+def _local_port(api_url: str) -> int | None:
+    place = urlsplit(api_url)
+    return place.port if place.hostname in LOOPBACK else None
+
+
+def listener(port: int, word: str = "") -> Any:
+    """Return the process, with a word in its command, that listens on a port; None where none is to be seen.
+
+    Each process is asked for its own: what all have may be seen by root alone.
+    """
+    for process in psutil.process_iter():
+        try:
+            named = any(word in part for part in process.cmdline())
+            if named and any(
+                each.laddr.port == port and each.status == psutil.CONN_LISTEN
+                for each in process.net_connections("tcp")
+            ):
+                return process
+        except (psutil.Error, OSError):  # it has just ended, or is another person's
+            continue
+    return None
 
 
 def home_of(port: int) -> Path | None:
@@ -82,21 +104,12 @@ def home_of(port: int) -> Path | None:
 
     Asked of its process, not of the server, which wants to know first who asks.
     """
-    import psutil  # type: ignore[import-untyped]
-
-    for process in psutil.process_iter():
-        try:
-            if any("prefect" in word for word in process.cmdline()) and port in _listened_on(process):
-                home = process.environ().get("PREFECT_HOME")
-                return Path(home) if home else None
-        except (psutil.Error, OSError):  # it has just ended, or is another person's
-            continue
-    return None
-
-
-def _listened_on(process: Any) -> list[int]:
-    connections = process.net_connections("tcp")
-    return [each.laddr.port for each in connections if each.status == "LISTEN"]
+    process = listener(port, "prefect")
+    try:
+        home = process.environ().get("PREFECT_HOME") if process else None
+    except psutil.Error:  # it has just ended
+        return None
+    return Path(home) if home else None
 
 
 def profile(state: Path) -> Path:
@@ -116,18 +129,11 @@ def password_in(state: Path) -> str | None:
         return None
 
 
-def password_of(port: int) -> str | None:
-    """Return the password for the Prefect server on a port of this machine, where this person has it."""
-    home = home_of(port)
-    return (password_in(home) if home else None) or os.environ.get(PASSWORD)
-
-
 def password_for(api_url: str) -> str | None:
     """Return the password for the server at an API address: that of its state folder, or as it was given."""
-    place = urlsplit(api_url)
-    if place.hostname in LOOPBACK and place.port is not None:
-        return password_of(place.port)
-    return os.environ.get(PASSWORD)
+    port = _local_port(api_url)
+    home = None if port is None else home_of(port)
+    return (password_in(home) if home else None) or os.environ.get(PASSWORD)
 
 
 def wait_until_settled(port: int) -> None:
@@ -136,7 +142,7 @@ def wait_until_settled(port: int) -> None:
     It keeps events and task states in memory first, writes some 75 tasks a second, and forgets the
     rest when it is stopped.
     """
-    end, password = time.monotonic() + SETTLE_LIMIT, password_of(port)
+    end, password = time.monotonic() + SETTLE_LIMIT, password_for(local_url(port))
     before, still = None, 0
     while still < STILL and time.monotonic() < end:
         time.sleep(SETTLE_PAUSE)
@@ -174,8 +180,6 @@ def _ask(port: int, path: str, body: dict[str, Any] | None = None, password: str
 
 
 START_LIMIT = 180.0  # seconds: ten times what two busy cores need
-STOP_LIMIT = 10.0
-PAUSE = 0.1
 # The shell notes its process group before it starts the server, then leaves it to init.
 LAUNCH = 'echo "$$ $1" > "$2"; shift 2; "$@" &'
 
@@ -192,8 +196,7 @@ def log(state: Path) -> Path:
 
 def running_port(state: Path) -> int | None:
     """Return the port of the server whose state is in a folder; None when none runs."""
-    recorded = _recorded(state)
-    return recorded[1] if recorded else None
+    return next(iter(recorded(record(state))[1:]), None)
 
 
 def launch(state: Path, port: int) -> None:
@@ -223,31 +226,17 @@ def wait_until_healthy(state: Path, port: int) -> bool:
             return True
         if running_port(state) is None:
             return False
-        time.sleep(PAUSE)
-    stop(state)
+        time.sleep(LOOK_SECONDS)
+    end_recorded(record(state))
     return False
 
 
 def launch_again(state: Path, port: int) -> bool:
     """Launch a server that ended where it was; False when it is not healthy in time."""
-    words = record(state).read_text().split()
-    with suppress(ProcessLookupError, IndexError):  # what it began may have outlived it, and keep the port
-        os.killpg(int(words[0]), signal.SIGKILL)
+    for group in record(state).read_text().split()[:1]:  # what it began may keep the port
+        signal_group(int(group), signal.SIGKILL)
     launch(state, port)
     return wait_until_healthy(state, port)
-
-
-def stop(state: Path) -> None:
-    """Stop the server whose state is in a folder, if one runs, and wait for its end."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        recorded = _recorded(state)
-        if recorded is None:
-            return
-        with suppress(ProcessLookupError):  # it ended by itself just now
-            os.killpg(recorded[0], how)
-        end = time.monotonic() + STOP_LIMIT
-        while is_locked(record(state)) and time.monotonic() < end:
-            time.sleep(PAUSE)
 
 
 def port_to_use(wanted: int) -> int:
@@ -263,6 +252,11 @@ def port_to_use(wanted: int) -> int:
     raise OSError("no free port on 127.0.0.1")
 
 
+def is_taken(port: int) -> bool:
+    """Tell whether a port of this machine cannot be listened on."""
+    return port_to_use(port) != port
+
+
 def closed(port: int, password: str) -> dict[str, str]:
     """Return what lets a server answer its own pages and whoever has the password, and nobody else."""
     return {
@@ -270,16 +264,6 @@ def closed(port: int, password: str) -> dict[str, str]:
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
     }
-
-
-def _recorded(state: Path) -> tuple[int, int] | None:
-    """Return the running server's process group and port; None when none runs."""
-    while is_locked(record(state)):
-        words = record(state).read_text().split()
-        if words:
-            return int(words[0]), int(words[1])
-        time.sleep(PAUSE)  # it is being launched: a moment, and it is written
-    return None
 
 
 def ensure_password(state: Path) -> str:
@@ -312,20 +296,13 @@ USUAL_PORT = 4200
 Say = Callable[[str], None]
 
 
-def to_stderr(line: str) -> None:
-    """Show one line of progress to the person, if there still is one."""
-    with suppress(BrokenPipeError):
-        print(line, file=sys.stderr, flush=True)
-
-
 @contextmanager
 def prefect_server(home: Path, *, port: int = USUAL_PORT, say: Say = to_stderr) -> Iterator[str]:
     """Make this process use a healthy Prefect server, and yield its API address.
 
     That of PREFECT_API_URL, else one that is on the usual port, else a local one with its state in
     `home`/prefect (or PREFECT_HOME), which the last of its users stops. One that wants a password gets
-    that of PREFECT_API_AUTH_STRING or, on this machine, of its state folder. Prefect may be imported
-    before or after.
+    that of PREFECT_API_AUTH_STRING or, on this machine, of its state folder.
 
     Raises:
         BadInput: nothing healthy answers at PREFECT_API_URL.
@@ -413,7 +390,7 @@ def _stop(state: Path) -> None:
     port = running_port(state)
     if port is not None:
         wait_until_settled(port)
-        stop(state)
+        end_recorded(record(state))
 
 
 def _find_or_start(state: Path, wanted: int, say: Say) -> int:
@@ -434,42 +411,28 @@ def _find_or_start(state: Path, wanted: int, say: Say) -> int:
 
 @contextmanager
 def _prefect_settings(wanted: dict[str, str]) -> Iterator[None]:
-    """Set Prefect's settings: by the environment, and where it is imported already by its context.
+    """Set Prefect's settings: by its context, and by the environment for what is started.
 
     With the server's address goes its password, where one is known.
     """
+    from prefect import settings
+
     password = password_for(wanted["PREFECT_API_URL"])
     wanted = wanted | ({PASSWORD: password} if password else {})
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
-        with _settings_context(wanted):
+        with settings.temporary_settings({getattr(settings, name): wanted[name] for name in wanted}):
             yield
     finally:
-        if "prefect" in sys.modules:
-            _drain()
-        os.environ.update({name: value for name, value in before.items() if value is not None})
-        for name in [name for name, value in before.items() if value is None]:
+        _drain()
+        for name, value in before.items():
             os.environ.pop(name, None)
-
-
-@contextmanager
-def _settings_context(wanted: dict[str, str]) -> Iterator[None]:
-    if "prefect" not in sys.modules:
-        yield  # it will read the environment when it is imported
-        return
-    import prefect.settings as prefect_settings
-
-    with prefect_settings.temporary_settings(
-        {getattr(prefect_settings, name): wanted[name] for name in wanted}
-    ):
-        yield
+            os.environ.update({} if value is None else {name: value})
 
 
 def _drain() -> None:
     """Send what Prefect still holds back, before its server may be stopped."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    APILogWorker.drain_all(timeout=5)
-    EventsWorker.drain_all(timeout=5)
+    workers = {"prefect.logging.handlers": "APILogWorker", "prefect.events.worker": "EventsWorker"}
+    for module in workers.keys() & sys.modules.keys():
+        getattr(sys.modules[module], workers[module]).drain_all(timeout=5)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,17 +18,16 @@ from urllib.request import ProxyHandler, build_opener
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from data.durable import file_lock, is_locked
+from data.durable import file_lock
 from data.errors import BadInput
 from data.log.settings import netloc
-from data.processes import GRACE_SECONDS, Supervised
+from data.processes import GRACE_SECONDS, LOOK_SECONDS, Supervised, end_recorded, signal_group
 from flows.runtime.runs import POOL
-from flows.runtime.server import is_local_prefect
+from flows.runtime.server import is_local_prefect, is_taken, listener
 from flows.runtime.workspace import ROOT
 from flows.settings import Settings
 
 START_LIMIT = 180.0  # to be well after a start: ten times what two busy cores need
-LOOK_SECONDS = 0.1
 LAST_LINES = 15  # of a log, for people
 LARGEST_LOG = 10_000_000  # bytes
 Say = Callable[[str], None]
@@ -114,7 +113,7 @@ class ServiceProcess(Supervised):
 def supervised(service: Service, folder: Path, say: Say) -> Iterator[ServiceProcess]:
     """Keep a service until the block ends; one that a killed supervisor left behind is ended first."""
     folder.mkdir(parents=True, exist_ok=True)
-    end_leftover(folder / service.name)
+    end_recorded(folder / service.name)
     process = ServiceProcess(service, folder, say)
     process.restart()
     try:
@@ -122,23 +121,6 @@ def supervised(service: Service, folder: Path, say: Say) -> Iterator[ServiceProc
     finally:
         process.end()
         process.wait()
-
-
-def end_leftover(record: Path) -> None:
-    """End the process group of a record that is still locked."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        if not is_locked(record) or not record.read_text().isdigit():
-            return
-        signal_group(int(record.read_text()), how)
-        end = time.monotonic() + GRACE_SECONDS
-        while is_locked(record) and time.monotonic() < end:
-            time.sleep(LOOK_SECONDS)
-
-
-def signal_group(group: int, how: signal.Signals) -> None:
-    """Send a signal to a process group, which may have ended."""
-    with suppress(ProcessLookupError):
-        os.killpg(group, how)
 
 
 def ended(code: int) -> str:
@@ -277,26 +259,7 @@ def refuse_taken_ports(settings: Settings, places: Places) -> None:
         raise BadInput(" ".join(faults), remedy="Nothing was started.")
 
 
-def is_taken(port: int) -> bool:
-    """Tell whether a port of this machine cannot be listened on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
-
-
 def holder(port: int) -> str:
     """Say which program listens on a port, as far as this person may know."""
-    import psutil  # type: ignore[import-untyped]
-
-    try:
-        listening = [each for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port]
-        pid = next((each.pid for each in listening if each.status == psutil.CONN_LISTEN and each.pid), None)
-        if pid is not None:
-            return f"process {pid} ({' '.join(psutil.Process(pid).cmdline())[:100]})"
-    except psutil.Error:  # other people's programs are not always to be seen
-        return "another program"
-    return "another program"
+    process = listener(port)
+    return f"process {process.pid} ({' '.join(process.cmdline())[:100]})" if process else "another program"

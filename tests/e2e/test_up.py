@@ -15,13 +15,14 @@ from prefect.client.orchestration import get_client
 from data.durable import file_lock
 from flows.runtime.server import (
     is_local_prefect,
+    is_taken,
     local_url,
     port_to_use,
     profile,
     running_port,
     running_server,
 )
-from flows.runtime.services import answers, is_taken
+from flows.runtime.services import answers
 from flows.up import main
 from tests.e2e import state
 from tests.serving.running import alive, wait_until

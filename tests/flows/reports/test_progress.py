@@ -65,7 +65,7 @@ WORK = """
 import sys
 from pathlib import Path
 from flows.runtime.progress import open_console, search_progress, stage
-from flows.runtime.server import to_stderr
+from flows.runtime.progress import to_stderr
 with stage("train", open_console()), search_progress(open_console()) as on_done:
     for done in range(100):
         on_done(done, 100, 0.5)

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-from flows.runtime.server import password_of, port_to_use, prefect_server
+from flows.runtime.server import password_for, port_to_use, prefect_server
 from flows.runtime.services import Places, mlflow_server, supervised
 from flows.settings import Settings
 
@@ -147,7 +147,7 @@ def test_the_person_who_started_the_server_logs_in_on_its_pages(prefect_api: str
         const own = await fetch(`${api}/flows/count`, {method: 'POST', headers});
         return [own.status];
     }"""
-    password = password_of(int(prefect_api.split(":")[2].split("/")[0]))
+    password = password_for(prefect_api)
     assert password is not None
     by_name = prefect_api.replace("127.0.0.1", "localhost")  # the pages ask 127.0.0.1, wherever they are read
     given = {"api": prefect_api, "password": password}

@@ -14,13 +14,13 @@ import pytest
 from data import processes
 from data.durable import is_locked
 from data.errors import BadInput
+from data.processes import end_recorded
 from flows.runtime import services
 from flows.runtime.server import port_to_use
 from flows.runtime.services import (
     Places,
     Service,
     ServiceProcess,
-    end_leftover,
     refuse_taken_ports,
     supervised,
 )
@@ -102,11 +102,11 @@ def test_what_a_killed_supervisor_left_is_ended_by_the_next(tmp_path: Path) -> N
     killed = ServiceProcess(service(*WITH_A_CHILD), tmp_path, lambda _: None)
     killed.restart()
     begun = child(tmp_path)
-    end_leftover(tmp_path / "helper")
+    end_recorded(tmp_path / "helper")
     assert not is_locked(tmp_path / "helper")
     wait_until(lambda: not lives(begun))
     killed.wait()
-    end_leftover(tmp_path / "helper")
+    end_recorded(tmp_path / "helper")
 
 
 def test_one_that_ends_before_it_is_well_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
