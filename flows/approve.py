@@ -17,9 +17,8 @@ from flows.registry.decisions import Answer, settle_answer, waiting
 from flows.registry.rollout import watch
 from flows.registry.store import open_registry
 from flows.reports.screen import comparison_markdown
-from flows.rollback import print_line
 from flows.runtime.exit_codes import DONE, explain
-from flows.runtime.progress import open_console
+from flows.runtime.progress import open_console, print_line
 from flows.settings import Settings
 
 GIVE = 'Give both: make approve VERSION=number REASON="…", or make reject with the same.'

@@ -10,7 +10,7 @@ are not in it.
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,14 +20,12 @@ from data.errors import BadInput
 from data.log.spool import drained_alone
 from flows.backups.parts import (
     SPOOLED,
-    Kept,
-    Manifest,
-    Part,
-    folder_name,
-    kept_file,
+    BackupFile,
+    BackupManifest,
+    BackupPart,
     parts,
-    said,
-    show_kept,
+    run_plainly,
+    show_backup,
     write_manifest,
 )
 from flows.runtime.progress import open_console, stage
@@ -44,7 +42,7 @@ def back_up(settings: Settings, into: Path, console: Console | None = None) -> P
     """
     console = console or open_console()
     now = datetime.now(UTC)
-    final = into.absolute() / folder_name(now)
+    final = into.absolute() / f"gradecast-{now:%Y%m%d-%H%M%S}"
     if final.is_relative_to(settings.home.absolute()):
         raise BadInput("lies in the state that it is to save.", file=into, remedy="Name another disk.")
     into.mkdir(parents=True, exist_ok=True)
@@ -53,30 +51,25 @@ def back_up(settings: Settings, into: Path, console: Console | None = None) -> P
 
 
 def _fill(draft: Path, settings: Settings, now: datetime, console: Console) -> None:
-    every = parts(settings)
-    kept: list[Kept] = []
-    with _nothing_drained(settings.home / "spool"):
-        kept += _dump(every[:SPOOLED], draft, console)
+    every, spool = parts(settings), settings.home / "spool"
+    # While one of them is saved already, no answer may go from the spool to the database.
+    with drained_alone(spool) if spool.is_dir() else nullcontext():
+        kept = [*_dump(every[:SPOOLED], draft, console)]
     kept += _dump(every[SPOOLED:], draft, console)
     if not kept:
         raise BadInput("there is nothing to back up.", file=settings.home, remedy="Is GRADECAST_HOME right?")
     missing = {part.name for part in every} - {each.name for each in kept}
-    manifest = Manifest(made=now, commit=git_commit(), kept=tuple(kept), missing=tuple(sorted(missing)))
+    manifest = BackupManifest(made=now, commit=git_commit(), kept=tuple(kept), missing=tuple(sorted(missing)))
     write_manifest(draft, manifest)
 
 
-def _dump(some: Sequence[Part], draft: Path, console: Console) -> Iterator[Kept]:
+def _dump(some: Sequence[BackupPart], draft: Path, console: Console) -> Iterator[BackupFile]:
     """Put parts that have something in them into files, and describe those."""
     for part in some:
         if part.exists():
             with stage(part.name, console):
                 part.dump(draft / part.file)
-            yield kept_file(part.name, part.place, draft / part.file)
-
-
-def _nothing_drained(spool: Path) -> AbstractContextManager[object]:
-    """Keep answers from going from the spool to the database while one of them is saved already."""
-    return drained_alone(spool) if spool.is_dir() else nullcontext()
+            yield part.saved_in(draft)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,7 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.backup", description=__doc__)
     parser.add_argument("into", type=Path, help="folder in which the backup's folder is made")
     given = parser.parse_args(arguments)
-    return said(lambda console: show_kept(console, back_up(Settings(), given.into, console), "Backed up"))
+    return run_plainly(
+        lambda console: show_backup(console, back_up(Settings(), given.into, console), "Backed up")
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from data.errors import BadInput
 from flows.runtime.exit_codes import DONE, explain
-from flows.runtime.progress import open_console, stage
+from flows.runtime.progress import open_console, print_line, stage
 from flows.runtime.runs import POOL
 from flows.runtime.server import running_server
 from flows.runtime.workspace import ROOT
@@ -80,7 +80,7 @@ def show(console: Console, api_url: str) -> None:
         table.add_row(name, ", ".join(f"cron {time} UTC" for time in times) or "when asked")
     console.print(table)
     for line in (f"Server: {api_url}", f"Their runs need a worker, in this folder: {WORKER}"):
-        console.print(line, highlight=False, soft_wrap=True)
+        print_line(console, line)
 
 
 def main(arguments: list[str] | None = None) -> int:

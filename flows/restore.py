@@ -9,14 +9,15 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from data.errors import BadInput
-from flows.backups.parts import Manifest, Part, parts, read_manifest, said, show_kept
-from flows.runtime.progress import open_console, stage
+from flows.backups.parts import BackupManifest, BackupPart, parts, read_manifest, run_plainly, show_backup
+from flows.runtime.progress import open_console, print_line, stage
 from flows.settings import Settings
 
 
-def restore(settings: Settings, backup: Path, console: Console | None = None) -> Manifest:
+def restore(settings: Settings, backup: Path, console: Console | None = None) -> BackupManifest:
     """Put everything of a backup in its place, and return what it was.
 
     Raises:
@@ -35,7 +36,7 @@ def restore(settings: Settings, backup: Path, console: Console | None = None) ->
     return manifest
 
 
-def _check(places: dict[str, Part], kept: dict[str, str]) -> None:
+def _check(places: dict[str, BackupPart], kept: dict[str, str]) -> None:
     """Raise BadInput unless every part has an empty place of the same kind."""
     for name, file in kept.items():
         if name not in places:
@@ -49,12 +50,12 @@ def _check(places: dict[str, Part], kept: dict[str, str]) -> None:
         raise BadInput(f"there is something already at {', '.join(full)}.", remedy=remedy)
 
 
-def _tell_if_moved(manifest: Manifest, place: str, console: Console) -> None:
+def _tell_if_moved(manifest: BackupManifest, place: str, console: Console) -> None:
     """A registry without a server names its artifacts by where they were."""
     for each in manifest.kept:
         if each.name == "artifacts" and each.place != place:
             text = f"The registry looks for its artifacts in {each.place}: make that a link to {place}."
-            console.print(text, style="yellow", highlight=False, soft_wrap=True)
+            print_line(console, Text(text, "yellow"))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,19 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--check", action="store_true", help="check the backup's digests, and restore nothing"
     )
     given = parser.parse_args(arguments)
-    if given.check:
-        return said(lambda console: _checked(console, given.backup))
-    return said(lambda console: _restored(console, given.backup))
+    return run_plainly(lambda console: _restore_or_check(console, given.backup, check=given.check))
 
 
-def _checked(console: Console, backup: Path) -> None:
-    read_manifest(backup)
-    show_kept(console, backup, "Sound")
-
-
-def _restored(console: Console, backup: Path) -> None:
-    restore(Settings(), backup, console)
-    show_kept(console, backup, "Restored")
+def _restore_or_check(console: Console, backup: Path, *, check: bool) -> None:
+    if not check:
+        restore(Settings(), backup, console)
+    show_backup(console, backup, "Sound" if check else "Restored")
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ import getpass
 import sys
 
 from mlflow.exceptions import MlflowException
-from rich.console import Console
 
 from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
 from flows.registry.rollout import RolledBack, await_rollout, roll_back
 from flows.runtime.exit_codes import DONE, explain
 from flows.runtime.predictor_api import PredictorApi
-from flows.runtime.progress import open_console
+from flows.runtime.progress import open_console, print_line
 from flows.settings import Settings
 
 NO_REASON = "no reason was given"
@@ -55,11 +54,6 @@ def describe_rollout(done: RolledBack, settings: Settings) -> str:
         return "No predictor is named in GRADECAST_PREDICTOR_URL."
     detail = await_rollout(api, done.name, done.champion, settings.canary_seconds).detail
     return f"{detail[0].upper()}{detail[1:]}."
-
-
-def print_line(console: Console, line: str) -> None:
-    """Print a line as it is."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

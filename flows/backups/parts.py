@@ -1,9 +1,9 @@
-"""The parts of a backup, its manifest, and what the screen says of it."""
+"""The parts of a backup, each in a file of its own, and the manifest of them."""
 
 import os
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -12,19 +12,20 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from data.bundle.manifest import digest
 from data.errors import BadInput
 from data.sources.databases import hidden
-from flows.backups import databases, folders
-from flows.runtime.exit_codes import BAD_INPUT, DONE, FAILED
-from flows.runtime.progress import open_console
+from flows.backups import databases
+from flows.runtime.exit_codes import DONE, FAILED, explain
+from flows.runtime.progress import open_console, print_line
 from flows.settings import Settings
 
 NAME = "manifest.json"
 
 
-class Kept(BaseModel):
+class BackupFile(BaseModel):
     """One file of a backup."""
 
     model_config = ConfigDict(frozen=True)
@@ -37,7 +38,7 @@ class Kept(BaseModel):
     sha256: str
 
 
-class Manifest(BaseModel):
+class BackupManifest(BaseModel):
     """All files of a backup."""
 
     model_config = ConfigDict(frozen=True)
@@ -45,20 +46,20 @@ class Manifest(BaseModel):
     made: AwareDatetime
     commit: str
     """Of the code that made it."""
-    kept: tuple[Kept, ...]
+    kept: tuple[BackupFile, ...]
     missing: tuple[str, ...] = ()
     """Parts of which there was nothing."""
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: BackupManifest) -> None:
     """Write what a backup says of itself."""
     (folder / NAME).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> BackupManifest:
     """Read what a backup says of itself; raises BadInput where there is none, or a file is not as it was."""
     try:
-        manifest = Manifest.model_validate_json((folder / NAME).read_bytes())
+        manifest = BackupManifest.model_validate_json((folder / NAME).read_bytes())
     except (OSError, ValidationError) as error:
         raise BadInput("no backup there.", file=folder / NAME, remedy="Name its folder.") from error
     for kept in manifest.kept:
@@ -66,16 +67,6 @@ def read_manifest(folder: Path) -> Manifest:
         if not path.is_file() or digest(path) != kept.sha256:
             raise BadInput("is not as it was backed up.", file=path, remedy="Take another backup.")
     return manifest
-
-
-def kept_file(name: str, place: str, path: Path) -> Kept:
-    """Describe a file of a backup."""
-    return Kept(name=name, place=place, file=path.name, bytes=path.stat().st_size, sha256=digest(path))
-
-
-def folder_name(moment: datetime) -> str:
-    """Return the name of a backup's folder."""
-    return f"gradecast-{moment:%Y%m%d-%H%M%S}"
 
 
 DATABASES = ("predictions.db", "mlflow.db")
@@ -89,7 +80,7 @@ SPOOLED = 2
 
 
 @dataclass(frozen=True)
-class Part:
+class BackupPart:
     """One thing that is kept, in a file of its own in the backup."""
 
     name: str
@@ -100,8 +91,14 @@ class Part:
     dump: Callable[[Path], None]
     load: Callable[[Path], None]
 
+    def saved_in(self, folder: Path) -> BackupFile:
+        """Describe its file in a backup's folder."""
+        path = folder / self.file
+        size = path.stat().st_size
+        return BackupFile(name=self.name, place=self.place, file=path.name, bytes=size, sha256=digest(path))
 
-def parts(settings: Settings) -> list[Part]:
+
+def parts(settings: Settings) -> list[BackupPart]:
     """Return what is kept, in the order in which nothing can slip through.
 
     A version is in the registry's database only when its artifacts are in their place, so those come later.
@@ -110,12 +107,12 @@ def parts(settings: Settings) -> list[Part]:
         BadInput: an address cannot be read, or the registry's database is behind a server and not named.
     """
     home = settings.home
-    spool = home / "spool"
+    prefect = f"sqlite:///{(home / 'prefect' / 'prefect.db').absolute()}"
     return [
-        _folder("spool", spool, (".lock",)),
+        _folder("spool", home / "spool", (".lock",)),
         _database("log", settings.database_url),
         _database("registry", registry_url(settings)),
-        _database("prefect", prefect_url(settings)),
+        _database("prefect", os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL") or prefect),
         _folder("artifacts", artifacts_folder(settings)),
         _folder("state", home, NOT_STATE),
     ]
@@ -130,12 +127,6 @@ def registry_url(settings: Settings) -> str:
     return url
 
 
-def prefect_url(settings: Settings) -> str:
-    """Return the URL of the Prefect server's database."""
-    local = f"sqlite:///{(settings.home / 'prefect' / 'prefect.db').absolute()}"
-    return os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL") or local
-
-
 def artifacts_folder(settings: Settings) -> Path:
     """Return the folder of the registry's artifacts; raises BadInput where they are in no folder."""
     place = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION") or str(settings.home / "mlartifacts")
@@ -145,13 +136,13 @@ def artifacts_folder(settings: Settings) -> Path:
     return Path(folder)
 
 
-def _database(name: str, address: str) -> Part:
+def _database(name: str, address: str) -> BackupPart:
     try:
         url = sa.make_url(address)
     except sa.exc.ArgumentError as error:
         raise BadInput(f"the address of the {name} database cannot be read.") from error
     ending = "db" if databases.is_sqlite(url) else "dump"
-    return Part(
+    return BackupPart(
         name,
         hidden(url),
         f"{name}.{ending}",
@@ -161,32 +152,59 @@ def _database(name: str, address: str) -> Part:
     )
 
 
-def _folder(name: str, folder: Path, but: tuple[str, ...] = ()) -> Part:
-    return Part(
+def _folder(name: str, folder: Path, but: tuple[str, ...] = ()) -> BackupPart:
+    """Describe a folder as a part, without the names of `but` at its top."""
+    return BackupPart(
         name,
         str(folder.absolute()),
         f"{name}.tar",
-        exists=lambda: folders.exists(folder, but),
-        dump=lambda file: folders.dump(folder, file, but),
-        load=lambda file: folders.load(file, folder),
+        exists=lambda: any(_files(folder, but)),
+        dump=lambda file: _pack(folder, file, but),
+        load=lambda file: _unpack(file, folder),
     )
 
 
-def said(work: Callable[[Console], object]) -> int:
-    """Do the work and return the exit code: 0 done, 1 the disk failed, 2 bad input, both said plainly."""
+def _files(folder: Path, but: tuple[str, ...]) -> Iterator[Path]:
+    """Yield files and links, at any depth."""
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        if path.relative_to(folder).parts[0] not in but and (path.is_symlink() or path.is_file()):
+            yield path
+
+
+def _pack(folder: Path, file: Path, but: tuple[str, ...]) -> None:
+    """Put a folder's files into a tar file; one that others take away meanwhile is left out."""
+    with tarfile.open(file, "w") as archive:
+        for path in sorted(_files(folder, but)):
+            try:
+                archive.add(path, arcname=str(path.relative_to(folder)), recursive=False)
+            except FileNotFoundError:
+                continue
+
+
+def _unpack(file: Path, folder: Path) -> None:
+    """Put the files of a tar file into a folder; raises BadInput for one that would leave it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tarfile.open(file) as archive:
+            archive.extractall(folder, filter="data")
+    except tarfile.TarError as error:
+        raise BadInput(f"cannot be unpacked: {error}.", file=file) from error
+
+
+def run_plainly(work: Callable[[Console], object]) -> int:
+    """Do the work and return the exit code; a disk that fails has no room for the trace of it."""
     console = open_console()
     try:
         work(console)
     except BadInput as error:
-        console.print(f"[bold red]Bad input[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
-        return BAD_INPUT
+        return explain(console, error, Settings())
     except OSError as error:
-        console.print(f"[bold red]Failed[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+        print_line(console, Text.assemble(("Failed", "bold red"), f": {error}"))
         return FAILED
     return DONE
 
 
-def show_kept(console: Console, backup: Path, word: str) -> None:
+def show_backup(console: Console, backup: Path, word: str) -> None:
     """Print what a backup holds."""
     manifest = read_manifest(backup)
     table = Table("part", "place", "size", "SHA-256", title=f"{word}: {backup}", title_justify="left")

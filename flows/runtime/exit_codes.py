@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from data.errors import BadInput, Stopped
+from flows.runtime.progress import print_line
 from flows.runtime.workspace import finished_file
 from flows.settings import Settings
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
 NAMES: dict[type[Exception], str] = {BadInput: "Bad input", Stopped: "Stopped"}
 """What is foreseen to end a run, and the name of its failed state in Prefect."""
+ENDS = {BadInput: ("bold red", BAD_INPUT), Stopped: ("bold yellow", STOPPED)}
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
@@ -56,15 +58,14 @@ def plain_errors() -> Iterator[None]:
 
 def explain(console: Console, error: Exception, settings: Settings) -> int:
     """Say what went wrong and return the exit code; the trace of what was not foreseen goes to a file."""
-    if isinstance(error, BadInput):
-        console.print(f"[bold red]Bad input[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
-        return BAD_INPUT
-    if isinstance(error, Stopped):
-        console.print(f"[bold yellow]Stopped[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
-        return STOPPED
+    for kind, name in NAMES.items():
+        if isinstance(error, kind):
+            style, code = ENDS[kind]
+            print_line(console, Text.assemble((name, style), f": {error}"))
+            return code
     log = settings.home / "failure.log"
     trace = "".join(traceback.format_exception(error))
     finished_file(log, lambda draft: draft.write_text(trace, encoding="utf-8"))
-    text = f"[bold red]Failed[/]: {type(error).__name__}: {escape(str(error))} The trace is in {log}."
-    console.print(text, highlight=False, soft_wrap=True)
+    failed = f": {type(error).__name__}: {error} The trace is in {log}."
+    print_line(console, Text.assemble(("Failed", "bold red"), failed))
     return FAILED

@@ -42,7 +42,7 @@ def open_console() -> Console:
     return console if console.is_terminal else _Console(width=PLAIN_WIDTH)
 
 
-def say(console: Console, line: str | Text) -> None:
+def print_line(console: Console, line: str | Text) -> None:
     """Print a line as it is."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
