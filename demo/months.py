@@ -66,7 +66,7 @@ class Class:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Answers:
     """What the predictor answered: an id each, or why it refused."""
 
     ids: list[str]
@@ -93,7 +93,7 @@ def students_of(month: Month, place: int, count: int, contract: Contract, seed: 
     return Class(records, target_index(frame, contract), scores)
 
 
-def ask(predictor: PredictorApi, students: Class, contract: Contract, month: Month) -> Asked:
+def ask(predictor: PredictorApi, students: Class, contract: Contract, month: Month) -> Answers:
     """Ask for every student's forecast; without a column, as the month has it, all are refused."""
     records = students.records
     if month.lost_column:
@@ -104,16 +104,16 @@ def ask(predictor: PredictorApi, students: Class, contract: Contract, month: Mon
         status, answer = predictor.ask("/predict", records[start : start + AT_ONCE])
         if status == HTTPStatus.UNPROCESSABLE_ENTITY:
             first = answer["errors"][0]
-            return Asked([], f"{first['field']}: {first['message']}")
+            return Answers([], f"{first['field']}: {first['message']}")
         refuse_other(status, HTTPStatus.OK, answer)
         ids += [forecast["prediction_id"] for forecast in answer]
-    return Asked(ids)
+    return Answers(ids)
 
 
 def report(
     predictor: PredictorApi,
     students: Class,
-    asked: Asked,
+    asked: Answers,
     contract: Contract,
     *,
     corrupted: float,

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from data.contract.contract import Contract
 from data.log.database import open_log, outcomes, predictions
 from data.log.reading import latest_measurements
-from demo.months import Asked, Class, Month, ask, report, students_of
+from demo.months import Answers, Class, Month, ask, report, students_of
 from demo.plot import Figure90, Played
 from flows.monitoring.retraining import WANTED
 from flows.registry.store import CHAMPION, open_registry, version_of_alias
@@ -104,7 +104,7 @@ class Office:
     """The school's office: remembers the first champion, and whose grades it may have to report again."""
 
     first_champion: str
-    before: tuple[Class, Asked] | None = None
+    before: tuple[Class, Answers] | None = None
 
 
 def play(loop: Loop, month: Month, place: int, office: Office) -> Played:
@@ -185,7 +185,7 @@ def served_version(loop: Loop) -> str:
     return (ready.version if ready else None) or ""
 
 
-def is_logged(asked: Asked, loop: Loop) -> bool:
+def is_logged(asked: Answers, loop: Loop) -> bool:
     """Tell whether the database has every forecast of a month, and an outcome of each."""
     engine = open_log(loop.settings.database_url)
     with engine.connect() as connection:

@@ -134,11 +134,7 @@ def summarise(result: PipelineResult, settings: Settings) -> Summary:
         promoted=registered.promoted,
         outcome=outcome_of(registered),
         reason=registered.reason,
-        notes=undeclared_note(processed)
-        + ((result.drift.note,) if result.drift.note else ())
-        + canary_note(registered)
-        + reused_notes(result)
-        + result.trained.notes,
+        notes=notes_of(result),
         next_steps=next_steps(result, settings),
     )
 
@@ -167,12 +163,6 @@ def serving(result: PipelineResult) -> str:
     return f"GRADECAST_MODEL_URI=models:/{registered.name}@champion make serve"
 
 
-def undeclared_note(processed: Processed) -> tuple[str, ...]:
-    """Warn of columns that the contract does not have."""
-    note = left_out(processed.undeclared)
-    return (note,) if note else ()
-
-
 def outcome_of(registered: Registered) -> str:
     """Say in a word or two what became of the version."""
     if registered.promoted:
@@ -182,20 +172,19 @@ def outcome_of(registered: Registered) -> str:
     return "rolled back" if registered.canary else "kept as challenger"
 
 
-def canary_note(registered: Registered) -> tuple[str, ...]:
-    """Say what came of watching the predictor after a promotion."""
-    return (f"Canary {registered.canary}.",) if registered.promoted and registered.canary else ()
-
-
-def reused_notes(result: PipelineResult) -> tuple[str, ...]:
-    """Say which stages found their work done by an equal run."""
-    stages = {
-        "process": result.processed.reused,
-        "train": result.trained.reused,
-        "register": result.registered.reused,
-    }
-    reused = [name for name, again in stages.items() if again]
-    return (f"Reused from an equal run: {', '.join(reused)}.",) if reused else ()
+def notes_of(result: PipelineResult) -> tuple[str, ...]:
+    """Say what a person should know beside the figures: of the columns, drift, canary, reuse and training."""
+    processed, trained, registered = result.processed, result.trained, result.registered
+    stages = {"process": processed.reused, "train": trained.reused, "register": registered.reused}
+    reused = ", ".join(name for name, again in stages.items() if again)
+    notes = (
+        left_out(processed.undeclared),
+        result.drift.note,
+        f"Canary {registered.canary}." if registered.promoted and registered.canary else "",
+        f"Reused from an equal run: {reused}." if reused else "",
+        *trained.notes,
+    )
+    return tuple(note for note in notes if note)
 
 
 if __name__ == "__main__":

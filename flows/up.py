@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.markup import escape
 
 from data.durable import file_lock
 from data.errors import BadInput
@@ -21,7 +20,8 @@ from flows.deploy import deploy, ensure_pool, registered
 from flows.runtime import server as prefect_process
 from flows.runtime import services
 from flows.runtime.exit_codes import DONE, explain
-from flows.runtime.progress import open_console
+from flows.runtime.predictor_api import PredictorApi
+from flows.runtime.progress import open_console, print_line
 from flows.runtime.runs import reconcile
 from flows.runtime.server import is_open, prefect_server, profile
 from flows.runtime.services import Places, ServiceProcess, supervised
@@ -53,7 +53,7 @@ class Up:
 
     def say(self, line: str) -> None:
         """Show a line to the person, with the time."""
-        self._console.print(f"{time.strftime('%H:%M:%S')}  {escape(line)}", highlight=False, soft_wrap=True)
+        print_line(self._console, f"{time.strftime('%H:%M:%S')}  {line}")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -111,24 +111,24 @@ class Up:
         except (HTTPError, RuntimeError) as error:  # the latter is Prefect's, of a server that is away
             self.say(f"The Prefect server cannot be asked just now: {error}")
 
-    def _login(self) -> str:
-        if not self.own_server:
-            return ""
-        return f"; log in with what {profile(self.state)} has for PREFECT_API_AUTH_STRING, gradecast: and all"
-
     def show(self) -> None:
         """Print the addresses, and what there is to know."""
-        model = services.model_served(self.places)
+        ready = PredictorApi(self.places.predictor_url).ready()
+        model = f"{ready.model}, version {ready.version}" if ready and ready.version else None
+        login = (
+            f"; log in with what {profile(self.state)} has for PREFECT_API_AUTH_STRING, gradecast: and all"
+        )
+        deployments = f"{len(registered())} deployments{login if self.own_server else ''}"
         shown = self.places.mlflow_url if services.own_mlflow(self.settings) else self.settings.tracking_uri
         lines = {
             "Predictor": f"{self.places.predictor_url}  {model or 'no model yet: `make pipeline` makes one'}",
-            "Prefect": f"{self.api_url.removesuffix('/api')}  {len(registered())} deployments{self._login()}",
+            "Prefect": f"{self.api_url.removesuffix('/api')}  {deployments}",
             "MLflow": f"{shown}  runs and versions",
             "Logs": str(self.settings.home / "up"),
         }
         for name, line in lines.items():
-            self._console.print(f"{name:<11}{escape(line)}", highlight=False, soft_wrap=True)
-        self._console.print("Ctrl-C ends it all.", highlight=False)
+            print_line(self._console, f"{name:<11}{line}")
+        print_line(self._console, "Ctrl-C ends it all.")
 
 
 @contextmanager

@@ -75,25 +75,17 @@ def _line(name: str, word: str, style: str, started: float) -> Text:
 def search_progress(console: Console | None = None, name: str = "grid search") -> Iterator[OnDone]:
     """Give a callable to be told (done, total, best log loss so far) as pieces of work end."""
     console = console or open_console()
-    if console.is_terminal:
-        with _bar(console) as progress:
-            yield _on_bar(progress, name)
-    else:
+    if not console.is_terminal:
         yield _in_lines(console, name)
-
-
-def _bar(console: Console) -> Progress:
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TextColumn("[dim]{task.fields[best]}"), console=console)
+    with Progress(*columns, TextColumn("[dim]{task.fields[best]}"), console=console) as progress:
+        task = progress.add_task(name, total=None, best="")
 
+        def on_done(done: int, total: int, best_log_loss: float | None = None) -> None:
+            progress.update(task, completed=done, total=total, best=_best(best_log_loss))
 
-def _on_bar(progress: Progress, name: str) -> OnDone:
-    task = progress.add_task(name, total=None, best="")
-
-    def on_done(done: int, total: int, best_log_loss: float | None = None) -> None:
-        progress.update(task, completed=done, total=total, best=_best(best_log_loss))
-
-    return on_done
+        yield on_done
 
 
 def _in_lines(console: Console, name: str) -> OnDone:

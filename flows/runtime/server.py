@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener, urlopen
 from uuid import uuid4
@@ -54,10 +54,8 @@ def fault(api_url: str) -> str | None:
             return None if answer.status == 200 else f"answered {answer.status}"
     except HTTPError as error:
         return None if error.code in (401, 403) else f"answered {error.code} {error.reason}"
-    except URLError as error:
-        return str(error.reason)
     except (OSError, ValueError) as error:
-        return str(error)
+        return str(getattr(error, "reason", error))
 
 
 def is_local_prefect(port: int) -> bool:
@@ -136,7 +134,7 @@ def password_for(api_url: str) -> str | None:
     return (password_in(home) if home else None) or os.environ.get(PASSWORD)
 
 
-def wait_until_settled(port: int) -> None:
+def _wait_until_settled(port: int) -> None:
     """Wait until a server has written what it was told.
 
     It keeps events and task states in memory first, writes some 75 tasks a second, and forgets the
@@ -203,13 +201,20 @@ def launch(state: Path, port: int) -> None:
     """Start a server in a session of its own; it may take 15 s until it is healthy."""
     server = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
     arguments = [*server, "--host", "127.0.0.1", "--port", str(port)]
+    for_clients = ("PREFECT_API_URL", PASSWORD, "PREFECT_LOGGING_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(for_clients)}
+    environment |= {
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "true",
+        "PREFECT_HOME": str(state),
+    }
     with file_lock(record(state)) as lock, log(state).open("wb") as output:
         os.ftruncate(lock, 0)  # what an earlier server wrote is not this one's
         subprocess.run(
             ["/bin/sh", "-c", LAUNCH, "sh", str(port), str(record(state)), *arguments],
             check=True,
             cwd=state,
-            env=_environment(state) | closed(port, ensure_password(state)),
+            env=environment | {"PREFECT_HOME": str(state)} | closed(port, ensure_password(state)),
             pass_fds=(lock,),
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -242,12 +247,7 @@ def launch_again(state: Path, port: int) -> bool:
 def port_to_use(wanted: int) -> int:
     """Return the wanted port when nothing listens there, else a free one."""
     for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as probe:
             return int(probe.getsockname()[1])
     raise OSError("no free port on 127.0.0.1")
 
@@ -282,14 +282,6 @@ def ensure_password(state: Path) -> str:
 
     finished_file(file, write)
     return password
-
-
-def _environment(state: Path) -> dict[str, str]:
-    """Return the server's environment: ours, but without what is meant for its clients."""
-    clients = ("PREFECT_API_URL", PASSWORD, "PREFECT_LOGGING_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(clients)}
-    quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "true"}
-    return kept | quiet | {"PREFECT_HOME": str(state)}
 
 
 USUAL_PORT = 4200
@@ -383,14 +375,10 @@ def _use(state: Path) -> Iterator[None]:
             yield
     finally:
         with suppress(BlockingIOError), file_lock(users, blocking=False):  # else another leaves last
-            _stop(state)
-
-
-def _stop(state: Path) -> None:
-    port = running_port(state)
-    if port is not None:
-        wait_until_settled(port)
-        end_recorded(record(state))
+            port = running_port(state)
+            if port is not None:
+                _wait_until_settled(port)
+                end_recorded(record(state))
 
 
 def _find_or_start(state: Path, wanted: int, say: Say) -> int:

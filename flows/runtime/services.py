@@ -1,6 +1,5 @@
 """What `make up` runs: processes kept alive, and which they are."""
 
-import json
 import os
 import signal
 import socket
@@ -213,16 +212,6 @@ def answers(url: str) -> bool:
             return True
     except (OSError, ValueError):
         return False
-
-
-def model_served(places: Places) -> str | None:
-    """Say which model the predictor answers with; None where it has none yet."""
-    try:
-        with _LOCAL.open(f"{places.predictor_url}/health/ready", timeout=PATIENCE) as answer:
-            ready = json.loads(answer.read())
-            return f"{ready['model']}, version {ready['model_version']}"
-    except (OSError, ValueError):
-        return None
 
 
 def has_beaten(worker_name: str, since: datetime) -> bool:

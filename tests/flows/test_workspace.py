@@ -1,4 +1,4 @@
-"""Folders and files that are whole or not there, with real processes building and dying."""
+"""Folders and files that are whole or not there, with real processes building and dying; and locks."""
 
 import signal
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from data.durable import file_lock, is_locked
 from flows.runtime.workspace import finished_file, finished_folder
 
 ROOT = Path(__file__).parents[2]
@@ -59,28 +60,29 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     assert drafts(tmp_path / "folder") == []
 
 
-def test_the_draft_of_a_killed_builder_is_swept_and_that_of_a_live_one_is_not(tmp_path: Path) -> None:
+def test_drafts_of_killed_builders_are_swept_by_the_next_run_and_that_of_a_live_one_is_not(
+    tmp_path: Path,
+) -> None:
     dead, dead_draft = start_to_build(tmp_path / "of-the-dead")
+    late, late_draft = start_to_build(tmp_path / "of-the-late")
     with start_to_build(tmp_path / "of-the-living")[0] as living:
-        dead.send_signal(signal.SIGKILL)
-        dead.communicate()
+        kill(dead)
         assert dead_draft.exists()
         assert finished_folder(tmp_path / "another", write_one)
         assert not dead_draft.exists()
         assert not (tmp_path / "of-the-dead").exists()
+        kill(late)
+        assert late_draft.exists()
+        assert not finished_folder(tmp_path / "another", write_one), "it has nothing to build"
+        assert not late_draft.exists()
         living.communicate("\n")
     assert living.returncode == 0
     assert (tmp_path / "of-the-living" / "half").exists()
 
 
-def test_the_next_run_sweeps_though_it_has_nothing_to_build(tmp_path: Path) -> None:
-    finished_folder(tmp_path / "folder", write_one)
-    dead, draft = start_to_build(tmp_path / "of-the-dead")
-    dead.send_signal(signal.SIGKILL)
-    dead.communicate()
-    assert draft.exists()
-    assert not finished_folder(tmp_path / "folder", write_one)
-    assert drafts(tmp_path / "folder") == []
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
 
 
 def test_of_two_that_build_at_once_one_wins_and_the_other_takes_its_work(tmp_path: Path) -> None:
@@ -109,3 +111,25 @@ def test_a_file_appears_whole_and_a_failed_one_leaves_the_former(tmp_path: Path)
         finished_file(tmp_path / "file.html", fail)
     assert (tmp_path / "file.html").read_text() == "whole"
     assert drafts(tmp_path / "file.html") == []
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_lock_keeps_a_second_holder_out_but_of_those_who_share_it(tmp_path: Path, shared: bool) -> None:
+    lock = tmp_path / "folder" / "lock"
+    assert not is_locked(lock), "it was never made"
+    with file_lock(lock, shared=shared):
+        assert is_locked(lock) != shared
+        with pytest.raises(BlockingIOError), file_lock(lock, blocking=False):
+            pytest.fail("two holders of one exclusive lock")
+        if shared:
+            with file_lock(lock, shared=True, blocking=False):
+                pass
+    assert not is_locked(lock)
+
+
+def test_a_child_that_inherits_the_descriptor_holds_the_lock_until_it_ends(tmp_path: Path) -> None:
+    with file_lock(tmp_path / "lock") as descriptor:
+        child = subprocess.Popen(["cat"], pass_fds=(descriptor,), stdin=subprocess.PIPE)
+    assert is_locked(tmp_path / "lock")
+    child.communicate(b"")
+    assert not is_locked(tmp_path / "lock")
