@@ -1,20 +1,26 @@
 """What many tests share: one small trained and registered model, and the real data where they are."""
 
 import os
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from data.contract.contract import Contract, load_contract
+from data.durable import file_lock
 from data.processes import end_recorded
 from flows.evaluate import gather_evidence
 from flows.process import process_records
 from flows.processing.processed import Processed
-from flows.registry.bundling import Submission
+from flows.registry import store
+from flows.registry.bundling import Submission, make_bundle
 from flows.registry.registration import Registered, register_submission
 from flows.runtime import server as prefect_process
 from flows.runtime.server import local_url
+from flows.runtime.workspace import finished_file
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
@@ -79,11 +85,54 @@ def processed(settings: Settings, grade_class: Contract) -> Processed:
 
 
 @pytest.fixture(scope="session")
-def submission(settings: Settings, grade_class: Contract, processed: Processed) -> Submission:
-    """A small model trained on them, with its evidence."""
-    trained = train_model(processed, grade_class, SMALL_GRID, settings)
-    evidence = gather_evidence(trained, processed, grade_class, settings)
-    return Submission(trained, processed, "grade_class", evidence, settings)
+def submission(
+    settings: Settings, grade_class: Contract, processed: Processed, place_of_all: Path
+) -> Submission:
+    """A small model trained on them, with its evidence and its bundle."""
+    with done_once(settings.home, place_of_all):
+        trained = train_model(processed, grade_class, SMALL_GRID, settings)
+        evidence = gather_evidence(trained, processed, grade_class, settings)
+        submission = Submission(trained, processed, "grade_class", evidence, settings)
+        make_bundle(submission)
+    return submission
+
+
+@pytest.fixture(scope="session")
+def place_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@contextmanager
+def done_once(home: Path, place_of_all: Path) -> Iterator[None]:
+    """Let one process do the work of a state folder; the others find it done in theirs."""
+    shared = place_of_all / "done-once"
+    with file_lock(place_of_all / "done-once.lock"):
+        if shared.exists():
+            shutil.copytree(shared, home, dirs_exist_ok=True)
+        yield
+        if not shared.exists():
+            shutil.copytree(home, shared, ignore=shutil.ignore_patterns(".drafts", "*.db*", "*.lock"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def registry_tables(place_of_all: Path) -> Iterator[None]:
+    """Make the tables of an empty registry once, for they take seconds, and copy them from then on."""
+    make, made = store._make_tables, place_of_all / "empty-registry.db"
+
+    def copy(database: Path, settings: Settings) -> None:
+        with file_lock(made.with_suffix(".lock")):
+            if not made.exists():
+                finished_file(made, lambda draft: make(draft, settings))
+        shutil.copyfile(made, database)
+        with closing(sqlite3.connect(database)) as registry, registry:
+            place = (store.artifact_root(settings),)
+            registry.execute("UPDATE experiments SET artifact_location = ? || '/' || experiment_id", place)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store, "_make_tables", copy)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.deploy import main as deploy
+from flows.pipeline import main
 from tests.e2e.pipelines import Ended, Running, pipeline
 
 COHORT = "cohort://400?seed=3"
@@ -43,13 +44,21 @@ def start(variables: dict[str, str], one_candidate: Path, tmp_path_factory: pyte
     return start
 
 
-@pytest.fixture(scope="session")
-def run(start: Start) -> Run:
-    """Run a pipeline to its end."""
+@pytest.fixture
+def run(
+    variables: dict[str, str],
+    one_candidate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Run:
+    """Run a pipeline to its end, in this process."""
 
     def run(home: Path, *options: str, data: str | Path = COHORT) -> Ended:
-        with start(home, *options, data=data) as running:
-            return running.end()
+        for name, value in (variables | {"GRADECAST_HOME": str(home)}).items():
+            monkeypatch.setenv(name, value)
+        capfd.readouterr()
+        code = main(["--data", str(data), "--grid", str(one_candidate), *options])
+        return Ended(code, "".join(capfd.readouterr()))
 
     return run
 

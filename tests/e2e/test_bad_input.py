@@ -1,8 +1,6 @@
 """Bad input: one readable message, exit 2, and nothing changed."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +8,7 @@ import pytest
 
 from data.cohorts import grades as cohort
 from tests.e2e import state
-from tests.e2e.conftest import Run, Start
-from tests.e2e.pipelines import Ended
+from tests.e2e.conftest import Run
 
 pytestmark = pytest.mark.e2e
 CONTRACT = Path(__file__).parents[2] / "data" / "contract" / "grade_class.yaml"
@@ -89,34 +86,16 @@ FILES: dict[Make, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Refused:
-    """How a run on a bad file ended, and the state folder that it was given."""
-
-    ended: Ended
-    home: Path
-
-
-@pytest.fixture(scope="module")
-def refused(start: Start, tmp_path_factory: pytest.TempPathFactory) -> dict[Make, Refused]:
-    """Runs on every bad file, all at once, for most of their seconds they wait."""
-    with ExitStack() as stack:
-        begun = {}
-        for make in FILES:
-            place = tmp_path_factory.mktemp(make.__name__)
-            (place / "home").mkdir()
-            running = stack.enter_context(start(place / "home", data=make(place)))
-            begun[make] = (running, place / "home")
-        return {make: Refused(running.end(), home) for make, (running, home) in begun.items()}
-
-
 @pytest.mark.parametrize("make", FILES)
 def test_a_bad_file_is_named_with_a_remedy_and_nothing_is_changed(
-    refused: dict[Make, Refused], make: Make
+    tmp_path: Path, run: Run, make: Make
 ) -> None:
-    run = refused[make]
-    assert_refused(run.ended.code, run.ended.told, FILES[make])
-    assert state.listing(run.home) == {}
+    home, place = tmp_path / "home", tmp_path / "place"
+    home.mkdir()
+    place.mkdir()
+    ended = run(home, data=make(place))
+    assert_refused(ended.code, ended.told, FILES[make])
+    assert state.listing(home) == {}
 
 
 def assert_refused(code: int, told: str, says: str) -> None:

@@ -31,11 +31,11 @@ def scheduler(folder: Path) -> Iterator[str]:
 @contextmanager
 def workers(folder: Path, address: str, count: int, code: Path = ROOT) -> Iterator[None]:
     """Run so many `dask worker`s of a scheduler, of this code or another."""
-    with ExitStack() as held:
+    with ExitStack() as held, Client(address, set_as_default=False) as client:
+        there = len(client.scheduler_info(n_workers=-1)["workers"])
         for _ in range(count):
             held.enter_context(_dask(folder, "worker", address, "--nthreads", "1", code=code))
-        with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(count, timeout=PATIENCE)
+        client.wait_for_workers(there + count, timeout=PATIENCE)
         yield
 
 

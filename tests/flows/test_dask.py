@@ -132,20 +132,19 @@ def kill_while_training(engine: Engine) -> None:
     kill_a_worker(engine)
 
 
-def test_many_rows_are_tuned_on_a_sample_and_refitted_by_the_workers_of_a_scheduler(
-    here: Processed, tmp_path: Path, grade_class: Contract, small_grid: Grid, monkeypatch: pytest.MonkeyPatch
+def test_many_rows_are_tuned_on_a_sample_and_refitted_by_the_workers(
+    here: Processed,
+    tmp_path: Path,
+    grade_class: Contract,
+    small_grid: Grid,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module in ("flows.train", "flows.training.rows"):
         monkeypatch.setattr(f"{module}.TUNING_ROWS", 1_000)
     settings = Settings(home=tmp_path, jobs=1, folds=3)
-    with (
-        scheduler(tmp_path) as address,
-        workers(tmp_path, address, 2),
-        running(Engine.of("dask", address)) as ready,
-    ):
-        assert len(addresses(ready)) == 2
-        there = train_model(here, grade_class, small_grid, settings, ready)
-        local = train_model(here, grade_class, small_grid, settings)
+    there = train_model(here, grade_class, small_grid, settings, engine)
+    local = train_model(here, grade_class, small_grid, settings)
     assert SPREAD in there.notes
     assert SPREAD not in local.notes
     assert there.fingerprint != local.fingerprint
@@ -153,22 +152,21 @@ def test_many_rows_are_tuned_on_a_sample_and_refitted_by_the_workers_of_a_schedu
     pd.testing.assert_frame_equal(first, second)
 
 
-def addresses(engine: Engine) -> tuple[str, ...]:
-    """The workers of an engine."""
-    with dask_client(engine) as client:
-        return worker_addresses(client)
-
-
-def test_a_scheduler_without_workers_or_with_workers_of_other_code_is_refused(
+def test_a_schedulers_workers_are_taken_if_there_are_any_and_they_run_this_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flows.runtime.engine.PATIENCE", 2)
     with scheduler(tmp_path) as address:
-        with pytest.raises(BadInput, match=f"scheduler at {address} has no workers"):
-            addresses(Engine.of("dask", address))
-        refused = pytest.raises(BadInput, match="do not have the code that runs here")
-        with workers(tmp_path, address, 1, code=other_code(tmp_path)), refused:
-            addresses(Engine.of("dask", address))
+        asked = Engine.of("dask", address)
+        with pytest.raises(BadInput, match=f"scheduler at {address} has no workers"), running(asked):
+            pass
+        with workers(tmp_path, address, 1):
+            with running(asked) as ready, dask_client(ready) as client:
+                assert len(worker_addresses(client)) == 1
+            others = workers(tmp_path, address, 1, code=other_code(tmp_path))
+            refused = pytest.raises(BadInput, match="do not have the code that runs here")
+            with others, refused, running(asked):
+                pass
 
 
 def other_code(folder: Path) -> Path:

@@ -20,7 +20,6 @@ from flows.scoring.parts import SUFFIX, Scorer, score_part
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
-from flows.training.trained import SUMMARY
 from tests.contract.logged import STUDENT
 
 Damage = Callable[[Path], object]
@@ -95,30 +94,25 @@ def test_a_file_that_somebody_laid_beside_is_no_damage(tmp_path: Path) -> None:
     assert not finished_folder(tmp_path / "final", write_some)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_processed_records_are_processed_anew(
-    home: Settings, submission: Submission, grade_class: Contract, damage: Damage
+    home: Settings, submission: Submission, grade_class: Contract
 ) -> None:
     whole = submission.processed.folder / PARSED
-    damaged = home.home / "processed" / submission.processed.folder.name / PARSED
-    damage(damaged)
+    cut(home.home / "processed" / submission.processed.folder.name / PARSED)
     processed = process_records("cohort://600", grade_class, home)
     assert not processed.reused
     assert (processed.folder / PARSED).read_bytes() == whole.read_bytes()
     assert process_records("cohort://600", grade_class, home).reused
 
 
-@pytest.mark.parametrize(("name", "damage"), [("booster.ubj", flip), ("model.onnx", empty), (SUMMARY, cut)])
 def test_a_damaged_candidate_is_trained_anew_and_not_registered(
     home: Settings,
     submission: Submission,
     grade_class: Contract,
     small_grid: Grid,
-    name: str,
-    damage: Damage,
 ) -> None:
     whole = submission.trained.folder
-    damage(home.home / "candidates" / whole.name / name)
+    flip(home.home / "candidates" / whole.name / "booster.ubj")
     trained = train_model(submission.processed, grade_class, small_grid, home)
     assert not trained.reused
     assert (trained.folder / "booster.ubj").read_bytes() == (whole / "booster.ubj").read_bytes()

@@ -17,6 +17,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from data.errors import BadInput
+from data.processes import recorded
 from flows.runtime.server import (
     ensure_password,
     is_local_prefect,
@@ -71,28 +72,6 @@ def end(process: subprocess.Popen[str], how: signal.Signals) -> str:
     return process.communicate()[1]
 
 
-def test_one_server_serves_commands_started_at_once_and_the_last_to_leave_stops_it(
-    tmp_path: Path, port: int
-) -> None:
-    with command(tmp_path, port) as first, command(tmp_path, port) as second:
-        assert url_of(first) == url_of(second) == local_url(port)
-        assert not is_open(local_url(port)), "whoever has no password is kept out"
-        server = int(record(tmp_path / "prefect").read_text().split()[0])
-        assert server != os.getpgid(first.pid), "Ctrl-C would reach the server too"
-        told = end(first, signal.SIGINT) + end(second, signal.SIGKILL)
-    assert told.count("Starting a local Prefect server") == 1
-    assert is_local_prefect(port), "a server outlives a killed user"
-
-    said: list[str] = []
-    with prefect_server(tmp_path, port=port, say=said.append) as url:
-        assert (url, said) == (local_url(port), [])
-        assert os.environ["PREFECT_API_AUTH_STRING"] == password_in(tmp_path / "prefect")
-    assert "PREFECT_API_AUTH_STRING" not in os.environ
-    assert profile(tmp_path / "prefect").stat().st_mode & 0o777 == 0o600
-    assert not is_local_prefect(port)
-    assert running_port(tmp_path / "prefect") is None
-
-
 def test_a_password_is_made_once_beside_the_profiles_that_are_there(tmp_path: Path) -> None:
     profile(tmp_path).write_text('active = "mine"\n\n[profiles.mine]\nPREFECT_LOGGING_LEVEL = "DEBUG"\n')
     made = ensure_password(tmp_path)
@@ -137,23 +116,42 @@ def task_states(file: Path) -> list[tuple[str, int]]:
         return database.execute("SELECT state_type, count(*) FROM task_run GROUP BY 1").fetchall()
 
 
-def test_a_flow_runs_on_a_free_port_when_another_program_has_the_usual_one(
+def test_one_server_on_a_free_port_serves_all_who_start_at_once_and_the_last_to_leave_stops_it(
     tmp_path: Path, occupied: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with prefect_server(tmp_path / "one", port=occupied, say=lambda _: None) as url:
-        assert url != local_url(occupied)
+    home = tmp_path / "one"
+    with command(home, occupied) as first, command(home, occupied) as second:
+        url = url_of(first)
+        assert url_of(second) == url != local_url(occupied), "another program has the usual port"
+        assert not is_open(url), "whoever has no password is kept out"
+        (group, port) = recorded(record(home / "prefect"))
+        assert group != os.getpgid(first.pid), "Ctrl-C would reach the server too"
+        told = end(first, signal.SIGINT) + end(second, signal.SIGKILL)
+    assert told.count("Starting a local Prefect server") == 1
+    assert is_local_prefect(port), "a server outlives a killed user"
+
+    said: list[str] = []
+    with prefect_server(home, port=occupied, say=said.append) as again:
+        assert (again, said) == (url, [])
         assert PREFECT_API_URL.value() == os.environ["PREFECT_API_URL"] == url
+        assert os.environ["PREFECT_API_AUTH_STRING"] == password_in(home / "prefect")
         assert doubled(40) == 1560
-        joined_port = running_port(tmp_path / "one" / "prefect")
-        assert joined_port is not None
         with monkeypatch.context() as elsewhere:
             elsewhere.delenv("PREFECT_API_URL")
             elsewhere.delenv("PREFECT_HOME")
-            with prefect_server(tmp_path / "two", port=joined_port) as joined:
+            with prefect_server(tmp_path / "two", port=port) as joined:
                 assert joined == url, "another home's command uses the server that is there"
-        assert is_local_prefect(joined_port), "and leaves it to its users"
-    states = task_states(tmp_path / "one" / "prefect" / "prefect.db")
+        assert is_local_prefect(port), "and leaves it to its users"
+    assert "PREFECT_API_AUTH_STRING" not in os.environ
+    assert profile(home / "prefect").stat().st_mode & 0o777 == 0o600
+    assert not is_local_prefect(port)
+    assert running_port(home / "prefect") is None
+    states = task_states(home / "prefect" / "prefect.db")
     assert states == [("COMPLETED", 40)], "the server wrote everything before it was stopped"
+
+
+def test_the_usual_port_is_used_where_it_is_free(port: int) -> None:
+    assert port_to_use(port) == port
 
 
 def test_an_address_where_nothing_answers_is_named_with_a_remedy(
