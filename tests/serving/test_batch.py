@@ -407,17 +407,15 @@ def test_a_file_waits_on_the_disk_of_the_state_folder(
     synced: Settings, settings_for: Callable[..., Settings], student: Student, tmp_path: Path
 ) -> None:
     (tmp_path / "bundle").symlink_to(synced.home / "bundle")
-    settings = settings_for(
-        GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=synced.model_uri, GRADECAST_MAX_BODY_BYTES=1_000
-    )
+    settings = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=synced.model_uri)
     client = create_app(settings).test_client()
-    text = sheet([student] * 50).encode()
+    text = sheet([student] * 4_000).encode()  # more than is kept in memory
     (tmp_path / "uploads").write_text("a file is where the folder should be")
     refused = client.post("/predict/batch", data={"file": (io.BytesIO(text), "a.csv")})
     assert refused.status_code == 503
     (tmp_path / "uploads").unlink()
     answer = client.post("/predict/batch", data={"file": (io.BytesIO(text), "a.csv")})
-    assert len(rows_of(answer)) == 50
+    assert len(rows_of(answer)) == 4_000
     assert list((tmp_path / "uploads").iterdir()) == [], "nothing of it is left"
 
 
