@@ -13,10 +13,7 @@ from serving.metrics import Metrics, exposition
 from serving.middleware import Middleware
 from serving.openapi import docs
 from serving.outcomes import outcomes
-from serving.pages.class_routes import roster
-from serving.pages.layout import install_pages, login
-from serving.pages.model_card import model_card
-from serving.pages.student import student
+from serving.pages import install_pages
 from serving.predictor import CurrentPredictor
 from serving.problems import register_problems
 from serving.receiving import UploadFile
@@ -60,7 +57,7 @@ def create_app(config: Settings | None = None) -> Flask:
     }
     for routes in (api, batch, health, exposition, outcomes, docs):
         app.register_blueprint(routes)
-    install_pages(app, (login, student, model_card, roster))
+    install_pages(app)
     register_problems(app)
     app.wsgi_app = middleware = Middleware(app, settings, app.extensions["metrics"])  # type: ignore[method-assign]
     app.extensions["refusal"] = middleware.refusal

@@ -12,7 +12,7 @@
 | `gradecast_model_info{model,version}` | 1 for the model that answers |
 | `gradecast_model_age_seconds` | seconds since it was made |
 | `gradecast_reloads_total{result}` | switches of the model, `ok` or `refused` |
-| `gradecast_measured_…{contract,version,about}` | what the monitor measured last: serving/measured.py |
+| `gradecast_measured_…{contract,version,about}` | what the monitor measured last: SHOWN below |
 | `gradecast_log_backlog_files`, `…_bytes`, `…_seconds` | what the log does not have yet, its age |
 """
 

@@ -1,12 +1,13 @@
 """What surrounds every request: who may ask, shedding, counts, the log line, every answer's headers."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
+from werkzeug.wsgi import ClosingIterator
 
 from serving.api import Shortcut
 from serving.metrics import Metrics
@@ -74,7 +75,7 @@ class Middleware:
         problem = self._withheld(environ, path) or self.refusal(environ)
         body = (problem_response(problem) if problem else self._app)(environ, start)
         if said[1]:
-            return _Stream(body, over)
+            return ClosingIterator(body, over)  # it is made while it is sent
         over()
         return body
 
@@ -110,23 +111,4 @@ class Middleware:
         return None if problem is None or self._is_page(path) else problem
 
     def _is_page(self, path: str) -> bool:
-        return path in self._page_paths or path.startswith(STATIC)  # see serving.pages.layout
-
-
-class _Stream:
-    """A body that is made while it is sent, and tells when that is over."""
-
-    def __init__(self, body: Iterable[bytes], over: Callable[[], None]) -> None:
-        self._body, self._over = body, over
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
-
-    def close(self) -> None:
-        """Close the body; the request is over."""
-        try:
-            close = getattr(self._body, "close", None)
-            if close:
-                close()
-        finally:
-            self._over()
+        return path in self._page_paths or path.startswith(STATIC)  # see serving.pages

@@ -1,12 +1,11 @@
-"""Charts as SVG, and the range of a count of students."""
+"""Charts as SVG."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 from markupsafe import Markup
 
-from data.statistics import CountRange, count_range, shift_sd
+from data.bundle.card import Bin
 
 Axis = Callable[[float], str]
 HIDDEN = Markup('aria-hidden="true" focusable="false"')
@@ -18,16 +17,6 @@ class BarPart(NamedTuple):
     label: str
     share: float
     tone: str
-
-
-class ReliabilityBin(NamedTuple):
-    """Forecasts of about one probability: their mean, how often they came true, its interval, how many."""
-
-    said: float
-    seen: float
-    low: float
-    high: float
-    n: int
 
 
 def tones(labels: Sequence[str], at_risk: Iterable[str]) -> dict[str, str]:
@@ -87,24 +76,24 @@ def interval(value: float, low: float, high: float, most: float = 1.0) -> Markup
     ).format(HIDDEN, left, right, at)
 
 
-def reliability(bins: Sequence[ReliabilityBin], label: str, side: int = 320) -> Markup:
+def reliability(bins: Sequence[Bin], label: str, side: int = 320) -> Markup:
     """Draw how often forecasts came true against how sure they were; on the diagonal all is well."""
     edge = 44
     inner = side - edge - 12
-    most = max((found.n for found in bins), default=1)
+    most = max((found.seen.n for found in bins), default=1)
 
     def x(share: float) -> str:
         return _number(edge + inner * share)
 
-    def y(share: float) -> str:
-        return _number(12 + inner * (1 - share))
+    def y(share: float | None) -> str:
+        return _number(12 + inner * (1 - (share or 0.0)))
 
     dots = [
         Markup(
             '<line class="reach" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/><circle class="dot" cx="{0}" '
             'cy="{3}" r="{4}"/>'
-        ).format(x(b.said), y(b.low), y(b.high), y(b.seen), _number(3 + 5 * (b.n / most) ** 0.5))
-        for b in bins
+        ).format(x(said), y(seen.low), y(seen.high), y(seen.share), _number(3 + 5 * (seen.n / most) ** 0.5))
+        for said, seen in ((found.said, found.seen) for found in bins)
     ]
     return Markup(
         '<svg class="plot" role="img" aria-label="{}" viewBox="0 0 {} {}">{}'
@@ -129,29 +118,3 @@ def _percent(share: float) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-FITTED = 2
-"""An intercept and a slope: what may be off for everyone, beside what moves the risks apart."""
-
-
-class ListCounts(NamedTuple):
-    """What is to be expected of a list: of those on it, and of those who are not."""
-
-    listed: int
-    false_alarms: CountRange
-    at_risk_listed: CountRange
-    left_out: CountRange
-
-
-def counts_of(risks: np.ndarray, listed: np.ndarray, training_rows: int) -> ListCounts:
-    """Return what to expect of a list.
-
-    Args:
-        risks: each student's probability of a class at risk (n,).
-        listed: who is on the list (n,), booleans.
-        training_rows: how many students the model learned from.
-    """
-    shift = shift_sd(risks, training_rows, FITTED)
-    on, off = risks[listed], risks[~listed]
-    return ListCounts(len(on), count_range(1 - on, shift), count_range(on, shift), count_range(off, shift))

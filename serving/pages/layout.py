@@ -26,14 +26,12 @@ from flask import (
 )
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
-from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from data.bundle.manifest import BundleError
-from data.contract.contract import Contract
 from data.durable import file_lock, write_whole
-from serving.pages import charts, words
+from serving.api import ready_predictor
 from serving.predictor import Predictor
 from serving.problems import Problem, problem_response
 from serving.security import HARMLESS, ApiKey, Remembered, bearer_of, is_foreign
@@ -81,8 +79,6 @@ class Sessions(SecureCookieSessionInterface):
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Keep the cookie to HTTPS where that is how it was asked for."""
-        from flask import request
-
         return request.is_secure or super().get_cookie_secure(app)
 
 
@@ -113,31 +109,12 @@ def kept_secret(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def let_in(key: str) -> None:
-    """Remember in the session that its owner brought this key."""
-    session.clear()
-    session.permanent = True
-    session[INSIDE] = proof_of(key)
-    session[NUMBER] = secrets.token_hex(BYTES)
-
-
 def is_inside(key: str) -> bool:
     """Tell whether the session's owner brought the key that is in force now, and has not logged out."""
     if not is_ours(key, str(session.get(INSIDE, ""))):
         return False
     ended: Remembered = current_app.extensions["ended_sessions"]
     return NUMBER in session and session[NUMBER] not in ended.all()
-
-
-def end_session(key: str | None) -> None:
-    """End the session of a browser for all its copies; raises Problem 503 where that cannot be kept."""
-    try:
-        if key is not None and is_inside(key):
-            current_app.extensions["ended_sessions"].add(session[NUMBER])
-    except OSError as error:
-        detail = "You cannot be logged out now: the disk is full. Close the browser."
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail) from error
-    session.clear()
 
 
 def is_ours(text: str, proof: str) -> bool:
@@ -206,22 +183,14 @@ HEADERS = {
 }
 
 
-def page_blueprint(name: str) -> Blueprint:
+def page_blueprint(name: str, *, for_anyone: bool = False) -> Blueprint:
     """Return a blueprint for pages: behind the log-in, forms checked, errors told to people.
 
     Its routes take no arguments in their paths, for the log-in goes by the whole path.
     """
     blueprint = Blueprint(name, __name__)
-    blueprint.before_request(require_login)
-    return _dressed(blueprint)
-
-
-def open_blueprint(name: str) -> Blueprint:
-    """Return a blueprint for pages that anyone may see."""
-    return _dressed(Blueprint(name, __name__))
-
-
-def _dressed(blueprint: Blueprint) -> Blueprint:
+    if not for_anyone:
+        blueprint.before_request(require_login)
     blueprint.before_request(protect)
     blueprint.after_request(compressed)
     blueprint.after_request(_with_headers)
@@ -231,27 +200,9 @@ def _dressed(blueprint: Blueprint) -> Blueprint:
     return blueprint
 
 
-def install_pages(app: Flask, blueprints: tuple[Blueprint, ...]) -> None:
-    """Add the pages to an application; raises OSError where home cannot be written."""
-    keep_sessions(app, app.extensions["settings"])
-    # Flask-WTF's own look at the origin knows no proxy that asks by another name: see guard.protect.
-    app.config |= {
-        "WTF_CSRF_CHECK_DEFAULT": False,
-        "WTF_CSRF_TIME_LIMIT": None,
-        "WTF_CSRF_SSL_STRICT": False,
-    }
-    csrf.init_app(app)
-    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.undefined = StrictUndefined
-    app.jinja_env.globals |= {"asset": asset, "charts": charts, "words": words, "proof_of": proof_of}
-    app.jinja_env.filters |= words.FILTERS
-    app.add_url_rule("/static/<name>", "static", show_static)
-    app.register_error_handler(NotFound, _tell_nowhere)
-    for blueprint in blueprints:
-        app.register_blueprint(blueprint)
-    names = {blueprint.name for blueprint in blueprints}
-    rules = (rule for rule in app.url_map.iter_rules() if rule.endpoint.split(".")[0] in names)
-    app.extensions["page_paths"] = frozenset(rule.rule for rule in rules)
+def predictor_now() -> Predictor:
+    """Return the predictor that answers this request; raises Problem 503 while there is none."""
+    return ready_predictor(current_app.extensions["predictor"])
 
 
 def render(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
@@ -259,14 +210,10 @@ def render(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> 
     return make_response(render_template(template, **_about_model(), **values), status)
 
 
+@cache
 def asset(name: str) -> str:
     """Return the address of a static file, which changes with its content."""
-    return f"/static/{name}?v={_digest(name)}"
-
-
-@cache
-def _digest(name: str) -> str:
-    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
+    return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]}"
 
 
 def show_static(name: str) -> Response:
@@ -284,18 +231,9 @@ def _about_model() -> dict[str, Any]:
         predictor: Predictor = current_app.extensions["predictor"].get()
     except BundleError:
         return {**about, "model": None}
-    return {**about, "model": Model(predictor) if may_see() else None}
-
-
-class Model:
-    """The model that answers, as the frame of a page names it."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self.contract: Contract = predictor.bundle.contract
-        self.version = predictor.version
-        manifest = predictor.bundle.manifest
-        self.created = manifest.created[:10]
-        self.generated = manifest.generated
+    contract, manifest = predictor.bundle.contract, predictor.bundle.manifest
+    model = {"contract": contract, "version": predictor.version, "generated": manifest.generated}
+    return {**about, "model": {**model, "created": manifest.created[:10]} if may_see() else None}
 
 
 def _with_headers(response: Response) -> Response:
@@ -315,7 +253,7 @@ def _tell_error(error: HTTPException) -> Response:
     return _tell_problem(Problem(status, REMEDIES.get(status, error.description or status.description)))
 
 
-def _tell_nowhere(error: NotFound) -> Response:
+def tell_nowhere(error: NotFound) -> Response:
     """Tell people in a page, programs in a problem."""
     if request.accept_mimetypes.best != "text/html":
         return problem_response(Problem(HTTPStatus.NOT_FOUND, error.description or ""))
@@ -351,7 +289,7 @@ REMEDIES = {
 
 HOME = "/"
 
-login = open_blueprint("login")
+login = page_blueprint("login", for_anyone=True)
 
 
 @login.get("/login")
@@ -370,15 +308,24 @@ def take_key() -> AnyResponse:
     if key is not None:
         if not is_key(request.form.get("key", "").strip().encode(), typed=True):
             return _ask(wrong=True)
-        let_in(key)
+        session.clear()
+        session.permanent = True
+        session[INSIDE], session[NUMBER] = proof_of(key), secrets.token_hex(BYTES)
     return redirect(_next(), HTTPStatus.SEE_OTHER)
 
 
 @login.post("/logout")
 def leave() -> AnyResponse:
-    """End the session: whoever kept its cookie is let in no more."""
-    end_session(wanted_key())
-    return redirect("/login" if wanted_key() else HOME, HTTPStatus.SEE_OTHER)
+    """End the session for all its copies: whoever kept its cookie is let in no more."""
+    key = wanted_key()
+    try:
+        if key is not None and is_inside(key):
+            current_app.extensions["ended_sessions"].add(session[NUMBER])
+    except OSError as error:
+        detail = "You cannot be logged out now: the disk is full. Close the browser."
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail) from error
+    session.clear()
+    return redirect("/login" if key else HOME, HTTPStatus.SEE_OTHER)
 
 
 def _ask(*, wrong: bool) -> Response:

@@ -9,16 +9,16 @@ from flask import Response, current_app, jsonify, render_template, request
 
 from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
-from data.bundle.card import read_card
+from data.bundle.card import ENOUGH, Card, Share, members, read_card
+from data.bundle.reasons import Scale
 from data.contract.columns import Column
 from data.contract.contract import Contract
 from data.log.entries import prediction_entries
 from data.rows.records import Record
-from serving.api import ready_predictor, write_down
+from serving.api import JSON, write_down
 from serving.cells import ColumnReader, Fault
-from serving.pages.layout import page_blueprint, render
-from serving.pages.model_card import changed, outlook
-from serving.pages.words import describe_allowed
+from serving.pages import words
+from serving.pages.layout import page_blueprint, predictor_now, render
 from serving.predictor import Answer, Predictor
 from serving.suggestions import actionable, suggest
 
@@ -27,118 +27,84 @@ STOPS = 40  # of a slider, at least
 TRIED = "try."
 """What stands before a column's name where another value is only tried."""
 
-
-class Field(NamedTuple):
-    """One column as a field of a form: what it is asked with, what it says, what is wrong with that."""
-
-    column: Column
-    id: str
-    name: str
-    widget: str
-    text: str
-    fault: str
-    required: bool
-
-    @property
-    def step(self) -> str:
-        """The distance between two stops of a slider, and of the arrows of a number."""
-        if self.column.whole:
-            return "1"
-        low, high = self.column.limits
-        return f"{nice_step((high - low) / STOPS):g}"
-
-
-def field_id(column: Column, contract: Contract, prefix: str = "") -> str:
-    """Return what a page calls a column's field: names may hold what an id may not."""
-    return f"{prefix}field-{list(contract.columns).index(column.name)}".replace(".", "-")
-
-
-def fields(
-    columns: Sequence[Column],
-    contract: Contract,
-    texts: Mapping[str, str],
-    faults: Mapping[str, str],
-    prefix: str = "",
-) -> list[Field]:
-    """Return columns of a contract as fields that say these texts, by column."""
-    return [
-        Field(
-            column=column,
-            id=field_id(column, contract, prefix),
-            name=prefix + column.name,
-            widget=widget(column),
-            text=texts.get(column.name, ""),
-            fault=faults.get(column.name, ""),
-            required=needed(column),
-        )
-        for column in columns
-    ]
-
-
-def widget(column: Column) -> str:
-    """Return how a column is asked for: buttons for a short yes or no, menus for other codes."""
-    if not column.coded:
-        return "text" if column.unordered else "number"
-    short = len(column.codes) == 2 and all(len(label) <= SHORT for label in column.codes.values())
-    return "choices" if short and needed(column) else "menu"
-
-
-def needed(column: Column) -> bool:
-    """Tell whether there is no forecast without this column."""
-    return column.role == "feature" and not column.nullable
-
-
-def texts_of(record: Mapping[str, Any], contract: Contract) -> dict[str, str]:
-    """Return a record as the texts of its form."""
-    return {
-        name: f"{value:.3g}" if contract.columns[name].decimal else str(value)
-        for name, value in record.items()
-        if value is not None
-    }
-
-
-def read_form(columns: Sequence[Column], texts: Mapping[str, str]) -> tuple[Record, dict[str, str]]:
-    """Return the record that texts give, by column, and what is wrong with those that give none."""
-    record: Record = {}
-    faults: dict[str, str] = {}
-    for column in columns:
-        text = texts.get(column.name, "")
-        value = ColumnReader(column, 0)[text]
-        if isinstance(value, Fault):
-            faults[column.name] = f"{_what_is_wrong(value, text)} {describe_allowed(column)}"
-        elif value is not None or column.role == "feature":
-            record[column.name] = value
-    return record, faults
-
-
-def _what_is_wrong(fault: Fault, text: str) -> str:
-    return "This is still missing." if fault == "missing" else f"“{text.strip()[:40]}” is {fault}."
-
-
-def nice_step(wanted_step: float) -> float:
-    """Return the round number at or below a step: 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(wanted_step))
-    return max(part for part in (1, 2, 5) if part * power <= wanted_step * (1 + 1e-9)) * power
-
+TELLING = 0.05  # points; less is not worth a sentence
+REASONS = 8  # before the rest is folded away
+UNSURE = 3  # plausible classes
+SURE = 0.75  # that what is named holds the truth; below it people are told that it is hard to tell
 
 Texts = Mapping[str, str]
 View = dict[str, Any]
 
-
-def asked(contract: Contract) -> list[Column]:
-    """Return the columns of the form: features and audit columns, then the id."""
-    return [*contract.asked, *([contract.id] if contract.id else [])]
+student = page_blueprint("student")
 
 
-def example(bundle: Bundle) -> Record:
-    """Return the record that the form is filled in with: of those that may be shown the most open one."""
-    records = [bundle.record.validate_python(record) for record in bundle.shown]
-    risks = risk_of(bundle.probabilities(bundle.matrix(records)), bundle.contract.target)
-    most_open = records[int(abs(risks - 0.5).argmin())]
-    return read_form(bundle.contract.features, texts_of(most_open, bundle.contract))[0]
+@student.get("/")
+def show_form() -> Response:
+    """Show the form, filled in with an example."""
+    predictor = predictor_now()
+    bundle = predictor.bundle
+    return _show(_form(predictor, texts_of(example(bundle), bundle.contract), {}))
 
 
-def form_view(predictor: Predictor, texts: Texts, faults: Texts) -> View:
+@student.post("/")
+def forecast() -> Response:
+    """Forecast the student of the form, and write the forecast down unless it is the example's."""
+    predictor = predictor_now()
+    bundle, texts = predictor.bundle, request.form.to_dict()
+    record, faults = read_form(asked(bundle.contract), texts)
+    view = _form(predictor, texts, faults)
+    if faults:
+        return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY)
+    answer = predictor.predict([record], explain=True)[0]
+    kept = record != example(bundle)
+    if kept:
+        _keep(record, answer, predictor)
+    return _show({**view, **_result(bundle, record, answer, texts), "kept": kept})
+
+
+@student.post("/try")
+def try_values() -> Response:
+    """Show what other values of the actionable columns would make of a forecast; nothing is kept."""
+    predictor = predictor_now()
+    bundle, texts = predictor.bundle, request.form.to_dict()
+    levers = actionable(bundle)
+    tried = {column.name: texts.pop(TRIED + column.name, "") for column in levers}
+    record, faults = read_form(asked(bundle.contract), texts)
+    view = _form(predictor, texts, faults)
+    if faults:
+        return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY)
+    other, tried_faults = read_form(asked(bundle.contract), {**texts, **tried})
+    before = predictor.predict([record], explain=True)[0]
+    after = None if tried_faults else predictor.predict([other])[0]
+    if request.accept_mimetypes.best == JSON:
+        return _difference(bundle.contract, before, after)
+    view |= _result(bundle, record, before, texts)
+    view |= {"levers": fields(levers, bundle.contract, tried, tried_faults, TRIED), "after": after}
+    return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY if tried_faults else HTTPStatus.OK)
+
+
+def _show(view: View, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return render("student.html", status, **view)
+
+
+def _keep(record: Record, answer: Answer, predictor: Predictor) -> None:
+    """Write a forecast down before it is shown, and count it; raises Problem 503 where it cannot be."""
+    extensions = current_app.extensions
+    logged = {name: value for name, value in answer.items() if name != "reasons"}
+    key, contract = extensions["settings"].id_key, predictor.bundle.contract
+    write_down(extensions["spool"], prediction_entries([record], [logged], contract, key, "page"))
+    extensions["metrics"].predicted([answer["grade_class"]], answer["at_risk"])
+
+
+def _difference(contract: Contract, before: Answer, after: Answer | None) -> Response:
+    """Return the same as a piece of the page, for the sliders, and as one sentence."""
+    if after is None:
+        return jsonify({"html": "", "said": "One of these values is outside its range."})
+    html = render_template("_tried.html", contract=contract, before=before, after=after)
+    return jsonify({"html": html, "said": describe_change(before, after)})
+
+
+def _form(predictor: Predictor, texts: Texts, faults: Texts) -> View:
     """Return the form, with what is wrong in it, and no forecast yet."""
     contract = predictor.bundle.contract
     features = contract.features
@@ -157,7 +123,7 @@ def form_view(predictor: Predictor, texts: Texts, faults: Texts) -> View:
     }
 
 
-def forecast_view(bundle: Bundle, record: Record, answer: Answer, texts: Texts) -> View:
+def _result(bundle: Bundle, record: Record, answer: Answer, texts: Texts) -> View:
     """Return a forecast with reasons, what might help, and the form to try it in."""
     return {
         "result": outlook(answer, bundle, read_card(bundle.folder, bundle.manifest)),
@@ -165,87 +131,182 @@ def forecast_view(bundle: Bundle, record: Record, answer: Answer, texts: Texts) 
         "levers": fields(actionable(bundle), bundle.contract, texts, {}, TRIED),
         "base": {column.name: texts.get(column.name, "") for column in asked(bundle.contract)},
         "record": record,
-        "changed": changed,
+        "changed": describe_change,
     }
 
 
-def tried_view(bundle: Bundle, tried: Texts, faults: Texts, after: Answer | None) -> View:
-    """Return the values that are tried, what is wrong with them, and the forecast that they make."""
+# The form
+
+
+class Field(NamedTuple):
+    """One column as a field of a form: what it is called, what it says, what is wrong with that."""
+
+    column: Column
+    id: str
+    name: str
+    text: str
+    fault: str
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no forecast without this column."""
+        return self.column.role == "feature" and not self.column.nullable
+
+    @property
+    def widget(self) -> str:
+        """How the column is asked for: buttons for a short yes or no, menus for other codes."""
+        labels = self.column.codes.values()
+        if not self.column.coded:
+            return "text" if self.column.unordered else "number"
+        short = len(labels) == 2 and all(len(label) <= SHORT for label in labels)
+        return "choices" if short and self.required else "menu"
+
+    @property
+    def step(self) -> str:
+        """The distance between two stops of a slider, and of the arrows of a number."""
+        if self.column.whole:
+            return "1"
+        low, high = self.column.limits
+        return f"{nice_step((high - low) / STOPS):g}"
+
+
+def asked(contract: Contract) -> list[Column]:
+    """Return the columns of the form: features and audit columns, then the id."""
+    return [*contract.asked, *([contract.id] if contract.id else [])]
+
+
+def fields(
+    columns: Sequence[Column], contract: Contract, texts: Texts, faults: Texts, prefix: str = ""
+) -> list[Field]:
+    """Return columns of a contract as fields that say these texts, by column."""
+    found = []
+    for column in columns:
+        name, field = column.name, field_id(column, contract, prefix)
+        found.append(Field(column, field, prefix + name, texts.get(name, ""), faults.get(name, "")))
+    return found
+
+
+def field_id(column: Column, contract: Contract, prefix: str = "") -> str:
+    """Return what a page calls a column's field: names may hold what an id may not."""
+    return f"{prefix}field-{list(contract.columns).index(column.name)}".replace(".", "-")
+
+
+def nice_step(wanted: float) -> float:
+    """Return the round number at or below a step: 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(wanted))
+    return max(part for part in (1, 2, 5) if part * power <= wanted * (1 + 1e-9)) * power
+
+
+def texts_of(record: Mapping[str, Any], contract: Contract) -> dict[str, str]:
+    """Return a record as the texts of its form."""
     return {
-        "levers": fields(actionable(bundle), bundle.contract, tried, faults, TRIED),
-        "after": after,
+        name: f"{value:.3g}" if contract.columns[name].decimal else str(value)
+        for name, value in record.items()
+        if value is not None
     }
 
 
-JSON = "application/json"
-
-student = page_blueprint("student")
-
-
-@student.get("/")
-def show_form() -> Response:
-    """Show the form, filled in with an example."""
-    predictor = _predictor()
-    bundle = predictor.bundle
-    return _show(form_view(predictor, texts_of(example(bundle), bundle.contract), {}))
-
-
-@student.post("/")
-def forecast() -> Response:
-    """Forecast the student of the form, and write the forecast down unless it is the example's."""
-    predictor = _predictor()
-    bundle, texts = predictor.bundle, request.form.to_dict()
-    record, faults = read_form(asked(bundle.contract), texts)
-    view = form_view(predictor, texts, faults)
-    if faults:
-        return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY)
-    answer = predictor.predict([record], explain=True)[0]
-    kept = record != example(bundle)
-    if kept:
-        _keep(record, answer, predictor)
-    return _show({**view, **forecast_view(bundle, record, answer, texts), "kept": kept})
+def read_form(columns: Sequence[Column], texts: Texts) -> tuple[Record, dict[str, str]]:
+    """Return the record that texts give, by column, and what is wrong with those that give none."""
+    record: Record = {}
+    faults: dict[str, str] = {}
+    for column in columns:
+        text = texts.get(column.name, "")
+        value = ColumnReader(column, 0)[text]
+        if isinstance(value, Fault):
+            missing = value == "missing"
+            wrong = "This is still missing." if missing else f"“{text.strip()[:40]}” is {value}."
+            faults[column.name] = f"{wrong} {words.describe_allowed(column)}"
+        elif value is not None or column.role == "feature":
+            record[column.name] = value
+    return record, faults
 
 
-@student.post("/try")
-def try_values() -> Response:
-    """Show what other values of the actionable columns would make of a forecast; nothing is kept."""
-    predictor = _predictor()
-    bundle, texts = predictor.bundle, request.form.to_dict()
-    tried = {column.name: texts.pop(TRIED + column.name, "") for column in actionable(bundle)}
-    record, faults = read_form(asked(bundle.contract), texts)
-    view = form_view(predictor, texts, faults)
-    if faults:
-        return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY)
-    other, tried_faults = read_form(asked(bundle.contract), {**texts, **tried})
-    before = predictor.predict([record], explain=True)[0]
-    after = None if tried_faults else predictor.predict([other])[0]
-    if request.accept_mimetypes.best == JSON:
-        return _difference(predictor, before, after)
-    view |= forecast_view(bundle, record, before, texts) | tried_view(bundle, tried, tried_faults, after)
-    return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY if tried_faults else HTTPStatus.OK)
+def example(bundle: Bundle) -> Record:
+    """Return the record that the form is filled in with: of those that may be shown the most open one."""
+    records = [bundle.record.validate_python(record) for record in bundle.shown]
+    risks = risk_of(bundle.probabilities(bundle.matrix(records)), bundle.contract.target)
+    most_open = records[int(abs(risks - 0.5).argmin())]
+    return read_form(bundle.contract.features, texts_of(most_open, bundle.contract))[0]
 
 
-def _predictor() -> Predictor:
-    return ready_predictor(current_app.extensions["predictor"])
+# The forecast in words
 
 
-def _show(view: dict[str, object], status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return render("student.html", status, **view)
+def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> View:
+    """Put a forecast with its reasons into words."""
+    contract, reasons, plausible = bundle.contract, answer["reasons"], answer["grade_set"]
+    chance = sum(answer["probabilities"][label] for label in plausible)
+    everything = len(plausible) == len(contract.target.labels)
+    coverage = describe_coverage(plausible, chance, card)
+    return {
+        "answer": answer,
+        "headline": words.likely(answer),
+        "tested": "It can rule nothing out." if everything else coverage,
+        "risk": words.listed(contract.target.at_risk, "or"),
+        "call": describe_call(answer, contract),
+        "gist": describe_reasons(reasons, contract, bundle.scale),
+        "compared": words.compared(bundle.scale),
+        "lowers": "lowers" if contract.target.ordered else "against",
+        "raises": "raises" if contract.target.ordered else "for",
+        "first": reasons[:REASONS],
+        "rest": reasons[REASONS:],
+        "unsure": everything or len(plausible) >= UNSURE or chance < SURE,
+    }
 
 
-def _keep(record: Record, answer: Answer, predictor: Predictor) -> None:
-    """Write a forecast down before it is shown, and count it; raises Problem 503 where it cannot be."""
-    extensions = current_app.extensions
-    told = {name: value for name, value in answer.items() if name != "reasons"}
-    key, contract = extensions["settings"].id_key, predictor.bundle.contract
-    write_down(extensions["spool"], prediction_entries([record], [told], contract, key, "page"))
-    extensions["metrics"].predicted([answer["grade_class"]], answer["at_risk"])
+def describe_call(answer: Answer, contract: Contract) -> str:
+    """Say that a student is called at risk, and from which chance on; nothing of the others."""
+    threshold = contract.target.call_from
+    return f"called at risk, from {words.percent(threshold)} on" if answer["at_risk"] >= threshold else ""
 
 
-def _difference(predictor: Predictor, before: Answer, after: Answer | None) -> Response:
-    """Return the same as a piece of the page, for the sliders, and as one sentence."""
-    if after is None:
-        return jsonify({"html": "", "said": "One of these values is outside its range."})
-    contract = predictor.bundle.contract
-    html = render_template("_tried.html", contract=contract, before=before, after=after)
-    return jsonify({"html": html, "said": changed(before, after)})
+def describe_coverage(plausible: Sequence[str], chance: float, card: Card | None) -> str:
+    """Say how often the same set held the true class in tests; of all sets, where too few were the same.
+
+    `chance` is what the classes of the set add up to for this student.
+    """
+    named = words.listed(plausible, "or")
+    here = f"Here the chance of {named} is {words.chance(chance)}."
+    if card is None:
+        return f"How often such a forecast is right was not measured for this model. {here}"
+    same = next((share for share in card.sets_by_members if share.label == members(plausible)), None)
+    if same is None or same.n < ENOUGH:
+        return f"In tests, the truth was among those named for {_of(card.sets)}. {here}"
+    return f"In tests, when it named {named}{' alone' * (len(plausible) == 1)}, it was right for {_of(same)}."
+
+
+def _of(share: Share) -> str:
+    return f"{words.percent(share.share)} of {words.plural(share.n, 'student')}"
+
+
+def describe_reasons(reasons: list[dict[str, Any]], contract: Contract, scale: Scale) -> str:
+    """Say what lowers and what raises a forecast most, in a sentence or two."""
+    toward = words.listed(scale.toward, "or")
+    down = min(reasons, key=lambda reason: reason["effect"])
+    up = max(reasons, key=lambda reason: reason["effect"])
+    said = [
+        f"{_named(reason, contract)} {verb} most{_by(reason['effect'], scale)}."
+        for reason, verb in (
+            (down, "lowers it" if scale.ordered else f"speaks against {toward}"),
+            (up, "raises it" if scale.ordered else f"speaks for {toward}"),
+        )
+        if abs(reason["effect"]) >= TELLING and (reason["effect"] < 0) == (reason is down)
+    ]
+    return " ".join(said) or "Nothing stands out: on these columns the student is close to the average."
+
+
+def _by(effect: float, scale: Scale) -> str:
+    """Say how large an effect is, where its unit is one that people know."""
+    return "" if scale.own else f", by {abs(effect):.2f} {scale.unit}"
+
+
+def _named(reason: dict[str, Any], contract: Contract) -> str:
+    column = contract.columns[reason["feature"]]
+    return f"{column.title} ({words.value_of(column, reason['value'])})"
+
+
+def describe_change(before: Answer, after: Answer) -> str:
+    """Say in one line what a change does to the risk and to the set of plausible classes."""
+    risk = f"At risk {words.chance(after['at_risk'])}, was {words.chance(before['at_risk'])}"
+    return f"{words.likely(after)}. {risk}."

@@ -44,11 +44,6 @@ def unit_of(column: Column, value: float) -> str:
     return column.unit
 
 
-def said(column: Column, value: Any) -> str:
-    """Name a column with its value in half a sentence: `Absences: 21 days`, `Tutoring: Yes`."""
-    return f"{column.title}: {value_of(column, value)}"
-
-
 def describe_allowed(column: Column) -> str:
     """Say what to give for a column: its range or its choices."""
     if column.coded:

@@ -9,7 +9,7 @@ from scipy.stats import binom
 from data.bundle.bundle import Bundle
 from data.cohorts.grades import generate
 from data.statistics import count_range, poisson_binomial, shift_sd
-from serving.pages.charts import counts_of
+from serving.pages.roster_list import counts_of
 
 CLASSES = 1_000
 

@@ -4,9 +4,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from data.bundle.card import Bin, Share
 from serving.pages.charts import (
     BarPart,
-    ReliabilityBin,
     bar,
     interval,
     reliability,
@@ -76,8 +76,12 @@ def test_an_interval_lies_on_its_scale() -> None:
     assert (shapes(svg, "line")[1]["x1"], shapes(svg, "line")[1]["x2"]) == ("25%", "100%")
 
 
+def bin_of(share: float, low: float, high: float, n: int) -> Bin:
+    return Bin(said=share, seen=Share(share=share, low=low, high=high, n=n))
+
+
 def test_forecasts_that_come_true_as_often_as_they_say_lie_on_the_diagonal() -> None:
-    svg = reliability([ReliabilityBin(0.5, 0.5, 0.4, 0.6, 100), ReliabilityBin(0.9, 0.9, 0.8, 1, 25)], ODD)
+    svg = reliability([bin_of(0.5, 0.4, 0.6, 100), bin_of(0.9, 0.8, 1, 25)], ODD)
     (line,) = [one for one in shapes(svg, "line") if one.get("class") == "diagonal"]
     middle = (float(line["x1"]) + float(line["x2"])) / 2, (float(line["y1"]) + float(line["y2"])) / 2
     dots = shapes(svg, "circle")

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from data.contract.contract import Contract
 from serving.app import create_app
-from serving.pages.class_upload import MOST_UNPACKED
+from serving.pages.roster_file import MOST_UNPACKED
 from serving.settings import Settings
 from tests.serving.pages.rosters import csv_of, field, listed, send, shown, students
 
@@ -131,7 +131,7 @@ def test_a_file_that_is_no_class_is_refused_with_a_remedy(
 def test_too_many_rows_are_refused_and_the_api_is_named(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.pages.class_upload.MOST_ROWS", 5)
+    monkeypatch.setattr("serving.pages.roster_file.MOST_ROWS", 5)
     response = send(client, file=csv_of(students(6)))
     assert response.status_code == 413
     assert "POST /predict/batch" in response.text
@@ -214,7 +214,7 @@ def test_a_large_class_comes_a_page_at_a_time(client: FlaskClient) -> None:
 def test_a_class_too_large_to_travel_asks_for_the_file_again(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.pages.class_upload.MOST_CARRIED", 10)
+    monkeypatch.setattr("serving.pages.roster_file.MOST_CARRIED", 10)
     page = send(client, file=csv_of(students(30))).text
     assert "too large to travel with the page" in page
     assert field(page, "carried") == ""

@@ -17,22 +17,19 @@ from data.bundle.bundle import Bundle
 from data.cohorts.grades import generate
 from data.contract.columns import Costs
 from data.contract.contract import Contract, load_contract
-from serving.pages.class_choice import (
+from serving.pages.roster_file import COLUMN, MOST_CARRIED, PACKING, also_shown, pack, read_roster, unpack
+from serving.pages.roster_list import (
     Choice,
     ClassForecasts,
     Only,
     Order,
     choose,
-    forecast,
     gains_of,
     ranks_of,
     read_choice,
     steps_of,
 )
-from serving.pages.class_upload import COLUMN, MOST_CARRIED, PACKING, also_shown, pack, read_roster, unpack
-from serving.predictor import CurrentPredictor
 from serving.problems import Problem
-from serving.settings import Settings
 from serving.sheet import Sheet
 from tests.contract.tiny import YAML, contract_of
 
@@ -51,11 +48,11 @@ def matrix(bundle: Bundle) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def forecasts(bundle: Bundle, synced: Settings) -> ClassForecasts:
+def forecasts(bundle: Bundle) -> ClassForecasts:
     header = ["StudentID", *(column.name for column in bundle.contract.features)]
     text = generate(120, seed=9)[header].astype(str).to_csv(index=False)
     records = read_roster(Sheet(io.BytesIO(text.encode())), bundle.contract).records
-    return forecast(CurrentPredictor(synced.current_bundle).get(), records)
+    return ClassForecasts(bundle, records)
 
 
 @given(st.lists(st.lists(CELL, max_size=4).map(tuple), max_size=6))
@@ -129,7 +126,7 @@ def test_where_not_all_fits_the_columns_of_the_contract_travel(
     header = [*(column.name for column in grade_class.features), "Remarks"]
     rng = np.random.default_rng(1)
     rows = [["1"] * (len(header) - 1) + [rng.bytes(40).hex()] for _ in range(200)]
-    monkeypatch.setattr("serving.pages.class_upload.MOST_CARRIED", 2_000)
+    monkeypatch.setattr("serving.pages.roster_file.MOST_CARRIED", 2_000)
     assert unpack(pack(header, rows, ",", grade_class)).header == header[:-1]
 
 

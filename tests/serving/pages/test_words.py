@@ -9,8 +9,7 @@ from data.bundle.reasons import scale_of
 from data.contract.columns import Column
 from data.contract.contract import Contract, load_contract
 from flows.reports.card_json import card_figures
-from serving.pages import model_card as outlook
-from serving.pages import words
+from serving.pages import student, words
 from tests.flows.reports.evidences import grade_evidence
 
 ALL = "In tests, the truth was among those named for 93 % of 480 students."
@@ -96,8 +95,8 @@ def test_how_often_such_sets_held_the_truth_is_said_where_there_are_students_eno
     everyone = Share(share=0.93, low=0.9, high=0.95, n=480)
     measured = card_figures(grade_evidence(grade_class))
     card = measured.model_copy(update={"sets": everyone, "sets_by_members": known})
-    assert outlook.how_often_held(plausible, 0.58, card).replace(words.GAP, " ") == told
-    assert "not measured" in outlook.how_often_held(plausible, 0.58, None)
+    assert student.describe_coverage(plausible, 0.58, card).replace(words.GAP, " ") == told
+    assert "not measured" in student.describe_coverage(plausible, 0.58, None)
 
 
 def test_the_gist_names_the_largest_effect_on_either_side(grade_class: Contract) -> None:
@@ -107,13 +106,13 @@ def test_the_gist_names_the_largest_effect_on_either_side(grade_class: Contract)
         {"feature": "Age", "value": 15, "effect": 0.01},
     ]
     scale = scale_of(grade_class.target, "score")
-    told = outlook.gist(reasons, grade_class, scale).replace(words.GAP, " ")
+    told = student.describe_reasons(reasons, grade_class, scale).replace(words.GAP, " ")
     assert told == (
         "Absences (21 days) lowers it most, by 0.92 grade points. "
         "Tutoring (Yes) raises it most, by 0.20 grade points."
     )
-    assert outlook.gist(reasons[2:], grade_class, scale).startswith("Nothing stands out")
-    assert "lowers" not in outlook.gist(reasons[1:], grade_class, scale)
+    assert student.describe_reasons(reasons[2:], grade_class, scale).startswith("Nothing stands out")
+    assert "lowers" not in student.describe_reasons(reasons[1:], grade_class, scale)
 
 
 def test_where_classes_have_no_order_the_gist_is_about_being_at_risk_and_names_no_unreadable_unit() -> None:
@@ -122,7 +121,9 @@ def test_where_classes_have_no_order_the_gist_is_about_being_at_risk_and_names_n
         {"feature": "mean_mark", "value": 7.5, "effect": 1.9},
         {"feature": "internship", "value": 1, "effect": -0.8},
     ]
-    told = outlook.gist(reasons, contract, scale_of(contract.target, "softmax")).replace(words.GAP, " ")
+    told = student.describe_reasons(reasons, contract, scale_of(contract.target, "softmax")).replace(
+        words.GAP, " "
+    )
     assert told == (
         "Had an internship (Yes) speaks against No place most. "
         "Mean mark (7.5 points of 20) speaks for No place most."
@@ -131,6 +132,7 @@ def test_where_classes_have_no_order_the_gist_is_about_being_at_risk_and_names_n
 
 def test_a_student_is_called_at_risk_from_the_chance_on_that_the_contract_says(pass_fail: Contract) -> None:
     assert (
-        outlook.called({"at_risk": 0.2}, pass_fail).replace(words.GAP, " ") == "called at risk, from 20 % on"
+        student.describe_call({"at_risk": 0.2}, pass_fail).replace(words.GAP, " ")
+        == "called at risk, from 20 % on"
     )
-    assert outlook.called({"at_risk": 0.19}, pass_fail) == ""
+    assert student.describe_call({"at_risk": 0.19}, pass_fail) == ""

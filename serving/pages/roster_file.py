@@ -1,4 +1,4 @@
-"""A class as it is uploaded: read, carried from form to form."""
+"""A class as a file: uploaded and read, carried from form to form, given as an example or to be filled in."""
 
 import base64
 import csv
@@ -13,13 +13,14 @@ import numpy as np
 import orjson
 from pydantic import BaseModel
 
+from data.bundle.bundle import Bundle
 from data.contract.contract import Contract
-from data.rows.records import Record
+from data.rows.records import Record, typical_value
 from data.rows.spreadsheets import FIRST_ROW
 from serving.cells import RowReader
 from serving.pages.words import describe_allowed
 from serving.problems import Problem
-from serving.sheet import Row, Sheet, check_header
+from serving.sheet import BOM, LINE_END, Row, Sheet, check_header
 
 MOST_CARRIED = 74_000  # bytes, compressed: a page stays below 100 kB
 MOST_UNPACKED = 8_000_000  # bytes: more is nothing that we packed
@@ -181,3 +182,27 @@ def _troubles(number: int, error: str, header: Row, row: Row, contract: Contract
         remedy = f"Give one of {choices}." if choices else describe_allowed(column)
         said = "Nothing is given." if message == "missing" else f"“{cell}” is {message}."
         yield Trouble(number, name, column.title, cell, said, remedy)
+
+
+def example_sheet(bundle: Bundle) -> Sheet:
+    """Return the bundle's own examples as a class."""
+    names = [column.name for column in bundle.contract.features]
+    rows = [[_cell(record[name]) for name in names] for record in bundle.shown]
+    return Sheet(io.BytesIO("\n".join(map(",".join, [names, *rows])).encode()))
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def template_of(contract: Contract) -> bytes:
+    """Return a CSV to fill in: the columns to give, and one line that shows how they are written."""
+    columns = [*([contract.id] if contract.id else []), *contract.asked]
+    cells = [next(iter(column.codes.values()), None) or f"{typical_value(column):.0f}" for column in columns]
+    return written([[column.name for column in columns], cells], ",")
+
+
+def written(rows: Sequence[Row], delimiter: str) -> bytes:
+    """Return rows as a CSV for a spreadsheet, in which it runs no cell."""
+    sheet = Sheet(io.BytesIO(delimiter.join(["a", "b"]).encode()))  # which quotes and neutralises
+    return BOM + "".join(f"{line}{LINE_END}" for line in sheet.joined(rows)).encode()
