@@ -7,7 +7,7 @@ from flask import Flask
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import NotFound
 
-from serving.pages import charts, model_card, roster, student, words
+from serving.pages import model_card, roster, show, student
 from serving.pages.layout import asset, csrf, keep_sessions, login, proof_of, show_static, tell_nowhere
 
 PAGES = (
@@ -30,9 +30,9 @@ def install_pages(app: Flask) -> None:
     csrf.init_app(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.undefined = StrictUndefined
-    app.jinja_env.globals |= {"asset": asset, "charts": charts, "words": words, "proof_of": proof_of}
+    app.jinja_env.globals |= {"asset": asset, "show": show, "proof_of": proof_of}
     app.jinja_env.globals["navigation"] = [(path, name) for _, path, name in PAGES]
-    app.jinja_env.filters |= words.FILTERS
+    app.jinja_env.filters |= show.FILTERS
     app.add_url_rule("/static/<name>", "static", show_static)
     app.register_error_handler(NotFound, tell_nowhere)
     blueprints = (login, *(page for page, _, _ in PAGES))

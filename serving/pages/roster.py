@@ -28,7 +28,7 @@ from serving.pages.roster_file import (
     unpack,
 )
 from serving.pages.roster_list import BLANK, ClassList, details_of, draw_expected, read_choice
-from serving.pages.words import compared
+from serving.pages.show import compared
 from serving.predictor import Predictor
 from serving.problems import Problem, unavailable
 from serving.settings import Settings

@@ -18,7 +18,7 @@ from data.contract.contract import Contract
 from data.rows.records import Record, typical_value
 from data.rows.spreadsheets import FIRST_ROW
 from serving.cells import RowReader
-from serving.pages.words import describe_allowed
+from serving.pages.show import describe_allowed
 from serving.problems import Problem
 from serving.sheet import BOM, LINE_END, Row, Sheet, check_header
 

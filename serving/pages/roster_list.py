@@ -14,7 +14,7 @@ from data.contract.columns import FLOAT32_MAX, Column, Target
 from data.contract.contract import Contract
 from data.rows.records import Record, feature_space
 from data.statistics import CountRange, count_range, shift_sd
-from serving.pages import charts, words
+from serving.pages import show
 from serving.pages.roster_file import UploadedClass, also_shown, written
 from serving.predictor import Predictor
 from serving.scoring import column_matrix_maker
@@ -332,7 +332,7 @@ class ClassList:
                 name=self.names[place],
                 also=self.also[place],
                 label=labels[forecasts.tops[place]],
-                grades=words.listed(forecasts.sets[place], "or"),
+                grades=show.listed(forecasts.sets[place], "or"),
                 several=len(forecasts.sets[place]) > 1,
                 risk=float(forecasts.risks[place]),
                 sure=float(forecasts.sure[place]),
@@ -416,15 +416,15 @@ def counts_of(risks: np.ndarray, listed: np.ndarray, training_rows: int) -> List
 
 def draw_expected(expected: Mapping[str, CountRange], target: Target) -> Markup:
     """Draw a class's distribution of grades as one bar."""
-    tones = charts.tones(target.labels, target.at_risk)
+    tones = show.tones(target.labels, target.at_risk)
     whole = sum(count.expected for count in expected.values()) or 1.0
     said = {label: f"{label}: about {count.expected:.0f}" for label, count in expected.items()}
     drawn = [
-        charts.BarPart(said[label], count.expected / whole, tones[label])
+        show.BarPart(said[label], count.expected / whole, tones[label])
         for label, count in expected.items()
         if count.expected / whole > 0.001
     ]
-    return charts.stacked(drawn, f"Expected in this class: {words.listed(list(said.values()))}")
+    return show.stacked(drawn, f"Expected in this class: {show.listed(list(said.values()))}")
 
 
 def details_of(
@@ -451,8 +451,8 @@ def describe_step(place: int, record: Record, gains: Gains) -> str:
     column = gains.steps[gains.best[place]].column
     before, after = record[column.name], gains.value(place)
     unit_follows = not column.coded and before is not None
-    was = words.number(before) if unit_follows else words.value_of(column, before)
-    return f"{column.title}: {was} → {words.value_of(column, after)}"
+    was = show.number(before) if unit_follows else show.value_of(column, before)
+    return f"{column.title}: {was} → {show.value_of(column, after)}"
 
 
 def _also(file: UploadedClass, contract: Contract) -> list[str]:

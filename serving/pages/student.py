@@ -17,7 +17,7 @@ from data.log.entries import prediction_entries
 from data.rows.records import Record
 from serving.api import JSON, write_down
 from serving.cells import ColumnReader, Fault
-from serving.pages import words
+from serving.pages import show
 from serving.pages.layout import page_blueprint, predictor_now, render
 from serving.predictor import Answer, Predictor
 from serving.suggestions import actionable, suggest
@@ -216,7 +216,7 @@ def read_form(columns: Sequence[Column], texts: Texts) -> tuple[Record, dict[str
         if isinstance(value, Fault):
             missing = value == "missing"
             wrong = "This is still missing." if missing else f"“{text.strip()[:40]}” is {value}."
-            faults[column.name] = f"{wrong} {words.describe_allowed(column)}"
+            faults[column.name] = f"{wrong} {show.describe_allowed(column)}"
         elif value is not None or column.role == "feature":
             record[column.name] = value
     return record, faults
@@ -241,12 +241,12 @@ def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> View:
     coverage = describe_coverage(plausible, chance, card)
     return {
         "answer": answer,
-        "headline": words.likely(answer),
+        "headline": show.likely(answer),
         "tested": "It can rule nothing out." if everything else coverage,
-        "risk": words.listed(contract.target.at_risk, "or"),
+        "risk": show.listed(contract.target.at_risk, "or"),
         "call": describe_call(answer, contract),
         "gist": describe_reasons(reasons, contract, bundle.scale),
-        "compared": words.compared(bundle.scale),
+        "compared": show.compared(bundle.scale),
         "lowers": "lowers" if contract.target.ordered else "against",
         "raises": "raises" if contract.target.ordered else "for",
         "first": reasons[:REASONS],
@@ -258,7 +258,7 @@ def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> View:
 def describe_call(answer: Answer, contract: Contract) -> str:
     """Say that a student is called at risk, and from which chance on; nothing of the others."""
     threshold = contract.target.call_from
-    return f"called at risk, from {words.percent(threshold)} on" if answer["at_risk"] >= threshold else ""
+    return f"called at risk, from {show.percent(threshold)} on" if answer["at_risk"] >= threshold else ""
 
 
 def describe_coverage(plausible: Sequence[str], chance: float, card: Card | None) -> str:
@@ -266,8 +266,8 @@ def describe_coverage(plausible: Sequence[str], chance: float, card: Card | None
 
     `chance` is what the classes of the set add up to for this student.
     """
-    named = words.listed(plausible, "or")
-    here = f"Here the chance of {named} is {words.chance(chance)}."
+    named = show.listed(plausible, "or")
+    here = f"Here the chance of {named} is {show.chance(chance)}."
     if card is None:
         return f"How often such a forecast is right was not measured for this model. {here}"
     same = next((share for share in card.sets_by_members if share.label == members(plausible)), None)
@@ -277,12 +277,12 @@ def describe_coverage(plausible: Sequence[str], chance: float, card: Card | None
 
 
 def _of(share: Share) -> str:
-    return f"{words.percent(share.share)} of {words.plural(share.n, 'student')}"
+    return f"{show.percent(share.share)} of {show.plural(share.n, 'student')}"
 
 
 def describe_reasons(reasons: list[dict[str, Any]], contract: Contract, scale: Scale) -> str:
     """Say what lowers and what raises a forecast most, in a sentence or two."""
-    toward = words.listed(scale.toward, "or")
+    toward = show.listed(scale.toward, "or")
     down = min(reasons, key=lambda reason: reason["effect"])
     up = max(reasons, key=lambda reason: reason["effect"])
     said = [
@@ -303,10 +303,10 @@ def _by(effect: float, scale: Scale) -> str:
 
 def _named(reason: dict[str, Any], contract: Contract) -> str:
     column = contract.columns[reason["feature"]]
-    return f"{column.title} ({words.value_of(column, reason['value'])})"
+    return f"{column.title} ({show.value_of(column, reason['value'])})"
 
 
 def describe_change(before: Answer, after: Answer) -> str:
     """Say in one line what a change does to the risk and to the set of plausible classes."""
-    risk = f"At risk {words.chance(after['at_risk'])}, was {words.chance(before['at_risk'])}"
-    return f"{words.likely(after)}. {risk}."
+    risk = f"At risk {show.chance(after['at_risk'])}, was {show.chance(before['at_risk'])}"
+    return f"{show.likely(after)}. {risk}."

@@ -181,7 +181,7 @@ function row(place, listed) {
   return body;
 }
 
-// The words of serving/pages/words.py.
+// The words of serving/pages/show.py.
 function chance(share) {
   if (share < 0.01) return "under 1\u00a0%";
   return share > 0.99 ? "over 99\u00a0%" : `${Math.round(100 * share)}\u00a0%`;

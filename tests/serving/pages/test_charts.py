@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from data.bundle.card import Bin, Share
-from serving.pages.charts import (
+from serving.pages.show import (
     BarPart,
     bar,
     interval,

@@ -9,7 +9,7 @@ from data.bundle.reasons import scale_of
 from data.contract.columns import Column
 from data.contract.contract import Contract, load_contract
 from flows.reports.card_json import card_figures
-from serving.pages import student, words
+from serving.pages import show, student
 from tests.flows.reports.evidences import grade_evidence
 
 ALL = "In tests, the truth was among those named for 93 % of 480 students."
@@ -20,24 +20,24 @@ ALL = "In tests, the truth was among those named for 93 % of 480 students."
     [(0, "0 %"), (0.004, "under 1 %"), (0.5, "50 %"), (0.996, "over 99 %"), (1, "100 %"), (None, "–")],
 )
 def test_shares_are_said_in_percent_and_the_nearly_certain_stays_uncertain(share: Any, said: str) -> None:
-    assert words.percent(share).replace(words.GAP, " ") == said
+    assert show.percent(share).replace(show.GAP, " ") == said
 
 
 @pytest.mark.parametrize(("share", "said"), [(0, "under 1 %"), (1, "over 99 %"), (0.25, "25 %")])
 def test_a_forecast_is_never_certain(share: float, said: str) -> None:
-    assert words.chance(share).replace(words.GAP, " ") == said
+    assert show.chance(share).replace(show.GAP, " ") == said
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(0.92, "+0.9"), (-0.92, "−0.9"), (0.01, "0.0"), (-0.01, "0.0"), (0, "0.0")]
 )
 def test_a_change_has_a_sign_unless_it_rounds_to_nothing(value: float, said: str) -> None:
-    assert words.signed(value) == said
+    assert show.signed(value) == said
 
 
 def test_values_have_their_label_or_their_unit(grade_class: Contract) -> None:
     def said(name: str, value: Any) -> str:
-        return words.value_of(grade_class.columns[name], value).replace(words.GAP, " ")
+        return show.value_of(grade_class.columns[name], value).replace(show.GAP, " ")
 
     assert said("Absences", 21) == "21 days"
     assert said("Absences", 1) == "1 day"
@@ -61,7 +61,7 @@ def test_values_have_their_label_or_their_unit(grade_class: Contract) -> None:
     ],
 )
 def test_what_to_give_is_said_from_the_contract(about: dict[str, Any], told: str) -> None:
-    assert words.describe_allowed(Column.model_validate({"name": "x", "title": "X", **about})) == told
+    assert show.describe_allowed(Column.model_validate({"name": "x", "title": "X", **about})) == told
 
 
 def answer(plausible: list[str], top: str = "B") -> dict[str, Any]:
@@ -74,9 +74,9 @@ def answer(plausible: list[str], top: str = "B") -> dict[str, Any]:
 
 
 def test_a_headline_names_what_is_plausible() -> None:
-    assert words.likely(answer(["B"])) == "Most likely B"
-    assert words.likely(answer(["B", "C"])) == "Most likely B or C"
-    assert words.likely(answer(["A", "B", "C"])) == "B is likeliest, but A or C is possible"
+    assert show.likely(answer(["B"])) == "Most likely B"
+    assert show.likely(answer(["B", "C"])) == "Most likely B or C"
+    assert show.likely(answer(["A", "B", "C"])) == "B is likeliest, but A or C is possible"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_how_often_such_sets_held_the_truth_is_said_where_there_are_students_eno
     everyone = Share(share=0.93, low=0.9, high=0.95, n=480)
     measured = card_figures(grade_evidence(grade_class))
     card = measured.model_copy(update={"sets": everyone, "sets_by_members": known})
-    assert student.describe_coverage(plausible, 0.58, card).replace(words.GAP, " ") == told
+    assert student.describe_coverage(plausible, 0.58, card).replace(show.GAP, " ") == told
     assert "not measured" in student.describe_coverage(plausible, 0.58, None)
 
 
@@ -106,7 +106,7 @@ def test_the_gist_names_the_largest_effect_on_either_side(grade_class: Contract)
         {"feature": "Age", "value": 15, "effect": 0.01},
     ]
     scale = scale_of(grade_class.target, "score")
-    told = student.describe_reasons(reasons, grade_class, scale).replace(words.GAP, " ")
+    told = student.describe_reasons(reasons, grade_class, scale).replace(show.GAP, " ")
     assert told == (
         "Absences (21 days) lowers it most, by 0.92 grade points. "
         "Tutoring (Yes) raises it most, by 0.20 grade points."
@@ -122,7 +122,7 @@ def test_where_classes_have_no_order_the_gist_is_about_being_at_risk_and_names_n
         {"feature": "internship", "value": 1, "effect": -0.8},
     ]
     told = student.describe_reasons(reasons, contract, scale_of(contract.target, "softmax")).replace(
-        words.GAP, " "
+        show.GAP, " "
     )
     assert told == (
         "Had an internship (Yes) speaks against No place most. "
@@ -132,7 +132,7 @@ def test_where_classes_have_no_order_the_gist_is_about_being_at_risk_and_names_n
 
 def test_a_student_is_called_at_risk_from_the_chance_on_that_the_contract_says(pass_fail: Contract) -> None:
     assert (
-        student.describe_call({"at_risk": 0.2}, pass_fail).replace(words.GAP, " ")
+        student.describe_call({"at_risk": 0.2}, pass_fail).replace(show.GAP, " ")
         == "called at risk, from 20 % on"
     )
     assert student.describe_call({"at_risk": 0.19}, pass_fail) == ""
