@@ -1,6 +1,7 @@
 """Final names: what has one is whole, and still is after a loss of power. And locks of files."""
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,3 +85,9 @@ def is_locked(path: Path) -> bool:
         return False
     except BlockingIOError:
         return True
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

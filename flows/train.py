@@ -7,8 +7,8 @@ from pathlib import Path
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
-from data.bundle.manifest import digest as file_digest
 from data.contract.contract import Contract, load_contract
+from data.durable import digest as file_digest
 from flows.processing.processed import PARSED, Processed
 from flows.reports import artifacts
 from flows.runtime.engine import Engine

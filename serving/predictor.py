@@ -13,7 +13,8 @@ import numpy as np
 from data.bundle.bundle import Bundle
 from data.bundle.card import read_card
 from data.bundle.card_text import counts_warning
-from data.bundle.manifest import MANIFEST, BundleError, digest
+from data.bundle.manifest import MANIFEST, BundleError
+from data.durable import digest
 from data.log.entries import new_ids
 from data.rows.records import Record
 

@@ -62,12 +62,6 @@ class Manifest(BaseModel):
         return str(self.training.get("source", "")).startswith(GENERATED)
 
 
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_manifest(folder: Path) -> Manifest:
     """Read a bundle's manifest and check every digest; raises BundleError naming the file.
 

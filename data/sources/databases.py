@@ -129,27 +129,52 @@ def _name(option: str) -> str:
 
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 ADDRESS_REMEDY = "Write sqlite:///path/to/file.db?table=NAME or postgresql://user@host/database?table=NAME."
+ROWS = 50_000  # of a chunk
+QUERY_REMEDY = (
+    "Write sqlite:///path/to/file.db?table=NAME or postgresql://user@host/database?query=SELECT …, "
+    "with & and + of a query as %26 and %2B."
+)
+READING = re.compile(r"\s*(?:select|with|values|table)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class TableAddress:
-    """A database and the name of one of its tables."""
+class SqlAddress:
+    """A database and the name of one of its tables, or a query that reads it."""
 
     url: sa.URL
     table: str
+    query: str = ""
 
     @classmethod
     def of(cls, uri: str) -> Self:
-        """Read an address; raises BadInput, which never shows a password."""
+        """Read the address of a table; raises BadInput, which never shows a password."""
         url = read_url(uri)
         table = url.query.get("table")
         if not isinstance(table, str) or not table:
             raise BadInput(f"{hidden(url)}: it names no table.", remedy=ADDRESS_REMEDY)
         return cls(url.difference_update_query(["table"]), table)
 
+    @classmethod
+    def to_read(cls, uri: str) -> Self:
+        """Read the address of a table or a query that is to be read; raises BadInput as `of` does."""
+        if "query=" not in uri:
+            found = cls.of(uri)
+        else:
+            url = read_url(uri)
+            query = url.query.get("query")
+            if not isinstance(query, str) or not READING.match(query) or "table" in url.query:
+                shown = hidden(url.set(query={}))
+                raise BadInput(f"{shown}: give one table, or one SELECT.", remedy=QUERY_REMEDY)
+            found = cls(url.difference_update_query(["query"]), "", query)
+        database = found.url.database or ""
+        if found.url.drivername.startswith("sqlite") and not is_file(database):  # opening it would make it
+            shown = shortened(database or "sqlite://")
+            raise BadInput("there is no such database.", file=shown, remedy="Check the path.")
+        return found
+
     def __str__(self) -> str:
         """Return the address without its password."""
-        return f"{hidden(self.url)}, table {self.table}"
+        return f"{hidden(self.url)}, {f'table {self.table}' if self.table else 'a query'}"
 
     def open(self) -> sa.Engine:
         """Open the database, connecting to nothing yet; raises BadInput where there is no driver for it."""
@@ -158,14 +183,47 @@ class TableAddress:
         except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
             raise BadInput(f"{hidden(self.url)}: {error}.", remedy=ADDRESS_REMEDY) from error
 
-    def reflect(self, engine: sa.Engine) -> sa.Table:
-        """Read what columns the table has; raises BadInput where there is no such table or database."""
-        with answering(str(self)):
-            try:
-                return sa.Table(self.table, sa.MetaData(), autoload_with=engine)
-            except sa.exc.NoSuchTableError as error:
-                names = ", ".join(sorted(sa.inspect(engine).get_table_names())) or "none"
-                raise BadInput(f"{self}: there is no such table.", remedy=f"There are: {names}.") from error
+    @contextmanager
+    def rows(self, columns: frozenset[str] | None = None) -> Iterator["sa.CursorResult[Any]"]:
+        """Run what is read, in a transaction that can only read; of a table the named columns alone.
+
+        Raises BadInput where the database does not answer or does not know what is asked for.
+        """
+        with answering(str(self)), self.open().connect() as connection:
+            if self.query:
+                statement: sa.Executable = _text(self.query)
+            else:
+                table = self._reflected(connection.engine)
+                wanted = [column for column in table.columns if columns is None or column.name in columns]
+                statement = sa.select(*wanted).order_by(*table.primary_key.columns)
+            yield _read_rows(connection, statement)
+
+    def names(self) -> list[str]:
+        """Return the names of all the columns; raises BadInput."""
+        with answering(str(self)), self.open().connect() as connection:
+            if not self.query:
+                return [column.name for column in self._reflected(connection.engine).columns]
+            nothing = sa.select(sa.text("*")).select_from(self._asked()).limit(0)
+            with _read_rows(connection, nothing) as found:
+                return list(found.keys())
+
+    def count(self) -> int:
+        """Return the number of rows; raises BadInput."""
+        counted = sa.select(sa.func.count()).select_from(self._asked())
+        with answering(str(self)), self.open().connect() as connection:
+            return int(_read_rows(connection, counted).scalar_one())
+
+    def _asked(self) -> sa.Subquery | sa.TableClause:
+        if self.query:
+            return _text(self.query.rstrip("; \n") + "\n").columns().subquery("asked")
+        return sa.table(self.table)
+
+    def _reflected(self, engine: sa.Engine) -> sa.Table:
+        try:
+            return sa.Table(self.table, sa.MetaData(), autoload_with=engine)
+        except sa.exc.NoSuchTableError as error:
+            names = ", ".join(sorted(sa.inspect(engine).get_table_names())) or "none"
+            raise BadInput(f"{self}: there is no such table.", remedy=f"There are: {names}.") from error
 
 
 @contextmanager
@@ -206,90 +264,6 @@ def hidden(url: sa.URL) -> str:
     return without_secrets(url.render_as_string(hide_password=False))
 
 
-ROWS = 50_000  # of a chunk
-QUERY_REMEDY = (
-    "Write sqlite:///path/to/file.db?table=NAME or postgresql://user@host/database?query=SELECT …, "
-    "with & and + of a query as %26 and %2B."
-)
-READING = re.compile(r"\s*(?:select|with|values|table)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class RowSource:
-    """A database and what is read of it."""
-
-    url: sa.URL
-    table: str | None
-    query: str | None
-
-    @classmethod
-    def of(cls, uri: str) -> Self:
-        """Read an address; raises BadInput, which never shows a password."""
-        if "query=" not in uri:
-            address = TableAddress.of(uri)
-            return cls(_existing(address.url), address.table, None)
-        url = read_url(uri)
-        query = url.query.get("query")
-        if not isinstance(query, str) or not READING.match(query) or "table" in url.query:
-            raise BadInput(
-                f"{hidden(url.set(query={}))}: give one table, or one SELECT.", remedy=QUERY_REMEDY
-            )
-        return cls(_existing(url.difference_update_query(["query"])), None, query)
-
-    def __str__(self) -> str:
-        """Return the address without its password."""
-        return f"{hidden(self.url)}, {f'table {self.table}' if self.table else 'a query'}"
-
-    @contextmanager
-    def open(self, columns: frozenset[str] | None = None) -> Iterator["sa.CursorResult[Any]"]:
-        """Run what is read, in a transaction that can only read; of a table the named columns alone.
-
-        Raises BadInput where the database does not answer or does not know what is asked for.
-        """
-        address = TableAddress(self.url, self.table or "")
-        with answering(str(self)), address.open().connect() as connection:
-            if self.query is not None:
-                statement: sa.Executable = _text(self.query)
-            else:
-                table = address.reflect(connection.engine)
-                wanted = [column for column in table.columns if columns is None or column.name in columns]
-                statement = sa.select(*wanted).order_by(*table.primary_key.columns)
-            yield _read_rows(connection, statement)
-
-    def names(self) -> list[str]:
-        """Return the names of all the columns; raises BadInput."""
-        address = TableAddress(self.url, self.table or "")
-        if self.table:
-            return [column.name for column in address.reflect(address.open()).columns]
-        nothing = sa.select(sa.text("*")).select_from(self._asked()).limit(0)
-        with (
-            answering(str(self)),
-            address.open().connect() as connection,
-            _read_rows(connection, nothing) as found,
-        ):
-            return list(found.keys())
-
-    def count(self) -> int:
-        """Return the number of rows; raises BadInput."""
-        with answering(str(self)), TableAddress(self.url, "").open().connect() as connection:
-            return int(
-                _read_rows(connection, sa.select(sa.func.count()).select_from(self._asked())).scalar_one()
-            )
-
-    def _asked(self) -> sa.Subquery | sa.TableClause:
-        if self.query is not None:
-            return _text(self.query.rstrip("; \n") + "\n").columns().subquery("asked")
-        return sa.table(self.table or "")
-
-
-def _existing(url: sa.URL) -> sa.URL:
-    """Refuse a SQLite file that is not there, which opening it would make."""
-    if url.drivername.startswith("sqlite") and not is_file(url.database or ""):
-        shown = shortened(url.database or "sqlite://")
-        raise BadInput("there is no such database.", file=shown, remedy="Check the path.")
-    return url
-
-
 def _text(query: str) -> sa.TextClause:
     """Return a query as it is: a colon in it names no parameter."""
     return sa.text(query.replace(":", r"\:"))
@@ -310,7 +284,6 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 SCHEMES = frozenset({"mongodb", "mongodb+srv"})
-MONGO_ROWS = 50_000  # of a chunk
 PATIENCE = 5_000  # milliseconds for a server to answer
 MONGO_REMEDY = f"Write mongodb://user@host/database?collection=NAME, with the password in {PASSWORD}."
 
@@ -349,26 +322,6 @@ def open_collection(uri: str) -> "Collection[Mapping[str, Any]]":
 
 
 @contextmanager
-def open_documents(uri: str, columns: frozenset[str] | None = None) -> Iterator[Iterator[pd.DataFrame]]:
-    """Give all documents, or fields of them, as frames in the order of their `_id`; raises BadInput."""
-    wanted = None if columns is None else dict.fromkeys(sorted(columns), 1)
-    with _mongo_answering(uri) as collection:
-        yield document_chunks(collection.find(projection=wanted, batch_size=MONGO_ROWS).sort("_id"))
-
-
-def collection_names(uri: str) -> tuple[str, ...]:
-    """Return the fields of the first document, without its `_id`; raises BadInput."""
-    with _mongo_answering(uri) as collection:
-        return tuple(name for name in (collection.find_one(sort=[("_id", 1)]) or {}) if name != "_id")
-
-
-def count_documents(uri: str) -> int:
-    """Return about how many documents there are; raises BadInput."""
-    with _mongo_answering(uri) as collection:
-        return collection.estimated_document_count()
-
-
-@contextmanager
 def _mongo_answering(uri: str) -> Iterator["Collection[Mapping[str, Any]]"]:
     collection = open_collection(uri)
     from pymongo.errors import PyMongoError
@@ -385,9 +338,9 @@ def _mongo_answering(uri: str) -> Iterator["Collection[Mapping[str, Any]]"]:
 def document_chunks(documents: Iterable[Mapping[str, Any]]) -> Iterator[pd.DataFrame]:
     """Yield frames of up to 50,000 documents each, at least one; a field that one lacks is missing there."""
     rows = iter(documents)
-    chunk = list(islice(rows, MONGO_ROWS))
+    chunk = list(islice(rows, ROWS))
     yield _frame(chunk)
-    while chunk := list(islice(rows, MONGO_ROWS)):
+    while chunk := list(islice(rows, ROWS)):
         yield _frame(chunk)
 
 
@@ -404,6 +357,41 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, ObjectId) else value
 
 
+def is_database(uri: str) -> bool:
+    """Tell whether an address is meant to be that of a table, a query or a collection."""
+    return is_table(uri) or is_collection(uri)
+
+
+def shape_of(uri: str) -> tuple[tuple[str, ...], int]:
+    """Return the columns of a table or a query, or the first document's fields, and about how many rows.
+
+    Raises BadInput.
+    """
+    if is_table(uri):
+        source = SqlAddress.to_read(uri)
+        return tuple(source.names()), source.count()
+    with _mongo_answering(uri) as collection:
+        first = collection.find_one(sort=[("_id", 1)]) or {}
+        return tuple(name for name in first if name != "_id"), collection.estimated_document_count()
+
+
+def database_chunks(uri: str, columns: frozenset[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Yield all rows, or columns of them, as the database gives them, in frames of up to 50,000.
+
+    A table in the order of its primary key, a collection in that of its `_id`: at least one frame, in which
+    a field that no document has is no column. Raises BadInput.
+    """
+    if is_table(uri):
+        with SqlAddress.to_read(uri).rows(columns) as found:
+            names = list(found.keys())
+            for rows in found.partitions():
+                yield pd.DataFrame(list(rows), columns=names, dtype=object)
+        return
+    wanted = None if columns is None else dict.fromkeys(sorted(columns), 1)
+    with _mongo_answering(uri) as collection:
+        yield from document_chunks(collection.find(projection=wanted, batch_size=ROWS).sort("_id"))
+
+
 class DatabaseRows:
     """A source that is read a first time to learn what it has; a single chunk of it is kept.
 
@@ -412,7 +400,7 @@ class DatabaseRows:
 
     def __init__(self, uri: str, columns: frozenset[str]) -> None:
         self._uri, self._columns = uri, columns
-        self.names = RowSource.of(uri).names() if is_table(uri) else []
+        self.names = SqlAddress.to_read(uri).names() if is_table(uri) else []
         self.kept: pd.DataFrame | None = None
 
     def first_time(self) -> Iterator[pd.DataFrame]:
@@ -432,15 +420,5 @@ class DatabaseRows:
             yield frame if list(frame.columns) == declared else frame.reindex(columns=declared)
 
     def _chunks(self) -> Iterator[pd.DataFrame]:
-        for frame in self._all():
+        for frame in database_chunks(self._uri, self._columns):
             yield frame[[name for name in frame.columns if name in self._columns]]
-
-    def _all(self) -> Iterator[pd.DataFrame]:
-        if not is_table(self._uri):
-            with open_documents(self._uri, self._columns) as documents:
-                yield from documents
-            return
-        with RowSource.of(self._uri).open(self._columns) as found:
-            names = list(found.keys())
-            for rows in found.partitions():
-                yield pd.DataFrame(list(rows), columns=names, dtype=object)

@@ -4,7 +4,7 @@ import codecs
 import csv
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,6 +145,7 @@ def _checked(files: list[Path], none: str) -> list[Path]:
 
 
 SNIFFED = 1 << 20  # bytes that are looked at at once
+BLOCK = 1 << 23  # bytes of a CSV that are read at a time
 
 
 class Header(NamedTuple):
@@ -160,24 +161,35 @@ def read_texts(path: Path) -> pd.DataFrame:
     header = read_header(path)
     named = [name for name in header.names if name]
     refuse_twice(named, path)
+    with reading_csv(path, header, named) as reader:
+        table = reader.read_all()
+    return pa.table({name: _typed(table[name], False) for name in named}).to_pandas()
+
+
+@contextmanager
+def reading_csv(
+    path: Path, header: Header, columns: list[str] | None = None, *, missing: bool = True
+) -> Iterator[pyarrow.csv.CSVStreamingReader]:
+    """Open columns of a CSV, or all of them, to be read in batches of texts; some texts stand for none.
+
+    Raises BadInput for a file without rows, and where it turns out that a row does not fit the header.
+    """
     try:
-        return _read(path, header, dict.fromkeys(named, pa.dictionary(pa.int32(), pa.string()))).to_pandas()
+        yield pyarrow.csv.open_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=header.names, skip_rows=header.line, block_size=BLOCK
+            ),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(columns or header.names, pa.string()),
+                include_columns=columns,  # none stands for all
+                null_values=list(MISSING_TEXTS),
+                strings_can_be_null=missing,
+            ),
+        )
     except pa.ArrowInvalid as error:
-        raise broken(path, header, error) from error
-
-
-def _read(path: Path, header: Header, types: dict[str, pa.DataType]) -> pa.Table:
-    return pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(column_names=header.names, skip_rows=header.line),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=types,
-            include_columns=list(types),
-            null_values=list(MISSING_TEXTS),
-            strings_can_be_null=True,
-        ),
-    )
+        raise _broken(path, header, error) from error
 
 
 def read_header(path: Path) -> Header:
@@ -223,7 +235,7 @@ def _refuse_line(path: Path) -> None:
                 raise BadInput("not UTF-8 text.", file=path, row=number, remedy=remedy) from error
 
 
-def broken(path: Path, header: Header, error: pa.ArrowInvalid) -> BadInput:
+def _broken(path: Path, header: Header, error: pa.ArrowInvalid) -> BadInput:
     """Return the error that says which row has more or fewer cells than the header, or an open quote."""
     wanted, number = len(header.names), FIRST_ROW - 1
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -240,6 +252,15 @@ def broken(path: Path, header: Header, error: pa.ArrowInvalid) -> BadInput:
     return BadInput(f"{error}.", file=path, remedy="Save it as a plain CSV in UTF-8.")
 
 
+def is_parquet(path: Path) -> bool:
+    """Tell a Parquet file from a CSV by its suffix; raises BadInput where it is neither."""
+    suffix = _suffix(path.name)
+    if suffix not in READERS.split():
+        reason = f"{path.suffix or 'no suffix'}: not a kind of file that can be read."
+        raise BadInput(reason, file=path, remedy=f"Give one of: {READERS}.")
+    return suffix == ".parquet"
+
+
 @contextmanager
 def reading_parquet(path: Path) -> Iterator[None]:
     """Say of whatever a damaged file ends in that it is none."""
@@ -249,26 +270,29 @@ def reading_parquet(path: Path) -> Iterator[None]:
         raise BadInput("this is not a Parquet file.", file=path, remedy="Write it again.") from error
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read columns of a Parquet file, or all of them; one that was an index is a column. Raises BadInput."""
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file; what was an index is a column. Raises BadInput."""
     with reading_parquet(path):
-        return pyarrow.parquet.read_table(path, columns=columns).to_pandas(ignore_metadata=True)
+        return pyarrow.parquet.read_table(path).to_pandas(ignore_metadata=True)
 
 
-def parquet_names(path: Path) -> list[str]:
-    """Return the names of a Parquet file's columns; raises BadInput."""
-    with reading_parquet(path):
-        return list(pyarrow.parquet.read_schema(path).names)
+def named_columns(path: Path) -> list[str]:
+    """Return the names of a file's columns, without those of a CSV that have none; raises BadInput."""
+    if is_parquet(path):
+        return list(parquet_shape(path)[0])
+    return [name for name in read_header(path).names if name]
 
 
-BLOCK = 1 << 23  # bytes of a CSV that are read at a time
-
-
-def parquet_chunks(path: Path, columns: list[str], rows: int) -> Iterator[pd.DataFrame]:
-    """Yield columns of a Parquet file, so many rows at a time; raises BadInput."""
+def parquet_shape(path: Path) -> tuple[tuple[str, ...], int]:
+    """Return the names of a Parquet file's columns and how many rows there are; raises BadInput."""
     with reading_parquet(path), pyarrow.parquet.ParquetFile(path) as file:
-        for table in even(file.iter_batches(rows, columns=columns), rows):
-            yield table.to_pandas(ignore_metadata=True)
+        return tuple(file.schema_arrow.names), file.metadata.num_rows
+
+
+def parquet_chunks(path: Path, columns: list[str] | None, rows: int) -> Iterator[pa.Table]:
+    """Yield columns of a Parquet file, or all of them, so many rows at a time; raises BadInput."""
+    with reading_parquet(path), pyarrow.parquet.ParquetFile(path) as file:
+        yield from even(file.iter_batches(rows, columns=columns), rows)
 
 
 def csv_chunks(path: Path, contract: Contract, rows: int) -> Iterator[pd.DataFrame]:
@@ -280,14 +304,12 @@ def csv_chunks(path: Path, contract: Contract, rows: int) -> Iterator[pd.DataFra
     header = read_header(path)
     declared = [name for name in header.names if name in contract.readable]
     numbers = {c.name for c in contract.columns.values() if not c.coded and c.role is not Role.ID}
-    try:
-        for table in even(_texts(path, header, declared), rows):
+    with reading_csv(path, header, declared) as reader:
+        for table in even(reader, rows):
             yield pa.table({name: _typed(table[name], name in numbers) for name in declared}).to_pandas()
-    except pa.ArrowInvalid as error:
-        raise broken(path, header, error) from error
 
 
-def even(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+def even(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
     """Yield tables of so many rows each but for the last, however the batches come."""
     waiting: list[pa.RecordBatch] = []
     count = 0
@@ -301,22 +323,6 @@ def even(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
             count -= rows
     if count:
         yield pa.Table.from_batches(waiting)
-
-
-def _texts(path: Path, header: Header, declared: list[str]) -> Iterator[pa.RecordBatch]:
-    yield from pyarrow.csv.open_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(
-            column_names=header.names, skip_rows=header.line, block_size=BLOCK
-        ),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(declared, pa.string()),
-            include_columns=declared,
-            null_values=list(MISSING_TEXTS),
-            strings_can_be_null=True,
-        ),
-    )
 
 
 def _typed(texts: pa.ChunkedArray, number: bool) -> pa.ChunkedArray:

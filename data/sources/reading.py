@@ -13,28 +13,30 @@ import pandas as pd
 from data.cohorts.addresses import CohortPlan, generate_cohort
 from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract
+from data.durable import digest
 from data.errors import BadInput
 from data.rows.frames import refuse_missing, refuse_twice
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.databases import (
     DatabaseRows,
-    RowSource,
+    SqlAddress,
     is_collection,
+    is_database,
     is_table,
     open_collection,
     without_secrets,
 )
 from data.sources.files import (
-    READERS,
     check_store,
     csv_chunks,
     fetched,
+    is_parquet,
     is_stored,
     local_files,
+    named_columns,
     no_rows,
     parquet_chunks,
-    parquet_names,
-    read_header,
+    parquet_shape,
     read_parquet,
     read_texts,
 )
@@ -47,7 +49,7 @@ WELL_FORMED = re.compile(r"[0-9a-f]{32}")
 def check_source(uri: str) -> None:
     """Raise BadInput where it can be told, without reading much, that a source cannot be read."""
     if is_table(uri):
-        RowSource.of(uri).names()
+        SqlAddress.to_read(uri).names()
     elif is_collection(uri):
         open_collection(uri)
     elif is_stored(uri):
@@ -75,7 +77,7 @@ def read_whole(uri: str) -> pd.DataFrame:
     """Read every column of a CSV, its cells as text, or of a Parquet file; raises BadInput."""
     if is_cohort(uri):
         raise BadInput(f"{uri}: a generated cohort has its contract.", remedy="Give a file.")
-    if is_table(uri) or is_collection(uri) or is_stored(uri):
+    if is_database(uri) or is_stored(uri):
         remedy = "Save its rows as CSV or Parquet, and give that."
         raise BadInput(f"{without_secrets(uri)}: a file alone is looked at here.", remedy=remedy)
     path = local_files(uri)[0]
@@ -83,15 +85,6 @@ def read_whole(uri: str) -> pd.DataFrame:
     if not len(frame):
         raise no_rows(path)
     return frame
-
-
-def is_parquet(path: Path) -> bool:
-    """Tell a Parquet file from a CSV by its suffix; raises BadInput where it is neither."""
-    suffix = path.suffix.lower()
-    if suffix not in READERS.split():
-        reason = f"{path.suffix or 'no suffix'}: not a kind of file that can be read."
-        raise BadInput(reason, file=path, remedy=f"Give one of: {READERS}.")
-    return suffix == ".parquet"
 
 
 def of_pseudonyms(
@@ -111,37 +104,23 @@ def of_pseudonyms(
     return frame.assign(**unasked).drop(columns=ids, errors="ignore")
 
 
-class FramesDigest:
-    """The SHA-256 of rows as they are read, one frame after the other."""
-
-    def __init__(self) -> None:
-        self._found = hashlib.sha256()
-
-    def update(self, frame: pd.DataFrame) -> None:
-        """Take in the next rows."""
-        if frame.columns.empty:
-            return
-        self._found.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
-
-    def hexdigest(self) -> str:
-        """Return the digest of what was taken in so far."""
-        return self._found.hexdigest()
+def take_in(digest: "hashlib._Hash", frame: pd.DataFrame) -> None:
+    """Take the next rows into a digest, which is the same in one frame and in several."""
+    if not frame.columns.empty:
+        digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
 
 
 def digest_of_frames(frames: Iterable[pd.DataFrame]) -> str:
-    """Return the digest of rows, in one frame or one frame after the other."""
-    found = FramesDigest()
+    """Return the SHA-256 of rows, in one frame or one frame after the other."""
+    found = hashlib.sha256()
     for frame in frames:
-        found.update(frame)
+        take_in(found, frame)
     return found.hexdigest()
 
 
 def digest_of_files(files: list[Path]) -> str:
     """Return the digest of one file, or of the digests of several."""
-    digests = []
-    for path in files:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    digests = list(map(digest, files))
     return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
@@ -176,7 +155,7 @@ def open_chunks(uri: str, contract: Contract, rows: int = ROWS) -> Iterator[Chun
     if is_cohort(uri):
         generated, plan = generate_cohort(uri, contract)
         yield Chunks(uri, digest_of_frames([generated]), partial(_slices, generated, rows), generated=plan)
-    elif is_table(uri) or is_collection(uri):
+    elif is_database(uri):
         yield _of_database(uri, shown, contract)
     else:
         with opened_files(uri) as files:
@@ -204,9 +183,9 @@ def _same(rows: DatabaseRows, digest: str, shown: str) -> Frames:
     if rows.kept is not None:
         yield rows.kept
         return
-    found = FramesDigest()
+    found = hashlib.sha256()
     for frame in rows.again():
-        found.update(frame)
+        take_in(found, frame)
         yield frame
     if found.hexdigest() != digest:
         remedy = "Run again when nobody writes to it."
@@ -217,7 +196,7 @@ def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> C
     names: dict[str, None] = {}
     pseudonymous = set()
     for path in files:
-        found = parquet_names(path) if is_parquet(path) else [n for n in read_header(path).names if n]
+        found = named_columns(path)
         refuse_twice(found, path)
         refuse_missing(found, contract, file=path)
         names |= dict.fromkeys(found)
@@ -240,13 +219,10 @@ def _file_chunks(files: list[Path], contract: Contract, rows: int) -> Frames:
         if not is_parquet(path):
             yield from csv_chunks(path, contract, rows)
             continue
-        names = parquet_names(path)
-        if PSEUDONYM not in names:
-            yield from parquet_chunks(path, [name for name in names if name in contract.readable], rows)
-            continue
-        first_row = FIRST_ROW
-        for frame in parquet_chunks(path, [n for n in names if n in contract.readable | {PSEUDONYM}], rows):
-            yield of_pseudonyms(frame, contract, path, first_row)
+        names, first_row = parquet_shape(path)[0], FIRST_ROW
+        for table in parquet_chunks(path, [n for n in names if n in contract.readable | {PSEUDONYM}], rows):
+            frame = table.to_pandas(ignore_metadata=True)
+            yield of_pseudonyms(frame, contract, path, first_row) if PSEUDONYM in names else frame
             first_row += len(frame)
 
 

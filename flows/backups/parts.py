@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from data.bundle.manifest import digest
+from data.durable import digest
 from data.errors import BadInput
 from data.sources.databases import hidden
 from flows.backups import databases

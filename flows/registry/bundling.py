@@ -25,12 +25,12 @@ from data.bundle.manifest import (
     REFERENCE,
     BundleError,
     Manifest,
-    digest,
     files_of,
 )
 from data.bundle.models import read_model
 from data.contract.columns import OWN, Column
 from data.contract.contract import Contract, find_contract
+from data.durable import digest
 from data.rows.frames import matrix, parse, to_records
 from data.rows.records import feature_space, typical_value
 from data.sources.storage import appended, as_stored

@@ -23,12 +23,12 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType, Array
 from pydantic import BaseModel, ConfigDict
 
-from data.bundle.manifest import CARD, CONTRACT, EXAMPLES, MANIFEST, digest
+from data.bundle.manifest import CARD, CONTRACT, EXAMPLES, MANIFEST
 from data.bundle.pyfunc import ARTIFACT
 from data.contract.columns import Column, Role
 from data.contract.contract import Contract
 from data.contract.yaml_files import is_file
-from data.durable import flush
+from data.durable import digest, flush
 from data.rows.frames import parse
 from data.sources.storage import as_stored
 from flows.registry.bundling import Submission, make_bundle

@@ -13,9 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from data.bundle.manifest import digest
 from data.contract.contract import Contract
-from data.durable import file_lock, is_locked, put
+from data.durable import digest, file_lock, is_locked, put
 
 DRAFTS, LOCK, DAMAGED = ".drafts", ".lock", ".damaged"
 SEAL = "digests.json"

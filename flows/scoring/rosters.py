@@ -3,78 +3,39 @@
 import codecs
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
-import sqlalchemy as sa
 
 from data.contract.contract import Contract
 from data.errors import BadInput
 from data.rows.frames import refuse_missing, refuse_twice
 from data.sources.databases import (
-    RowSource,
-    collection_names,
-    count_documents,
-    is_collection,
+    SqlAddress,
+    database_chunks,
+    is_database,
     is_table,
-    open_documents,
+    shape_of,
     without_secrets,
 )
-from data.sources.files import Header, broken, even, fetched, is_stored, local_files, read_header
+from data.sources.files import (
+    Header,
+    even,
+    fetched,
+    is_parquet,
+    is_stored,
+    local_files,
+    parquet_chunks,
+    parquet_shape,
+    read_header,
+    reading_csv,
+)
 from data.sources.reading import is_cohort
 
 ORDERED = re.compile(r"\border\s+by\b", re.IGNORECASE)
-Opened = tuple[str, tuple[str, ...], int, Callable[[], Iterator[pa.Table]]]
-"""What it is called, its columns, how many rows, and how to read them in chunks."""
-
-
-def open_rows(uri: str) -> Opened:
-    """Open a table, a query or a collection; raises BadInput.
-
-    A query says its order, so that a run that goes on meets the same chunks; a table is read in that of
-    its primary key, a collection in that of its `_id`.
-    """
-    if is_collection(uri):
-        names = collection_names(uri)
-        chunks = functools.partial(_documents, uri, names)
-        return without_secrets(uri), names, count_documents(uri), chunks
-    source = RowSource.of(uri)
-    if source.query and not ORDERED.search(source.query):
-        raise BadInput(f"{source}: it says no order.", remedy="End the query with ORDER BY and the id.")
-    return str(source), tuple(source.names()), source.count(), functools.partial(_rows, source)
-
-
-def _rows(source: RowSource) -> Iterator[pa.Table]:
-    with source.open() as found:
-        names = list(found.keys())
-        for rows in found.partitions():
-            yield _table_of(names, rows)
-
-
-def _table_of(names: list[str], rows: Sequence["sa.Row[Any]"]) -> pa.Table:
-    columns = zip(*rows, strict=True)
-    return pa.table({name: pa.array(cells) for name, cells in zip(names, columns, strict=True)})
-
-
-def _documents(uri: str, names: tuple[str, ...]) -> Iterator[pa.Table]:
-    with open_documents(uri) as chunks:
-        for frame in chunks:
-            yield pa.table(
-                {
-                    name: pa.array(frame[name].tolist() if name in frame else [None] * len(frame))
-                    for name in names
-                }
-            )
-
-
 ROWS = 50_000  # of a chunk
-PARQUET = ".parquet"
-TEXTS = (".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True)
@@ -94,11 +55,31 @@ class Roster:
         return max(1, -(-self.rows // ROWS))
 
 
+def _database(uri: str) -> Roster:
+    """Open a table, a query or a collection; raises BadInput.
+
+    A query says its order, so that a run that goes on meets the same chunks.
+    """
+    name = without_secrets(uri)
+    if is_table(uri):
+        source = SqlAddress.to_read(uri)
+        name = str(source)
+        if source.query and not ORDERED.search(source.query):
+            raise BadInput(f"{name}: it says no order.", remedy="End the query with ORDER BY and the id.")
+    names, rows = shape_of(uri)
+    return Roster(name, names, rows, functools.partial(_database_chunks, uri, names))
+
+
+def _database_chunks(uri: str, names: tuple[str, ...]) -> Iterator[pa.Table]:
+    for frame in database_chunks(uri):
+        cells = {name: frame[name].tolist() if name in frame else [None] * len(frame) for name in names}
+        yield pa.table({name: pa.array(column) for name, column in cells.items()})
+
+
 def open_roster(uri: str, contract: Contract) -> Roster:
     """Open a roster; raises BadInput where it cannot be read or lacks a feature's column."""
-    if is_table(uri) or is_collection(uri):
-        name, columns, rows, chunks = open_rows(uri)
-        roster = Roster(name, columns, rows, chunks)
+    if is_database(uri):
+        roster = _database(uri)
     elif is_cohort(uri):
         remedy = "Give a CSV or Parquet file, or a database's table."
         raise BadInput(f"{uri}: a generated cohort is no roster.", remedy=remedy)
@@ -122,7 +103,7 @@ def _stored_chunks(uri: str) -> Iterator[pa.Table]:
 
 def _files(uri: str, files: list[Path]) -> Roster:
     """Open one file, or several with the same columns one after the other."""
-    rosters = [_file(path) for path in files]
+    rosters = [_parquet(path) if is_parquet(path) else _csv(path) for path in files]
     first = rosters[0]
     if len(rosters) == 1 and not is_stored(uri):
         return first
@@ -141,15 +122,6 @@ def _one_by_one(rosters: list[Roster]) -> Iterator[pa.Table]:
         yield from roster.chunks()
 
 
-def _file(path: Path) -> Roster:
-    if path.suffix.lower() == PARQUET:
-        return _parquet(path)
-    if path.suffix.lower() in TEXTS:
-        return _csv(path)
-    known = ", ".join((*TEXTS, PARQUET))
-    raise BadInput("not a kind of file that can be read.", file=path, remedy=f"Give one of: {known}.")
-
-
 def _csv(path: Path) -> Roster:
     header = read_header(path)
     with path.open("rb") as file:
@@ -163,32 +135,10 @@ def _csv(path: Path) -> Roster:
 
 def _csv_chunks(path: Path, header: Header) -> Iterator[pa.Table]:
     """Yield every cell as the text that it is."""
-    try:
-        reader = pyarrow.csv.open_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(
-                column_names=header.names, skip_rows=header.line, block_size=1 << 22
-            ),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(header.names, pa.string()), strings_can_be_null=False
-            ),
-        )
-        yield from even(iter(reader), ROWS)
-    except pa.ArrowInvalid as error:
-        raise broken(path, header, error) from error
+    with reading_csv(path, header, missing=False) as reader:
+        yield from even(reader, ROWS)
 
 
 def _parquet(path: Path) -> Roster:
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise BadInput("this is not a Parquet file.", file=path, remedy="Write it again.") from error
-    names, rows = tuple(file.schema_arrow.names), file.metadata.num_rows
-    file.close()
-    return Roster(str(path), names, rows, lambda: _parquet_chunks(path))
-
-
-def _parquet_chunks(path: Path) -> Iterator[pa.Table]:
-    with pyarrow.parquet.ParquetFile(path) as file:
-        yield from even(file.iter_batches(ROWS), ROWS)
+    names, rows = parquet_shape(path)
+    return Roster(str(path), names, rows, functools.partial(parquet_chunks, path, None, ROWS))

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from data.contract.yaml_files import shortened
 from data.errors import BadInput
 from data.rows.spreadsheets import FIRST_BYTES, neutralised, neutralised_column
-from data.sources.databases import TableAddress, answering, is_table, without_secrets
+from data.sources.databases import SqlAddress, answering, is_table, without_secrets
 from flows.runtime.workspace import finished_file
 from flows.scoring.forecasts import is_text
 
@@ -58,7 +58,7 @@ AT_ONCE = 2_000  # rows of one INSERT
 def check_sink(uri: str) -> None:
     """Raise BadInput where nothing can be written."""
     if is_table(uri):
-        address = TableAddress.of(uri)
+        address = SqlAddress.of(uri)
         with _database(address) as engine:
             if sa.inspect(engine).has_table(address.table):
                 remedy = "Name another table, or drop this one yourself."
@@ -81,7 +81,7 @@ def _check_name(path: Path) -> None:
 def write_sink(uri: str, parts: Iterator[pa.Table], delimiter: str = ",", *, bom: bool = False) -> None:
     """Write the parts to where they go; what was under a file's name is replaced by the whole of it."""
     if is_table(uri):
-        _to_table(TableAddress.of(uri), parts)
+        _to_table(SqlAddress.of(uri), parts)
     elif Path(uri).suffix.lower() == ".parquet":
         finished_file(Path(uri), lambda draft: _to_parquet(draft, parts))
     else:
@@ -135,7 +135,7 @@ def _neutralised(table: pa.Table) -> pa.Table:
     return table.rename_columns([neutralised(name) for name in table.column_names])
 
 
-def _to_table(address: TableAddress, parts: Iterator[pa.Table]) -> None:
+def _to_table(address: SqlAddress, parts: Iterator[pa.Table]) -> None:
     """Write a draft of the table, then rename it: a killed run leaves none under the final name."""
     first = next(parts)
     with _database(address) as engine:
@@ -158,7 +158,7 @@ def _to_table(address: TableAddress, parts: Iterator[pa.Table]) -> None:
 
 
 @contextmanager
-def _database(address: TableAddress) -> Iterator[sa.Engine]:
+def _database(address: SqlAddress) -> Iterator[sa.Engine]:
     """Yield a table's database; one that does not answer is said to be so."""
     engine = address.open()
     remedy = "Start it or correct the address; what was scored is kept, and the next run goes on."

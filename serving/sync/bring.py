@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from data.bundle.manifest import MANIFEST, REFERENCE, BundleError, digest, read_manifest
+from data.bundle.manifest import MANIFEST, REFERENCE, BundleError, read_manifest
 from data.contract.contract import load_contract
-from data.durable import file_lock, put
+from data.durable import digest, file_lock, put
 from data.errors import BadInput
 from data.words import TRAIN_ONE
 from serving.health import FILE as STATUS

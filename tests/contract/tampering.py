@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data.bundle.manifest import MANIFEST, digest
+from data.bundle.manifest import MANIFEST
+from data.durable import digest
 
 Edit = Callable[[dict[str, Any]], object]
 

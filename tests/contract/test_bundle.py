@@ -18,9 +18,9 @@ from data.bundle.manifest import (
     MODEL,
     REFERENCE,
     BundleError,
-    digest,
     read_manifest,
 )
+from data.durable import digest
 from data.rows.records import typical_record
 from tests.contract.tampering import Edit, rewrite, seal
 

@@ -20,7 +20,7 @@ from data.rows.frames import parse
 from data.sources.databases import (
     PASSWORD,
     SET_ASIDE,
-    RowSource,
+    SqlAddress,
     document_chunks,
     hidden,
     open_collection,
@@ -72,19 +72,23 @@ def test_a_postgresql_table_is_read_as_a_file_is_and_cannot_be_written_by_a_quer
         pd.testing.assert_frame_equal(parsed(query, tiny), parse(STUDENTS, tiny))
         with pytest.raises(BadInput, match="data-modifying statement must be at the top level"):
             read_records(f"{plain}&query=WITH x AS (DELETE FROM students RETURNING *) SELECT * FROM x", tiny)
-        colons = RowSource.of(f"{plain}&query=SELECT '7'::int AS a, ' :b' AS c, 10 %25 3 AS d")
+        colons = SqlAddress.to_read(f"{plain}&query=SELECT '7'::int AS a, ' :b' AS c, 10 %25 3 AS d")
         assert (colons.count(), colons.names()) == (1, ["a", "c", "d"])
         inside = "SELECT 1) AS x; COMMIT; DELETE FROM students; SELECT count(*) FROM (SELECT 1"
-        for end, read in ((inside, RowSource.count), (inside, RowSource.names), ("SELECT 1; COMMIT", _rows)):
+        for end, read in (
+            (inside, SqlAddress.count),
+            (inside, SqlAddress.names),
+            ("SELECT 1; COMMIT", _rows),
+        ):
             with pytest.raises(BadInput, match="cannot insert multiple commands"):
-                read(RowSource.of(f"{plain}&query={end}"))
+                read(SqlAddress.to_read(f"{plain}&query={end}"))
         with open_chunks(f"{plain}&table=students&password=hush", tiny) as chunks:
             assert sum(map(len, chunks.read())) == len(STUDENTS)
             assert "hush" not in chunks.uri
 
 
-def _rows(source: RowSource) -> list[object]:
-    with source.open() as found:
+def _rows(source: SqlAddress) -> list[object]:
+    with source.rows() as found:
         return list(found)
 
 
@@ -99,7 +103,7 @@ def _rows(source: RowSource) -> list[object]:
 )
 def test_a_query_is_read_as_it_is_whatever_its_texts_hold(query: str, database: Path, tiny: Contract) -> None:
     uri = f"sqlite:///{database}?query={query}"
-    source = RowSource.of(uri)
+    source = SqlAddress.to_read(uri)
     assert source.count() == len(STUDENTS)
     with open_chunks(uri, tiny) as chunks:
         assert sum(map(len, chunks.read())) == len(STUDENTS)
@@ -386,5 +390,5 @@ def test_no_error_digest_or_name_of_a_database_has_a_secret_of_its_address(
         with pytest.raises(BadInput) as refusal:
             read()
         assert "hush" not in str(refusal.value)
-    assert "hush" not in str(RowSource.of(f"{uri}&table=x"))
+    assert "hush" not in str(SqlAddress.to_read(f"{uri}&table=x"))
     assert "hush" not in hidden(sa.make_url(uri))

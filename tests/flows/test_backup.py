@@ -12,7 +12,8 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from data.bundle.manifest import MANIFEST, digest
+from data.bundle.manifest import MANIFEST
+from data.durable import digest
 from data.errors import BadInput
 from data.log.database import create_tables, drain, open_log, predictions
 from flows import backup, restore

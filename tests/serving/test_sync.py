@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from data.bundle.manifest import FILES, MANIFEST, MODEL, REFERENCE, BundleError, digest
+from data.bundle.manifest import FILES, MANIFEST, MODEL, REFERENCE, BundleError
+from data.durable import digest
 from data.errors import BadInput
 from flows.registry.registration import Registered
 from flows.settings import Settings as FlowSettings

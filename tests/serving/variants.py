@@ -14,7 +14,8 @@ import onnx
 from mlflow import MlflowClient
 
 from data.bundle.bundle import Bundle
-from data.bundle.manifest import BOOSTER, EXAMPLES, MANIFEST, MODEL, digest
+from data.bundle.manifest import BOOSTER, EXAMPLES, MANIFEST, MODEL
+from data.durable import digest
 from tests.contract.tampering import seal
 from tests.serving.running import PYTHON
 

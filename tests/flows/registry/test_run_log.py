@@ -9,9 +9,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from data.bundle.manifest import MANIFEST, digest
+from data.bundle.manifest import MANIFEST
 from data.cohorts import grades as cohort
 from data.contract.contract import Contract
+from data.durable import digest
 from data.rows.frames import matrix, parse
 from flows.registry.bundling import Submission
 from flows.registry.registration import Registered, model_signature

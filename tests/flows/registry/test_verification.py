@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from data.bundle.manifest import BOOSTER, CARD, EXAMPLES, MANIFEST, MODEL, BundleError, digest
+from data.bundle.manifest import BOOSTER, CARD, EXAMPLES, MANIFEST, MODEL, BundleError
+from data.durable import digest
 from flows.registry import bundling as verification
 from flows.registry.bundling import Submission, make_bundle, verify_bundle
 from flows.settings import Settings

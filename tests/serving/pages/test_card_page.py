@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 from data.bundle import card_text as card_sentences
 from data.bundle import card_text as card_words
 from data.bundle.card import Card
-from data.bundle.manifest import FIGURES, MANIFEST, digest
+from data.bundle.manifest import FIGURES, MANIFEST
+from data.durable import digest
 from data.log import history
 from data.log.database import open_log
 from serving.app import create_app
