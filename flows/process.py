@@ -11,7 +11,7 @@ from data.contract.contract import Contract, load_contract
 from data.errors import BadInput, Stopped
 from data.rows.kinds import ONE_ROW
 from data.rows.quarantine import DUPLICATE
-from data.sources.reading import ROWS, Chunks, open_chunks
+from data.sources.reading import ROWS, ChunkedRecords, open_chunks
 from data.sources.storage import read_rows
 from flows.processing.chunks import Terms, counted, examine_piece
 from flows.processing.duplicates import Met, with_repeats
@@ -39,7 +39,7 @@ REPORT = "report.html"
 
 
 def write_processed(
-    folder: Path, records: Chunks, contract: Contract, settings: Settings, engine: Engine, digest: str
+    folder: Path, records: ChunkedRecords, contract: Contract, settings: Settings, engine: Engine, digest: str
 ) -> None:
     """Write a draft of the processed folder, chunk by chunk: rows, quarantine, data report, summary.
 

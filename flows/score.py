@@ -29,14 +29,14 @@ from flows.runtime.engine import Engine, EngineName, running
 from flows.runtime.exit_codes import ended
 from flows.runtime.progress import search_progress, stage
 from flows.runtime.runs import DELAYS, RETRIES, may_pass
-from flows.scoring.parts import Parts, Scorer, Tally, make_log
-from flows.scoring.rosters import Roster, open_roster
+from flows.scoring.parts import Parts, PartScorer, ScoreTally, make_log
+from flows.scoring.rosters import RosterSource, open_roster
 from flows.scoring.sinks import check_sink, write_sink
 from flows.settings import Settings
 
 
 def score_markdown(scored: Mapping[str, Any]) -> str:
-    """Say how many rows were scored, by which version, and where they are; takes the fields of `Scored`."""
+    """Say how many rows were scored, by which version, and where they are; takes a `ScoreSummary`."""
     tally = scored["tally"]
     sound = tally["rows"] - tally["errors"]
     lines = [("Scored", count(sound)), ("With an error", count(tally["errors"]))]
@@ -51,7 +51,7 @@ def score_markdown(scored: Mapping[str, Any]) -> str:
     )
 
 
-class Scored(BaseModel):
+class ScoreSummary(BaseModel):
     """What was scored by which version, and where it is."""
 
     model_config = ConfigDict(frozen=True)
@@ -60,7 +60,7 @@ class Scored(BaseModel):
     out: str
     name: str
     version: str
-    tally: Tally
+    tally: ScoreTally
 
 
 def default_out(source: str, settings: Settings) -> str:
@@ -86,7 +86,7 @@ def load_model(contract_name: str, model: str, settings: Settings) -> tuple[str,
     return version, load_bundle(contract.model_name, version)
 
 
-def parts_folder(roster: Roster, contract: str, version: str, settings: Settings) -> Path:
+def parts_folder(roster: RosterSource, contract: str, version: str, settings: Settings) -> Path:
     """Return where the parts are until all are done: its own for each roster, version and id key."""
     identity = repr((roster.name, contract, version, settings.id_key))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
@@ -95,7 +95,9 @@ def parts_folder(roster: Roster, contract: str, version: str, settings: Settings
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
 @stage("score")
-def score_roster(data: str, contract: str, out: str, model: str, engine: Engine, *, log: bool) -> Scored:
+def score_roster(
+    data: str, contract: str, out: str, model: str, engine: Engine, *, log: bool
+) -> ScoreSummary:
     """Score what has no part yet, and write the whole; a retry goes on where it stopped."""
     settings = Settings()
     version, bundle = load_model(contract, model, settings)
@@ -105,21 +107,21 @@ def score_roster(data: str, contract: str, out: str, model: str, engine: Engine,
         settings.refuse_public_key()
         make_log(url)
     folder = parts_folder(roster, bundle.contract.name, version, settings)
-    scorer = Scorer(bundle.folder.absolute(), version, settings.id_key, url)
+    scorer = PartScorer(bundle.folder.absolute(), version, settings.id_key, url)
     parts = Parts(roster, folder, scorer, engine, settings.jobs)
     with search_progress(name="batch score") as on_progress:
         rows = chain(_with_rows(parts.tables(on_progress), roster), _refused(parts, folder, roster))
         write_sink(out, rows, roster.delimiter, bom=roster.bom)
     shutil.rmtree(folder)
     name = bundle.contract.model_name
-    scored = Scored(
+    scored = ScoreSummary(
         source=roster.name, out=without_secrets(out), name=name, version=version, tally=parts.tally
     )
     create_markdown_artifact(score_markdown(scored.model_dump()), key="batch-score")
     return scored
 
 
-def _with_rows(tables: Iterator[pa.Table], roster: Roster) -> Iterator[pa.Table]:
+def _with_rows(tables: Iterator[pa.Table], roster: RosterSource) -> Iterator[pa.Table]:
     """Return the tables; raises BadInput where there is none."""
     first = next(tables, None)
     if first is None:
@@ -127,7 +129,7 @@ def _with_rows(tables: Iterator[pa.Table], roster: Roster) -> Iterator[pa.Table]
     return chain([first], tables)
 
 
-def _refused(parts: Parts, folder: Path, roster: Roster) -> Iterator[pa.Table]:
+def _refused(parts: Parts, folder: Path, roster: RosterSource) -> Iterator[pa.Table]:
     """Yield nothing after the last table; raises BadInput, so that none is kept, where every row failed."""
     tally = parts.tally
     if tally.errors == tally.rows:
@@ -147,7 +149,7 @@ def batch_score(
     log: bool = True,
     engine: EngineName = "local",
     scheduler: str = "",
-) -> Scored:
+) -> ScoreSummary:
     """Score a CSV, a Parquet file or a table; `model` is an alias or a version's number.
 
     On Dask, the workers see the state folder under the same path, and the log's database.
@@ -186,7 +188,7 @@ def check_input(options: argparse.Namespace) -> None:
     check_sink(options.out or default_out(options.data, Settings()))
 
 
-def show(console: Console, scored: Scored, settings: Settings) -> None:  # noqa: ARG001
+def show(console: Console, scored: ScoreSummary, settings: Settings) -> None:  # noqa: ARG001
     """Print what became of the roster."""
     tally = scored.tally
     console.print(f"{tally.rows:,} rows of {scored.source} scored by {scored.name} version {scored.version}")

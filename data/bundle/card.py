@@ -9,13 +9,13 @@ from data.bundle.bundle import ALIKE, standing_of
 from data.bundle.manifest import FIGURES, BundleError, Manifest, verified
 
 
-class Part(BaseModel):
+class CardPart(BaseModel):
     """A part of the figures; frozen. What a bundle of another time says besides is not read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Share(Part):
+class Share(CardPart):
     """A share of n students, from 0 to 1, with its 95 % interval; of none there is no share."""
 
     label: str = ""
@@ -25,7 +25,7 @@ class Share(Part):
     n: int
 
 
-class Estimate(Part):
+class CardEstimate(CardPart):
     """A figure with its 90 % interval; nothing where too few students are behind it."""
 
     value: float | None
@@ -39,14 +39,14 @@ CALLED, FOUND, MISSED, FALSE_ALARMS, RIGHT = "called", "found", "missed", "false
 ACCURACY, GAP, ODDS = "accuracy", "gap", "equalized_odds"
 
 
-class Rate(Estimate):
+class Rate(CardEstimate):
     """One rate of one group; n is the number of students that it is a share of."""
 
     name: str
     n: int
 
 
-class Group(Part):
+class Group(CardPart):
     """Who is in an audit group: how often the forecast was wrong, its risk, forecast and true, its rates."""
 
     wrong: Share
@@ -59,7 +59,7 @@ class Group(Part):
         return next((rate for rate in self.rates if rate.name == name), None)
 
 
-class Difference(Estimate):
+class GroupDifference(CardEstimate):
     """How far the groups with students enough are apart in one rate: the highest less the lowest.
 
     `ratio` is the lowest by the highest; `luck` how often equal groups would be as far apart. The
@@ -68,11 +68,11 @@ class Difference(Estimate):
     """
 
     name: str
-    ratio: Estimate | None
+    ratio: CardEstimate | None
     luck: float | None
 
 
-class Flips(Part):
+class Counterfactuals(CardPart):
     """What becomes of n test students when the column's value alone is changed to each other one.
 
     classes, calls: shares for whom one of the others changes the likeliest class, or whether they are
@@ -86,7 +86,7 @@ class Flips(Part):
     most: float
 
 
-class Audit(Part):
+class Audit(CardPart):
     """The groups of one audit column; `luck` is how often equal groups would differ as much.
 
     That is in accuracy, in those found or in false alarms, whichever is the least likely, threefold.
@@ -95,15 +95,15 @@ class Audit(Part):
     column: str
     groups: tuple[Group, ...]
     luck: float | None
-    differences: tuple[Difference, ...] = ()
-    flips: Flips | None = None
+    differences: tuple[GroupDifference, ...] = ()
+    flips: Counterfactuals | None = None
 
-    def difference(self, name: str) -> Difference | None:
+    def difference(self, name: str) -> GroupDifference | None:
         """Return a difference by name; None where there is none."""
         return next((found for found in self.differences if found.name == name), None)
 
 
-class Price(Part):
+class Price(CardPart):
     """What calling costs per 100 students, in the contract's unit, with 90 % intervals.
 
     here: on the test split, at the threshold; pooled: the same on the out-of-fold forecasts of the training
@@ -113,15 +113,15 @@ class Price(Part):
 
     missed: float
     false_alarm: float
-    here: Estimate
-    pooled: Estimate
-    best: Estimate
-    best_threshold: Estimate
+    here: CardEstimate
+    pooled: CardEstimate
+    best: CardEstimate
+    best_threshold: CardEstimate
     nobody: float
     everybody: float
 
 
-class Calls(Part):
+class Calls(CardPart):
     """How students are called at risk: from which probability on, and what is behind it.
 
     at_risk: of the test students, those who ended at risk; average_precision: the area under the curve of
@@ -132,12 +132,12 @@ class Calls(Part):
     threshold: float
     at_risk: Share
     called: Share
-    average_precision: Estimate
-    balanced_accuracy: Estimate
+    average_precision: CardEstimate
+    balanced_accuracy: CardEstimate
     price: Price | None = None
 
 
-class Figure(Part):
+class CardFigure(CardPart):
     """A metric on the test split, its 95 % interval, and the best that could be had on this data."""
 
     name: str
@@ -148,7 +148,7 @@ class Figure(Part):
     limit: float | None = None
 
 
-class Rival(Part):
+class Baseline(CardPart):
     """A model beside the chosen one, cross-validated on the same folds.
 
     `difference`: its mean log loss less the chosen one's, with the 95 % interval of a paired bootstrap;
@@ -186,7 +186,7 @@ class Rival(Part):
         return f"{self.standing} by {abs(self.difference):.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
 
 
-class ClassFigures(Part):
+class ClassFigures(CardPart):
     """Precision, recall and F1 of one class, where it has test rows enough."""
 
     label: str
@@ -196,14 +196,14 @@ class ClassFigures(Part):
     f1: float | None
 
 
-class Bin(Part):
+class ReliabilityBin(CardPart):
     """Forecasts of about one probability of being at risk: its mean, and how many came to be."""
 
     said: float
     seen: Share
 
 
-class RiskError(Part):
+class RiskError(CardPart):
     """The calibration error of being at risk of n students, with its 95 % interval.
 
     `held_out`: of the test split, else of the training split forecast out of fold; `luck` is the error that
@@ -218,7 +218,7 @@ class RiskError(Part):
     luck: float
 
 
-class PartOfYear(Part):
+class PartOfYear(CardPart):
     """How the model does on records of part of the year; of the shares, n are the test students.
 
     `so_far` takes counts as they stand then, `projected` as they would be at the end at this pace.
@@ -231,7 +231,7 @@ class PartOfYear(Part):
     found_projected: Share
 
 
-class Data(Part):
+class Data(CardPart):
     """What a model learned from."""
 
     source: str
@@ -245,13 +245,13 @@ class Data(Part):
     quarantined: dict[str, int]
 
 
-class Card(Part):
+class Card(CardPart):
     """All figures of a card."""
 
     format: int = 1
     data: Data
-    figures: tuple[Figure, ...]
-    rivals: tuple[Rival, ...]
+    figures: tuple[CardFigure, ...]
+    rivals: tuple[Baseline, ...]
     classes: tuple[ClassFigures, ...]
     sets: Share
     """Of all test students, those whose set of plausible classes held the true one."""
@@ -264,7 +264,7 @@ class Card(Part):
     """Of the students forecast at risk, those who ended so."""
     calls: Calls | None = None
     """None where the bundle is of the time before there were any."""
-    reliability: tuple[Bin, ...]
+    reliability: tuple[ReliabilityBin, ...]
     calibration_luck: float
     """The calibration error that a perfect model would show on the test split by luck alone."""
     risk_errors: tuple[RiskError, ...] = Field(default=())

@@ -2,7 +2,17 @@
 
 from collections.abc import Sequence
 
-from data.bundle.card import ENOUGH, FALSE_ALARMS, FOUND, Audit, Calls, Flips, PartOfYear, Price, RiskError
+from data.bundle.card import (
+    ENOUGH,
+    FALSE_ALARMS,
+    FOUND,
+    Audit,
+    Calls,
+    Counterfactuals,
+    PartOfYear,
+    Price,
+    RiskError,
+)
 from data.contract.contract import Contract
 from data.words import percent
 
@@ -142,7 +152,7 @@ def verdict(audit: Audit, columns: int) -> str:
     )
 
 
-def flips_sentence(flips: Flips, title: str) -> str:
+def flips_sentence(flips: Counterfactuals, title: str) -> str:
     """Say what changing the column alone does to forecasts."""
     asked = f"asked of {flips.n:,} test students"
     if not flips.feature:

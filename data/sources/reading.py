@@ -130,7 +130,7 @@ Frames = Iterator[pd.DataFrame]
 
 
 @dataclass(frozen=True)
-class Chunks:
+class ChunkedRecords:
     """Raw records in chunks, and where they came from.
 
     read: gives the chunks in order, from the first again at each call; raises BadInput where there are no
@@ -146,7 +146,7 @@ class Chunks:
 
 
 @contextmanager
-def open_chunks(uri: str, contract: Contract, rows: int = ROWS) -> Iterator[Chunks]:
+def open_chunks(uri: str, contract: Contract, rows: int = ROWS) -> Iterator[ChunkedRecords]:
     """Open records to train on, by the addresses that `data.sources` tells of.
 
     A database is read twice, the first time for the digest of its rows. Raises BadInput.
@@ -154,7 +154,9 @@ def open_chunks(uri: str, contract: Contract, rows: int = ROWS) -> Iterator[Chun
     shown = without_secrets(uri)
     if is_cohort(uri):
         generated, plan = generate_cohort(uri, contract)
-        yield Chunks(uri, digest_of_frames([generated]), partial(_slices, generated, rows), generated=plan)
+        yield ChunkedRecords(
+            uri, digest_of_frames([generated]), partial(_slices, generated, rows), generated=plan
+        )
     elif is_database(uri):
         yield _of_database(uri, shown, contract)
     else:
@@ -167,7 +169,7 @@ def _slices(frame: pd.DataFrame, rows: int) -> Frames:
         yield frame.iloc[start : start + rows].reset_index(drop=True)
 
 
-def _of_database(uri: str, shown: str, contract: Contract) -> Chunks:
+def _of_database(uri: str, shown: str, contract: Contract) -> ChunkedRecords:
     """Read all rows once for their names and their digest; a single chunk is kept for the second time."""
     rows = DatabaseRows(uri, contract.readable)
     digest = digest_of_frames(rows.first_time())
@@ -175,7 +177,7 @@ def _of_database(uri: str, shown: str, contract: Contract) -> Chunks:
     refuse_missing(rows.names, contract, file=shown)
     known = {*contract.columns, contract.target.column}
     undeclared = tuple(name for name in rows.names if name not in known)
-    return Chunks(shown, digest, lambda: _not_none(_same(rows, digest, shown), shown), undeclared)
+    return ChunkedRecords(shown, digest, lambda: _not_none(_same(rows, digest, shown), shown), undeclared)
 
 
 def _same(rows: DatabaseRows, digest: str, shown: str) -> Frames:
@@ -192,7 +194,7 @@ def _same(rows: DatabaseRows, digest: str, shown: str) -> Frames:
         raise BadInput("its rows changed while they were read.", file=shown, remedy=remedy)
 
 
-def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> Chunks:
+def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> ChunkedRecords:
     names: dict[str, None] = {}
     pseudonymous = set()
     for path in files:
@@ -205,7 +207,7 @@ def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> C
         remedy = "Give files that all have it, or none."
         raise BadInput(f"some files have the column {PSEUDONYM}, some do not.", file=shown, remedy=remedy)
     known = {*contract.columns, contract.target.column, *([PSEUDONYM] if any(pseudonymous) else [])}
-    return Chunks(
+    return ChunkedRecords(
         shown,
         digest_of_files(files),
         lambda: _not_none(_file_chunks(files, contract, rows), shown),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.bundle.answers import risk_of, risky
-from data.bundle.card import Calls, Estimate, Price
+from data.bundle.card import Calls, CardEstimate, Price
 from data.contract.columns import Costs, Target
 from data.statistics import proportion_ci
 from flows.reports.evidence import Evidence, risks
@@ -112,7 +112,7 @@ def _price(evidence: Evidence, costs: Costs, rng: np.random.Generator) -> Price:
     )
 
 
-def _mean_again(costs: np.ndarray, rng: np.random.Generator) -> Estimate:
+def _mean_again(costs: np.ndarray, rng: np.random.Generator) -> CardEstimate:
     """Return the mean of each student's cost (n,), per 100, with its bootstrap interval."""
     values, counts = np.unique(PER * costs, return_counts=True)
     drawn = rng.multinomial(len(costs), counts / len(costs), size=REPEATS)

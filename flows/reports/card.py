@@ -16,9 +16,9 @@ from data.bundle.card import (
     MISSED,
     Audit,
     Calls,
-    Difference,
-    Estimate,
+    CardEstimate,
     Group,
+    GroupDifference,
     PartOfYear,
     Rate,
     Share,
@@ -250,13 +250,13 @@ def _rate(rate: Rate | None) -> str:
     return _estimate(rate) if rate.name == GAP else _estimate(rate, " %")
 
 
-def _difference_line(found: Difference) -> list[str]:
+def _difference_line(found: GroupDifference) -> list[str]:
     luck = NOTHING if found.luck is None else percent(found.luck, 1)
     ratio = NOTHING if found.ratio is None else _estimate(found.ratio, "", 1, 2)
     return [said.RATES[found.name], _estimate(found), ratio, luck]
 
 
-def _estimate(found: Estimate, unit: str = "", by: float = 100, digits: int = 0) -> str:
+def _estimate(found: CardEstimate, unit: str = "", by: float = 100, digits: int = 0) -> str:
     """Return a figure with its interval, in points of percent unless told otherwise."""
     if found.value is None:
         return NOTHING

@@ -6,7 +6,17 @@ from pathlib import PurePath
 import numpy as np
 
 from data.bundle.answers import risk_of
-from data.bundle.card import Bin, Card, ClassFigures, Data, Figure, PartOfYear, RiskError, Share, members
+from data.bundle.card import (
+    Card,
+    CardFigure,
+    ClassFigures,
+    Data,
+    PartOfYear,
+    ReliabilityBin,
+    RiskError,
+    Share,
+    members,
+)
 from data.statistics import proportion_ci
 from flows.reports.calls import calls_of
 from flows.reports.evidence import Evidence, found_and_right, risks, set_coverage
@@ -61,11 +71,11 @@ def risk_errors(evidence: Evidence) -> list[RiskError]:
     return found
 
 
-def reliability_bins(said: np.ndarray, came: np.ndarray) -> list[Bin]:
+def reliability_bins(said: np.ndarray, came: np.ndarray) -> list[ReliabilityBin]:
     """Return forecast probabilities (n,) in bins of equal width, beside how often they came true (n,)."""
     place = np.minimum((said * BINS).astype(int), BINS - 1)
     return [
-        Bin(said=float(said[place == k].mean()), seen=card_share(proportion_ci(came[place == k])))
+        ReliabilityBin(said=float(said[place == k].mean()), seen=card_share(proportion_ci(came[place == k])))
         for k in np.unique(place)
     ]
 
@@ -82,7 +92,7 @@ def _data(evidence: Evidence) -> Data:
     )
 
 
-def _figures(evidence: Evidence) -> list[Figure]:
+def _figures(evidence: Evidence) -> list[CardFigure]:
     limit = evidence.bayes or {}
     found = []
     for name, title in FIGURES.items():
@@ -91,7 +101,7 @@ def _figures(evidence: Evidence) -> list[Figure]:
         if value is not None and (name != OF_ORDER or evidence.contract.target.ordered):
             best = limit.get(name.removeprefix("test_"))
             found.append(
-                Figure(name=name, title=title, value=value, low=known(low), high=known(high), limit=best)
+                CardFigure(name=name, title=title, value=value, low=known(low), high=known(high), limit=best)
             )
     return found
 

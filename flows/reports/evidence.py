@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from data.bundle.answers import risk_of, risky
-from data.bundle.card import Flips
+from data.bundle.card import Counterfactuals
 from data.bundle.reasons import Scale
 from data.contract.columns import Column
 from data.contract.contract import Contract
@@ -46,7 +46,7 @@ class Evidence:
     """The test split as parsed: features and audit columns."""
     sets: list[list[str]]
     """The grade set of each test row, as labels."""
-    flips: dict[str, Flips]
+    flips: dict[str, Counterfactuals]
     """By audited column: what becomes of the forecasts when it alone is changed."""
     pooled: tuple[np.ndarray, np.ndarray]
     """The out-of-fold forecasts of the training split (m, K) and its classes (m,)."""
@@ -123,7 +123,7 @@ ROWS = 5_000
 Forecast = Callable[[pd.DataFrame], np.ndarray]
 
 
-def count_flips(frame: pd.DataFrame, contract: Contract, forecast: Forecast) -> dict[str, Flips]:
+def count_flips(frame: pd.DataFrame, contract: Contract, forecast: Forecast) -> dict[str, Counterfactuals]:
     """Return the flips of each audited column of a parsed frame, whose first 5,000 rows are asked.
 
     `forecast` gives the class probabilities (n, K) of a frame. A column that is no feature flips nothing
@@ -137,7 +137,7 @@ def count_flips(frame: pd.DataFrame, contract: Contract, forecast: Forecast) -> 
 
 def _flips(
     asked: pd.DataFrame, column: Column, contract: Contract, before: np.ndarray, forecast: Forecast
-) -> Flips:
+) -> Counterfactuals:
     target = contract.target
     risk = risk_of(before, target)
     classes, calls, most = np.zeros(len(asked), dtype=bool), np.zeros(len(asked), dtype=bool), 0.0
@@ -147,7 +147,7 @@ def _flips(
         classes |= after.argmax(axis=1) != before.argmax(axis=1)
         calls |= (other >= target.call_from) != (risk >= target.call_from)
         most = max(most, float(np.abs(other - risk).max()))
-    return Flips(
+    return Counterfactuals(
         feature=column in contract.features,
         n=len(asked),
         classes=float(classes.mean()),

@@ -20,9 +20,9 @@ from data.bundle.card import (
     ODDS,
     RIGHT,
     Audit,
-    Difference,
-    Estimate,
+    CardEstimate,
     Group,
+    GroupDifference,
     Rate,
     Share,
 )
@@ -46,13 +46,13 @@ def known(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def estimate(value: float, drawn: np.ndarray) -> Estimate:
+def estimate(value: float, drawn: np.ndarray) -> CardEstimate:
     """Return a figure with the 90 % interval of its resamples; those that have none are left out."""
     told = drawn[~np.isnan(drawn)]
     if not len(told) or known(value) is None:
-        return Estimate(value=known(value))
+        return CardEstimate(value=known(value))
     low, high = ends_around(value, told, LEVEL)
-    return Estimate(value=known(value), low=low, high=high)
+    return CardEstimate(value=known(value), low=low, high=high)
 
 
 # fairlearn's own bootstrap computes every metric of every group anew, in Python: 25 ms a resample of 500
@@ -149,7 +149,7 @@ class Ends(NamedTuple):
     lowest_again: np.ndarray
 
 
-def differences(own: Counted, drawn: Counted, by_lot: Mapping[str, float | None]) -> list[Difference]:
+def differences(own: Counted, drawn: Counted, by_lot: Mapping[str, float | None]) -> list[GroupDifference]:
     """Return the differences that at least two groups allow.
 
     `own` is of the students, `drawn` of their resamples, `by_lot` the luck of each. A group counts in
@@ -160,7 +160,7 @@ def differences(own: Counted, drawn: Counted, by_lot: Mapping[str, float | None]
     if ends[FOUND] or ends[FALSE_ALARMS]:
         ends[ODDS] = max((ends[FOUND], ends[FALSE_ALARMS]), key=lambda two: _apart(two) if two else -1.0)
     return [
-        Difference(
+        GroupDifference(
             name=name,
             **estimate(_apart(two), two.highest_again - two.lowest_again).model_dump(),
             ratio=None if name in (GAP, ODDS) else estimate(*_ratio(two)),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from data.bundle.bundle import ALIKE, BETTER, TITLES
-from data.bundle.card import ACCURACY, FALSE_ALARMS, FOUND, Audit, Rival
+from data.bundle.card import ACCURACY, FALSE_ALARMS, FOUND, Audit, Baseline
 from data.bundle.manifest import FamilyName
 from data.bundle.reasons import effect_in_words
 from data.contract.columns import Column
@@ -247,12 +247,12 @@ def leaderboard(evidence: Evidence) -> "Figure":
     return drawn
 
 
-def _named(line: Rival) -> str:
+def _named(line: Baseline) -> str:
     said = "chosen" if line.chosen else line.standing if line.standing in (BETTER, ALIKE) else ""
     return f"{line.name}  ({said})" if said else line.name
 
 
-def _dots(axes: "Axes", lines: list[Rival], values: list[float], title: str) -> None:
+def _dots(axes: "Axes", lines: list[Baseline], values: list[float], title: str) -> None:
     axes.set_title(f"{title}; cross-validated")
     span = max(values) - min(values) or 1.0
     axes.set_xlim(min(values) - 0.08 * span, max(values) + 0.22 * span)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data.bundle.bundle import ALIKE, BETTER, TITLES, standing_of
-from data.bundle.card import Rival
+from data.bundle.card import Baseline
 from data.words import NOTHING, count, figure, plural, span
 from flows.reports.text import FIGURES, cell, reasons_of, table
 from flows.training.search import OURS, best_of_families
@@ -36,18 +36,18 @@ def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
     return rows.rename(columns=names)[[*names.values(), *BESIDE]].reset_index(drop=True)
 
 
-def lines_of(leaderboard: pd.DataFrame) -> list[Rival]:
+def lines_of(leaderboard: pd.DataFrame) -> list[Baseline]:
     """Return the lines of a leaderboard with name, log_loss, accuracy, f1_macro, difference, low, high."""
     return [_line(row) for row in leaderboard.to_dict("records")]
 
 
-def _line(row: dict[Hashable, Any]) -> Rival:
+def _line(row: dict[Hashable, Any]) -> Baseline:
     chosen = row["name"] == OURS
     known = {name: row[name] for name in BESIDE if not chosen and pd.notna(row[name])}
     alike = bool(known) and standing_of(known["low"], known["high"]) == ALIKE
     figures = {name: row[name] for name in ("log_loss", "accuracy", "f1_macro")}
     name = SHOWN if chosen else str(row["name"])
-    return Rival(name=name, chosen=chosen, as_good=alike, **figures, **known)
+    return Baseline(name=name, chosen=chosen, as_good=alike, **figures, **known)
 
 
 def compared_sentence(leaderboard: pd.DataFrame) -> str:
@@ -65,7 +65,7 @@ def compared_sentence(leaderboard: pd.DataFrame) -> str:
     )
 
 
-def _by(line: Rival) -> str:
+def _by(line: Baseline) -> str:
     difference, low, high = line.difference or 0.0, line.low or 0.0, line.high or 0.0
     return f"by a log loss that differs by {difference:+.4f} (95 %: {low:+.4f} to {high:+.4f})"
 

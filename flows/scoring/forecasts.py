@@ -215,7 +215,7 @@ PLACE_DIGITS = 8  # hexadecimal, of a row's place in its chunk: the end of its p
 
 
 @dataclass(frozen=True)
-class Forecasts:
+class ChunkForecasts:
     """The sound rows of a chunk as parsed, what was forecast of them, and every row's errors."""
 
     bundle: Bundle
@@ -285,7 +285,7 @@ class Forecasts:
         }
 
 
-def forecast(chunk: pa.Table, bundle: Bundle, version: str, seed: str) -> Forecasts:
+def forecast(chunk: pa.Table, bundle: Bundle, version: str, seed: str) -> ChunkForecasts:
     """Forecast the rows of a chunk; equal places under an equal seed get equal ids.
 
     The ids of a chunk follow one another: the log's database writes them side by side.
@@ -298,14 +298,14 @@ def forecast(chunk: pa.Table, bundle: Bundle, version: str, seed: str) -> Foreca
         shares = bundle.probabilities(matrix(rows, bundle.contract))
     own = hashlib.sha256(seed.encode()).hexdigest()[: ID_DIGITS - PLACE_DIGITS]
     ids = [f"{own}{place:0{PLACE_DIGITS}x}" for place in places.tolist()]
-    return Forecasts(bundle, version, rows, places, shares, ids, errors)
+    return ChunkForecasts(bundle, version, rows, places, shares, ids, errors)
 
 
 def _rounded(values: np.ndarray) -> pa.Array:
     return pa.array(values.astype(np.float64).round(DIGITS))
 
 
-def log_columns(found: Forecasts, key: str) -> dict[str, Any]:
+def log_columns(found: ChunkForecasts, key: str) -> dict[str, Any]:
     """Return the columns of the log's rows; one value stands for a whole column of it, JSON is text."""
     bundle = found.bundle
     kinds, which = found.sets()
@@ -359,7 +359,7 @@ def _number(values: np.ndarray, column: Column) -> pa.Array:
     return pc.cast(pa.array(values, mask=empty), pa.string())
 
 
-def _shares(found: Forecasts) -> pa.Array:
+def _shares(found: ChunkForecasts) -> pa.Array:
     labels = [json.dumps(label, ensure_ascii=False) for label in found.bundle.manifest.labels]
     parts: list[str | pa.Array] = []
     for place, label in enumerate(labels):
@@ -372,7 +372,7 @@ def _joined(parts: Iterable[str | pa.Array]) -> pa.Array:
     return pc.binary_join_element_wise(*parts, "")
 
 
-def _students(found: Forecasts, key: str) -> Sequence[str | None]:
+def _students(found: ChunkForecasts, key: str) -> Sequence[str | None]:
     contract = found.bundle.contract
     if contract.id is not None and contract.id.name not in found.rows:
         return [None] * len(found.rows)

@@ -19,8 +19,8 @@ from data.words import plural
 from flows.runtime.engine import Engine, in_order
 from flows.runtime.progress import OnDone
 from flows.runtime.workspace import finished_file
-from flows.scoring.forecasts import Forecasts, forecast, log_columns
-from flows.scoring.rosters import Roster
+from flows.scoring.forecasts import ChunkForecasts, forecast, log_columns
+from flows.scoring.rosters import RosterSource
 
 SUFFIX = ".arrow"
 ERRORS = b"errors"
@@ -28,7 +28,7 @@ REASONS = 5  # that are told
 ONE_WRITER = threading.Lock()  # SQLite would have the others ask again and again
 
 
-class Tally(BaseModel):
+class ScoreTally(BaseModel):
     """How many rows there were, how many had an error and why, and how many parts were there already."""
 
     model_config = ConfigDict(frozen=True)
@@ -47,7 +47,7 @@ class Tally(BaseModel):
 
 
 @dataclass(frozen=True)
-class Scorer:
+class PartScorer:
     """What it takes to score a part, wherever that is done: where the model is, and where the log."""
 
     bundle: Path
@@ -57,7 +57,7 @@ class Scorer:
 
 
 @dataclass(frozen=True)
-class Part:
+class ScoredPart:
     """A part that is on disk: its rows, those with an error, and whether an earlier run had left it."""
 
     path: Path
@@ -74,11 +74,13 @@ class Part:
 class Parts:
     """The parts of a roster in its order, each as soon as it is scored; and what they add up to."""
 
-    def __init__(self, roster: Roster, folder: Path, scorer: Scorer, engine: Engine, jobs: int = 1) -> None:
+    def __init__(
+        self, roster: RosterSource, folder: Path, scorer: PartScorer, engine: Engine, jobs: int = 1
+    ) -> None:
         """Score the chunks of a roster that have no part in the folder yet, on an engine."""
         self._roster, self._folder, self._scorer = roster, folder, scorer
         self._engine, self._jobs = engine, jobs
-        self.tally = Tally()
+        self.tally = ScoreTally()
 
     def tables(self, on_progress: OnDone) -> Generator[pa.Table]:
         """Yield each part's rows with their forecasts; in the end remove the parts of rows that changed."""
@@ -96,12 +98,12 @@ class Parts:
             stale.unlink()
 
 
-def _added(tally: Tally, part: Part, rows: pa.Table) -> Tally:
+def _added(tally: ScoreTally, part: ScoredPart, rows: pa.Table) -> ScoreTally:
     reasons = Counter(tally.reasons)
     if part.errors:
         for one in pc.value_counts(rows["error"]).to_pylist():
             reasons.update(dict.fromkeys(one["values"].split("; ") if one["values"] else (), one["counts"]))
-    return Tally(
+    return ScoreTally(
         rows=tally.rows + part.rows,
         errors=tally.errors + part.errors,
         parts=tally.parts + 1,
@@ -110,7 +112,7 @@ def _added(tally: Tally, part: Part, rows: pa.Table) -> Tally:
     )
 
 
-def score_part(folder: Path, place: int, chunk: pa.Table, scorer: Scorer) -> Part:
+def score_part(folder: Path, place: int, chunk: pa.Table, scorer: PartScorer) -> ScoredPart:
     """Score one chunk into the folder, unless its part is there, and write down what was answered.
 
     A part is named for its place and its rows' digest: where the roster has changed, it is scored anew.
@@ -119,14 +121,14 @@ def score_part(folder: Path, place: int, chunk: pa.Table, scorer: Scorer) -> Par
     path = folder / f"{place:06d}-{seed[-16:]}{SUFFIX}"
     errors = _errors_in(path)
     if errors is not None:
-        return Part(path, len(chunk), errors, reused=True)
+        return ScoredPart(path, len(chunk), errors, reused=True)
     found = forecast(chunk, open_bundle(scorer.bundle), scorer.version, seed)
     if scorer.log_url is not None and len(found.places):
         entries = log_columns(found, scorer.key)
         with ONE_WRITER, _log(scorer.log_url).connect() as connection:
             insert_forecasts(connection, entries)
     _write_part(path, chunk, found)
-    return Part(path, len(chunk), found.bad, reused=False)
+    return ScoredPart(path, len(chunk), found.bad, reused=False)
 
 
 @lru_cache(maxsize=1)
@@ -164,7 +166,7 @@ def _errors_in(path: Path) -> int | None:
         return None
 
 
-def _write_part(path: Path, chunk: pa.Table, found: Forecasts) -> None:
+def _write_part(path: Path, chunk: pa.Table, found: ChunkForecasts) -> None:
     added = found.added()
     table = chunk
     for name in added.column_names:

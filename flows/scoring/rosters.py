@@ -39,7 +39,7 @@ ROWS = 50_000  # of a chunk
 
 
 @dataclass(frozen=True)
-class Roster:
+class RosterSource:
     """Rows to be scored: the columns' names, about how many rows, and how to read them in chunks."""
 
     name: str
@@ -55,7 +55,7 @@ class Roster:
         return max(1, -(-self.rows // ROWS))
 
 
-def _database(uri: str) -> Roster:
+def _database(uri: str) -> RosterSource:
     """Open a table, a query or a collection; raises BadInput.
 
     A query says its order, so that a run that goes on meets the same chunks.
@@ -67,7 +67,7 @@ def _database(uri: str) -> Roster:
         if source.query and not ORDERED.search(source.query):
             raise BadInput(f"{name}: it says no order.", remedy="End the query with ORDER BY and the id.")
     names, rows = shape_of(uri)
-    return Roster(name, names, rows, functools.partial(_database_chunks, uri, names))
+    return RosterSource(name, names, rows, functools.partial(_database_chunks, uri, names))
 
 
 def _database_chunks(uri: str, names: tuple[str, ...]) -> Iterator[pa.Table]:
@@ -76,7 +76,7 @@ def _database_chunks(uri: str, names: tuple[str, ...]) -> Iterator[pa.Table]:
         yield pa.table({name: pa.array(column) for name, column in cells.items()})
 
 
-def open_roster(uri: str, contract: Contract) -> Roster:
+def open_roster(uri: str, contract: Contract) -> RosterSource:
     """Open a roster; raises BadInput where it cannot be read or lacks a feature's column."""
     if is_database(uri):
         roster = _database(uri)
@@ -101,7 +101,7 @@ def _stored_chunks(uri: str) -> Iterator[pa.Table]:
         yield from _files(uri, files).chunks()
 
 
-def _files(uri: str, files: list[Path]) -> Roster:
+def _files(uri: str, files: list[Path]) -> RosterSource:
     """Open one file, or several with the same columns one after the other."""
     rosters = [_parquet(path) if is_parquet(path) else _csv(path) for path in files]
     first = rosters[0]
@@ -117,12 +117,12 @@ def _files(uri: str, files: list[Path]) -> Roster:
     )
 
 
-def _one_by_one(rosters: list[Roster]) -> Iterator[pa.Table]:
+def _one_by_one(rosters: list[RosterSource]) -> Iterator[pa.Table]:
     for roster in rosters:
         yield from roster.chunks()
 
 
-def _csv(path: Path) -> Roster:
+def _csv(path: Path) -> RosterSource:
     header = read_header(path)
     with path.open("rb") as file:
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
@@ -130,7 +130,7 @@ def _csv(path: Path) -> Roster:
         bom = file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
     rows = max(1, lines - header.line + 1)
     chunks = functools.partial(_csv_chunks, path, header)
-    return Roster(str(path), tuple(header.names), rows, chunks, header.delimiter, bom)
+    return RosterSource(str(path), tuple(header.names), rows, chunks, header.delimiter, bom)
 
 
 def _csv_chunks(path: Path, header: Header) -> Iterator[pa.Table]:
@@ -139,6 +139,6 @@ def _csv_chunks(path: Path, header: Header) -> Iterator[pa.Table]:
         yield from even(reader, ROWS)
 
 
-def _parquet(path: Path) -> Roster:
+def _parquet(path: Path) -> RosterSource:
     names, rows = parquet_shape(path)
-    return Roster(str(path), names, rows, functools.partial(parquet_chunks, path, None, ROWS))
+    return RosterSource(str(path), names, rows, functools.partial(parquet_chunks, path, None, ROWS))

@@ -23,7 +23,7 @@ from data.errors import BadInput
 from data.words import TRAIN_ONE
 from serving.health import FILE as STATUS
 from serving.settings import CURRENT, MODEL_URI, Settings
-from serving.sync.trial import try_bundle
+from serving.sync.smoke_test import smoke_test
 
 PREFIX = "sqlite:///"
 REMEDY = f"{TRAIN_ONE}."
@@ -81,7 +81,7 @@ QUIET = {  # read when MLflow is imported, or used; a registry that is away must
 
 
 @dataclass(frozen=True)
-class Found:
+class WantedModel:
     """The model that is wanted: equal as long as it is the same one."""
 
     version: str
@@ -94,7 +94,7 @@ class Found:
     """What the registry says of the bundle's manifest; a folder has nobody to say it."""
 
 
-def find(settings: Settings) -> Found:
+def find(settings: Settings) -> WantedModel:
     """Find the model that the settings name, without fetching it; raises BadInput where there is none."""
     uri = settings.model_uri
     if not uri.startswith("models:"):
@@ -107,7 +107,7 @@ def find(settings: Settings) -> Found:
     return _registered(settings, **match.groupdict())
 
 
-def fetch(found: Found, settings: Settings, drafts: Path) -> Path:
+def fetch(found: WantedModel, settings: Settings, drafts: Path) -> Path:
     """Copy a model's bundle, without its sample of students, into a folder for drafts.
 
     Raises BadInput, or BundleError if it is none.
@@ -133,14 +133,14 @@ def fetch(found: Found, settings: Settings, drafts: Path) -> Path:
     return draft
 
 
-def _local(folder: Path) -> Found:
+def _local(folder: Path) -> WantedModel:
     try:
         stats = [path.stat() for path in sorted(folder.iterdir())]
     except OSError as error:
         uri = f"GRADECAST_MODEL_URI is {str(folder)!r}"
         raise BadInput(f"{uri}, and there is no such folder ({error.strerror}).", remedy=TRAIN) from error
     made = tuple(part for stat in stats for part in (stat.st_ino, stat.st_size, stat.st_mtime_ns))
-    return Found("local", str(folder.absolute()), made, None)
+    return WantedModel("local", str(folder.absolute()), made, None)
 
 
 def _copy(folder: Path, draft: Path) -> Path:
@@ -159,7 +159,7 @@ def _copy(folder: Path, draft: Path) -> Path:
     return draft
 
 
-def _registered(settings: Settings, name: str, alias: str | None, version: str | None) -> Found:
+def _registered(settings: Settings, name: str, alias: str | None, version: str | None) -> WantedModel:
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
     import mlflow
@@ -174,7 +174,7 @@ def _registered(settings: Settings, name: str, alias: str | None, version: str |
     sealed = model.tags.get("manifest_sha256")
     if not sealed:
         raise BadInput(f"version {model.version} of {name} has no manifest_sha256 tag.", remedy=TRAIN)
-    return Found(str(model.version), f"{place}/artifacts/bundle", (model.creation_timestamp,), sealed)
+    return WantedModel(str(model.version), f"{place}/artifacts/bundle", (model.creation_timestamp,), sealed)
 
 
 def _version(client: "MlflowClient", name: str, alias: str | None, version: str | None) -> "ModelVersion":
@@ -204,7 +204,7 @@ def sync(settings: Settings) -> Path:
     return bring(find(settings), settings)
 
 
-def bring(found: Found, settings: Settings) -> Path:
+def bring(found: WantedModel, settings: Settings) -> Path:
     """Fetch, verify and try the model that was found, make it current, and return its folder.
 
     Raises as `sync` does. The bundle that was current before is kept, older ones are removed.
@@ -215,7 +215,7 @@ def bring(found: Found, settings: Settings) -> Path:
         try:
             final = bundles / f"{found.version}-{_verify(draft, found.manifest_sha256)[:DIGITS]}"
             if not _is_whole(final):
-                try_bundle(draft)
+                smoke_test(draft)
                 _put(draft, final)
         except BundleError as error:
             where = str(error).replace(f"{draft}/", "").replace(f"{draft}: ", "")

@@ -18,7 +18,7 @@ from serving.health import Status, describe_error, read_status, write_status
 from serving.processes import end_when_told
 from serving.request_log import log_json_lines
 from serving.settings import Settings
-from serving.sync.bring import Found, adopt_former, bring, file_identity, find
+from serving.sync.bring import WantedModel, adopt_former, bring, file_identity, find
 
 LOCK = ".follower"
 LONGEST_PAUSE = 60.0  # seconds between two tries of a model that is refused
@@ -27,13 +27,13 @@ log = logging.getLogger("gradecast.follow")
 
 
 @dataclass
-class Follower:
+class ModelSyncer:
     """What a follower remembers between two looks."""
 
     settings: Settings
     status: Status = field(default_factory=Status)
-    current: Found | None = None
-    refused: Found | None = None
+    current: WantedModel | None = None
+    refused: WantedModel | None = None
     why: str = ""
     """Of the refusal."""
     pause: float = 0.0
@@ -58,7 +58,7 @@ class Follower:
                 log.exception("the wanted model cannot be looked for")
         self._tell(error=error, wanted=wanted, checked=datetime.now(UTC))
 
-    def _bring(self, found: Found, now: float) -> str | None:
+    def _bring(self, found: WantedModel, now: float) -> str | None:
         """Make a model current, or return why not; one that was refused is tried again ever more rarely."""
         if found == self.refused and now < self.again:
             return self.why
@@ -98,7 +98,7 @@ def main() -> int:
     settings = Settings.from_environment()
     with file_lock(settings.bundles / LOCK):  # a new master's waits for the end of the old one's
         adopt_former(settings)
-        follower = Follower(settings, last_status(settings))
+        follower = ModelSyncer(settings, last_status(settings))
         opened = None
         while opened in (None, _registry(settings)):
             opened = opened or _registry(settings)

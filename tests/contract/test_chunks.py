@@ -11,14 +11,14 @@ from data.contract.contract import Contract
 from data.errors import BadInput
 from data.rows.frames import parse
 from data.rows.spreadsheets import FIRST_ROW
-from data.sources.reading import Chunks, open_chunks
+from data.sources.reading import ChunkedRecords, open_chunks
 from tests.contract.files import read_records
 from tests.contract.tiny import students
 
 ROWS = students(7, Student=[str(n) for n in range(1, 8)], Sleep=[7.5, None, 8, 9.1, 6, None, 7])
 
 
-def parsed(chunks: Chunks, contract: Contract) -> pd.DataFrame:
+def parsed(chunks: ChunkedRecords, contract: Contract) -> pd.DataFrame:
     """Parse each chunk, and append them as text, for chunks know different codes."""
     frames = [parse(frame, contract, file=chunks.uri) for frame in chunks.read()]
     return pd.concat([frame.astype(str) for frame in frames], ignore_index=True)

@@ -14,7 +14,7 @@ import xgboost as xgb
 from data.cohorts import grades as cohort
 from data.contract.contract import Contract
 from data.errors import BadInput
-from data.sources.reading import Chunks, open_chunks
+from data.sources.reading import ChunkedRecords, open_chunks
 from flows.process import process_records, write_processed
 from flows.processing.processed import PARSED, QUARANTINE, Processed
 from flows.runtime.engine import Engine, dask_client, running, worker_addresses
@@ -75,7 +75,7 @@ def test_processing_goes_on_when_a_worker_is_killed(
     same(here.folder, tmp_path)
 
 
-def killing(chunks: Chunks, engine: Engine) -> Iterator[pd.DataFrame]:
+def killing(chunks: ChunkedRecords, engine: Engine) -> Iterator[pd.DataFrame]:
     """Yield the chunks, and kill a worker when some of them are under way."""
     for number, frame in enumerate(chunks.read()):
         if number == 4:

@@ -16,7 +16,7 @@ from flows.registry.bundling import Submission
 from flows.registry.registration import Registered
 from flows.registry.store import TRAINED, load_version, open_registry
 from flows.runtime.workspace import SEAL, fault_of, finished_folder
-from flows.scoring.parts import SUFFIX, Scorer, score_part
+from flows.scoring.parts import SUFFIX, PartScorer, score_part
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
@@ -145,7 +145,7 @@ def test_a_damaged_part_of_a_roster_is_scored_anew(
     bundle_folder: Path, tmp_path: Path, damage: Damage
 ) -> None:
     chunk = pa.table({name: [str(value)] * 50 for name, value in STUDENT.items()})
-    scorer = Scorer(bundle_folder, "1", "a key of the test's")
+    scorer = PartScorer(bundle_folder, "1", "a key of the test's")
     first = score_part(tmp_path, 0, chunk, scorer)
     (part,) = tmp_path.glob(f"*{SUFFIX}")
     damage(part)

@@ -18,7 +18,7 @@ from data.errors import BadInput
 from data.log.database import open_log, predictions
 from flows.runtime.engine import Engine
 from flows.scoring import rosters
-from flows.scoring.parts import Parts, Scorer, Tally, make_log
+from flows.scoring.parts import Parts, PartScorer, ScoreTally, make_log
 from flows.scoring.rosters import open_roster
 from flows.scoring.sinks import check_sink, write_sink
 from serving.scoring import added_columns
@@ -43,13 +43,13 @@ def students() -> pd.DataFrame:
     return frame.assign(Note=[f"row {place}, quoted" for place in range(100)])
 
 
-def scorer(bundle: Bundle, log: str | None = None) -> Scorer:
-    return Scorer(bundle.folder, "7", KEY, log)
+def scorer(bundle: Bundle, log: str | None = None) -> PartScorer:
+    return PartScorer(bundle.folder, "7", KEY, log)
 
 
 def score(
     uri: str, contract: Contract, bundle: Bundle, folder: Path, log: str | None = None
-) -> tuple[Tally, list[pa.Table]]:
+) -> tuple[ScoreTally, list[pa.Table]]:
     roster = open_roster(uri, contract)
     parts = Parts(roster, folder, scorer(bundle, log), Engine.local(), jobs=2)
     shown: list[tuple[int, int]] = []
@@ -69,7 +69,7 @@ def test_a_csv_comes_back_row_by_row_with_its_own_columns_untouched(
     source, out = tmp_path / "class.csv", tmp_path / "out.csv"
     students.to_csv(source, index=False, sep=";", encoding="utf-8-sig")
     tally, tables = score(str(source), grade_class, bundle, tmp_path / "parts")
-    assert tally == Tally(rows=100, parts=3)
+    assert tally == ScoreTally(rows=100, parts=3)
     roster = open_roster(str(source), grade_class)
     write_sink(str(out), iter(tables), roster.delimiter, bom=roster.bom)
     assert out.read_bytes().startswith(b"\xef\xbb\xbf")
@@ -193,7 +193,7 @@ def test_a_roster_without_the_columns_that_are_optional_is_scored_and_logged(
     students[features].to_csv(tmp_path / "class.csv", index=False)
     log = a_log(tmp_path)
     tally, _ = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts", log)
-    assert tally == Tally(rows=100, parts=3)
+    assert tally == ScoreTally(rows=100, parts=3)
     assert [(set(row["record"]), row["student"]) for row in logged(log)] == 100 * [(set(features), None)]
 
 

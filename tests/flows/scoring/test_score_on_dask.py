@@ -14,7 +14,7 @@ from data.contract.contract import Contract
 from data.rows.frames import parse
 from flows.runtime.engine import Engine, dask_client, running
 from flows.runtime.progress import OnDone
-from flows.scoring.parts import Parts, Scorer
+from flows.scoring.parts import Parts, PartScorer
 from flows.scoring.rosters import open_roster
 from flows.scoring.sinks import write_sink
 from flows.training.data import stratified_folds
@@ -64,7 +64,7 @@ def scored(
     """Return the written file, and the names of the parts."""
     folder = roster.parent / engine.kind / "parts"
     found = open_roster(str(roster), contract)
-    parts = Parts(found, folder, Scorer(bundle, "7", "a school's own key"), engine)
+    parts = Parts(found, folder, PartScorer(bundle, "7", "a school's own key"), engine)
     write_sink(str(folder.parent / "out.csv"), parts.tables(shown))
     names = sorted(path.name for path in folder.glob("*.arrow"))
     return (folder.parent / "out.csv").read_bytes(), names

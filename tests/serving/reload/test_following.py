@@ -17,7 +17,7 @@ from data.bundle.bundle import Bundle
 from data.bundle.manifest import BOOSTER, MODEL
 from serving.health import Status, describe_error, read_status
 from serving.settings import Settings
-from serving.sync.follow import Follower, last_status
+from serving.sync.follow import ModelSyncer, last_status
 from tests.contract.tampering import seal
 from tests.serving.reload.conftest import settings_of
 from tests.serving.running import ROOT, wait_until
@@ -27,7 +27,7 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def follower(serving_first: Settings) -> Follower:
+def follower(serving_first: Settings) -> ModelSyncer:
     """A follower that has found version 1 current."""
     follower = started(serving_first)
     follower.look(0)
@@ -42,7 +42,7 @@ def folders(settings: Settings) -> set[str]:
 
 
 def test_a_moved_alias_is_followed_and_the_previous_bundle_kept(
-    follower: Follower, wanted: Settings, shelf: Shelf, milder: Path, stricter: Path
+    follower: ModelSyncer, wanted: Settings, shelf: Shelf, milder: Path, stricter: Path
 ) -> None:
     versions = [shelf.add(milder), shelf.add(stricter)]
     for version in versions:
@@ -54,7 +54,7 @@ def test_a_moved_alias_is_followed_and_the_previous_bundle_kept(
     assert (status.state, status.version, status.ok, status.refused) == ("ok", versions[1], 2, 0)
 
 
-def test_nothing_is_done_while_nothing_changes(follower: Follower, wanted: Settings) -> None:
+def test_nothing_is_done_while_nothing_changes(follower: ModelSyncer, wanted: Settings) -> None:
     before = wanted.current_bundle.lstat()
     follower.look(1)
     after = wanted.current_bundle.lstat()  # whose time of reading may be another
@@ -63,7 +63,7 @@ def test_nothing_is_done_while_nothing_changes(follower: Follower, wanted: Setti
 
 
 def test_a_rollback_takes_the_bundle_that_is_still_there(
-    follower: Follower, wanted: Settings, shelf: Shelf, milder: Path
+    follower: ModelSyncer, wanted: Settings, shelf: Shelf, milder: Path
 ) -> None:
     first = wanted.current_bundle.resolve()
     made = first.stat().st_ctime_ns
@@ -76,7 +76,7 @@ def test_a_rollback_takes_the_bundle_that_is_still_there(
 
 
 def test_wrong_bytes_leave_the_last_good_bundle_and_say_so(
-    follower: Follower, wanted: Settings, shelf: Shelf, milder: Path
+    follower: ModelSyncer, wanted: Settings, shelf: Shelf, milder: Path
 ) -> None:
     version = shelf.add(milder)
     flip(shelf.stored(version) / MODEL, 100)
@@ -91,7 +91,7 @@ def test_wrong_bytes_leave_the_last_good_bundle_and_say_so(
 
 
 def test_a_refused_bundle_is_tried_again_later_and_counted_once(
-    follower: Follower, shelf: Shelf, milder: Path
+    follower: ModelSyncer, shelf: Shelf, milder: Path
 ) -> None:
     version = shelf.add(milder)
     flip(shelf.stored(version) / MODEL, 100)
@@ -107,7 +107,7 @@ def test_a_refused_bundle_is_tried_again_later_and_counted_once(
 
 
 def test_a_bundle_that_crashes_whoever_loads_it_is_refused_by_a_process_of_its_own(
-    follower: Follower, wanted: Settings, shelf: Shelf, bundle_folder: Path, tmp_path: Path
+    follower: ModelSyncer, wanted: Settings, shelf: Shelf, bundle_folder: Path, tmp_path: Path
 ) -> None:
     version = shelf.add(write_crashing(bundle_folder, tmp_path / "crashing"))
     shelf.seat(version)
@@ -117,7 +117,7 @@ def test_a_bundle_that_crashes_whoever_loads_it_is_refused_by_a_process_of_its_o
 
 
 def test_a_bundle_that_answers_its_examples_otherwise_is_refused(
-    follower: Follower, shelf: Shelf, milder: Path, bundle_folder: Path, tmp_path: Path
+    follower: ModelSyncer, shelf: Shelf, milder: Path, bundle_folder: Path, tmp_path: Path
 ) -> None:
     mixed = Path(shutil.copytree(bundle_folder, tmp_path / "mixed"))
     shutil.copyfile(milder / MODEL, mixed / MODEL)
@@ -130,7 +130,7 @@ def test_a_bundle_that_answers_its_examples_otherwise_is_refused(
 
 
 def test_a_registry_that_is_away_is_told_and_then_followed_again(
-    follower: Follower, shelf: Shelf, wanted: Settings
+    follower: ModelSyncer, shelf: Shelf, wanted: Settings
 ) -> None:
     registry = shelf.file
     registry.rename(registry.with_name("away"))
@@ -176,14 +176,14 @@ def test_a_plain_folder_is_followed_when_its_files_change(
     assert (follower.status.state, follower.status.version, follower.status.ok) == ("ok", "local", 2)
 
 
-def test_a_bundle_that_was_removed_from_disk_is_brought_back(follower: Follower, wanted: Settings) -> None:
+def test_a_bundle_that_was_removed_from_disk_is_brought_back(follower: ModelSyncer, wanted: Settings) -> None:
     shutil.rmtree(wanted.current_bundle.resolve())
     follower.look(0)
     assert (wanted.current_bundle / BOOSTER).is_file()
 
 
 def test_a_bundle_that_was_damaged_on_disk_is_mended_by_the_next_follower(
-    follower: Follower, wanted: Settings
+    follower: ModelSyncer, wanted: Settings
 ) -> None:
     flip(wanted.current_bundle / MODEL, 100)
     started(wanted).look(0)
@@ -229,9 +229,9 @@ def switched(settings: Settings, times: int) -> bool:
     return read_status(settings.bundles).ok == times
 
 
-def started(settings: Settings) -> Follower:
+def started(settings: Settings) -> ModelSyncer:
     """A follower as its process starts it."""
-    return Follower(settings, last_status(settings))
+    return ModelSyncer(settings, last_status(settings))
 
 
 @contextmanager
@@ -258,7 +258,7 @@ def test_a_status_that_cannot_be_read_is_an_empty_one(tmp_path: Path, content: s
     assert read_status(tmp_path) == Status()
 
 
-def test_a_status_is_plain_json_for_whoever_looks(follower: Follower, wanted: Settings) -> None:
+def test_a_status_is_plain_json_for_whoever_looks(follower: ModelSyncer, wanted: Settings) -> None:
     status = json.loads((wanted.bundles / "status.json").read_text())
     assert {"state", "wanted", "version", "since", "checked", "error", "ok", "refused"} == set(status)
 

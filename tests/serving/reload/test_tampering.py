@@ -25,7 +25,7 @@ def untried(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(folder: Path) -> None:
         raise AssertionError(f"{folder} was tried")
 
-    monkeypatch.setattr(syncing, "try_bundle", refuse)
+    monkeypatch.setattr(syncing, "smoke_test", refuse)
 
 
 @pytest.fixture

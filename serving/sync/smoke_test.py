@@ -1,6 +1,6 @@
 """Try a bundle on its own examples in a process of its own: one that crashes takes nobody along.
 
-`python -m serving.sync.trial FOLDER` exits 0 when the bundle answers as it did when it was registered.
+`python -m serving.sync.smoke_test FOLDER` exits 0 when the bundle answers as it did when it was registered.
 """
 
 import os
@@ -19,13 +19,13 @@ TIME_LIMIT = 60  # seconds, of the clock and of computing
 MEMORY_LIMIT = 4 * 2**30  # bytes of address space, of which a bundle of ours takes less than a third
 
 
-def try_bundle(folder: Path) -> None:
+def smoke_test(folder: Path) -> None:
     """Let a bundle answer its examples in a process of its own; raises BundleError if it does not."""
-    trial = command("serving.sync.trial", str(folder.absolute()))
+    command_line = command("serving.sync.smoke_test", str(folder.absolute()))
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
-            trial, cwd=ROOT, env=one_thread, capture_output=True, timeout=TIME_LIMIT, check=False
+            command_line, cwd=ROOT, env=one_thread, capture_output=True, timeout=TIME_LIMIT, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise BundleError(f"it did not answer its examples within {TIME_LIMIT} s") from error
