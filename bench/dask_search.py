@@ -14,8 +14,8 @@ from statistics import median
 from bench.grid_search import SEED, TINY, Run, alternate, students, usual_family
 from flows.runtime.engine import Engine, running
 from flows.training.data import Folds, TrainingData, stratified_folds
+from flows.training.fit import search
 from flows.training.grid import Grid
-from flows.training.search import search
 
 SPEED_UP = 1.6  # by the second worker, on two cores that the client shares: what is wanted
 
@@ -28,7 +28,7 @@ def main() -> None:
     asked = parser.parse_args()
     data = students()
     folds = stratified_folds(data, 5, SEED)
-    grid = Grid(families=(usual_family(asked.quick),)).without_patience()
+    grid = Grid(families=(usual_family(asked.quick).model_copy(update={"patience": None}),))
     with ExitStack() as held:
         runs: dict[str, Run] = {f"{n} process": partial(_search, data, folds, grid, n, None) for n in (1, 2)}
         for workers in (1, 2):

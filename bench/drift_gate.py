@@ -23,8 +23,8 @@ from flows.drift_gate.labels import LABELS
 from flows.drift_gate.relation import LOSS, RESIDUAL
 from flows.drift_gate.samples import Reference, reference_of
 from flows.drift_gate.verdict import Champion, Verdict, gate
-from flows.training.boosters import predict_latent, refit
 from flows.training.data import stratified_folds
+from flows.training.families import refit_booster
 from flows.training.ordinal import fit_sigma
 from flows.training.rows import training_data
 
@@ -71,11 +71,11 @@ def train_champion(parsed: pd.DataFrame, contract: Contract, seed: int) -> Champ
     data = training_data(parsed, contract)
     latent = np.empty(len(data.y))
     for train, held in stratified_folds(data, FOLDS, seed):
-        latent[held] = predict_latent(refit(data.rows(train), PARAMS, ROUNDS, seed).booster, data.X[held])
+        latent[held] = refit_booster(data.rows(train), PARAMS, ROUNDS, seed).model.latent(data.X[held])
     sigma, _ = fit_sigma(latent, data.y, np.asarray(data.bounds), near=0.2)
-    grown = refit(data, PARAMS, ROUNDS, seed)
-    head = grown.head(sigma)
-    return lambda X: head.probabilities(predict_latent(grown.booster, X))
+    refitted = refit_booster(data, PARAMS, ROUNDS, seed)
+    link = refitted.link(sigma)
+    return lambda X: link.probabilities(refitted.model.latent(X))
 
 
 def judge(batch: Batch, reference: Reference, champion: Champion, contract: Contract) -> Outcome:

@@ -20,9 +20,9 @@ from data.cohorts import grades as cohort
 from data.contract.contract import load_contract
 from data.rows.frames import parse
 from flows.training.data import Folds, TrainingData, stratified_folds
+from flows.training.fit import search
 from flows.training.grid import Family, Grid, load_grid
 from flows.training.rows import training_data
-from flows.training.search import search
 
 JOBS, SEED, ROWS, A_CELL = 2, 7, 1_900, 2
 AXES = tuple(
@@ -45,9 +45,10 @@ def main() -> None:
     family = usual_family(asked.quick)
     grid = Grid(families=(family,))
     sample = _sample(family, np.random.default_rng(SEED))
+    whole = Grid(families=tuple(one.model_copy(update={"patience": None}) for one in grid.families))
     runs: dict[str, Run] = {
         "GridSearchCV": lambda: _scikit_learn(data, folds, sample),
-        "same rounds": lambda: _ours(data, folds, grid.without_patience()),
+        "same rounds": lambda: _ours(data, folds, whole),
         "early stopping": lambda: _ours(data, folds, grid),
     }
     start_processes()

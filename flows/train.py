@@ -15,9 +15,9 @@ from flows.runtime.engine import Engine
 from flows.runtime.progress import search_progress, stage
 from flows.runtime.workspace import code_digest, contract_part, fingerprint, finished_folder
 from flows.settings import Settings
-from flows.training.boosters import refit
 from flows.training.data import TUNING_ROWS
-from flows.training.distributed import SPREAD, refit_on_workers
+from flows.training.distributed import DISTRIBUTED, refit_on_workers
+from flows.training.families import refit_booster
 from flows.training.fit import fit
 from flows.training.grid import Grid, load_grid
 from flows.training.rows import check_leakage, rows_to_learn
@@ -37,18 +37,18 @@ def train_model(
     BadInput where a class has too few rows, Stopped where a feature gives the class away.
     """
     engine = engine or Engine.local()
-    spread = engine.dask and processed.train_rows > TUNING_ROWS
+    distributed = engine.dask and processed.train_rows > TUNING_ROWS
     digest = fingerprint(
         rows=file_digest(processed.folder / PARSED),
         contract=contract_part(contract, "title", "unit"),
         grid=grid.model_dump(mode="json"),
         folds=settings.folds,
         seed=settings.seed,
-        refit="dask" if spread else "here",
+        refit="dask" if distributed else "here",
         code=code_digest("flows/train.py"),
     )
     folder = settings.home / "candidates" / f"{contract.name}-{digest}"
-    work = Work(processed, contract, grid, settings, engine, spread)
+    work = Work(processed, contract, grid, settings, engine, distributed)
     fresh = finished_folder(folder, lambda draft: _train(draft, work, digest))
     summary = Trained.model_validate_json((folder / SUMMARY).read_bytes())
     return summary.model_copy(update={"folder": folder, "reused": not fresh})
@@ -56,14 +56,14 @@ def train_model(
 
 @dataclass(frozen=True)
 class Work:
-    """What is trained on what, and where; `spread`: whether the refit is the engine's too."""
+    """What is trained on what, and where; `distributed`: whether the refit is the engine's too."""
 
     processed: Processed
     contract: Contract
     grid: Grid
     settings: Settings
     engine: Engine
-    spread: bool
+    distributed: bool
 
 
 def _train(draft: Path, work: Work, digest: str) -> None:
@@ -78,10 +78,10 @@ def _train(draft: Path, work: Work, digest: str) -> None:
             folds=settings.folds,
             jobs=settings.jobs,
             on_progress=on_progress,
-            grow=partial(refit_on_workers, engine=work.engine) if work.spread else refit,
+            refit=partial(refit_on_workers, engine=work.engine) if work.distributed else refit_booster,
             engine=work.engine,
         )
-    where = (SPREAD,) if work.spread and fitted.family == "xgboost" else ()
+    where = (DISTRIBUTED,) if work.distributed and fitted.family == "xgboost" else ()
     fitted = replace(fitted, notes=declared + fitted.notes + where)
     write_fitted(draft, fitted, data.y[fitted.tuned_on], contract, digest)
 

@@ -4,11 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +42,7 @@ from flows.reports.plots import write_plots
 from flows.runtime.workspace import ROOT, code_digest, fingerprint, finished_folder
 from flows.settings import Settings
 from flows.training.onnx_export import parity
-from flows.training.ordinal import Head
+from flows.training.ordinal import OrdinalLink
 from flows.training.trained import Trained
 
 
@@ -199,6 +198,7 @@ BARRED = (
     "flows",
 )
 PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle")
+PICKLE_STARTS = [bytes([0x80, protocol]) for protocol in range(2, 6)]
 TIME_LIMIT = 120  # seconds
 PARITY_ROWS = 5_000
 PROGRAM = """
@@ -232,39 +232,39 @@ def verify_bundle(folder: Path) -> None:
         raise BundleError(f"{folder}: refused in a clean process: {last}")
 
 
-def check_parity(folder: Path, head: Head, features: np.ndarray, nullable: list[tuple[int, ...]]) -> None:
-    """Raise BundleError unless ONNX graph and model agree to 1e-5 on a feature matrix (rows, columns).
+def check_parity(folder: Path, link: OrdinalLink, features: np.ndarray, contract: Contract) -> None:
+    """Raise BundleError unless ONNX graph and model agree to 1e-5.
 
     Asked again with each nullable feature's columns missing: a NaN let through unawares would be
     answered with certainty.
+
+    Args:
+        folder: of the bundle.
+        link: from the model's latent, or margins, to probabilities.
+        features: feature matrix (n, columns), float32; 5,000 rows of it are asked.
+        contract: whose features have those columns.
     """
     session, model = open_session(folder / MODEL), read_model(folder)
-    for columns in ((), *nullable):
+    groups = zip(contract.features, feature_space(contract).groups, strict=True)
+    for columns in ((), *(group for column, group in groups if column.nullable)):
         asked = features[:PARITY_ROWS].copy()
         asked[:, list(columns)] = np.nan
-        gap = parity(model, head, session, asked)
+        gap = parity(model, link, session, asked)
         if not gap <= TOLERANCE:
             raise BundleError(f"{folder}: ONNX graph and model differ by {gap:.2g}, more than {TOLERANCE}")
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Raise BundleError if any file is a pickle, by name or by its first bytes."""
-    for path in folder.rglob("*"):
-        if path.is_file() and (path.suffix in PICKLES or _starts_like_pickle(path)):
+    """Raise BundleError if any file is a pickle: by name, or by the 0x80 and 2 to 5 that it begins with."""
+    for path in filter(Path.is_file, folder.rglob("*")):
+        with path.open("rb") as file:
+            begins = file.read(2) in PICKLE_STARTS
+        if begins or path.suffix in PICKLES:
             raise BundleError(f"{path}: a pickle may not be in a bundle")
-
-
-def _starts_like_pickle(path: Path) -> bool:
-    """Pickles of protocol 2 to 5 begin with 0x80 and the protocol's number."""
-    with path.open("rb") as file:
-        start = file.read(2)
-    return len(start) == 2 and start[0] == 0x80 and 2 <= start[1] <= 5
 
 
 REFERENCE_ROWS, MANY_ROWS = 5_000, 200_000
 EXAMPLE_ROWS = 20
-
-Forecast = Callable[[pd.DataFrame], np.ndarray]
 
 
 def make_bundle(submission: Submission) -> None:
@@ -276,7 +276,8 @@ def make_bundle(submission: Submission) -> None:
     def build(draft: Path) -> None:
         (draft / "bundle").mkdir()
         write_bundle(draft / "bundle", submission)
-        _check_parity(draft / "bundle", submission)
+        features = matrix(submission.evidence.frame, submission.contract)
+        check_parity(draft / "bundle", OrdinalLink(**submission.trained.head), features, submission.contract)
         verify_bundle(draft / "bundle")
         (draft / "plots").mkdir()
         write_plots(submission.evidence, draft / "plots")
@@ -294,40 +295,26 @@ def write_lineage(submission: Submission, folder: Path) -> None:
 
 def write_bundle(folder: Path, submission: Submission) -> None:
     """Write a bundle into an empty folder."""
-    contract, evidence = submission.contract, submission.evidence
-    family = submission.trained.family
-    for name in (MODEL, MODEL_FILES[family]):
-        shutil.copyfile(submission.trained.folder / name, folder / name)
+    contract, evidence, trained = submission.contract, submission.evidence, submission.trained
+    for name in (MODEL, MODEL_FILES[trained.family]):
+        shutil.copyfile(trained.folder / name, folder / name)
     shutil.copyfile(find_contract(submission.contract_name), folder / CONTRACT)
-    part_year = part_year_figures(evidence, _forecaster(folder / MODEL, contract))
-    (folder / CARD).write_text(model_card(evidence, {}, part_year), encoding="utf-8")
+    session = open_session(folder / MODEL)
+
+    def forecast(frame: pd.DataFrame) -> np.ndarray:
+        return session.run(["probabilities"], {"features": matrix(frame, contract)})[0]
+
+    part_year = part_year_figures(evidence, forecast)
     figures = card_figures(evidence, part_year)
-    (folder / FIGURES).write_text(figures.model_dump_json(indent=1), encoding="utf-8")
-    learned_from = _trained_on(submission)
-    reference_sample(learned_from, contract).to_csv(folder / REFERENCE, index=False)
+    learned_from = submission.processed.sample(contract, MANY_ROWS, "train")  # quarantined rows too
     sound = learned_from[learned_from["quarantine"] == ""]
     nobody = made_up(sound, submission.processed.all_blocks(contract), contract, EXAMPLE_ROWS)
-    examples = _examples(nobody, _forecaster(folder / MODEL, contract), contract)
-    (folder / EXAMPLES).write_text(examples, encoding="utf-8")
-    manifest = _manifest(submission, {name: digest(folder / name) for name in files_of(family)})
+    (folder / CARD).write_text(model_card(evidence, {}, part_year), encoding="utf-8")
+    (folder / FIGURES).write_text(figures.model_dump_json(indent=1), encoding="utf-8")
+    reference_sample(learned_from, contract).to_csv(folder / REFERENCE, index=False)
+    (folder / EXAMPLES).write_text(_examples(nobody, forecast(nobody), contract), encoding="utf-8")
+    manifest = _manifest(submission, {name: digest(folder / name) for name in files_of(trained.family)})
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-
-
-def _trained_on(submission: Submission) -> pd.DataFrame:
-    """Return the rows of the train split, quarantined ones too, or a stratified sample of many."""
-    return submission.processed.sample(submission.contract, MANY_ROWS, "train")
-
-
-def _forecaster(model: Path, contract: Contract) -> Forecast:
-    session = open_session(model)
-    return lambda frame: session.run(["probabilities"], {"features": matrix(frame, contract)})[0]
-
-
-def _check_parity(folder: Path, submission: Submission) -> None:
-    contract, head = submission.contract, Head(**submission.trained.head)
-    groups = zip(contract.features, feature_space(contract).groups, strict=True)
-    nullable = [group for column, group in groups if column.nullable]
-    check_parity(folder, head, matrix(submission.evidence.frame, contract), nullable)
 
 
 def reference_sample(frame: pd.DataFrame, contract: Contract, seed: int = 0) -> pd.DataFrame:
@@ -337,8 +324,17 @@ def reference_sample(frame: pd.DataFrame, contract: Contract, seed: int = 0) -> 
     return as_stored(sample.drop(columns=hidden, errors="ignore"))
 
 
+def _examples(frame: pd.DataFrame, probabilities: np.ndarray, contract: Contract) -> str:
+    pairs = zip(to_records(frame, contract), probabilities.tolist(), strict=True)
+    made = [{"made_up": True, "record": record, "probabilities": values} for record, values in pairs]
+    return json.dumps(made, indent=1)
+
+
 def _manifest(submission: Submission, files: dict[str, str]) -> Manifest:
-    trained, evidence, target = submission.trained, submission.evidence, submission.contract.target
+    trained, processed, evidence = submission.trained, submission.processed, submission.evidence
+    target = submission.contract.target
+    training = trained.model_dump(include={"family", "kind", "params", "rounds", "set_rows", "notes"})
+    origin = {"rows": processed.train_rows, "source": processed.source, "source_sha256": processed.sha256}
     return Manifest(
         family=trained.family,
         contract=submission.contract.name,
@@ -350,24 +346,6 @@ def _manifest(submission: Submission, files: dict[str, str]) -> Manifest:
         set_thresholds=trained.set_thresholds,
         unit=target.unit,
         metrics=evidence.metrics,
-        training=_training(submission),
+        training={**training, **origin},
         files=files,
     )
-
-
-def _training(submission: Submission) -> dict[str, Any]:
-    trained, processed = submission.trained, submission.processed
-    how = trained.model_dump(include={"family", "kind", "params", "rounds", "set_rows", "notes"})
-    return {
-        **how,
-        "rows": processed.train_rows,
-        "source": processed.source,
-        "source_sha256": processed.sha256,
-    }
-
-
-def _examples(frame: pd.DataFrame, forecast: Forecast, contract: Contract) -> str:
-    records = to_records(frame, contract)
-    pairs = zip(records, forecast(frame).tolist(), strict=True)
-    told = [{"made_up": True, "record": record, "probabilities": values} for record, values in pairs]
-    return json.dumps(told, indent=1)

@@ -47,7 +47,7 @@ from flows.reports.fairness import card_share, fairness_audits
 from flows.reports.screen import compared_sentence
 from flows.reports.text import bullets, cell, reasons_of, section, table, with_unit
 from flows.training.metrics import FEW
-from flows.training.uncertainty import COVERAGE, luck_of_calibration
+from flows.training.uncertainty import COVERAGE, null_calibration_error
 
 
 def purpose(contract: Contract, *, generated: bool) -> str:
@@ -324,7 +324,7 @@ def each_class(evidence: Evidence) -> str:
 def calibration(evidence: Evidence) -> str:
     """Say how far the risk, and then the probabilities, can be taken at their word, and where judged."""
     pooled, test = evidence.metrics.get("cv_ece"), evidence.metrics.get("test_ece")
-    luck = luck_of_calibration(evidence.probabilities)
+    luck = null_calibration_error(evidence.probabilities)
     judged = (
         f"**Judged on the pooled out-of-fold forecasts of the training split: {figure(pooled)}.**"
         if pooled is not None

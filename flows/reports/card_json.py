@@ -24,7 +24,7 @@ from flows.reports.fairness import card_share, fairness_audits, known
 from flows.reports.screen import lines_of
 from flows.reports.text import FIGURES
 from flows.training.metrics import FEW
-from flows.training.uncertainty import luck_of_calibration, luck_of_risk
+from flows.training.uncertainty import null_calibration_error, null_risk_error
 
 BINS = 10
 OF_ORDER = "test_qwk"
@@ -47,7 +47,7 @@ def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Ca
         right=card_share(right),
         calls=calls_of(evidence),
         reliability=tuple(reliability_bins(*risks(evidence))),
-        calibration_luck=luck_of_calibration(evidence.probabilities),
+        calibration_luck=null_calibration_error(evidence.probabilities),
         risk_errors=tuple(risk_errors(evidence)),
         audits=fairness_audits(evidence),
         counted=tuple(column.name for column in evidence.contract.counted),
@@ -64,7 +64,7 @@ def risk_errors(evidence: Evidence) -> list[RiskError]:
         figures = {part: evidence.metrics.get(f"{prefix}ece_at_risk{part}") for part in ("", "_low", "_high")}
         value, low, high = figures.values()
         if value is not None and low is not None and high is not None:
-            held_out, luck = prefix == "test_", luck_of_risk(risk)
+            held_out, luck = prefix == "test_", null_risk_error(risk)
             found.append(
                 RiskError(held_out=held_out, value=value, low=low, high=high, n=len(risk), luck=luck)
             )

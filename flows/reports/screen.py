@@ -14,7 +14,7 @@ from data.bundle.bundle import ALIKE, BETTER, TITLES, standing_of
 from data.bundle.card import Baseline
 from data.words import NOTHING, count, figure, plural, span
 from flows.reports.text import FIGURES, cell, reasons_of, table
-from flows.training.search import OURS, best_of_families
+from flows.training.fit import OURS, best_of_families
 from flows.training.uncertainty import BESIDE
 
 SHOWN = "Gradecast"

@@ -53,7 +53,7 @@ class TrainingData:
         return self.y if self.score is None or self.kind != "score" else self.score
 
     @property
-    def spread(self) -> float:
+    def latent_scale(self) -> float:
         """The scale of the latent, where the search for sigma starts."""
         return float(np.std(self.target)) or 1.0 if self.kind == "score" else 1.0
 

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -20,58 +19,84 @@ import numpy as np
 import xgboost as xgb
 from xgboost import collective
 
+from data.bundle.models import TreeModel
 from flows.runtime.engine import PATIENCE, Engine, dask_client, worker_addresses
-from flows.training.boosters import BLOCK, first_cuts, native_params, round_leaves
 from flows.training.data import TrainingData
+from flows.training.families import BLOCK, Refitted, first_cuts, native_params, round_leaves
 from flows.training.ordinal import gradient, move_cuts
 
 if TYPE_CHECKING:
     from distributed import Client
 
-
-@contextmanager
-def tracker_elsewhere(client: "Client") -> Iterator[None]:
-    """Let what a client would run on its scheduler run in a process that ends with this context."""
-    started = []
-
-    async def run_elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
-        process, ours = _start(function, arguments)
-        started.append((process, ours))
-        return ours.recv()
-
-    asked: Any = client
-    asked.run_on_scheduler = run_elsewhere  # on this client alone, in the place of its class's
-    try:
-        yield
-    finally:
-        del asked.run_on_scheduler
-        for process, ours in started:
-            ours.close()
-            process.kill()
-            process.join()
-
-
-def _start(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Connection]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_hold, args=(theirs, function, arguments), daemon=True)
-    process.start()
-    theirs.close()
-    return process, ours
-
-
-def _hold(parent: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Run the function, tell what it gives, and stay for its threads until the parent ends."""
-    parent.send(function(*arguments))
-    parent.poll(None)
-
-
 CUTS = "cuts"
 """Attribute of the booster that brings the cuts back from a worker."""
+PART_ROWS = 250_000
+ATTEMPTS = 5
+DISTRIBUTED = (
+    "XGBoost was fitted to all rows by the workers of a Dask cluster, whose quantiles differ a little."
+)
+NOTICED = 5.0  # seconds in which a scheduler has noticed that a worker is gone
 
 
-class SpreadOrdinal:
-    """The objective on one worker, and the cuts so far: the same on all of them."""
+def refit_on_workers(
+    data: TrainingData,
+    params: Mapping[str, Any],
+    rounds: int,
+    seed: int,
+    threads: int = 1,  # noqa: ARG001  as of `refit_booster`: a worker has its own
+    *,
+    engine: Engine,
+) -> Refitted:
+    """Fit one booster to all rows as `refit_booster` does; each worker has threads of its own.
+
+    When a worker is lost it starts from the first round again, on those that are there then. Raises
+    RuntimeError when that happens five times.
+    """
+    with dask_client(engine) as client:
+        for _ in range(ATTEMPTS):
+            client.wait_for_workers(1, timeout=PATIENCE)
+            workers = worker_addresses(client)
+            try:
+                return _trained(client, workers, data, params, rounds, seed)
+            except (CancelledError, OSError, RuntimeError, ValueError) as error:  # XGBoostError is the last
+                if not _lost(client, workers):
+                    raise
+                print(f"train: a worker was lost, the refit starts again ({type(error).__name__})")
+                _free(client, workers)
+    raise RuntimeError(f"The refit lost a worker {ATTEMPTS} times. See the workers' logs: is memory short?")
+
+
+def _trained(
+    client: "Client",
+    workers: tuple[str, ...],
+    data: TrainingData,
+    params: Mapping[str, Any],
+    rounds: int,
+    seed: int,
+) -> Refitted:
+    from xgboost import dask as on_dask  # seconds to import
+
+    # A worker keeps what it was sent before: the name tells this attempt's objective from the last one's.
+    objective = DistributedOrdinal(first_cuts(data), uuid.uuid4().hex) if data.kind == "ordinal" else None
+    with client.as_current(), tracker_elsewhere(client):  # XGBoost takes no client that is not current
+        features, target = _scattered(client, workers, data)
+        history = on_dask.train(
+            client,
+            native_params(data, params, seed),
+            on_dask.DaskQuantileDMatrix(client, features, target),
+            num_boost_round=rounds,
+            obj=objective,
+            callbacks=[KeepCuts(objective)] if objective else None,
+        )
+    booster = history["booster"]
+    learned = booster.attr(CUTS)
+    booster.set_attr(**{CUTS: None})
+    cuts = first_cuts(data) if learned is None else np.array(json.loads(learned))
+    return Refitted(TreeModel.of(round_leaves(booster)), cuts)
+
+
+class DistributedOrdinal:
+    """The ordinal objective on one worker, and the cuts so far: the same on all of them."""
 
     def __init__(self, cuts: np.ndarray, name: str) -> None:
         """Start from cuts; `name` is of this fit alone, for workers keep what they were sent before."""
@@ -86,10 +111,14 @@ class SpreadOrdinal:
         return gradient(latent, y, self.cuts)
 
 
+def _over_workers(values: np.ndarray) -> np.ndarray:
+    return collective.allreduce(values.astype(np.float64), collective.Op.SUM)
+
+
 class KeepCuts(xgb.callback.TrainingCallback):
     """Writes the cuts into the booster, which is all that comes back."""
 
-    def __init__(self, objective: SpreadOrdinal) -> None:
+    def __init__(self, objective: DistributedOrdinal) -> None:
         self._objective = objective
 
     def before_training(self, model: xgb.Booster) -> xgb.Booster:
@@ -103,106 +132,23 @@ class KeepCuts(xgb.callback.TrainingCallback):
         return model
 
 
-def _over_workers(values: np.ndarray) -> np.ndarray:
-    return collective.allreduce(values.astype(np.float64), collective.Op.SUM)
-
-
-if TYPE_CHECKING:
-    from distributed import Client
-
-PART_ROWS = 250_000
-ATTEMPTS = 5
-SPREAD = "XGBoost was fitted to all rows by the workers of a Dask cluster, whose quantiles differ a little."
-NOTICED = 5.0  # seconds in which a scheduler has noticed that a worker is gone
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A booster that was grown on workers, and the cuts on its latent."""
-
-    booster: xgb.Booster
-    cuts: np.ndarray
-
-
-def refit_on_workers(
-    data: TrainingData,
-    params: Mapping[str, Any],
-    rounds: int,
-    seed: int,
-    threads: int = 1,  # noqa: ARG001  as of `refit`: a worker has its own
-    *,
-    engine: Engine,
-) -> Spread:
-    """Fit one booster to all rows as `boosters.refit` does; each worker has threads of its own.
-
-    When a worker is lost it starts from the first round again, on those that are there then. Raises
-    RuntimeError when that happens five times.
-    """
-    with dask_client(engine) as client:
-        for _ in range(ATTEMPTS):
-            client.wait_for_workers(1, timeout=PATIENCE)
-            workers = worker_addresses(client)
-            try:
-                return _grown(client, workers, data, params, rounds, seed)
-            except (CancelledError, OSError, RuntimeError, ValueError) as error:  # XGBoostError is the last
-                if not _lost(client, workers):
-                    raise
-                print(f"train: a worker was lost, the refit starts again ({type(error).__name__})")
-                _free(client, workers)
-    raise RuntimeError(f"The refit lost a worker {ATTEMPTS} times. See the workers' logs: is memory short?")
-
-
-def _grown(
-    client: "Client",
-    workers: tuple[str, ...],
-    data: TrainingData,
-    params: Mapping[str, Any],
-    rounds: int,
-    seed: int,
-) -> Spread:
-    from xgboost import dask as on_dask  # seconds to import
-
-    # A worker keeps what it was sent before: the name tells this attempt's objective from the last one's.
-    ordinal = SpreadOrdinal(first_cuts(data), uuid.uuid4().hex) if data.kind == "ordinal" else None
-    with client.as_current(), tracker_elsewhere(client):  # XGBoost takes no client that is not current
-        features, target = _scattered(client, workers, data)
-        found = on_dask.train(
-            client,
-            native_params(data, params, seed),
-            on_dask.DaskQuantileDMatrix(client, features, target),
-            num_boost_round=rounds,
-            obj=ordinal,
-            callbacks=[KeepCuts(ordinal)] if ordinal else None,
-        )
-    booster = found["booster"]
-    told = booster.attr(CUTS)
-    booster.set_attr(**{CUTS: None})
-    cuts = first_cuts(data) if told is None else np.array(json.loads(told))
-    return Spread(round_leaves(booster), cuts)
-
-
 def _scattered(client: "Client", workers: tuple[str, ...], data: TrainingData) -> tuple[Any, Any]:
     """Send each worker its share of the rows, part after part, and return both as arrays of Dask's."""
     import dask.array
 
     array: Any = dask.array
+    sender: Any = client
     features: list[Any] = []
     target: list[Any] = []
-    sender: Any = client
-    for place, rows in _parts(len(data.y), len(workers)):
-        for values, parts in ((data.X, features), (data.target, target)):
-            part = np.ascontiguousarray(values[rows])
-            sent = sender.scatter(part, workers=[workers[place]], hash=False)
-            parts.append(array.from_delayed(sent, part.shape, part.dtype))
-    return array.concatenate(features), array.concatenate(target)
-
-
-def _parts(rows: int, workers: int) -> Iterator[tuple[int, slice]]:
-    """Yield the place of a worker and rows for it: equal shares, in parts that can be sent."""
-    edges = np.linspace(0, rows, workers + 1).astype(int).tolist()
-    for place, (first, last) in enumerate(pairwise(edges)):
+    edges = np.linspace(0, len(data.y), len(workers) + 1).astype(int).tolist()
+    for worker, (first, last) in zip(workers, pairwise(edges), strict=True):
         for start in range(first, last, PART_ROWS):
-            yield place, slice(start, min(start + PART_ROWS, last))
+            rows = slice(start, min(start + PART_ROWS, last))
+            for values, parts in ((data.X, features), (data.target, target)):
+                part = np.ascontiguousarray(values[rows])
+                sent = sender.scatter(part, workers=[worker], hash=False)
+                parts.append(array.from_delayed(sent, part.shape, part.dtype))
+    return array.concatenate(features), array.concatenate(target)
 
 
 def _lost(client: "Client", workers: tuple[str, ...]) -> bool:
@@ -212,11 +158,11 @@ def _lost(client: "Client", workers: tuple[str, ...]) -> bool:
 
 def _free(client: "Client", workers: tuple[str, ...]) -> None:
     """Restart those of these workers that wait for the one that is gone, as they may for minutes."""
-    asked: Any = client  # whose methods have no types
+    scheduler: Any = client  # whose methods have no types
 
     def waiting() -> list[str]:
         there = set(workers) & set(worker_addresses(client))
-        return [worker for worker in there if asked.processing([worker]).get(worker)]
+        return [worker for worker in there if scheduler.processing([worker]).get(worker)]
 
     if not _in_a_moment(lambda: not waiting()):
         client.restart_workers(waiting(), raise_for_error=False)
@@ -229,3 +175,35 @@ def _in_a_moment(true: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+@contextmanager
+def tracker_elsewhere(client: "Client") -> Iterator[None]:
+    """Let what a client would run on its scheduler run in a process that ends with this context."""
+    started = []
+
+    async def run_elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_hold, args=(theirs, function, arguments), daemon=True)
+        process.start()
+        theirs.close()
+        started.append((process, ours))
+        return ours.recv()
+
+    patched: Any = client
+    patched.run_on_scheduler = run_elsewhere  # on this client alone, in the place of its class's
+    try:
+        yield
+    finally:
+        del patched.run_on_scheduler
+        for process, ours in started:
+            ours.close()
+            process.kill()
+            process.join()
+
+
+def _hold(parent: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Run the function, tell what it gives, and stay for its threads until the parent ends."""
+    parent.send(function(*arguments))
+    parent.poll(None)

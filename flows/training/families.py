@@ -1,6 +1,6 @@
-"""Model families behind one face: boosters, logistic regression, a small neural network."""
+"""Model families behind one face: XGBoost boosters, logistic regression, a small neural network."""
 
-from abc import ABC, abstractmethod
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,10 +14,12 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from data.bundle.manifest import FamilyName
-from data.bundle.models import DenseModel, Layer, Model
-from flows.training.boosters import Growing
+from data.bundle.models import DenseModel, Layer, Model, TreeModel
 from flows.training.data import Kind, TrainingData
-from flows.training.ordinal import Head
+from flows.training.ordinal import OrdinalLink, gradient, move_cuts, starting_cuts
+
+BLOCK = 10  # rounds between two checkpoints of a curve, and between two moves of the ordinal cuts
+NO_CUTS = np.empty(0)
 
 
 class Learner(Protocol):
@@ -27,172 +29,228 @@ class Learner(Protocol):
     def cuts(self) -> np.ndarray:
         """The cut points so far: (K-1,) for a latent, (0,) for margins."""
 
-    def grow(self, until: int) -> None:
+    def fit(self, until: int) -> None:
         """Learn up to this number of rounds."""
 
-    def held(self) -> np.ndarray:
+    def held_out(self) -> np.ndarray:
         """Return the latent (n,), or margins (n, K), of the held-out rows."""
 
 
 @dataclass(frozen=True)
-class Grown:
+class Refitted:
     """A model fitted to all rows, with its cuts: (K-1,) for a latent, (0,) for margins."""
 
     model: Model
     cuts: np.ndarray
 
-    def head(self, sigma: float) -> Head:
-        """Return the head that belongs to the model, given the noise of its latent."""
-        return Head("probit" if len(self.cuts) else "softmax", tuple(self.cuts.tolist()), sigma)
+    def link(self, sigma: float) -> OrdinalLink:
+        """Return the link that belongs to the model, given the noise of its latent."""
+        return OrdinalLink("probit" if len(self.cuts) else "softmax", tuple(self.cuts.tolist()), sigma)
 
 
-NO_CUTS = np.empty(0)
-
-
-def how(family: FamilyName, kind: Kind, data: TrainingData) -> str:
-    """Say how a model was trained."""
-    if family == "logistic":
-        return f"A multinomial logistic regression on standardised features.{_without_order(data)}"
-    if family == "neural":
-        return f"A small neural network on standardised features.{_without_order(data)}"
-    if family == "catboost":
-        return f"CatBoost, its trees rewritten as XGBoost's. {_of_catboost(kind, data)}"
-    return HOW[kind]
-
-
-def _without_order(data: TrainingData) -> str:
-    return " It makes no use of the order of the classes, nor of known directions." if data.ordered else ""
-
-
-def _of_catboost(kind: Kind, data: TrainingData) -> str:
-    if kind == "ordinal":
-        return "Its latent is the log odds of the first class."
-    return HOW[kind] if kind == "score" or not data.ordered else f"A margin a class.{_without_order(data)}"
-
-
-HOW: dict[Kind, str] = {
+DESCRIPTIONS: dict[Kind, str] = {
     "score": "The booster was trained on the score; the classes' own bounds are its cut points.",
     "ordinal": "No score to train on: the ordinal objective learned the cut points.",
     "softmax": "The classes have no order: one margin a class, and softmax.",
 }
 
 
-class BoostedLearner:
-    """A fold's booster, which remembers its predictions on the rows held out."""
+def describe_training(family: FamilyName, kind: Kind, data: TrainingData) -> str:
+    """Say how a model was trained."""
+    orderless = (
+        " It makes no use of the order of the classes, nor of known directions." if data.ordered else ""
+    )
+    if family == "logistic":
+        return f"A multinomial logistic regression on standardised features.{orderless}"
+    if family == "neural":
+        return f"A small neural network on standardised features.{orderless}"
+    if family == "xgboost":
+        return DESCRIPTIONS[kind]
+    latent = DESCRIPTIONS[kind]
+    if kind == "ordinal":
+        latent = "Its latent is the log odds of the first class."
+    elif kind == "softmax" and data.ordered:
+        latent = f"A margin a class.{orderless}"
+    return f"CatBoost, its trees rewritten as XGBoost's. {latent}"
 
-    def __init__(self, data: TrainingData, held: np.ndarray, params: Mapping[str, Any], seed: int) -> None:
+
+class IncrementalBooster:
+    """An XGBoost booster fitted round by round and, where ordinal, the cuts learned so far.
+
+    `params` are XGBoost's own names, and `additive` (each feature in an interaction group alone).
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        held: np.ndarray,
+        params: Mapping[str, Any],
+        seed: int,
+        threads: int = 1,
+    ) -> None:
+        """Start without a tree, on the rows of `data`; feature rows `held` (n, F) are held out."""
+        self.kind, self.y, self.rounds = data.kind, data.y, 0
+        self.matrix = xgb.QuantileDMatrix(data.X, label=data.target, nthread=threads)
         self._held = xgb.DMatrix(held)
-        self._growing = Growing(data, params, seed, watch=(self._held,))
+        settings = native_params(data, params, seed) | {"nthread": threads}
+        # A booster remembers its predictions on matrices it was made with: each checkpoint is cheap.
+        self.booster = xgb.Booster(settings, cache=[self.matrix, self._held])
+        self.cuts = first_cuts(data)
 
-    @property
-    def cuts(self) -> np.ndarray:
-        """The cut points so far."""
-        return self._growing.cuts
-
-    def grow(self, until: int) -> None:
+    def fit(self, until: int) -> None:
         """Add trees up to this number of rounds."""
-        self._growing.grow(until)
+        while self.rounds < until:
+            if self.kind == "ordinal":
+                latent = self._latent(self.matrix).astype(np.float64)
+                if self.rounds % BLOCK == 0:
+                    self.cuts = move_cuts(self.cuts, latent, self.y)
+                grad, hess = gradient(latent, self.y, self.cuts)
+                self.booster.boost(self.matrix, self.rounds, grad=grad, hess=hess)
+            else:
+                self.booster.update(self.matrix, self.rounds)
+            self.rounds += 1
 
-    def held(self) -> np.ndarray:
-        """Return the latent, or margins, of the rows held out."""
-        return self._growing.latent(self._held)
+    def held_out(self) -> np.ndarray:
+        """Return the latent (n,), or margins (n, K), of the held-out rows."""
+        return self._latent(self._held)
+
+    def _latent(self, matrix: xgb.DMatrix) -> np.ndarray:
+        return self.booster.predict(matrix, output_margin=True)
+
+
+def refit_booster(
+    data: TrainingData, params: Mapping[str, Any], rounds: int, seed: int, threads: int = 1
+) -> Refitted:
+    """Fit one booster to all rows, for this many rounds; its leaves are rounded to sum exactly."""
+    learner = IncrementalBooster(data, data.X[:0], params, seed, threads)
+    learner.fit(rounds)
+    return Refitted(TreeModel.of(round_leaves(learner.booster)), learner.cuts)
+
+
+def first_cuts(data: TrainingData) -> np.ndarray:
+    """Return the cuts (K-1,) that a fit starts from: of a score they are its bounds; softmax has none."""
+    if data.kind == "ordinal":
+        return starting_cuts(data.y, data.classes)
+    return np.asarray(data.bounds if data.kind == "score" else (), dtype=np.float64)
+
+
+def native_params(data: TrainingData, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Return the parameters for `xgb.Booster`.
+
+    base_score is always written out (estimated ones are lost by converters), the random numbers
+    are drawn anew each round from the seed (boosters fitted side by side share one generator),
+    and the ordinal booster is saved as squared error, so that it predicts its latent anywhere.
+    """
+    own = {name: value for name, value in params.items() if name != "additive"}
+    settings: dict[str, Any] = {"tree_method": "hist", "seed": seed, "seed_per_iteration": True, **own}
+    if params.get("additive"):
+        settings["interaction_constraints"] = str([list(group) for group in data.groups])
+    if data.kind == "softmax":
+        return settings | {"objective": "multi:softprob", "num_class": data.classes, "base_score": 0.0}
+    base = float(np.mean(data.target)) if data.kind == "score" else 0.0
+    monotone = str(tuple(data.monotone))
+    return settings | {"objective": "reg:squarederror", "base_score": base, "monotone_constraints": monotone}
+
+
+FLOAT32_BITS = 24
+
+
+def round_leaves(booster: xgb.Booster) -> xgb.Booster:
+    """Return the same trees with leaves and base score on a grid on which their float32 sums are exact.
+
+    The step is 2^(ceil(log2 R) - 24) for the largest sum R that leaves and base can reach: every partial
+    sum is a multiple of it with at most 24 significant bits, so that no order of addition rounds.
+    """
+    document = json.loads(booster.save_raw("json"))
+    learner = document["learner"]
+    trees = learner["gradient_booster"]["model"]["trees"]
+    base = np.array(json.loads(learner["learner_model_param"]["base_score"]), ndmin=1)
+    leaves = [np.array(tree["left_children"]) == -1 for tree in trees]
+    values = [np.array(tree["split_conditions"]) for tree in trees]
+    reach = np.abs(base).max() + sum(np.abs(v[leaf]).max() for v, leaf in zip(values, leaves, strict=True))
+    step = 2.0 ** (np.ceil(np.log2(max(reach, 1e-30))) - FLOAT32_BITS)
+    for tree, value, leaf in zip(trees, values, leaves, strict=True):
+        tree["split_conditions"] = np.where(leaf, np.round(value / step) * step, value).tolist()
+    learner["learner_model_param"]["base_score"] = json.dumps((np.round(base / step) * step).tolist())
+    return read_booster(document)
+
+
+def read_booster(document: dict[str, Any]) -> xgb.Booster:
+    """Return the booster of XGBoost's JSON."""
+    booster = xgb.Booster()
+    booster.load_model(bytearray(json.dumps(document), "utf-8"))
+    return booster
 
 
 ITERATIONS = 5_000  # of the solver, which ends long before
 
-Arrays = list[tuple[np.ndarray, np.ndarray]]
 
+class DenseLearner:
+    """Logistic regression, in one round, or one hidden layer of ReLU units, a round an epoch of Adam.
 
-class DenseLearner(ABC):
-    """A model on standardised columns; missing cells take the rows' own mean, and are marked.
-
-    The marks and scales are of the rows that it learns from, never of those held out.
+    On standardised columns; missing cells take the rows' own mean, and are marked. The marks and scales
+    are of the rows that it learns from, never of those held out.
     """
 
     cuts = NO_CUTS
 
-    def __init__(self, data: TrainingData, held: np.ndarray, params: Mapping[str, Any], seed: int) -> None:
-        self._data, self._held, self.params, self.rounds = data, held, params, 0
-        self._random = np.random.RandomState(seed)
+    def __init__(
+        self, data: TrainingData, held: np.ndarray, family: FamilyName, params: Mapping[str, Any], seed: int
+    ) -> None:
+        """Prepare to learn from the rows of `data`; feature rows `held` (n, F) are held out."""
+        self._data, self._held, self._rounds = data, held, 0
         self._imputer = SimpleImputer(add_indicator=True, keep_empty_features=True)
         self._scaler = StandardScaler()
         filled = self._imputer.fit_transform(data.X.astype(np.float64))
         self._rows = self._scaler.fit_transform(filled)
-        self._start()
+        self._estimator: LogisticRegression | MLPClassifier
+        if family == "logistic":
+            self._estimator = LogisticRegression(C=params["C"], max_iter=ITERATIONS)
+        else:
+            self._estimator = MLPClassifier(
+                hidden_layer_sizes=(params["hidden_units"],),
+                learning_rate_init=params["learning_rate_init"],
+                alpha=params["alpha"],
+                random_state=np.random.RandomState(seed),  # drawn from anew in each epoch
+            )
 
-    def grow(self, until: int) -> None:
+    def fit(self, until: int) -> None:
         """Learn up to this number of rounds."""
+        y, classes = self._data.y, np.arange(self._data.classes)
         with threadpool_limits(1):  # the order of sums, and so the last digits, hang on the threads
-            while self.rounds < until:
-                self._learn()
-                self.rounds += 1
+            while self._rounds < until:
+                if isinstance(self._estimator, LogisticRegression):
+                    self._estimator.fit(self._rows, y)
+                else:
+                    self._estimator.partial_fit(self._rows, y, classes=classes)
+                self._rounds += 1
 
-    def held(self) -> np.ndarray:
-        """Return the margins of the rows held out."""
+    def held_out(self) -> np.ndarray:
+        """Return the margins (n, K) of the held-out rows."""
         return self.model().latent(self._held)
 
     def model(self) -> DenseModel:
         """Return what has been learned so far."""
-        indicator = self._imputer.indicator_
+        layers = [
+            Layer(weights=tuple(map(tuple, weights.tolist())), biases=tuple(biases.tolist()))
+            for weights, biases in self._layers()
+        ]
         return DenseModel(
             fills=tuple(self._imputer.statistics_.tolist()),
-            marked=tuple(indicator.features_.tolist()),
+            marked=tuple(self._imputer.indicator_.features_.tolist()),
             means=tuple(self._scaler.mean_.tolist()),
             scales=tuple(self._scaler.scale_.tolist()),
-            layers=tuple(
-                Layer(weights=tuple(map(tuple, weights.tolist())), biases=tuple(biases.tolist()))
-                for weights, biases in _two_sided(self._arrays())
-            ),
+            layers=tuple(layers),
         )
 
-    @abstractmethod
-    def _start(self) -> None:
-        """Make what learns, before the first round."""
-
-    @abstractmethod
-    def _learn(self) -> None:
-        """Learn for one round."""
-
-    @abstractmethod
-    def _arrays(self) -> Arrays:
-        """Return weights (in, out) and biases (out,) of each layer."""
-
-
-class LogisticLearner(DenseLearner):
-    """Multinomial logistic regression: one round, to the end."""
-
-    def _start(self) -> None:
-        self._regression = LogisticRegression(C=self.params["C"], max_iter=ITERATIONS)
-
-    def _learn(self) -> None:
-        self._regression.fit(self._rows, self._data.y)
-
-    def _arrays(self) -> Arrays:
-        return [(self._regression.coef_.T, self._regression.intercept_)]
-
-
-class NeuralLearner(DenseLearner):
-    """One hidden layer of ReLU units; a round is an epoch of Adam."""
-
-    def _start(self) -> None:
-        self._network = MLPClassifier(
-            hidden_layer_sizes=(self.params["hidden_units"],),
-            learning_rate_init=self.params["learning_rate_init"],
-            alpha=self.params["alpha"],
-            random_state=self._random,
-        )
-
-    def _learn(self) -> None:
-        self._network.partial_fit(self._rows, self._data.y, classes=np.arange(self._data.classes))
-
-    def _arrays(self) -> Arrays:
-        return list(zip(self._network.coefs_, self._network.intercepts_, strict=True))
-
-
-def _two_sided(layers: Arrays) -> Arrays:
-    """Return layers that end in one margin a class: of two classes scikit-learn keeps the second's alone."""
-    weights, biases = layers[-1]
-    if weights.shape[1] > 1:
-        return layers
-    halves = np.array([[-0.5, 0.5]])
-    return [*layers[:-1], (weights @ halves, biases @ halves)]
+    def _layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return weights (in, out) and biases (out,) of each layer; the last has a margin for each class."""
+        if isinstance(self._estimator, LogisticRegression):
+            layers = [(self._estimator.coef_.T, self._estimator.intercept_)]
+        else:
+            layers = list(zip(self._estimator.coefs_, self._estimator.intercepts_, strict=True))
+        weights, biases = layers[-1]
+        if weights.shape[1] > 1:
+            return layers
+        halves = np.array([[-0.5, 0.5]])  # of two classes scikit-learn keeps the second's margin alone
+        return [*layers[:-1], (weights @ halves, biases @ halves)]

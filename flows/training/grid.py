@@ -157,10 +157,6 @@ class Grid(BaseModel):
         """Return the number of candidates."""
         return sum(len(fit.checkpoints) for fit in self.fits())
 
-    def without_patience(self) -> "Grid":
-        """Return the same candidates, each grown to its full number of rounds."""
-        return Grid(families=tuple(f.model_copy(update={"patience": None}) for f in self.families))
-
 
 def load_grid(name_or_path: str | Path) -> Grid:
     """Read a grid by the name of one of ours (`default`, `wide`, `families`) or by its path.

@@ -1,4 +1,4 @@
-"""The model as one ONNX graph: trees by onnxmltools, or a dense model's layers, with the head behind.
+"""The model as one ONNX graph: trees by onnxmltools, or a dense model's layers, with the link behind.
 
 Input "features" float32 (n, F), NaN where missing. Outputs "probabilities" float32 (n, K) and,
 for probit, "latent" float32 (n,), in the score's unit where there is one.
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.bundle.models import DenseModel, Model, TreeModel
-from flows.training.ordinal import Head
+from flows.training.ordinal import OrdinalLink
 
 if TYPE_CHECKING:
     import onnx
@@ -83,12 +83,12 @@ if TYPE_CHECKING:
     import onnxruntime
 
 OPSET = 17  # of the default domain: the newest that every onnxruntime of the last years reads
-RAW = "raw"  # the latent, or the margins, before the head
+RAW = "raw"  # the latent, or the margins, before the link
 TOLERANCE = 1e-5
 
 
-def export(model: Model, head: Head) -> "onnx.ModelProto":
-    """Convert a model and its head, and check the graph.
+def export(model: Model, link: OrdinalLink) -> "onnx.ModelProto":
+    """Convert a model and its link, and check the graph.
 
     A booster must have been trained on plain arrays with base_score written out: the converter
     reads both from it.
@@ -97,23 +97,23 @@ def export(model: Model, head: Head) -> "onnx.ModelProto":
     from onnx import helper
 
     graph = dense_graph(model, RAW, OPSET) if isinstance(model, DenseModel) else _trees(model)
-    tail, constants = _probit(head) if head.kind == "probit" else _softmax(head)
+    tail, constants = _probit(link) if link.kind == "probit" else _softmax(link)
     graph.graph.node.extend(helper.make_node(*node[:3], **node[3]) for node in tail)
     graph.graph.initializer.extend(
         onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()
     )
     del graph.graph.output[:]
-    graph.graph.output.extend(_outputs(head))
+    graph.graph.output.extend(_outputs(link))
     onnx.checker.check_model(graph, full_check=True)
     return graph
 
 
-def parity(model: Model, head: Head, session: "onnxruntime.InferenceSession", X: np.ndarray) -> float:
-    """Return the largest difference of a probability between ONNX and the model with its head.
+def parity(model: Model, link: OrdinalLink, session: "onnxruntime.InferenceSession", X: np.ndarray) -> float:
+    """Return the largest difference of a probability between ONNX and the model with its link.
 
     Asked in one batch and row by row for the first rows, since runtimes treat the two apart.
     """
-    wanted = head.probabilities(model.latent(X))
+    wanted = link.probabilities(model.latent(X))
     batch = session.run(["probabilities"], {"features": X})[0]
     ones = [session.run(["probabilities"], {"features": X[i : i + 1]})[0] for i in range(min(len(X), 50))]
     gaps = [np.abs(batch - wanted).max(), np.abs(np.vstack(ones) - wanted[: len(ones)]).max()]
@@ -136,10 +136,10 @@ def _trees(model: TreeModel) -> "onnx.ModelProto":
 Node = tuple[str, list[str], list[str], dict[str, Any]]
 
 
-def _probit(head: Head) -> tuple[list[Node], dict[str, Any]]:
+def _probit(link: OrdinalLink) -> tuple[list[Node], dict[str, Any]]:
     """S_k = (1 + erf((f - t_k) / (sigma sqrt 2))) / 2, then the differences of 0, S_0 … S_(K-2), 1."""
-    cuts = np.asarray(head.cuts)
-    scale = 1.0 / (head.sigma * np.sqrt(2.0))
+    cuts = np.asarray(link.cuts)
+    scale = 1.0 / (link.sigma * np.sqrt(2.0))
     steps = np.eye(len(cuts), len(cuts) + 1) - np.eye(len(cuts), len(cuts) + 1, k=1)
     last = np.eye(1, len(cuts) + 1, k=len(cuts)) + steps.sum(axis=0) / 2
     constants = {
@@ -160,12 +160,12 @@ def _probit(head: Head) -> tuple[list[Node], dict[str, Any]]:
     return nodes, constants
 
 
-def _softmax(head: Head) -> tuple[list[Node], dict[str, Any]]:
+def _softmax(link: OrdinalLink) -> tuple[list[Node], dict[str, Any]]:
     nodes: list[Node] = [
         ("Mul", [RAW, "scale"], ["scaled"], {}),
         ("Softmax", ["scaled"], ["probabilities"], {"axis": 1}),
     ]
-    return nodes, {"scale": np.float32(1.0 / head.sigma)}
+    return nodes, {"scale": np.float32(1.0 / link.sigma)}
 
 
 def _expose_trees(graph: "onnx.GraphProto") -> None:
@@ -177,11 +177,11 @@ def _expose_trees(graph: "onnx.GraphProto") -> None:
     trees.output[-1] = RAW
 
 
-def _outputs(head: Head) -> list["onnx.ValueInfoProto"]:
+def _outputs(link: OrdinalLink) -> list["onnx.ValueInfoProto"]:
     from onnx import TensorProto, helper
 
-    classes = len(head.cuts) + 1 if head.kind == "probit" else None
+    classes = len(link.cuts) + 1 if link.kind == "probit" else None
     outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, classes])]
-    if head.kind == "probit":
+    if link.kind == "probit":
         outputs.append(helper.make_tensor_value_info("latent", TensorProto.FLOAT, [None]))
     return outputs

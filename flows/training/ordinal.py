@@ -12,8 +12,8 @@ SMALLEST = 1e-12  # below this a probability is taken as this in a log loss
 
 
 @dataclass(frozen=True)
-class Head:
-    """The last step of a model.
+class OrdinalLink:
+    """The last step of a model: from its latent, or its margins, to class probabilities.
 
     probit: `cuts` falling, one fewer than classes; `sigma` the latent's noise in its own unit.
     softmax: no cuts; `sigma` divides the margins (a temperature).

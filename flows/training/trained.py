@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from data.bundle.manifest import MODEL, MODEL_FILES, FamilyName
 from data.contract.contract import Contract
-from flows.training.fit import Fitted
+from flows.training.fit import OURS, Fitted
 from flows.training.onnx_export import export
-from flows.training.search import OURS
 
 LEADERBOARD, OUT_OF_FOLD, SUMMARY = "leaderboard.parquet", "out_of_fold.parquet", "trained.json"
 
@@ -54,11 +53,11 @@ def write_fitted(folder: Path, fitted: Fitted, y: np.ndarray, contract: Contract
     `y` holds the classes of the rows that the search used.
     """
     (folder / MODEL_FILES[fitted.family]).write_bytes(fitted.model.to_bytes())
-    (folder / MODEL).write_bytes(export(fitted.model, fitted.head).SerializeToString())
+    (folder / MODEL).write_bytes(export(fitted.model, fitted.link).SerializeToString())
     fitted.leaderboard.to_parquet(folder / LEADERBOARD, index=False)
     shares = pd.DataFrame(fitted.oof_probabilities, columns=list(contract.target.labels))
     shares.assign(y=y).to_parquet(folder / OUT_OF_FOLD, index=False)
-    head = {"kind": fitted.head.kind, "cuts": list(fitted.head.cuts), "sigma": fitted.head.sigma}
+    head = {"kind": fitted.link.kind, "cuts": list(fitted.link.cuts), "sigma": fitted.link.sigma}
     summary = Trained(
         folder=folder,
         fingerprint=digest,

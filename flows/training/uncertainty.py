@@ -6,8 +6,6 @@ from math import ceil
 
 import numpy as np
 
-from data.bundle.answers import grade_sets
-from data.statistics import Proportion, proportion_ci
 from flows.training.metrics import (
     accuracy,
     bin_gaps,
@@ -150,19 +148,11 @@ def calibrate(probabilities: np.ndarray, y: np.ndarray, level: float = COVERAGE)
     return Thresholds(least, tuple(len(values) for values in own), level)
 
 
-def coverage(
-    probabilities: np.ndarray, y: np.ndarray, thresholds: Thresholds, labels: tuple[str, ...]
-) -> dict[str, Proportion]:
-    """Return the realised coverage of each class by label."""
-    held = grade_sets(probabilities, thresholds.least)[np.arange(len(y)), y]
-    return {label: proportion_ci(held[y == k]) for k, label in enumerate(labels)}
-
-
 BAND_REPEATS = 200
 ROWS = 5_000  # more rows leave nothing to luck worth showing
 
 
-def luck_of_calibration(probabilities: np.ndarray, seed: int = 0) -> float:
+def null_calibration_error(probabilities: np.ndarray, seed: int = 0) -> float:
     """Return the median calibration error of a perfect model with these probabilities (n, K).
 
     Classes are drawn from the probabilities themselves, so what is left is the luck of n rows.
@@ -174,7 +164,7 @@ def luck_of_calibration(probabilities: np.ndarray, seed: int = 0) -> float:
     return float(np.median([calibration_error(sample, y) for y in drawn]))
 
 
-def luck_of_risk(risk: np.ndarray, seed: int = 0) -> float:
+def null_risk_error(risk: np.ndarray, seed: int = 0) -> float:
     """Return the same of the calibration error of being at risk, of forecast risks (n,)."""
     rng, sample = np.random.default_rng(seed), risk[:ROWS]
     return float(

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import xgboost as xgb
 
+from data.bundle.models import TreeModel
 from data.cohorts import grades as cohort
 from data.contract.contract import Contract
 from data.errors import BadInput
@@ -21,11 +21,11 @@ from flows.runtime.engine import Engine, dask_client, running, worker_addresses
 from flows.runtime.workspace import ROOT
 from flows.settings import Settings
 from flows.train import train_model
-from flows.training.boosters import Growing, refit
 from flows.training.data import TrainingData
-from flows.training.distributed import SPREAD, Spread, refit_on_workers
+from flows.training.distributed import DISTRIBUTED, refit_on_workers
+from flows.training.families import Refitted, refit_booster
 from flows.training.grid import Grid
-from flows.training.ordinal import Head, row_losses
+from flows.training.ordinal import row_losses
 from tests.flows.dask_cluster import kill_a_worker, scheduler, until, workers
 from tests.flows.training.students import make_students
 
@@ -90,13 +90,10 @@ def same(one: Path, two: Path) -> None:
     assert (one / QUARANTINE).read_bytes() == (two / QUARANTINE).read_bytes()
 
 
-def compare(data: TrainingData, local: Growing | Spread, spread: Growing | Spread) -> tuple[float, float]:
+def compare(data: TrainingData, local: Refitted, distributed: Refitted) -> tuple[float, float]:
     """Return the mean difference of probabilities, and that of the log loss."""
     sigma = 0.25 if data.kind == "score" else 1.0
-    shares = []
-    for one in (local, spread):
-        head = Head("softmax" if data.kind == "softmax" else "probit", tuple(one.cuts), sigma)
-        shares.append(head.probabilities(one.booster.predict(xgb.DMatrix(data.X), output_margin=True)))
+    shares = [one.link(sigma).probabilities(one.model.latent(data.X)) for one in (local, distributed)]
     losses = [row_losses(share, data.y).mean() for share in shares]
     return float(np.abs(shares[0] - shares[1]).mean()), float(losses[1] - losses[0])
 
@@ -104,7 +101,7 @@ def compare(data: TrainingData, local: Growing | Spread, spread: Growing | Sprea
 @pytest.mark.parametrize("kind", ["score", "ordinal", "softmax"])
 def test_the_refit_on_workers_is_the_local_one_but_for_its_quantiles(kind: str, engine: Engine) -> None:
     data = make_students(20_000, kind=kind, missing=0.02)
-    local = refit(data, PARAMS, 60, seed=7)
+    local = refit_booster(data, PARAMS, 60, seed=7)
     moved, lost = compare(data, local, refit_on_workers(data, PARAMS, 60, 7, engine=engine))
     assert moved < 0.01
     assert abs(lost) < 0.001
@@ -118,11 +115,12 @@ def test_the_refit_on_workers_starts_again_when_one_is_killed(
     data = make_students(20_000, kind=kind)
     killer = threading.Thread(target=kill_while_training, args=(engine,))
     killer.start()
-    spread = refit_on_workers(data, PARAMS, 400, 7, engine=engine)
+    distributed = refit_on_workers(data, PARAMS, 400, 7, engine=engine)
     killer.join()
     assert "train: a worker was lost, the refit starts again" in capsys.readouterr().out
-    assert spread.booster.num_boosted_rounds() == 400
-    assert abs(compare(data, refit(data, PARAMS, 400, seed=7), spread)[1]) < 0.005
+    assert isinstance(distributed.model, TreeModel)
+    assert distributed.model.booster.num_boosted_rounds() == 400
+    assert abs(compare(data, refit_booster(data, PARAMS, 400, seed=7), distributed)[1]) < 0.005
 
 
 def kill_while_training(engine: Engine) -> None:
@@ -145,8 +143,8 @@ def test_many_rows_are_tuned_on_a_sample_and_refitted_by_the_workers(
     settings = Settings(home=tmp_path, jobs=1, folds=3)
     there = train_model(here, grade_class, small_grid, settings, engine)
     local = train_model(here, grade_class, small_grid, settings)
-    assert SPREAD in there.notes
-    assert SPREAD not in local.notes
+    assert DISTRIBUTED in there.notes
+    assert DISTRIBUTED not in local.notes
     assert there.fingerprint != local.fingerprint
     first, second = (trained.leaderboard().drop(columns="seconds") for trained in (there, local))
     pd.testing.assert_frame_equal(first, second)

@@ -18,9 +18,9 @@ from flows.scoring.parts import Parts, PartScorer
 from flows.scoring.rosters import open_roster
 from flows.scoring.sinks import write_sink
 from flows.training.data import stratified_folds
+from flows.training.fit import SearchResult, search
 from flows.training.grid import Grid
 from flows.training.rows import training_data
-from flows.training.search import Found, search
 
 GRID = Grid.model_validate(
     {"families": [{"max_depth": [1, 2], "learning_rate": [0.1, 0.2], "n_estimators": [20, 40]}]}
@@ -70,7 +70,7 @@ def scored(
     return (folder.parent / "out.csv").read_bytes(), names
 
 
-def searched(engine: Engine, contract: Contract, shown: OnDone = nothing_shown) -> Found:
+def searched(engine: Engine, contract: Contract, shown: OnDone = nothing_shown) -> SearchResult:
     data = training_data(parse(generate(400, seed=2), contract), contract)
     folds = stratified_folds(data, 3, seed=7)
     return search(data, GRID, folds, seed=7, jobs=1, engine=engine, on_done=shown, baselines=False)

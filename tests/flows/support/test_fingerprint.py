@@ -43,7 +43,7 @@ def changed(tree: Path, file: str) -> set[str]:
         ("flows/train.py", {TRAIN}),
         ("flows/training/rows.py", {TRAIN}),
         ("data/contract/leakage.py", {TRAIN}),
-        ("flows/training/search.py", {TRAIN}),
+        ("flows/training/fit.py", {TRAIN}),
         ("flows/processing/duplicates.py", {PROCESS}),
         ("flows/reports/data_report.py", {PROCESS}),
         ("data/rows/frames.py", {PROCESS, TRAIN}),

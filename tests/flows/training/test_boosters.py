@@ -1,3 +1,5 @@
+"""XGBoost boosters: directions, cuts, sums that are exact everywhere; and their ONNX graphs."""
+
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,10 +9,13 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
+from data.bundle.bundle import open_session
 from data.bundle.models import TreeModel
-from flows.training.boosters import Growing, predict_latent, refit
 from flows.training.data import TrainingData
+from flows.training.families import IncrementalBooster, refit_booster
 from flows.training.fit import Fitted
+from flows.training.onnx_export import TOLERANCE, export, parity
+from flows.training.ordinal import OrdinalLink
 from tests.flows.training.students import BOUNDS, Make
 
 PARAMS = {"max_depth": 2, "learning_rate": 0.1, "subsample": 0.7}
@@ -23,15 +28,21 @@ for folder in sys.argv[1:]:
 """
 
 
+def boosted(data: TrainingData, rounds: int = 40, **more: object) -> TreeModel:
+    model = refit_booster(data, PARAMS | more, rounds, seed=0).model
+    assert isinstance(model, TreeModel)
+    return model
+
+
 @pytest.mark.parametrize("kind", ["score", "ordinal"])
 def test_a_feature_with_a_known_direction_never_works_against_it(students: Make, kind: str) -> None:
     data = students(kind=kind)
-    booster = refit(data, PARAMS, 100, seed=0).booster
+    model = boosted(data, 100)
     for column, direction in enumerate(data.monotone[:3]):
         rows = np.repeat(data.X[:50, None], 30, axis=1)
         rows[:, :, column] = np.linspace(0, 30, 30)
 
-        latent = predict_latent(booster, rows.reshape(-1, 4)).reshape(50, 30)
+        latent = model.latent(rows.reshape(-1, 4)).reshape(50, 30)
 
         assert (np.diff(latent, axis=1) * direction >= 0).all()
 
@@ -40,11 +51,11 @@ def test_a_saved_booster_predicts_its_latent_in_a_clean_process(students: Make, 
     known = {}
     for kind in ("score", "ordinal"):
         data, folder = students(kind=kind), tmp_path / kind
-        booster = refit(data, PARAMS, 30, seed=0).booster
+        model = boosted(data)
         folder.mkdir()
-        booster.save_model(folder / "booster.ubj")
+        (folder / "booster.ubj").write_bytes(model.to_bytes())
         np.save(folder / "rows.npy", data.X)
-        known[folder] = predict_latent(booster, data.X)
+        known[folder] = model.latent(data.X)
 
     subprocess.run([sys.executable, "-c", READ_AND_PREDICT, *known], check=True)
 
@@ -52,73 +63,125 @@ def test_a_saved_booster_predicts_its_latent_in_a_clean_process(students: Make, 
         assert np.array_equal(np.load(folder / "answer.npy"), latent)
 
 
-def test_a_booster_on_the_score_keeps_the_bounds_of_the_classes_as_cut_points(students: Make) -> None:
-    assert refit(students(), PARAMS, 10, seed=0).head(0.3).cuts == BOUNDS
+def test_a_score_keeps_the_bounds_of_the_classes_and_an_ordinal_booster_learns_falling_cut_points(
+    students: Make,
+) -> None:
+    assert refit_booster(students(), PARAMS, 10, seed=0).link(0.3).cuts == BOUNDS
 
-
-def test_an_ordinal_booster_learns_falling_cut_points(students: Make) -> None:
-    cuts = refit(students(kind="ordinal"), PARAMS, 50, seed=0).head(1.0).cuts
-
-    assert len(cuts) == 2
-    assert cuts[0] > cuts[1]
-
-
-def test_two_classes_need_one_cut_point(two_classes: TrainingData) -> None:
-    growing = refit(two_classes, PARAMS, 80, seed=0)
-    shares = growing.head(1.0).probabilities(predict_latent(growing.booster, two_classes.X))
-
-    assert shares.shape == (len(two_classes.y), 2)
-    assert (shares.argmax(axis=1) == two_classes.y).mean() > 0.9
+    first, second = refit_booster(students(kind="ordinal"), PARAMS, 50, seed=0).link(1.0).cuts
+    assert first > second
 
 
 def test_an_additive_booster_never_lets_two_features_meet_in_a_tree(students: Make) -> None:
-    booster = refit(students(), PARAMS | {"additive": True}, 40, seed=0).booster
-    trees = booster.trees_to_dataframe()
+    trees = boosted(students(), additive=True).booster.trees_to_dataframe()
 
-    features = trees[trees["Feature"] != "Leaf"].groupby("Tree")["Feature"].nunique()
-
-    assert features.max() == 1
+    assert trees[trees["Feature"] != "Leaf"].groupby("Tree")["Feature"].nunique().max() == 1
 
 
 def test_float_columns_of_one_nominal_may_meet_in_an_additive_tree(students: Make) -> None:
     data = replace(students(), groups=((0, 1), (2,), (3,)))
-    trees = refit(data, PARAMS | {"additive": True}, 40, seed=0).booster.trees_to_dataframe()
+    trees = boosted(data, additive=True).booster.trees_to_dataframe()
 
     met = trees[trees["Feature"] != "Leaf"].groupby("Tree")["Feature"].unique()
 
     assert {"f0", "f1"} in [set(names) for names in met]
 
 
-def test_growing_side_by_side_gives_the_same_booster_as_growing_alone(students: Make) -> None:
+def test_fitting_side_by_side_gives_the_same_booster_as_fitting_alone(students: Make) -> None:
     data = students()
-    alone = Growing(data, PARAMS, 3)
-    alone.grow(40)
+    alone, first, second = (IncrementalBooster(data, data.X, PARAMS, 3) for _ in range(3))
+    alone.fit(40)
 
-    first, second = Growing(data, PARAMS, 3), Growing(data, PARAMS, 3)
     for rounds in (10, 20, 40):
-        first.grow(rounds)
-        second.grow(rounds)
+        first.fit(rounds)
+        second.fit(rounds)
 
-    assert np.array_equal(first.latent(first.matrix), alone.latent(alone.matrix))
+    assert np.array_equal(first.held_out(), alone.held_out())
 
 
 def test_reasons_add_up_to_the_latent(fitted: Fitted, students: Make) -> None:
     X = students(n=50, seed=5).X
     assert isinstance(fitted.model, TreeModel)
-    effects = fitted.model.booster.predict(xgb.DMatrix(X), pred_contribs=True)
+
+    effects = fitted.model.contributions(X)
 
     assert effects.sum(axis=-1) == pytest.approx(fitted.model.latent(X), abs=1e-4)
 
 
 def test_rounded_leaves_sum_to_the_same_latent_in_any_order(students: Make) -> None:
     data = students()
-    booster = refit(data, PARAMS, 200, seed=0).booster
-    whole = predict_latent(booster, data.X)
+    model = boosted(data, 200)
     margin = xgb.DMatrix(data.X, base_margin=np.zeros(len(data.X), np.float32))
     halves = [
-        booster.predict(margin, iteration_range=part, output_margin=True) for part in ((0, 100), (100, 200))
+        model.booster.predict(margin, iteration_range=part, output_margin=True)
+        for part in ((0, 100), (100, 200))
     ]
 
-    base = whole - (halves[0] + halves[1])
+    base = model.latent(data.X) - (halves[0] + halves[1])
 
     assert np.array_equal(base, np.full_like(base, base[0]))
+
+
+def test_the_onnx_model_agrees_with_the_booster_missing_cells_included(
+    fitted: Fitted, students: Make
+) -> None:
+    session = open_session(export(fitted.model, fitted.link).SerializeToString())
+    X = students(n=500, seed=9, missing=0.2).X
+    X[0] = np.nan
+
+    assert parity(fitted.model, fitted.link, session, X) <= TOLERANCE / 10
+
+    wrong = replace(fitted.link, sigma=fitted.link.sigma * 2)
+    assert parity(fitted.model, wrong, session, X) > TOLERANCE
+
+
+def test_one_row_is_answered_as_it_is_in_a_batch(fitted: Fitted, students: Make) -> None:
+    session = open_session(export(fitted.model, fitted.link).SerializeToString())
+    X = students(n=20, seed=9).X
+
+    batch = session.run(["probabilities"], {"features": X})[0]
+    single = [session.run(["probabilities"], {"features": row[None]})[0][0] for row in X]
+
+    assert batch.shape == (20, 3)
+    assert batch.dtype == np.float32
+    assert np.array_equal(batch, np.array(single))
+    assert batch.sum(axis=1) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["score", "ordinal"])
+def test_the_latent_comes_out_to_the_last_bit(students: Make, kind: str) -> None:
+    data = students(kind=kind)
+    refitted = refit_booster(data, {"max_depth": 2, "learning_rate": 0.05}, 400, seed=0)
+    session = open_session(export(refitted.model, refitted.link(0.3)).SerializeToString())
+
+    latent = session.run(["latent"], {"features": data.X})[0]
+
+    assert np.array_equal(latent, refitted.model.latent(data.X))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_two_classes_have_one_cut_point_and_two_probabilities(
+    two_classes: TrainingData, ordered: bool
+) -> None:
+    data = replace(two_classes, ordered=ordered)
+    refitted = refit_booster(data, {"max_depth": 1}, 30, seed=0)
+    link = refitted.link(1.2)
+    session = open_session(export(refitted.model, link).SerializeToString())
+
+    shares = session.run(["probabilities"], {"features": data.X})[0]
+
+    assert (len(link.cuts), shares.shape[1]) == (1, 2)
+    assert (shares.argmax(axis=1) == data.y).mean() > 0.9
+    assert parity(refitted.model, link, session, data.X) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", ["score", "ordinal", "softmax"])
+def test_trees_that_never_split_are_exported_too(students: Make, kind: str) -> None:
+    data = students(kind=kind)
+    model = boosted(data, 60, max_depth=3, gamma=10.0)
+    cuts = () if kind == "softmax" else BOUNDS
+    link = OrdinalLink("softmax" if kind == "softmax" else "probit", cuts, 0.5)
+    session = open_session(export(model, link).SerializeToString())
+
+    assert any(dump.count("\n") == 1 for dump in model.booster.get_dump())
+    assert parity(model, link, session, data.X) <= TOLERANCE

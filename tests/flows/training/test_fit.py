@@ -1,99 +1,125 @@
+"""The search and the refit: which model is chosen, on what, where; and what is said of it."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from operator import mul
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from data.bundle.models import TreeModel
 from data.errors import BadInput
-from flows.training.boosters import Growing, refit
+from flows.reports.screen import chosen_and_baselines, compared_sentence, lines_of
 from flows.training.data import TrainingData
-from flows.training.fit import Fitted, fit
+from flows.training.families import Refitted, refit_booster
+from flows.training.fit import OURS, Fitted, describe_leaderboard, fit, run
 from flows.training.grid import Grid
 from flows.training.metrics import evaluate
-from flows.training.search import OURS
+from tests.flows.training.conftest import FAMILIES, Watched, grid_of
 from tests.flows.training.students import NOISE, Make
 
 
-def test_each_kind_of_model_tells_the_classes_apart(fitted: Fitted, students: Make) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["score", "ordinal", "softmax"])
+def test_each_family_tells_the_classes_apart_with_calibrated_probabilities(
+    students: Make, kind: str, family: str
+) -> None:
+    data, new = students(n=500, kind=kind, missing=0.03), students(n=1_000, seed=8)
+
+    model = fit(data, grid_of(family), seed=0, folds=2, baselines=False)
+    figures = evaluate(model.probabilities(new.X), new.y)
+
+    assert model.family == family
+    assert figures["accuracy"] > 0.75
+    assert figures["log_loss"] < 0.6
+
+
+def test_each_kind_of_booster_tells_the_classes_apart_and_says_how_it_was_trained(
+    fitted: Fitted, students: Make
+) -> None:
+    said = {"score": "trained on the score", "ordinal": "No score to train on", "softmax": "have no order"}
     new = students(n=1_000, seed=8)
     figures = evaluate(fitted.probabilities(new.X), new.y)
 
     assert figures["accuracy"] > 0.75
     assert figures["log_loss"] < 0.6
+    assert said[fitted.kind] in fitted.notes[0]
 
 
 def test_the_noise_of_the_score_is_found(students: Make, small_grid: Grid) -> None:
     model = fit(students(n=1_500), small_grid, seed=0, folds=3, baselines=False)
 
-    assert model.head.sigma == pytest.approx(NOISE, rel=0.15)
+    assert model.link.sigma == pytest.approx(NOISE, rel=0.15)
 
 
-def test_the_same_seed_gives_the_same_model_in_one_process_or_two(students: Make, small_grid: Grid) -> None:
-    one, two = (fit(students(), small_grid, seed=3, folds=3, jobs=jobs, baselines=False) for jobs in (1, 2))
+def test_the_same_seed_gives_the_same_model_in_one_process_or_two(mixed: Watched, students: Make) -> None:
+    one = mixed.fitted
+    two = fit(students(missing=0.05), grid_of(*FAMILIES), seed=0, folds=3, jobs=2)
 
     assert one.model.to_bytes() == two.model.to_bytes()
-    assert one.head == two.head
-    assert one.leaderboard.drop(columns="seconds").equals(two.leaderboard.drop(columns="seconds"))
+    assert one.link == two.link
+    pd.testing.assert_frame_equal(
+        one.leaderboard.drop(columns="seconds"), two.leaderboard.drop(columns="seconds"), check_exact=True
+    )
 
 
-def test_the_leaderboard_holds_every_candidate_and_every_baseline(students: Make, small_grid: Grid) -> None:
-    board = (model := fit(students(missing=0.05), small_grid, seed=0, folds=3)).leaderboard
+@pytest.mark.parametrize("family", ["catboost", "logistic", "neural"])
+def test_the_same_seed_gives_the_same_refit_of_each_family(students: Make, family: str) -> None:
+    one, two = (fit(students(n=200), grid_of(family), seed=3, folds=2, baselines=False) for _ in range(2))
 
-    assert (board["model"] == OURS).sum() == small_grid.size() == 4
-    assert set(board["model"]) - {OURS} == set(model.baselines)
-    assert {"majority", "absences alone", "logistic regression"} < set(model.baselines)
+    assert one.model.to_bytes() == two.model.to_bytes()
+
+
+def test_the_leaderboard_holds_every_candidate_and_every_baseline(mixed: Watched) -> None:
+    board, baselines = mixed.fitted.leaderboard, mixed.fitted.baselines
+    candidates = board[board["model"] == OURS]
+    sizes = {"xgboost": 1, "catboost": 2, "logistic": 2, "neural": 1}
+
+    assert candidates["family"].value_counts().to_dict() == sizes
+    assert board.loc[board["model"] != OURS, "family"].isna().all()
+    assert set(board["model"]) - {OURS} == set(baselines)
+    assert {"majority", "absences alone", "logistic regression"} < set(baselines)
     assert board["cv_log_loss"].is_monotonic_increasing
     assert board.iloc[-1]["model"] == "majority"
     assert np.isfinite(board[["cv_log_loss", "cv_accuracy", "cv_f1_macro"]].to_numpy()).all()
 
 
-def test_progress_counts_every_piece_of_work_and_knows_the_lowest_log_loss(
-    students: Make, small_grid: Grid
-) -> None:
-    seen: list[tuple[int, int, float | None]] = []
-    model = fit(students(), small_grid, seed=0, folds=3, on_progress=lambda *told: seen.append(told))
+def test_progress_counts_every_piece_of_work_and_knows_the_lowest_log_loss(mixed: Watched) -> None:
+    board = mixed.fitted.leaderboard
 
-    assert [told[:2] for told in seen] == [(done, 7) for done in range(1, 8)]
-    assert seen[-1][2] == model.leaderboard.loc[model.leaderboard["model"] == OURS, "cv_log_loss"].min()
+    assert [told[:2] for told in mixed.progress] == [(done, 10) for done in range(1, 11)]
+    assert mixed.progress[-1][2] == board.loc[board["model"] == OURS, "cv_log_loss"].min()
 
 
-def test_the_chosen_candidate_is_the_one_of_the_lowest_log_loss(students: Make, small_grid: Grid) -> None:
-    model = fit(students(), small_grid, seed=0, folds=3, baselines=False)
-    best = model.leaderboard.iloc[0]
+def test_the_chosen_candidate_is_the_one_of_the_lowest_log_loss(fitted: Fitted, students: Make) -> None:
+    best = fitted.leaderboard.iloc[0]
 
-    assert model.params["max_depth"] == best["max_depth"]
-    assert model.rounds == best["rounds"]
-    assert isinstance(model.model, TreeModel)
-    assert model.model.booster.num_boosted_rounds() == model.rounds
-    pooled = evaluate(model.oof_probabilities, students().y)
+    assert fitted.params["max_depth"] == best["max_depth"]
+    assert fitted.rounds == best["rounds"]
+    assert isinstance(fitted.model, TreeModel)
+    assert fitted.model.booster.num_boosted_rounds() == fitted.rounds
+    pooled = evaluate(fitted.oof_probabilities, students().y)
     assert pooled["log_loss"] == pytest.approx(best["cv_log_loss"])
 
 
 def test_a_checkpoint_takes_the_best_rounds_up_to_it_and_with_patience_growing_ends(students: Make) -> None:
-    family = {"max_depth": 6, "learning_rate": 0.3, "n_estimators": [20, 300], "patience": 20}
-    grid = Grid.model_validate({"families": [family]})
+    family = {"max_depth": 6, "learning_rate": 0.3, "n_estimators": [20, 300]}
+    grids = [Grid.model_validate({"families": [family | more]}) for more in ({"patience": 20}, {})]
 
-    stopped = fit(students(), grid, seed=0, folds=3, baselines=False).leaderboard
-    whole = fit(students(), grid.without_patience(), seed=0, folds=3, baselines=False).leaderboard
+    stopped, whole = (
+        fit(students(n=200), grid, seed=0, folds=3, baselines=False).leaderboard for grid in grids
+    )
 
     assert stopped["rounds"].max() < 100
     assert sorted(whole["rounds"]) == [20, 300]
     assert stopped["cv_log_loss"].min() <= whole["cv_log_loss"].min()
-
-
-def test_a_model_without_a_score_or_an_order_says_so(fitted: Fitted) -> None:
-    said = {"score": "trained on the score", "ordinal": "No score to train on", "softmax": "have no order"}
-
-    assert said[fitted.kind] in fitted.notes[0]
-
-
-def test_a_simpler_model_that_is_better_is_named_in_the_notes(students: Make) -> None:
-    poor = Grid.model_validate({"families": [{"max_depth": 1, "learning_rate": 0.01, "n_estimators": 10}]})
-    notes = fit(students(), poor, seed=0, folds=3).notes
-
-    assert any(
-        "logistic regression is better: its log loss less the chosen model's is -" in note for note in notes
-    )
 
 
 def test_a_large_set_is_tuned_on_a_sample_and_refitted_on_all(students: Make, small_grid: Grid) -> None:
@@ -105,30 +131,124 @@ def test_a_large_set_is_tuned_on_a_sample_and_refitted_on_all(students: Make, sm
     assert evaluate(model.oof_probabilities, data.y[model.tuned_on])["accuracy"] > 0.75
 
 
-def test_two_ordered_classes_without_a_score_are_learned(two_classes: TrainingData, small_grid: Grid) -> None:
-    model = fit(two_classes, small_grid, seed=0, folds=3, baselines=False)
-
-    assert evaluate(model.oof_probabilities, two_classes.y)["accuracy"] > 0.85
-
-
 def test_a_class_too_small_for_the_folds_is_refused_before_anything_is_fitted(
     students: Make, small_grid: Grid
 ) -> None:
-    data = students(n=60)
-
     with pytest.raises(BadInput, match="2 a fold"):
-        fit(data, small_grid, seed=0, folds=20)
+        fit(students(n=60), small_grid, seed=0, folds=20)
 
 
-def test_xgboost_is_refitted_by_whoever_is_asked_to(students: Make, small_grid: Grid) -> None:
+def test_xgboost_is_refitted_by_whoever_is_asked_to(students: Make) -> None:
     asked: list[int] = []
 
-    def elsewhere(data: TrainingData, params: Any, rounds: int, seed: int, threads: int = 1) -> Growing:
+    def elsewhere(data: TrainingData, params: Any, rounds: int, seed: int, threads: int = 1) -> Refitted:
         asked.append(rounds)
-        return refit(data, params, rounds, seed, threads)
+        return refit_booster(data, params, rounds, seed, threads)
 
-    here = fit(students(), small_grid, seed=3, folds=3, baselines=False)
-    there = fit(students(), small_grid, seed=3, folds=3, baselines=False, grow=elsewhere)
+    here, there = (
+        fit(students(n=200), grid_of("xgboost"), seed=3, folds=2, baselines=False, refit=refit)
+        for refit in (refit_booster, elsewhere)
+    )
 
     assert asked == [here.rounds]
     assert there.model.to_bytes() == here.model.to_bytes()
+
+
+def board_of(*rows: tuple[str, str | None, float, float | None, float | None]) -> pd.DataFrame:
+    """Return a leaderboard of model, family, log loss and the interval beside the chosen one."""
+    board = pd.DataFrame(rows, columns=["model", "family", "cv_log_loss", "low", "high"])
+    return board.assign(difference=board[["low", "high"]].mean(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([(OURS, "xgboost", 0.5, None, None), ("majority", None, 0.9, 0.3, 0.5)], []),
+        (
+            [("logistic regression", None, 0.4, -0.2, -0.1), (OURS, "xgboost", 0.5, None, None)],
+            ["logistic regression is better: its log loss less the chosen model's is -0.1500 "],
+        ),
+        (
+            [(OURS, "logistic", 0.5, None, None), (OURS, "neural", 0.51, -0.01, 0.03)],
+            ["The best candidate of the family neural network cannot be told apart: its log loss less the "],
+        ),
+        (
+            [(OURS, "catboost", 0.4, None, None), (OURS, "xgboost", 0.5, 0.1, 0.2)],
+            ["The best candidate of the family CatBoost has a cross-validated log loss of 0.4000, 0.10"],
+        ),
+    ],
+)
+def test_what_is_not_worse_is_named_and_each_family_is_compared_with_xgboost(
+    rows: list[tuple[str, str | None, float, float | None, float | None]], said: list[str]
+) -> None:
+    sentences = describe_leaderboard(board_of(*rows))
+
+    assert len(sentences) == len(said)
+    assert all(found.startswith(start) for found, start in zip(sentences, said, strict=True))
+
+
+def test_the_shown_leaderboard_has_a_line_for_the_best_of_each_family(mixed: Watched) -> None:
+    shown = chosen_and_baselines(mixed.fitted.leaderboard)
+    names = [line.name for line in lines_of(shown)]
+
+    assert sum("XGBoost's best" in note for note in mixed.fitted.notes) == 3
+    assert names.count("Gradecast") == 1
+    assert sum(name.endswith(", tuned") for name in names) == 3
+    assert list(shown["log_loss"]) == sorted(shown["log_loss"])
+    good = [line.name for line in lines_of(shown) if line.as_good]
+    assert all(name in compared_sentence(shown) for name in good)
+
+
+def test_a_model_with_margins_says_so_of_itself(students: Make, two_classes: TrainingData) -> None:
+    logistic = fit(students(), grid_of("logistic"), seed=0, folds=3, baselines=False)
+    pair = fit(two_classes, grid_of("catboost"), seed=0, folds=3, baselines=False)
+    unordered = fit(replace(two_classes, ordered=False), grid_of("xgboost"), seed=0, folds=3, baselines=False)
+
+    assert (logistic.kind, logistic.link.kind) == ("softmax", "softmax")
+    assert "no use of the order of the classes" in logistic.notes[0]
+    assert (pair.kind, pair.link.kind) == ("ordinal", "probit")
+    assert "log odds" in pair.notes[0]
+    assert unordered.link.kind == "probit"
+    assert evaluate(unordered.oof_probabilities, two_classes.y)["accuracy"] > 0.85
+
+
+WORK_FOR_EVER = """
+import os, sys, time
+from functools import partial
+from pathlib import Path
+from flows.training.fit import run
+
+def work(folder):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(600)
+
+run([partial(work, sys.argv[1])] * 2, jobs=2)
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_answers_come_in_the_order_of_the_work_and_are_told_as_they_come(jobs: int) -> None:
+    told: list[tuple[int, int]] = []
+    answers = run([partial(mul, n, n) for n in range(5)], jobs, lambda *told_: told.append(told_))
+
+    assert answers == [0, 1, 4, 9, 16]
+    assert [count for count, _ in told] == [1, 2, 3, 4, 5]
+    assert sorted(answer for _, answer in told) == answers
+
+
+def test_workers_end_in_the_middle_of_their_work_when_their_parent_is_killed(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", WORK_FOR_EVER, tmp_path], stderr=subprocess.DEVNULL)
+    while len(workers := [int(path.name) for path in tmp_path.iterdir()]) < 2:
+        assert parent.poll() is None
+        time.sleep(0.1)
+
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+
+    while any(is_running(pid) for pid in workers):  # the suite's time limit ends this if they stay
+        time.sleep(0.1)
+
+
+def is_running(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return bool(state.strip()) and not state.startswith("Z")

@@ -1,11 +1,25 @@
+"""A grid file names its families, and a wrong one says which field and what is allowed."""
+
 from pathlib import Path
 
 import pytest
 
 from data.errors import BadInput
-from flows.training.grid import load_grid
+from flows.training.grid import Grid, load_grid
 
+ONE_OF_EACH = """
+families:
+- {max_depth: 1, learning_rate: 0.1, n_estimators: [50, 100]}
+- {family: catboost, depth: [1, 2], learning_rate: 0.1, iterations: 80}
+- {family: logistic, C: [0.1, 1, 10]}
+- {family: neural, hidden_units: 8, epochs: [20, 40], patience: 10}
+"""
 FAMILY = "families:\n- {max_depth: [1, 2], learning_rate: 0.1, n_estimators: [50, 100]}\n"
+
+
+def of(family: str) -> str:
+    """Return a grid of one family."""
+    return f"families:\n- {family}\n"
 
 
 def test_the_wide_grid_holds_every_combination_beside_the_shallow_ones() -> None:
@@ -15,24 +29,32 @@ def test_the_wide_grid_holds_every_combination_beside_the_shallow_ones() -> None
     assert all(fit in wide.fits() for fit in default.fits())
 
 
-def test_rounds_are_checkpoints_of_one_fit(tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(FAMILY)
+def test_rounds_are_checkpoints_of_one_fit_and_a_family_that_is_not_named_is_xgboost(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(ONE_OF_EACH)
+    grid = load_grid(tmp_path / "mine.yaml")
+    fits = grid.fits()
 
-    fits = load_grid(path).fits()
+    assert [fit.family for fit in fits] == ["xgboost", *["catboost"] * 2, *["logistic"] * 3, "neural"]
+    assert [fit.rounds for fit in fits[::3]] == ["n_estimators", None, "epochs"]
+    assert [fit.checkpoints for fit in fits[:2]] == [(50, 100), (80,)]
+    assert [fit.params["depth"] for fit in fits[1:3]] == [1, 2]
+    assert all("family" not in fit.params for fit in fits)
+    assert grid.size() == 2 + 2 + 3 + 2
 
-    assert [fit.checkpoints for fit in fits] == [(50, 100), (50, 100)]
-    assert [fit.params["max_depth"] for fit in fits] == [1, 2]
+
+def test_a_grid_read_back_from_its_own_words_is_the_same() -> None:
+    grid = load_grid("families")
+
+    assert Grid.model_validate(grid.model_dump(mode="json")) == grid
+    assert {one.family for one in grid.families} == {"xgboost", "catboost", "logistic", "neural"}
+    assert {one.family for one in load_grid("default").families} == {"xgboost"}
 
 
 def test_an_unknown_grid_is_refused_with_the_names_of_those_there_are() -> None:
     with pytest.raises(BadInput, match=r"no grid 'huge'.*default, families, wide"):
         load_grid("huge")
-
-
-def test_a_name_that_no_file_can_have_is_that_of_no_grid() -> None:
     with pytest.raises(BadInput, match=r"there is no grid 'a{60}…'\. Name one of: default"):
-        load_grid(5000 * "a")
+        load_grid(5000 * "a")  # a name that no file can have
 
 
 @pytest.mark.parametrize(
@@ -59,6 +81,17 @@ def test_a_name_that_no_file_can_have_is_that_of_no_grid() -> None:
         ("#" + 500_000 * "x", "it is larger than 500 kB"),
         ("families: [", "line 1: .*Mend the YAML there"),
         ("just words", "valid dictionary"),
+        (of("{family: forest, C: 1}"), "families 1: family must be xgboost .*catboost, logistic or neural"),
+        (of("{family: [logistic], C: 1}"), "families 1: family must be xgboost"),
+        (of("{family: logistic, C: 0}"), "families 1, C 1: .*greater than or equal to 0"),
+        (of("{family: logistic, C: 1, max_depth: 2}"), "families 1, max_depth: Extra inputs"),
+        (of("{family: logistic, C: 1, patience: 5}"), "families 1, patience: "),
+        (of("{family: catboost, learning_rate: 0.1, iterations: 9}"), "families 1, depth: Field required"),
+        (
+            of("{family: catboost, depth: 9, learning_rate: 0.1, iterations: 9}"),
+            "families 1, depth 1: .*less than or equal to 8",
+        ),
+        (of("{family: neural, hidden_units: 1000, epochs: 9}"), "families 1, hidden_units 1: .*equal to 256"),
     ],
 )
 def test_a_wrong_grid_names_its_file_and_field(tmp_path: Path, text: str, complaint: str) -> None:

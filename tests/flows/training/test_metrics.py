@@ -1,9 +1,17 @@
+"""Figures, intervals and conformal thresholds: against scikit-learn, and against what they promise."""
+
 import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from data.bundle.answers import grade_sets
 from flows.training.metrics import evaluate, evaluate_classes
-from flows.training.uncertainty import beside_chosen, intervals, paired_bootstrap
+from flows.training.uncertainty import (
+    beside_chosen,
+    calibrate,
+    intervals,
+    paired_bootstrap,
+)
 
 
 def shares_and_classes(n: int = 600, seed: int = 0, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -93,3 +101,34 @@ def test_a_model_cannot_be_told_apart_from_itself_and_one_that_knows_nothing_is_
     assert set(beside_chosen(shares, shares, y).values()) == {0.0}
     ignorant = beside_chosen(np.full_like(shares, 0.25), shares, y)
     assert 0 < ignorant["low"] < ignorant["difference"] < ignorant["high"]
+
+
+def test_each_class_is_held_by_its_students_sets_at_least_nine_times_in_ten() -> None:
+    held = []
+    for seed in range(100):
+        shares, y = shares_and_classes(n=800, seed=seed)
+        member = grade_sets(shares[400:], calibrate(shares[:400], y[:400]).least)
+        own = member[np.arange(400), y[400:]]
+        held.append([own[y[400:] == k].mean() for k in range(4)])
+
+    assert np.mean(held, axis=0) == pytest.approx(0.91, abs=0.02)
+
+
+def test_a_class_with_fewer_than_nine_calibration_rows_is_always_in_the_set() -> None:
+    shares, y = shares_and_classes()
+    keep = np.concatenate([np.flatnonzero(y == 3)[:8], np.flatnonzero(y != 3)])
+
+    thresholds = calibrate(shares[keep], y[keep])
+
+    assert thresholds.rows[3] == 8
+    assert grade_sets(shares, thresholds.least)[:, 3].all()
+
+
+def test_nine_calibration_rows_are_enough_for_a_threshold_at_the_lowest_of_them() -> None:
+    shares = np.column_stack([np.linspace(0.1, 0.9, 9), 1 - np.linspace(0.1, 0.9, 9)])
+
+    assert calibrate(shares, np.zeros(9, dtype=int)).least[0] == pytest.approx(0.1)
+
+
+def test_the_likeliest_class_is_always_in_the_set() -> None:
+    assert grade_sets(np.array([[0.2, 0.5, 0.3]]), (1.1, 1.1, 1.1)).tolist() == [[False, True, False]]
