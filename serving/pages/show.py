@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from data import words
-from data.bundle.card import CalibrationBin
+from data.bundle.card import ReliabilityBin
 from data.bundle.reasons import Scale, effect_in_words
 from data.contract.columns import Column
 from data.words import MINUS, count, figure, listed, signed
@@ -165,7 +165,7 @@ def interval(value: float, low: float, high: float, most: float = 1.0) -> Markup
     ).format(HIDDEN, left, right, at)
 
 
-def reliability(bins: Sequence[CalibrationBin], label: str, side: int = 320) -> Markup:
+def reliability(bins: Sequence[ReliabilityBin], label: str, side: int = 320) -> Markup:
     """Draw how often forecasts came true against how sure they were; on the diagonal all is well."""
     edge = 44
     inner = side - edge - 12

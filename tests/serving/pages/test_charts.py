@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from data.bundle.card import CalibrationBin, Share
+from data.bundle.card import ReliabilityBin, Share
 from serving.pages.show import (
     BarPart,
     bar,
@@ -76,8 +76,8 @@ def test_an_interval_lies_on_its_scale() -> None:
     assert (shapes(svg, "line")[1]["x1"], shapes(svg, "line")[1]["x2"]) == ("25%", "100%")
 
 
-def bin_of(share: float, low: float, high: float, n: int) -> CalibrationBin:
-    return CalibrationBin(said=share, seen=Share(share=share, low=low, high=high, n=n))
+def bin_of(share: float, low: float, high: float, n: int) -> ReliabilityBin:
+    return ReliabilityBin(said=share, seen=Share(share=share, low=low, high=high, n=n))
 
 
 def test_forecasts_that_come_true_as_often_as_they_say_lie_on_the_diagonal() -> None:
