@@ -22,9 +22,15 @@ from flows.reports.evidence import Evidence, count_flips
 from flows.reports.screen import chosen_and_baselines
 from flows.runtime.workspace import git_commit
 from flows.settings import Settings
-from flows.training.metrics import calibration_error, chance_error, evaluate, evaluate_classes
+from flows.training.metrics import (
+    calibration_error,
+    calibration_interval,
+    chance_error,
+    evaluate,
+    evaluate_classes,
+    intervals,
+)
 from flows.training.trained import Trained
-from flows.training.uncertainty import calibration_interval, intervals
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -18,9 +18,8 @@ from flows.drift_gate.findings import LEAST_ROWS, TOO_FEW_ROWS
 from flows.monitoring.window import Forecasts
 from flows.registry.store import CHALLENGER, Champion, load_version, version_of_alias
 from flows.reports.evidence import members
-from flows.training.metrics import chance_error, of_likeliest
+from flows.training.metrics import calibration_interval, chance_error, paired_bootstrap, top_label
 from flows.training.ordinal import row_losses
-from flows.training.uncertainty import calibration_interval, paired_bootstrap
 
 LEVEL = 0.90
 EXACT_ROWS = 1_000
@@ -81,7 +80,7 @@ def realised(settled: Forecasts, contract: Contract, trained_rows: int) -> Itera
     yield _with_interval("expected_accuracy", estimate_accuracy(shares, trained_rows))
     yield mean_measured("realised_log_loss", losses)
     yield Measurement("expected_log_loss", expected_log_loss(shares), n)
-    yield calibration_measured("calibration_error", *of_likeliest(shares, y))
+    yield calibration_measured("calibration_error", *top_label(shares, y))
     target = contract.target
     yield calibration_measured("calibration_error_at_risk", risk_of(shares, target), risky(target)[y])
 

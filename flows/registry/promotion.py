@@ -20,8 +20,8 @@ from flows.registry.decisions import REPLACES, Verdict
 from flows.registry.store import CHAMPION, Champion, load_champion, load_version, version_named
 from flows.reports.evidence import members
 from flows.reports.screen import GROUP
+from flows.training.metrics import paired_bootstrap
 from flows.training.ordinal import SMALLEST, row_losses
-from flows.training.uncertainty import paired_bootstrap
 
 SURE = 0.05
 """Chance of an objection to equals, shared out among all groups (Bonferroni)."""

@@ -46,8 +46,7 @@ from flows.reports.evidence import Evidence, found_and_right, set_coverage
 from flows.reports.fairness import card_share, fairness_audits
 from flows.reports.screen import compared_sentence
 from flows.reports.text import bullets, cell, reasons_of, section, table, with_unit
-from flows.training.metrics import FEW
-from flows.training.uncertainty import COVERAGE, null_calibration_error
+from flows.training.metrics import COVERAGE, FEW, null_calibration_error
 
 
 def purpose(contract: Contract, *, generated: bool) -> str:

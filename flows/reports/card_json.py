@@ -23,8 +23,7 @@ from flows.reports.evidence import Evidence, found_and_right, risks, set_coverag
 from flows.reports.fairness import card_share, fairness_audits, known
 from flows.reports.screen import lines_of
 from flows.reports.text import FIGURES
-from flows.training.metrics import FEW
-from flows.training.uncertainty import null_calibration_error, null_risk_error
+from flows.training.metrics import FEW, null_calibration_error, null_chance_error
 
 BINS = 10
 OF_ORDER = "test_qwk"
@@ -64,7 +63,7 @@ def risk_errors(evidence: Evidence) -> list[RiskError]:
         figures = {part: evidence.metrics.get(f"{prefix}ece_at_risk{part}") for part in ("", "_low", "_high")}
         value, low, high = figures.values()
         if value is not None and low is not None and high is not None:
-            held_out, luck = prefix == "test_", null_risk_error(risk)
+            held_out, luck = prefix == "test_", null_chance_error(risk)
             found.append(
                 RiskError(held_out=held_out, value=value, low=low, high=high, n=len(risk), luck=luck)
             )

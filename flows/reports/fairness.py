@@ -29,8 +29,7 @@ from data.bundle.card import (
 from data.contract.columns import Column
 from data.statistics import Proportion, proportion_ci
 from flows.reports.evidence import Evidence, members, risks
-from flows.training.metrics import FEW
-from flows.training.uncertainty import ends_around
+from flows.training.metrics import FEW, ends_around
 
 LEVEL = (5.0, 95.0)
 

@@ -42,10 +42,9 @@ from flows.training.families import (
     refit_booster,
 )
 from flows.training.grid import Candidates, Grid
-from flows.training.metrics import oof_figures
+from flows.training.metrics import BESIDE, Thresholds, beside_chosen, calibrate, oof_figures
 from flows.training.ordinal import OrdinalLink, class_probabilities, fit_sigma
 from flows.training.symmetric import SymmetricLearner, refit_symmetric
-from flows.training.uncertainty import BESIDE, Thresholds, beside_chosen, calibrate
 
 OURS = "gradecast"
 REFERENCE: FamilyName = "xgboost"

@@ -1,7 +1,11 @@
-"""What a model is judged by, from probabilities (n, K) and classes (n,), 0 = best.
+"""What a model is judged by, from probabilities (n, K) and classes (n,), 0 = best; and how sure that is.
 
 Every figure copes with a class that has no row. Names are the registry's, without a prefix.
 """
+
+from collections.abc import Iterator
+from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
@@ -11,6 +15,13 @@ from flows.training.ordinal import row_losses
 
 FEW = 10  # rows: a class with fewer gets no figure of its own
 ECE_BINS = 10
+REPEATS = 1_000
+DRAWS = 20_000_000  # rows drawn in all: fewer repeats on large sets, whose intervals are narrow
+LEVEL = (2.5, 97.5)
+BESIDE = ("difference", "low", "high")
+"""Columns of a leaderboard: of `beside_chosen`."""
+COVERAGE = 0.9
+NULL_REPEATS, NULL_ROWS = 200, 5_000  # more rows leave next to nothing to chance
 
 Array = np.ndarray
 
@@ -32,19 +43,16 @@ def evaluate(probabilities: Array, y: Array, prefix: str = "") -> dict[str, floa
 def evaluate_classes(probabilities: Array, y: Array, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
     """Return precision, recall, f1 and n of each class by label; NaN below 10 rows (too few)."""
     confusion = confusion_matrix(probabilities, y)
-    precision, recall, f1 = precision_recall_f1(confusion)
     rows = confusion.sum(axis=1)
-    table = {}
-    for k, label in enumerate(labels):
-        figures = {"precision": precision[k], "recall": recall[k], "f1": f1[k]}
-        few = rows[k] < FEW
-        table[label] = {n: float("nan") if few else float(v) for n, v in figures.items()}
-        table[label]["n"] = int(rows[k])
-    return table
+    figures = np.where(rows < FEW, np.nan, precision_recall_f1(confusion))
+    return {
+        label: {**dict(zip(("precision", "recall", "f1"), own, strict=True)), "n": int(n)}
+        for label, own, n in zip(labels, figures.T.tolist(), rows, strict=True)
+    }
 
 
 def oof_figures(probabilities: Array, y: Array, folds: Folds) -> dict[str, float]:
-    """Return the leaderboard's figures of pooled out-of-fold probabilities, and the spread of folds."""
+    """Return the leaderboard's figures of pooled out-of-fold probabilities, and how far folds differ."""
     losses = row_losses(probabilities, y)
     confusion = confusion_matrix(probabilities, y)
     return {
@@ -83,7 +91,11 @@ def f1_macro(confusion: Array) -> Array:
 
 
 def quadratic_kappa(confusion: Array) -> Array:
-    """Return Cohen's kappa with quadratic weights; 1 where truth and forecast are one same class."""
+    """Return Cohen's kappa with quadratic weights; 1 where truth and forecast are one same class.
+
+    1 - sum(w o) / sum(w e) with w_ij = (i - j)^2, o the counts (…, K, K) and e those that independence of
+    truth and forecast would give (Cohen 1968, "Weighted kappa").
+    """
     classes = confusion.shape[-1]
     weights = (np.arange(classes)[:, None] - np.arange(classes)) ** 2
     n = confusion.sum(axis=(-2, -1))
@@ -91,27 +103,6 @@ def quadratic_kappa(confusion: Array) -> Array:
     observed = (weights * confusion).sum(axis=(-2, -1)) * n
     expected = (weights * chance).sum(axis=(-2, -1))
     return 1.0 - np.where(expected > 0, observed / np.where(expected > 0, expected, 1), 0.0)
-
-
-def calibration_error(probabilities: Array, y: Array) -> float:
-    """Return the top-label expected calibration error over 10 bins of equal width."""
-    return chance_error(*of_likeliest(probabilities, y))
-
-
-def of_likeliest(probabilities: Array, y: Array) -> tuple[Array, Array]:
-    """Return how sure each forecast was of its likeliest class (n,), and whether that came (n,)."""
-    return probabilities.max(axis=1), probabilities.argmax(axis=1) == y
-
-
-def chance_error(said: Array, came: Array) -> float:
-    """Return how far chances (n,) were from how often what they are of came (n,), mean of 10 equal bins."""
-    return float(np.abs(bin_gaps(said, came)).sum())
-
-
-def bin_gaps(said: Array, came: Array) -> Array:
-    """Return by bin what came less what was said, each as a share of all rows (10,)."""
-    bins = np.minimum((said * ECE_BINS).astype(int), ECE_BINS - 1)
-    return np.bincount(bins, came - said, minlength=ECE_BINS) / len(said)
 
 
 def roc_auc_ovr(probabilities: Array, y: Array) -> float:
@@ -127,3 +118,188 @@ def _auc(scores: Array, positive: Array) -> float:
     if not up or not down:
         return float("nan")
     return float((rankdata(scores)[positive].sum() - up * (up + 1) / 2) / (up * down))
+
+
+def calibration_error(probabilities: Array, y: Array) -> float:
+    """Return the top-label expected calibration error over 10 bins of equal width.
+
+    Of the likeliest class alone (Guo, Pleiss, Sun and Weinberger 2017, "On calibration of modern neural
+    networks").
+    """
+    return chance_error(*top_label(probabilities, y))
+
+
+def top_label(probabilities: Array, y: Array) -> tuple[Array, Array]:
+    """Return how sure each forecast was of its likeliest class (n,), and whether that came (n,)."""
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == y
+
+
+def chance_error(chances: Array, came: Array) -> float:
+    """Return how far chances (n,) were from how often what they are of came (n,), mean of 10 equal bins.
+
+    The expected calibration error of a yes-or-no forecast: the sum over bins of |gap|.
+    """
+    return float(np.abs(bin_gaps(chances, came)).sum())
+
+
+def bin_gaps(chances: Array, came: Array) -> Array:
+    """Return by bin what came less what was forecast, each as a share of all rows (10,)."""
+    bins = np.minimum((chances * ECE_BINS).astype(int), ECE_BINS - 1)
+    return np.bincount(bins, came - chances, minlength=ECE_BINS) / len(chances)
+
+
+def null_calibration_error(probabilities: Array, seed: int = 0) -> float:
+    """Return the median top-label calibration error of a perfect model with these probabilities (n, K).
+
+    Of its null distribution: classes are drawn from the probabilities themselves, so that what is left is
+    the chance of n rows (5,000 at most).
+    """
+    rng, sample = np.random.default_rng(seed), probabilities[:NULL_ROWS]
+    reach = sample.cumsum(axis=1)[:, :-1]
+    drawn = ((rng.random((len(sample), 1)) > reach).sum(axis=1) for _ in range(NULL_REPEATS))
+    return float(np.median([calibration_error(sample, y) for y in drawn]))
+
+
+def null_chance_error(chances: Array, seed: int = 0) -> float:
+    """Return the same of chances (n,) of a yes-or-no outcome, such as being at risk."""
+    rng, sample = np.random.default_rng(seed), chances[:NULL_ROWS]
+    drawn = (rng.random(len(sample)) < sample for _ in range(NULL_REPEATS))
+    return float(np.median([chance_error(sample, came) for came in drawn]))
+
+
+def intervals(probabilities: Array, y: Array, seed: int, prefix: str = "") -> dict[str, tuple[float, float]]:
+    """Return 95 % intervals of accuracy, f1_macro, qwk, log_loss and ece, each with its figure inside.
+
+    Percentiles of 1,000 bootstrap resamples (Efron 1979); figures of the confusion matrix resample its
+    cells, which is the same distribution as resampling rows.
+
+    Args:
+        probabilities: of the classes (n, K).
+        y: the classes (n,).
+        seed: of the resamples.
+        prefix: of the names.
+    """
+    rng = np.random.default_rng(seed)
+    confusion = confusion_matrix(probabilities, y)
+    cells = rng.multinomial(len(y), confusion.ravel() / len(y), size=REPEATS)
+    tables = cells.reshape(REPEATS, *confusion.shape)
+    losses = row_losses(probabilities, y)
+    ends = {
+        "accuracy": ends_around(float(accuracy(confusion)), accuracy(tables)),
+        "f1_macro": ends_around(float(f1_macro(confusion)), f1_macro(tables)),
+        "qwk": ends_around(float(quadratic_kappa(confusion)), quadratic_kappa(tables)),
+        "log_loss": ends_around(float(losses.mean()), _resampled_means(losses, rng)),
+        "ece": calibration_interval(*top_label(probabilities, y), seed),
+    }
+    return {f"{prefix}{name}": pair for name, pair in ends.items()}
+
+
+def calibration_interval(
+    chances: Array, came: Array, seed: int = 0, level: float = 95.0
+) -> tuple[float, float]:
+    """Return the interval of the calibration error of chances.
+
+    The error adds up sizes, so resamples have more of it than the rows, as the rows have more than the
+    truth: their percentiles can leave out the figure itself, and hold the error of a perfect model never.
+    What resamples do show is how far the gaps of the bins can be from the true ones, and the error cannot
+    be farther from its truth than they are (the triangle inequality): at least the level, often more.
+
+    Args:
+        chances: forecast (n,).
+        came: whether what they are of came (n,).
+        seed: of the resamples.
+        level: in percent.
+    """
+    own, rng = bin_gaps(chances, came), np.random.default_rng(seed)
+    gaps = np.array([bin_gaps(chances[rows], came[rows]) for rows in _resamples(len(chances), rng)])
+    reach = float(np.percentile(np.abs(gaps - own).sum(axis=1), level))
+    error = float(np.abs(own).sum())
+    return max(error - reach, 0.0), error + reach
+
+
+def ends_around(figure: float, resampled: Array, level: tuple[float, float] = LEVEL) -> tuple[float, float]:
+    """Return the percentiles of a figure's resamples, and no less than what holds the figure itself.
+
+    Resamples of few rows can all but miss it, for they have rows twice and lack others.
+    """
+    low, high = np.percentile(resampled, level).tolist()
+    return min(low, figure), max(high, figure)
+
+
+class Difference(NamedTuple):
+    """The mean of a paired difference, its 95 % interval, and the share of resamples above 0."""
+
+    mean: float
+    low: float
+    high: float
+    above_zero: float
+
+
+def paired_bootstrap(
+    loss_a: Array, loss_b: Array, seed: int = 0, level: tuple[float, float] = LEVEL
+) -> Difference:
+    """Compare two models' losses on the same rows by a paired bootstrap of the mean of a - b.
+
+    Args:
+        loss_a: of one model (n,), in nats.
+        loss_b: of the other (n,).
+        seed: of the resamples.
+        level: percentiles of the interval's ends.
+
+    Returns:
+        The difference, below 0 where a is better.
+    """
+    gap = np.asarray(loss_a, dtype=np.float64) - np.asarray(loss_b, dtype=np.float64)
+    means = _resampled_means(gap, np.random.default_rng(seed))
+    low, high = ends_around(float(gap.mean()), means, level)
+    return Difference(float(gap.mean()), low, high, float((means > 0).mean()))
+
+
+def beside_chosen(oof: Array, chosen_oof: Array, y: Array, seed: int = 0) -> dict[str, float]:
+    """Return a model's log loss less the chosen one's on the same rows, both (n, K) out of fold.
+
+    As columns of the leaderboard: `difference`, and the ends of its 95 % interval, `low` and `high`.
+    """
+    gap = paired_bootstrap(row_losses(oof, y), row_losses(chosen_oof, y), seed)
+    return dict(zip(BESIDE, gap[:3], strict=True))
+
+
+def _resampled_means(values: Array, rng: np.random.Generator) -> Array:
+    return np.array([values[rows].mean() for rows in _resamples(len(values), rng)])
+
+
+def _resamples(n: int, rng: np.random.Generator) -> Iterator[Array]:
+    repeats = int(np.clip(DRAWS // n, 100, REPEATS))
+    return (rng.integers(0, n, n) for _ in range(repeats))
+
+
+class Thresholds(NamedTuple):
+    """The least probability at which each class enters the set, and the rows it was set on.
+
+    0, so always in the set, for a class with fewer than 9 calibration rows: none can promise 90 %.
+    """
+
+    least: tuple[float, ...]
+    rows: tuple[int, ...]
+
+
+def calibrate(probabilities: Array, y: Array, level: float = COVERAGE) -> Thresholds:
+    """Set each class's conformal threshold: what `data.bundle.answers.grade_sets` goes by.
+
+    For n rows of a class, the ceil((n + 1) level)-th largest of their probabilities of it: then
+    a new row of the class is at or above it with at least that chance, whatever the model (Vovk 2012,
+    "Conditional validity of inductive conformal predictors"). Out-of-fold and refitted models differ a
+    little, so the promise is close, not exact.
+
+    Args:
+        probabilities: out of fold (n, K).
+        y: the classes (n,).
+        level: share of each class's students whose set shall hold the true class.
+    """
+    own = [np.sort(probabilities[y == k, k])[::-1] for k in range(probabilities.shape[1])]
+    ranks = [ceil((len(values) + 1) * level - 1e-9) for values in own]
+    least = [
+        float(values[rank - 1]) if rank <= len(values) else 0.0
+        for values, rank in zip(own, ranks, strict=True)
+    ]
+    return Thresholds(tuple(least), tuple(len(values) for values in own))

@@ -12,8 +12,7 @@ from data.contract.contract import Contract
 from data.rows.frames import parse, target_index
 from flows.evaluate import at_risk_intervals, calibration_figures
 from flows.reports.evidence import Evidence, count_flips
-from flows.training.metrics import evaluate, evaluate_classes
-from flows.training.uncertainty import intervals
+from flows.training.metrics import evaluate, evaluate_classes, intervals
 
 
 def leaderboard(low: float = 0.005, high: float = 0.019) -> pd.DataFrame:

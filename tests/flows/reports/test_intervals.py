@@ -16,8 +16,7 @@ from flows.evaluate import calibration_figures
 from flows.monitoring.quality import calibration_measured, estimate_accuracy, mean_measured
 from flows.reports.calls import calls_of
 from flows.reports.card_json import card_figures
-from flows.training.metrics import chance_error, evaluate
-from flows.training.uncertainty import calibration_interval, intervals, paired_bootstrap
+from flows.training.metrics import calibration_interval, chance_error, evaluate, intervals, paired_bootstrap
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

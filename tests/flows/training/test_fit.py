@@ -119,7 +119,7 @@ def test_a_checkpoint_takes_the_best_rounds_up_to_it_and_with_patience_growing_e
 
     assert stopped["rounds"].max() < 100
     assert sorted(whole["rounds"]) == [20, 300]
-    assert stopped["cv_log_loss"].min() <= whole["cv_log_loss"].min()
+    assert stopped["cv_log_loss"].min() < whole["cv_log_loss"].min() + 1e-6
 
 
 def test_a_large_set_is_tuned_on_a_sample_and_refitted_on_all(students: Make, small_grid: Grid) -> None:

@@ -5,10 +5,11 @@ import pytest
 from sklearn import metrics as reference
 
 from data.bundle.answers import grade_sets
-from flows.training.metrics import evaluate, evaluate_classes
-from flows.training.uncertainty import (
+from flows.training.metrics import (
     beside_chosen,
     calibrate,
+    evaluate,
+    evaluate_classes,
     intervals,
     paired_bootstrap,
 )
