@@ -52,6 +52,9 @@ def gather_evidence(
     session = open_session(trained.folder / MODEL)
     probabilities = _probabilities(session, features)
     metrics = all_metrics(trained, processed, contract, session, probabilities, y)
+    labels = np.array(contract.target.labels)
+    about = processed.model_dump(mode="json", exclude={"folder", "reused", "undeclared"})
+    today = datetime.now(UTC).date().isoformat()
     return Evidence(
         contract=contract,
         y=y,
@@ -65,13 +68,13 @@ def gather_evidence(
         ),
         scale=scale_of(contract.target, trained.kind),
         frame=frame,
-        sets=_label_sets(probabilities, trained, contract),
+        sets=[labels[row].tolist() for row in grade_sets(probabilities, trained.set_thresholds)],
         flips=count_flips(frame, contract, lambda asked: _probabilities(session, matrix(asked, contract))),
         pooled=trained.out_of_fold(),
         bayes=bayes_limit(frame, y, processed),
         params={"family": trained.family, **trained.params, "rounds": trained.rounds, **trained.head},
         notes=trained.notes,
-        data=_about_data(processed),
+        data={**about, "date": today, "git_commit": git_commit()},
     )
 
 
@@ -138,28 +141,9 @@ def bayes_limit(frame: pd.DataFrame, y: np.ndarray, processed: Processed) -> dic
     plan = processed.generated
     if plan is None or plan.scenario == "label-tail":
         return None
-    generator = GENERATORS[processed.contract]
-    truth = generator.true_probabilities(_as_generated(frame), plan.scenario, plan.strength)
-    return {
-        name: value
-        for name, value in evaluate(truth, y).items()
-        if name in ("accuracy", "f1_macro", "log_loss")
-    }
-
-
-def _as_generated(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return parsed rows with plain codes, as a generator writes them."""
     raw = frame.drop(columns=list(OWN), errors="ignore")
     coded = [name for name in raw.columns if isinstance(raw[name].dtype, pd.CategoricalDtype)]
-    return raw.astype(dict.fromkeys(coded, object))
-
-
-def _label_sets(probabilities: np.ndarray, trained: Trained, contract: Contract) -> list[list[str]]:
-    inside = grade_sets(probabilities, trained.set_thresholds)
-    labels = np.array(contract.target.labels)
-    return [labels[row].tolist() for row in inside]
-
-
-def _about_data(processed: Processed) -> dict[str, object]:
-    about = processed.model_dump(mode="json", exclude={"folder", "reused", "undeclared"})
-    return {**about, "date": datetime.now(UTC).date().isoformat(), "git_commit": git_commit()}
+    plain = raw.astype(dict.fromkeys(coded, object))  # codes as a generator writes them
+    truth = GENERATORS[processed.contract].true_probabilities(plain, plan.scenario, plan.strength)
+    best = evaluate(truth, y)
+    return {name: best[name] for name in ("accuracy", "f1_macro", "log_loss")}

@@ -1,6 +1,6 @@
 """Train: search the grid by cross-validation on the train split, refit the best on all of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from flows.runtime.engine import Engine
 from flows.runtime.progress import search_progress, stage
 from flows.runtime.workspace import code_digest, contract_part, fingerprint, finished_folder
 from flows.settings import Settings
-from flows.training.data import TUNING_ROWS
+from flows.training.data import TUNING_ROWS, TrainingData
 from flows.training.distributed import DISTRIBUTED, refit_on_workers
 from flows.training.families import refit_booster
-from flows.training.fit import fit
+from flows.training.fit import Fitted, fit
 from flows.training.grid import Grid, load_grid
 from flows.training.rows import check_leakage, rows_to_learn
 from flows.training.trained import SUMMARY, Trained, write_fitted
@@ -38,7 +38,26 @@ def train_model(
     """
     engine = engine or Engine.local()
     distributed = engine.dask and processed.train_rows > TUNING_ROWS
-    digest = fingerprint(
+    digest = _fingerprint(processed, contract, grid, settings, distributed)
+    folder = settings.home / "candidates" / f"{contract.name}-{digest}"
+
+    def build(draft: Path) -> None:
+        rows, data = rows_to_learn(processed, contract, draft)
+        declared = check_leakage(rows, contract)
+        fitted = _fit(data, grid, settings, engine, distributed)
+        by_workers = (DISTRIBUTED,) if distributed and fitted.family == "xgboost" else ()
+        fitted = replace(fitted, notes=declared + fitted.notes + by_workers)
+        write_fitted(draft, fitted, data.y[fitted.tuned_on], contract, digest)
+
+    fresh = finished_folder(folder, build)
+    summary = Trained.model_validate_json((folder / SUMMARY).read_bytes())
+    return summary.model_copy(update={"folder": folder, "reused": not fresh})
+
+
+def _fingerprint(
+    processed: Processed, contract: Contract, grid: Grid, settings: Settings, distributed: bool
+) -> str:
+    return fingerprint(
         rows=file_digest(processed.folder / PARSED),
         contract=contract_part(contract, "title", "unit"),
         grid=grid.model_dump(mode="json"),
@@ -47,43 +66,20 @@ def train_model(
         refit="dask" if distributed else "here",
         code=code_digest("flows/train.py"),
     )
-    folder = settings.home / "candidates" / f"{contract.name}-{digest}"
-    work = Work(processed, contract, grid, settings, engine, distributed)
-    fresh = finished_folder(folder, lambda draft: _train(draft, work, digest))
-    summary = Trained.model_validate_json((folder / SUMMARY).read_bytes())
-    return summary.model_copy(update={"folder": folder, "reused": not fresh})
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is trained on what, and where; `distributed`: whether the refit is the engine's too."""
-
-    processed: Processed
-    contract: Contract
-    grid: Grid
-    settings: Settings
-    engine: Engine
-    distributed: bool
-
-
-def _train(draft: Path, work: Work, digest: str) -> None:
-    contract, settings = work.contract, work.settings
-    rows, data = rows_to_learn(work.processed, contract, draft)
-    declared = check_leakage(rows, contract)
+def _fit(data: TrainingData, grid: Grid, settings: Settings, engine: Engine, distributed: bool) -> Fitted:
     with search_progress() as on_progress:
-        fitted = fit(
+        return fit(
             data,
-            work.grid,
+            grid,
             seed=settings.seed,
             folds=settings.folds,
             jobs=settings.jobs,
             on_progress=on_progress,
-            refit=partial(refit_on_workers, engine=work.engine) if work.distributed else refit_booster,
-            engine=work.engine,
+            refit=partial(refit_on_workers, engine=engine) if distributed else refit_booster,
+            engine=engine,
         )
-    where = (DISTRIBUTED,) if work.distributed and fitted.family == "xgboost" else ()
-    fitted = replace(fitted, notes=declared + fitted.notes + where)
-    write_fitted(draft, fitted, data.y[fitted.tuned_on], contract, digest)
 
 
 @task

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.dummy import DummyClassifier
@@ -19,10 +18,10 @@ from flows.training.metrics import oof_figures
 CATBOOST_ROUNDS = 300
 
 Predict = Callable[[TrainingData, np.ndarray], np.ndarray]
+"""Fits to rows, and returns the class probabilities (n, K) of feature rows (n, F)."""
 
 
-@dataclass(frozen=True)
-class Baseline:
+class Baseline(NamedTuple):
     """A baseline's pooled out-of-fold probabilities (n, K), its leaderboard figures, its seconds."""
 
     probabilities: np.ndarray
@@ -30,19 +29,33 @@ class Baseline:
     seconds: float
 
 
+def baselines_for(data: TrainingData, seed: int) -> dict[str, Predict]:
+    """Return the baselines that this data allows by name, simplest first."""
+    named: dict[str, Predict] = {"majority": majority}
+    if data.rule_of_thumb is not None:
+        columns = data.groups[data.rule_of_thumb]
+        feature = data.names[columns[0]].split("=")[0]
+        named[f"{feature} alone"] = partial(logistic, columns=columns)
+    return named | {
+        "logistic regression": logistic,
+        "CatBoost, usual settings": partial(catboost, seed=seed),
+        "XGBoost softprob, usual settings": partial(xgboost_usual, seed=seed),
+    }
+
+
 def majority(train: TrainingData, X: np.ndarray) -> np.ndarray:
     """Answer the class shares of the training rows, whatever the row."""
     return DummyClassifier(strategy="prior").fit(train.X, train.y).predict_proba(X)
 
 
-def rule_of_thumb(train: TrainingData, X: np.ndarray, columns: tuple[int, ...]) -> np.ndarray:
-    """Fit a logistic regression on the float columns of the one feature a teacher would go by."""
-    return _logistic().fit(train.X[:, columns], train.y).predict_proba(X[:, columns])
+def logistic(train: TrainingData, X: np.ndarray, columns: Any = slice(None)) -> np.ndarray:
+    """Fit a multinomial logistic regression on standardised features, or on these columns of them alone.
 
-
-def logistic(train: TrainingData, X: np.ndarray) -> np.ndarray:
-    """Fit a multinomial logistic regression on standardised features."""
-    return _logistic().fit(train.X, train.y).predict_proba(X)
+    Missing cells take the fold's own mean, with a column that says so.
+    """
+    imputer = SimpleImputer(add_indicator=True, keep_empty_features=True)
+    model = make_pipeline(imputer, StandardScaler(), LogisticRegression(max_iter=1_000))
+    return model.fit(train.X[:, columns], train.y).predict_proba(X[:, columns])
 
 
 def catboost(train: TrainingData, X: np.ndarray, seed: int) -> np.ndarray:
@@ -69,20 +82,6 @@ def xgboost_usual(train: TrainingData, X: np.ndarray, seed: int) -> np.ndarray:
     return model.fit(train.X, train.y).predict_proba(X)
 
 
-def baselines_for(data: TrainingData, seed: int) -> dict[str, Predict]:
-    """Return the baselines that this data allows by name, simplest first."""
-    named: dict[str, Predict] = {"majority": majority}
-    if data.rule_of_thumb is not None:
-        columns = data.groups[data.rule_of_thumb]
-        feature = data.names[columns[0]].split("=")[0]
-        named[f"{feature} alone"] = partial(rule_of_thumb, columns=columns)
-    return named | {
-        "logistic regression": logistic,
-        "CatBoost, usual settings": partial(catboost, seed=seed),
-        "XGBoost softprob, usual settings": partial(xgboost_usual, seed=seed),
-    }
-
-
 def out_of_fold(data: TrainingData, folds: Folds, predict: Predict) -> Baseline:
     """Fit a baseline in each fold and pool what it says of the held-out rows."""
     started = time.perf_counter()
@@ -90,9 +89,3 @@ def out_of_fold(data: TrainingData, folds: Folds, predict: Predict) -> Baseline:
     for rows, held in folds:
         pooled[held] = predict(data.rows(rows), data.X[held])
     return Baseline(pooled, oof_figures(pooled, data.y, folds), time.perf_counter() - started)
-
-
-def _logistic() -> Any:
-    """Missing cells take the fold's own mean, with a column that says so."""
-    imputer = SimpleImputer(add_indicator=True, keep_empty_features=True)
-    return make_pipeline(imputer, StandardScaler(), LogisticRegression(max_iter=1_000))
