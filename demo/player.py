@@ -4,10 +4,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.deployments import run_deployment
 
 from data.contract.contract import Contract
 from data.log.database import open_log, outcomes, predictions
@@ -19,17 +24,12 @@ from flows.registry.store import CHAMPION, open_registry, version_of_alias
 from flows.runtime.predictor_api import PredictorApi
 from flows.settings import Settings
 
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import FlowRun
-
 LIMIT = 600.0  # seconds for anything to come about
 PAUSE = 0.5
 
 
-def run(deployment: str, parameters: dict[str, Any]) -> "FlowRun":
+def run(deployment: str, parameters: dict[str, Any]) -> FlowRun:
     """Start a deployment and wait for its end; raises RuntimeError where it fails."""
-    from prefect.deployments import run_deployment
-
     done: Any = run_deployment(deployment, parameters=parameters, timeout=LIMIT, poll_interval=1)
     if done.state is None or not done.state.is_completed():
         ended = done.state.message if done.state else "it never began"
@@ -37,24 +37,17 @@ def run(deployment: str, parameters: dict[str, Any]) -> "FlowRun":
     return done
 
 
-def runs_of(deployment: str, since: datetime) -> list["FlowRun"]:
+def runs_of(deployment: str, since: datetime) -> list[FlowRun]:
     """Return the runs of a deployment that were made since a moment, oldest first."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas import filters
-    from prefect.client.schemas.sorting import FlowRunSort
-
     with get_client(sync_client=True) as client:
         found = client.read_deployment_by_name(deployment)
+        wanted = {"deployment_id": {"any_": [found.id]}, "expected_start_time": {"after_": since}}
         return client.read_flow_runs(
-            flow_run_filter=filters.FlowRunFilter(
-                deployment_id=filters.FlowRunFilterDeploymentId(any_=[found.id]),
-                expected_start_time=filters.FlowRunFilterExpectedStartTime(after_=since),
-            ),
-            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+            flow_run_filter=FlowRunFilter.model_validate(wanted), sort=FlowRunSort.EXPECTED_START_TIME_ASC
         )
 
 
-def is_final(flow_run: "FlowRun") -> bool:
+def is_final(flow_run: FlowRun) -> bool:
     """Tell whether a run has ended."""
     return flow_run.state is not None and flow_run.state.is_final()
 

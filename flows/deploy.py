@@ -4,8 +4,14 @@ import argparse
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import WorkPoolFilter
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.workers.process import ProcessWorker
 from rich.console import Console
 from rich.table import Table
 
@@ -18,9 +24,6 @@ from flows.runtime.workspace import ROOT
 from flows.settings import Settings
 
 WORKER = f".venv/bin/prefect worker start --pool {POOL}"
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.responses import DeploymentResponse
 
 
 def deploy(api_url: str) -> None:
@@ -47,26 +50,15 @@ def deploy(api_url: str) -> None:
 
 def ensure_pool() -> None:
     """Make the work pool; one that is there stays as it is, paused or limited."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
-    from prefect.workers.process import ProcessWorker
-
     template = ProcessWorker.get_default_base_job_template()
     pool = WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template)
-    with get_client(sync_client=True) as client:
-        try:
-            client.create_work_pool(pool)
-        except ObjectAlreadyExists:
-            return
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_work_pool(pool)
 
 
-def registered() -> dict[str, "DeploymentResponse"]:
+def registered() -> dict[str, DeploymentResponse]:
     """Return the deployments of our work pool by "flow/deployment"."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
-
-    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
+    ours = WorkPoolFilter.model_validate({"name": {"any_": [POOL]}})
     with get_client(sync_client=True) as client:
         found = client.read_deployments(work_pool_filter=ours)
         return {f"{client.read_flow(each.flow_id).name}/{each.name}": each for each in found}

@@ -33,6 +33,12 @@ STANDARD = (
 SMALL_GRID = Grid.model_validate({"families": [{"max_depth": 1, "learning_rate": 0.1, "n_estimators": 150}]})
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with whole runs where processes share the tests: at the end, one would wait for the other."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
+from prefect.client.orchestration import get_client
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -81,7 +82,9 @@ class ServiceProcess(Supervised):
             code = self.process.poll() if self.process else None
             if code is not None or time.monotonic() > end:
                 what = (
-                    f"ended ({ended(code)})" if code is not None else f"was not well in {START_LIMIT:.0f} s"
+                    f"ended ({describe_exit(code)})"
+                    if code is not None
+                    else f"was not well in {START_LIMIT:.0f} s"
                 )
                 last = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
                 raise RuntimeError("\n".join([f"{self.service.name} {what}. {self.log} ends with:", *last]))
@@ -99,7 +102,7 @@ class ServiceProcess(Supervised):
         if not self.service.orphans:
             signal_group(process.pid, signal.SIGKILL)
         again = f"starting it again in {self.pause:.0f} s. Its log: {self.log}"
-        self._say(f"{self.service.name} ended ({ended(process.returncode)}); {again}")
+        self._say(f"{self.service.name} ended ({describe_exit(process.returncode)}); {again}")
 
     def wait(self, seconds: float = GRACE_SECONDS) -> None:
         """Wait for its end, then kill what is left of it."""
@@ -122,7 +125,7 @@ def supervised(service: Service, folder: Path, say: Say) -> Iterator[ServiceProc
         process.wait()
 
 
-def ended(code: int) -> str:
+def describe_exit(code: int) -> str:
     """Say how a process ended, by its return code."""
     return f"exit {code}" if code >= 0 else signal.Signals(-code).name
 
@@ -216,8 +219,6 @@ def answers(url: str) -> bool:
 
 def has_beaten(worker_name: str, since: datetime) -> bool:
     """Tell whether the Prefect server has heard of a worker since a time."""
-    from prefect.client.orchestration import get_client
-
     with get_client(sync_client=True) as client:
         response = client.request(
             "POST",
