@@ -3,7 +3,6 @@
 from data.contract.contract import Contract
 from flows.processing.processed import Processed
 from flows.registry.bundling import Submission
-from flows.reports.screen import chosen_and_baselines
 from flows.runtime.workspace import SEAL
 from flows.settings import Settings
 from flows.train import train_model
@@ -29,16 +28,6 @@ def test_the_candidates_folder_holds_all_that_registration_needs(submission: Sub
         "trained.json",
         SEAL,
     }
-
-
-def test_the_leaderboard_has_the_candidates_and_the_baselines_on_the_same_folds(
-    submission: Submission,
-) -> None:
-    board = chosen_and_baselines(submission.trained.leaderboard())
-    assert list(board.columns) == ["name", "log_loss", "accuracy", "f1_macro", "difference", "low", "high"]
-    assert (board["name"] == "gradecast").sum() == 1
-    assert len(board) >= 5
-    assert board[board["name"] != "gradecast"].notna().all(axis=None)
 
 
 def test_out_of_fold_probabilities_cover_every_training_row(submission: Submission) -> None:

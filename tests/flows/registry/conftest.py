@@ -1,6 +1,8 @@
 """A registry of one's own, and submissions good and bad to put into it."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -63,15 +65,28 @@ def of_exchanged_grades(
     return prepare(str(path), small_grid, grade_class, settings)
 
 
-def desk_at(place: str, tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Desk:
-    plain = settings.model_dump(exclude={"tracking_uri"})
-    return Desk(Settings(**{**plain, "home": tmp_path_factory.mktemp(place)}))
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Path:
+    """The tables of a registry, which take seconds to make: copied for each that a test needs."""
+    home = tmp_path_factory.mktemp("empty")
+    open_registry(_settings_at(home, settings))
+    return home / "mlflow.db"
+
+
+def _settings_at(home: Path, settings: Settings) -> Settings:
+    return Settings(**{**settings.model_dump(exclude={"tracking_uri"}), "home": home})
+
+
+def desk_at(place: Path, empty_registry: Path, settings: Settings) -> Desk:
+    """Return a registry of one's own in a folder."""
+    shutil.copy(empty_registry, place)
+    return Desk(_settings_at(place, settings))
 
 
 @pytest.fixture(scope="session")
-def shared_desk(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Desk:
-    """One registry for all tests that leave its artifacts as they are: its tables take seconds to make."""
-    return desk_at("desk", tmp_path_factory, settings)
+def shared_desk(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path, settings: Settings) -> Desk:
+    """One registry for all tests, so that each model is logged once."""
+    return desk_at(tmp_path_factory.mktemp("desk"), empty_registry, settings)
 
 
 @pytest.fixture
@@ -82,9 +97,19 @@ def desk(shared_desk: Desk) -> Desk:
 
 
 @pytest.fixture
-def desk_to_spoil(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Desk:
-    """A registry whose artifacts a test may spoil."""
-    return desk_at("desk-to-spoil", tmp_path_factory, settings)
+def two(desk: Desk, weak: Submission, submission: Submission) -> Desk:
+    """A registry whose second version has replaced the first."""
+    desk.seat(weak)
+    desk.seat(submission)
+    return desk
+
+
+@pytest.fixture
+def at_home(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """The environment of a person with that registry, and nothing where the predictor should be."""
+    monkeypatch.setenv("GRADECAST_HOME", str(desk.settings.home))
+    monkeypatch.setenv("GRADECAST_PREDICTOR_URL", "http://127.0.0.1:9")
+    return desk
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """A registry that tests register at: emptied for each of them, and logged to only once for each model."""
 
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -103,16 +104,17 @@ class Desk:
         finished_folder(submission.place, build)
         return submission
 
-    def spoil(self, path_in_bundle: str, version: str | None = None) -> None:
-        """Flip a bit of a file of one version's bundle, or of every one that was logged."""
-        places = [self.settings.home / "mlartifacts"]
-        if version is not None:
-            where = self.client.get_model_version_download_uri(NAME, version)
-            places = [Path(where.removeprefix("file://"))]
-        for path in [path for place in places for path in place.rglob(f"bundle/{path_in_bundle}")]:
-            spoilt = bytearray(path.read_bytes())
+    @contextmanager
+    def spoilt(self, name: str, version: str, *, gone: bool = False) -> Iterator[None]:
+        """Have a bit of a file of a version's bundle flipped, or the file gone; `*` is all of them."""
+        where = Path(self.client.get_model_version_download_uri(NAME, version).removeprefix("file://"))
+        kept = {path: path.read_bytes() for path in where.rglob(f"bundle/{name}")}
+        for path, whole in kept.items():
+            spoilt = bytearray(whole)
             spoilt[len(spoilt) // 2] ^= 1
-            path.write_bytes(spoilt)
-
-    def lose_artifacts(self) -> None:
-        shutil.rmtree(self.settings.home / "mlartifacts")
+            path.unlink() if gone else path.write_bytes(spoilt)
+        try:
+            yield
+        finally:
+            for path, whole in kept.items():
+                path.write_bytes(whole)

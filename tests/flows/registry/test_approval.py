@@ -31,10 +31,12 @@ APPROVED = Answer(approved=True, by="Ms Jones", reason="fair")
 WHY = ("--reason", "it knows\nthe new programme", "--by", "Ms Jones")
 
 
-@pytest.fixture(autouse=True)
-def environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of a person at the desk."""
-    monkeypatch.setenv("GRADECAST_HOME", str(desk.settings.home))
+pytestmark = pytest.mark.usefixtures("at_home", "without_predictor")
+
+
+@pytest.fixture
+def without_predictor(at_home: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody follows a promotion."""
     monkeypatch.setenv("GRADECAST_PREDICTOR_URL", "")
 
 
@@ -131,31 +133,21 @@ def test_a_model_that_a_person_rejects_stays_challenger_with_their_reason_and_is
     assert again.reason.startswith("rejected by Mr Smith: exam weeks; better: log loss")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--version", "9", *WHY], "has no version 9. Versions that wait: 2"),
-        (["--version", "2"], "a decision needs a reason"),
-        (["--version", "2", "--reason", " "], "a decision needs a reason"),
-        (
-            ["--version", "1", *WHY],
-            "version 1 of grade-class does not wait for a person: it was decided already",
-        ),
-    ],
-)
 def test_an_answer_that_cannot_be_taken_is_told_and_changes_nothing(
-    arguments: list[str],
-    told: str,
-    weak: Submission,
-    submission: Submission,
-    desk: Desk,
-    capsys: pytest.CaptureFixture[str],
+    weak: Submission, submission: Submission, desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     desk.seat(weak)
     asked(desk, submission)
     before = desk.history()
-    assert main(arguments) == 2
-    assert told in " ".join(capsys.readouterr().out.split())
+    decided = "version 1 of grade-class does not wait for a person: it was decided already"
+    for arguments, message in (
+        (["--version", "9", *WHY], "has no version 9. Versions that wait: 2"),
+        (["--version", "2"], "a decision needs a reason"),
+        (["--version", "2", "--reason", " "], "a decision needs a reason"),
+        (["--version", "1", *WHY], decided),
+    ):
+        assert main(arguments) == 2
+        assert message in " ".join(capsys.readouterr().out.split())
     assert (desk.history(), desk.aliases()) == (before, {"champion": "1", "challenger": "2"})
 
 

@@ -36,10 +36,10 @@ KEY = "known to very few"
 
 @pytest.fixture(scope="module")
 def watched(
-    tmp_path_factory: pytest.TempPathFactory, settings: Settings, weak: Submission
+    tmp_path_factory: pytest.TempPathFactory, empty_registry: Path, settings: Settings, weak: Submission
 ) -> Iterator[tuple[Desk, Running]]:
     """A registry with one champion, and a predictor that serves it."""
-    desk = desk_at("watched", tmp_path_factory, settings)
+    desk = desk_at(tmp_path_factory.mktemp("watched"), empty_registry, settings)
     desk.seat(weak)
     with running(desk.settings.home, WEB_CONCURRENCY=2, GRADECAST_API_KEY=KEY) as server:
         wait_until(lambda: server.version() == "1", "the first champion is served")
@@ -192,9 +192,9 @@ def test_a_promotion_that_the_predictor_refuses_is_taken_back_with_the_reason(
     (follower,) = server.beside("serving.sync.follow")
     os.kill(follower, signal.SIGSTOP)  # it was whole when it was promoted, and is not when it is fetched
     desk.promote(version)
-    desk.spoil(MODEL, version)
-    os.kill(follower, signal.SIGCONT)
-    found = watch(desk.settings, NAME, version)
+    with desk.spoilt(MODEL, version):
+        os.kill(follower, signal.SIGCONT)
+        found = watch(desk.settings, NAME, version)
     assert found.state == "rolled back"
     assert (
         f"version {version} was refused: {MODEL}: the bytes are not those that were registered"

@@ -27,12 +27,18 @@ def test_the_first_sound_model_is_champion(registered: Registered, session_regis
     assert registered.reason.startswith("the first champion: log loss")
 
 
-def test_an_equal_run_registers_no_new_version(submission: Submission, desk: Desk) -> None:
+def test_an_equal_run_judges_what_was_registered_and_registers_no_new_version(
+    submission: Submission, desk: Desk
+) -> None:
     desk.add(submission)
+    assert desk.aliases() == {}
     first, second = desk.register(submission), desk.register(submission)
     assert second.reused
     assert second == first
+    assert first.promoted
+    assert first.reason.startswith("the first champion")
     assert desk.versions() == ["1"]
+    assert desk.aliases() == {"champion": "1"}
 
 
 def test_another_sentence_of_the_contract_is_a_new_version_of_the_same_model_and_champion(
@@ -52,15 +58,14 @@ def test_another_sentence_of_the_contract_is_a_new_version_of_the_same_model_and
 
 
 def test_a_version_that_was_damaged_before_it_was_judged_is_not_promoted(
-    submission: Submission, desk_to_spoil: Desk
+    submission: Submission, desk: Desk
 ) -> None:
-    desk_to_spoil.clear()
-    version = desk_to_spoil.add(submission)
-    desk_to_spoil.spoil(MODEL, version)
-    with pytest.raises(Stopped, match=f"version {version} of {NAME} cannot be read"):
-        desk_to_spoil.register(submission)
-    assert "champion" not in desk_to_spoil.aliases()
-    assert "reason" not in desk_to_spoil.tags(version)
+    version = desk.add(submission)
+    stopped = pytest.raises(Stopped, match=f"version {version} of {NAME} cannot be read")
+    with desk.spoilt(MODEL, version), stopped:
+        desk.register(submission)
+    assert "champion" not in desk.aliases()
+    assert "reason" not in desk.tags(version)
 
 
 def test_a_worse_model_stays_challenger_with_the_reason_on_its_version(
@@ -74,27 +79,17 @@ def test_a_worse_model_stays_challenger_with_the_reason_on_its_version(
     assert desk.tags("2")["reason"] == kept.reason
 
 
-def test_a_better_model_replaces_the_champion_which_becomes_previous(
+def test_a_better_model_replaces_the_champion_which_becomes_previous_and_stays_so_for_an_equal_run(
     weak: Submission, submission: Submission, desk: Desk
 ) -> None:
     desk.seat(weak)
-    better = desk.register(submission)
+    better, again = desk.register(submission), desk.register(weak)
     assert better.promoted
     assert better.reason.startswith("better: log loss -")
-    assert desk.aliases() == {"champion": "2", "previous": "1"}
     assert desk.tags("2")["replaces"] == "1"
-
-
-def test_a_run_equal_to_a_former_champions_leaves_the_champion_and_says_who_it_is(
-    weak: Submission, submission: Submission, desk: Desk
-) -> None:
-    desk.seat(weak)
-    desk.seat(submission)
-    again = desk.register(weak)
-    assert desk.aliases() == {"champion": "2", "previous": "1"}
-    assert again.reused
-    assert not again.promoted
+    assert (again.reused, again.promoted) == (True, False)
     assert "version 2 has replaced it" in again.reason
+    assert desk.aliases() == {"champion": "2", "previous": "1"}
 
 
 def test_a_model_that_is_not_worse_is_promoted_for_new_students_unless_it_must_win(
@@ -117,24 +112,19 @@ def test_a_model_that_is_not_worse_is_promoted_for_new_students_unless_it_must_w
 def test_random_grades_never_make_a_champion(
     submission: Submission, of_random_grades: Submission, desk: Desk
 ) -> None:
-    first = desk.register(of_random_grades)
-    assert first.reason.startswith("no better than the class shares alone")
-    assert desk.aliases() == {"challenger": "1"}
-    desk.clear()
     desk.seat(submission)
-    second = desk.register(of_random_grades, promotion_margin=0.5)
-    assert second.reason.startswith("no better than the class shares alone"), (
+    kept = desk.register(of_random_grades, promotion_margin=0.5)
+    assert kept.reason.startswith("no better than the class shares alone"), (
         "though the champion is worse there"
     )
     assert desk.aliases() == {"champion": "1", "challenger": "2"}
 
 
-@pytest.mark.parametrize("must_win", [True, False])
 def test_exchanged_grades_never_make_a_champion(
-    submission: Submission, of_exchanged_grades: Submission, desk: Desk, must_win: bool
+    submission: Submission, of_exchanged_grades: Submission, desk: Desk
 ) -> None:
     desk.seat(submission)
-    kept = desk.register(replace(of_exchanged_grades, must_win=must_win), approval="none")
+    kept = desk.register(replace(of_exchanged_grades, must_win=True), approval="none")
     assert not kept.promoted
     assert "labels cannot be right: classes look exchanged" in kept.reason
     assert "C stands for D, D stands for C" in kept.reason
@@ -143,40 +133,30 @@ def test_exchanged_grades_never_make_a_champion(
 
 @pytest.mark.parametrize(
     ("approval", "alarm", "asked"),
-    [(None, True, True), (None, False, False), ("none", True, False), ("required", False, True)],
+    [
+        ("after-alarm", True, True),
+        ("after-alarm", False, False),
+        ("none", True, False),
+        ("required", False, True),
+    ],
 )
 def test_a_person_is_asked_about_a_promotion_after_an_alarm_unless_set_otherwise(
-    weak: Submission, submission: Submission, desk: Desk, approval: str | None, alarm: bool, asked: bool
+    submission: Submission, approval: str, alarm: bool, asked: bool
 ) -> None:
-    desk.seat(weak)
-    desk.add(submission)
-    found = desk.register(replace(submission, must_win=alarm), **({"approval": approval} if approval else {}))
-    assert found.waits is asked
-    assert desk.aliases()["champion"] == ("1" if asked else "2")
+    settings = submission.settings.model_copy(update={"approval": approval})
+    assert Settings().approval == "after-alarm"
+    assert replace(submission, settings=settings, must_win=alarm).asks_person is asked
 
 
-def test_a_version_that_was_registered_but_not_judged_is_judged_by_the_next_run(
-    submission: Submission, desk: Desk
-) -> None:
-    desk.add(submission)
-    assert desk.aliases() == {}
-    resumed = desk.register(submission)
-    assert resumed.promoted
-    assert resumed.reason.startswith("the first champion")
-    assert desk.versions() == ["1"]
-    assert desk.aliases() == {"champion": "1"}
-
-
-@pytest.mark.parametrize("last_step", ["replaces", "previous", "champion"])
+@pytest.mark.parametrize("last_step", ["replaces", "champion"])
 def test_a_promotion_that_was_cut_short_is_finished_by_the_next_run(
     weak: Submission, submission: Submission, desk: Desk, last_step: str
 ) -> None:
     desk.seat(weak)
     desk.add(submission)
     desk.client.set_model_version_tag(NAME, "2", "replaces", "1")
-    if last_step != "replaces":
-        desk.client.set_registered_model_alias(NAME, "previous", "1")
     if last_step == "champion":
+        desk.client.set_registered_model_alias(NAME, "previous", "1")
         desk.client.set_registered_model_alias(NAME, "champion", "2")
     finished = desk.register(submission)
     assert finished.promoted
@@ -193,26 +173,28 @@ def test_a_first_champion_whose_verdict_was_not_written_is_judged_as_the_first(
 
 
 def test_a_champion_that_was_tampered_with_stops_the_run_and_stays_where_it_is(
-    submission: Submission, weak: Submission, desk_to_spoil: Desk
+    submission: Submission, weak: Submission, desk: Desk
 ) -> None:
-    desk_to_spoil.seat(submission)
-    desk_to_spoil.spoil(MODEL)
-    with pytest.raises(Stopped, match=r"version 1 .* cannot be read: .* not those that were registered"):
-        desk_to_spoil.register(weak)
-    assert desk_to_spoil.aliases() == {"champion": "1"}
-    desk_to_spoil.lose_artifacts()
-    with pytest.raises(Stopped, match="version 1 of grade-class cannot be read"):
-        load_champion(desk_to_spoil.client, NAME)
+    desk.seat(submission)
+    with (
+        desk.spoilt(MODEL, "1"),
+        pytest.raises(Stopped, match=r"version 1 .* cannot be read: .* not those that were registered"),
+    ):
+        desk.register(weak)
+    assert desk.aliases() == {"champion": "1"}
 
 
-def test_a_champion_without_its_sample_of_students_stops_the_run(
-    submission: Submission, desk_to_spoil: Desk
+@pytest.mark.parametrize("lost", ["*", REFERENCE])
+def test_a_champion_without_its_files_or_its_sample_of_students_stops_the_run(
+    submission: Submission, desk: Desk, lost: str
 ) -> None:
-    desk_to_spoil.seat(submission)
-    for sample in (desk_to_spoil.settings.home / "mlartifacts").rglob(REFERENCE):
-        sample.unlink()
-    with pytest.raises(Stopped, match=rf"version 1 .* cannot be read: .*{REFERENCE}"):
-        load_champion(desk_to_spoil.client, NAME)
+    desk.seat(submission)
+    lacks = REFERENCE if lost == REFERENCE else ""
+    with (
+        desk.spoilt(lost, "1", gone=True),
+        pytest.raises(Stopped, match=rf"version 1 of {NAME} cannot be read: .*{lacks}"),
+    ):
+        load_champion(desk.client, NAME)
 
 
 def test_runs_that_a_killed_pipeline_left_running_are_closed(submission: Submission, desk: Desk) -> None:
@@ -224,14 +206,10 @@ def test_runs_that_a_killed_pipeline_left_running_are_closed(submission: Submiss
     assert not desk.client.search_runs([experiment], "attributes.status = 'RUNNING'")
 
 
-def test_opening_the_registry_leaves_the_environment_alone(desk: Desk) -> None:
+def test_a_registry_that_was_never_used_has_no_champion_and_leaves_the_environment_alone(desk: Desk) -> None:
     assert load_champion(desk.client, NAME) is None
     assert not {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} & os.environ.keys()
     assert Settings().local_registry
-
-
-def test_a_registry_that_was_never_used_has_no_champion(desk: Desk) -> None:
-    assert load_champion(desk.client, NAME) is None
 
 
 def test_the_champion_knows_whom_it_was_trained_on(

@@ -1,16 +1,23 @@
-"""The students that are shown to people: nobody, and like no student that a model learned from."""
+"""A bundle shows nobody that a model learned from, and counts only when it answers in a clean process."""
 
 import json
+import pickle
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from data.bundle.manifest import EXAMPLES
+from data.bundle.manifest import BOOSTER, CARD, EXAMPLES, MODEL, BundleError
 from data.contract.contract import Contract
 from data.rows.frames import parse, to_records
 from data.rows.records import record_adapter
-from flows.registry.bundling import Submission, made_up
+from flows.registry import bundling
+from flows.registry.bundling import Submission, made_up, make_bundle, verify_bundle
+from flows.settings import Settings
+from tests.contract.tampering import seal
 from tests.contract.tiny import YAML, contract_of, students
 
 FEW = """\
@@ -76,3 +83,69 @@ def test_a_record_that_is_one_students_gives_way_to_nobodys_else_to_everybodys(
     raw = pd.DataFrame(held, columns=["Club", "Help"]).assign(Grade=0)
     records = to_records(drawn(contract, raw), contract)
     assert {(record["Club"], record["Help"]) for record in records} == {shown}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, bundle_folder: Path) -> Path:
+    """A bundle that a test may spoil."""
+    return Path(shutil.copytree(bundle_folder, tmp_path / "bundle"))
+
+
+def spoil_the_card(folder: Path) -> None:
+    (folder / CARD).write_text("a better card")
+
+
+def name_a_pickle(folder: Path) -> None:
+    (folder / "head.pkl").write_bytes(b"")
+
+
+def hide_a_pickle(folder: Path) -> None:
+    (folder / CARD).write_bytes(pickle.dumps({"cuts": [1, 2]}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (spoil_the_card, "the bytes are not those that were registered"),
+        (name_a_pickle, "head.pkl: a pickle may not be in a bundle"),
+        (hide_a_pickle, "card.md: a pickle may not be in a bundle"),
+    ],
+)
+def test_a_bundle_that_is_not_what_was_registered_is_refused(
+    bundle: Path, spoil: Callable[[Path], None], says: str
+) -> None:
+    spoil(bundle)
+    with pytest.raises(BundleError, match=says):
+        verify_bundle(bundle)
+
+
+def promise_other_answers(path: Path) -> None:
+    examples = json.loads(path.read_text())
+    examples[3]["probabilities"].reverse()
+    path.write_text(json.dumps(examples))
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"), [(EXAMPLES, promise_other_answers), (MODEL, halve), (BOOSTER, halve)]
+)
+def test_a_bundle_that_cannot_answer_or_crashes_is_refused_though_its_digests_agree(
+    bundle: Path, name: str, spoil: Callable[[Path], None]
+) -> None:
+    spoil(bundle / name)
+    seal(bundle, name)
+    with pytest.raises(BundleError, match="refused in a clean process"):
+        verify_bundle(bundle)
+
+
+def test_a_bundle_that_needs_what_serving_lacks_is_refused_and_leaves_nothing_under_its_final_name(
+    submission: Submission, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundling, "BARRED", (*bundling.BARRED, "onnxruntime"))
+    elsewhere = replace(submission, settings=settings.model_copy(update={"home": tmp_path}))
+    with pytest.raises(BundleError, match="serving has no onnxruntime"):
+        make_bundle(elsewhere)
+    assert not elsewhere.place.exists()
