@@ -144,6 +144,6 @@ def bayes_limit(frame: pd.DataFrame, y: np.ndarray, processed: Processed) -> dic
     raw = frame.drop(columns=list(OWN), errors="ignore")
     coded = [name for name in raw.columns if isinstance(raw[name].dtype, pd.CategoricalDtype)]
     plain = raw.astype(dict.fromkeys(coded, object))  # codes as a generator writes them
-    truth = GENERATORS[processed.contract].true_probabilities(plain, plan.scenario, plan.strength)
+    truth = GENERATORS[processed.contract].true_probabilities(plain, **plan.drift)
     best = evaluate(truth, y)
     return {name: best[name] for name in ("accuracy", "f1_macro", "log_loss")}

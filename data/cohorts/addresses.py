@@ -1,7 +1,7 @@
 """Which contract has a generated cohort, and the address that asks for one: `cohort://ROWS?seed=N`."""
 
-from collections.abc import Mapping
-from typing import Protocol, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
@@ -18,19 +18,15 @@ ADDRESS = "Write cohort://ROWS?seed=N&scenario=NAME&strength=X."
 
 
 class Generator(Protocol):
-    """A module that generates the cohorts of one contract."""
+    """A module that generates the cohorts of one contract, with a scenario and a strength if it has any.
+
+    generate: of a number of rows and a seed, raw and labelled rows. true_probabilities: of such rows, their
+    class probabilities (n, K).
+    """
 
     SCENARIOS: dict[str, float]
-
-    def generate(
-        self, rows: int, seed: int, scenario: str | None = None, strength: float | None = None
-    ) -> pd.DataFrame:
-        """Generate raw, labelled rows."""
-
-    def true_probabilities(
-        self, frame: pd.DataFrame, scenario: str | None = None, strength: float | None = None
-    ) -> np.ndarray:
-        """Give the true class probabilities of generated rows, (n, K)."""
+    generate: Callable[..., pd.DataFrame]
+    true_probabilities: Callable[..., np.ndarray]
 
 
 GENERATORS: Mapping[str, Generator] = {
@@ -61,6 +57,11 @@ class CohortPlan(BaseModel):
             raise ValueError("there is something in it that is not understood")
         return cls.model_validate({"rows": parts.netloc, **dict(asked)})
 
+    @property
+    def drift(self) -> dict[str, Any]:
+        """The scenario and its strength, as a generator takes them; nothing where there is none."""
+        return self.model_dump(include={"scenario", "strength"}) if self.scenario is not None else {}
+
     @model_validator(mode="after")
     def _strength_is_of_a_scenario(self) -> Self:
         if self.strength is not None and self.scenario is None:
@@ -76,20 +77,16 @@ def generate_cohort(uri: str, contract: Contract) -> tuple[pd.DataFrame, CohortP
         raise BadInput(reason, remedy="Give a file: DATA=… or --data ….")
     try:
         plan = CohortPlan.of(uri)
-        _check_scenario(plan, generator)
+        if plan.scenario is not None and plan.scenario not in generator.SCENARIOS:
+            known = ", ".join(generator.SCENARIOS) or "none for this contract"
+            raise ValueError(f"no scenario {plan.scenario!r}; there are {known}")
     except ValueError as error:
         raise _bad_address(uri, _reason(error)) from error
     try:
-        frame = generator.generate(plan.rows, plan.seed, plan.scenario, plan.strength)
+        frame = generator.generate(plan.rows, plan.seed, **plan.drift)
     except (ValueError, ArithmeticError) as error:
         raise _bad_address(uri, f"{plan.scenario} cannot be that strong") from error
     return frame, plan
-
-
-def _check_scenario(plan: CohortPlan, generator: Generator) -> None:
-    if plan.scenario is not None and plan.scenario not in generator.SCENARIOS:
-        known = ", ".join(generator.SCENARIOS) or "none for this contract"
-        raise ValueError(f"no scenario {plan.scenario!r}; there are {known}")
 
 
 def _bad_address(uri: str, reason: str) -> BadInput:

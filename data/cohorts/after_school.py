@@ -26,11 +26,8 @@ NO_MATHS, NOT_ASKED = 0.15, 0.08  # shares of students without the mark, without
 SCENARIOS: dict[str, float] = {}
 
 
-def generate(
-    rows: int, seed: int = 1, scenario: str | None = None, strength: float | None = None
-) -> pd.DataFrame:
-    """Generate a cohort; there are no scenarios. Raises ValueError for one."""
-    _no_scenario(scenario, strength)
+def generate(rows: int, seed: int = 1) -> pd.DataFrame:
+    """Generate a cohort; it has no drift scenarios."""
     rng = np.random.default_rng(seed)
     ability = rng.normal(0, 1, rows)
     maths = np.clip(np.round(11 + 2.5 * ability + rng.normal(0, 2.5, rows)), 0, 20)
@@ -52,14 +49,11 @@ def generate(
     return frame.assign(**{WAY: np.array(WAYS, dtype=object)[drawn]})
 
 
-def true_probabilities(
-    frame: pd.DataFrame, scenario: str | None = None, strength: float | None = None
-) -> np.ndarray:
+def true_probabilities(frame: pd.DataFrame) -> np.ndarray:
     """Give each row's true probabilities of the three ways, (n, 3): softmax of linear margins.
 
-    What is missing adds nothing to any margin. Raises ValueError for a scenario.
+    What is missing adds nothing to any margin.
     """
-    _no_scenario(scenario, strength)
     margins = np.tile(FIRST, (len(frame), 1)).astype(float)
     for name, effects in EFFECTS.items():
         away = frame[name].astype(float).to_numpy() - CENTRES[name]
@@ -67,8 +61,3 @@ def true_probabilities(
     for code, of_ways in OF_INTEREST.items():
         margins += frame[INTEREST].eq(code).to_numpy(dtype=float)[:, None] * of_ways
     return np.asarray(softmax(margins, axis=1))
-
-
-def _no_scenario(scenario: str | None, strength: float | None) -> None:
-    if scenario is not None or strength is not None:
-        raise ValueError("this cohort has no drift scenarios")

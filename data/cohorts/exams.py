@@ -35,11 +35,8 @@ CUTS = np.array([80.0, 65.0, 50.0])  # lower bounds of the bands but the last
 SCENARIOS: dict[str, float] = {}
 
 
-def generate(
-    rows: int, seed: int = 1, scenario: str | None = None, strength: float | None = None
-) -> pd.DataFrame:
-    """Generate a cohort; there are no scenarios. Raises ValueError for one."""
-    _no_scenario(scenario, strength)
+def generate(rows: int, seed: int = 1) -> pd.DataFrame:
+    """Generate a cohort; it has no drift scenarios."""
     rng = np.random.default_rng(seed)
     columns = {
         name: rng.choice(list(shares), rows, p=list(shares.values())) for name, shares in SHARES.items()
@@ -58,14 +55,11 @@ def generate(
     return frame.assign(**{MATHS: _points(_mean(frame) + rng.normal(0, SIGMA, rows))})
 
 
-def true_probabilities(
-    frame: pd.DataFrame, scenario: str | None = None, strength: float | None = None
-) -> np.ndarray:
+def true_probabilities(frame: pd.DataFrame) -> np.ndarray:
     """Give each row's true probabilities of the bands, (n, 4), best first.
 
-    A score is the rounded latent: P(score ≥ t) = Φ((mean − t + 1/2) / 5.5). Raises ValueError for a scenario.
+    A score is the rounded latent: P(score ≥ t) = Φ((mean − t + 1/2) / 5.5).
     """
-    _no_scenario(scenario, strength)
     reached = ndtr((_mean(frame)[:, None] - CUTS + 0.5) / SIGMA)
     end = np.zeros((len(frame), 1))
     return np.diff(np.hstack([end, reached, end + 1]), axis=1)
@@ -81,8 +75,3 @@ def _mean(frame: pd.DataFrame) -> np.ndarray:
 
 def _points(latent: np.ndarray) -> np.ndarray:
     return np.clip(np.floor(latent + 0.5), 0, 100).astype(np.int64)
-
-
-def _no_scenario(scenario: str | None, strength: float | None) -> None:
-    if scenario is not None or strength is not None:
-        raise ValueError("this cohort has no drift scenarios")

@@ -1,17 +1,110 @@
-"""The generated cohorts beside the default one keep their contracts, and their truth is the truth."""
+"""Generated cohorts keep their contracts, their truth is the truth, and a mistake in asking is answered."""
+
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from data.cohorts.addresses import GENERATORS
-from data.contract.contract import FOLDER, load_contract
+from data.cohorts.grades import CODED, SCENARIOS, generate, true_probabilities
+from data.contract.contract import FOLDER, Contract, load_contract
 from data.errors import BadInput
 from data.rows.frames import parse, target_index
 from data.rows.quarantine import quarantine
 from tests.contract.files import read_records
 
-OTHERS = sorted(set(GENERATORS) - {"grade_class"})
 MANY = 40_000
+OTHERS = sorted(set(GENERATORS) - {"grade_class"})
+
+
+def shares_of_classes(frame: pd.DataFrame) -> np.ndarray:
+    return np.bincount(frame["GradeClass"].astype(int), minlength=5) / len(frame)
+
+
+def test_a_cohort_has_the_columns_and_types_of_the_real_file(real_grades: Path) -> None:
+    real, ours = pd.read_csv(real_grades), generate(100)
+    assert list(ours) == list(real)
+    assert ours.dtypes.to_dict() == real.dtypes.to_dict()
+
+
+@pytest.mark.parametrize("column", [*CODED, "Absences"])
+def test_the_shares_of_codes_are_those_of_the_real_file(real_grades: Path, column: str) -> None:
+    real, ours = pd.read_csv(real_grades)[column], generate(MANY)[column]
+    expected = ours.value_counts(normalize=True).sort_index() * len(real)
+    assert stats.chisquare(real.value_counts().sort_index(), expected).pvalue > 0.001
+
+
+def test_study_time_and_gpa_are_distributed_as_in_the_real_file(real_grades: Path) -> None:
+    real, ours = pd.read_csv(real_grades), generate(MANY)
+    assert stats.ks_2samp(real["StudyTimeWeekly"], ours["StudyTimeWeekly"]).pvalue > 0.001
+    assert stats.ks_2samp(real["GPA"], ours["GPA"]).statistic < 0.05
+
+
+def test_ids_ascend_from_the_first_one() -> None:
+    assert generate(3, first_id=7)["StudentID"].tolist() == [7, 8, 9]
+
+
+def test_the_class_is_the_one_that_the_gpa_gives() -> None:
+    cohort = generate(5_000)
+    ruled = 4 - (cohort["GPA"].to_numpy()[:, None] >= [2.0, 2.5, 3.0, 3.5]).sum(axis=1)
+    assert (cohort["GradeClass"] == ruled).all()
+
+
+@pytest.mark.parametrize("scenario", [None, *SCENARIOS])
+def test_the_true_probabilities_are_those_of_the_classes_that_were_drawn(scenario: str | None) -> None:
+    cohort = generate(MANY, seed=5, scenario=scenario)
+    truth = true_probabilities(cohort, scenario)
+    assert truth.sum(axis=1) == pytest.approx(1)
+    assert truth.mean(axis=0) == pytest.approx(shares_of_classes(cohort), abs=0.008)
+    for tenth in np.array_split(np.argsort(truth[:, 4]), 10):
+        failed = (cohort["GradeClass"].to_numpy()[tenth] == 4).mean()
+        assert truth[tenth, 4].mean() == pytest.approx(failed, abs=0.03)
+
+
+def test_without_drift_the_best_possible_accuracy_is_that_of_the_real_file() -> None:
+    truth = true_probabilities(generate(MANY))
+    assert truth.max(axis=1).mean() == pytest.approx(0.827, abs=0.006)
+
+
+def test_each_scenario_has_the_strength_it_says() -> None:
+    assert generate(MANY, scenario="absences")["Absences"].mean() == pytest.approx(17.5, abs=0.15)
+    fewer = generate(MANY, scenario="absences", strength=-2)
+    assert fewer["Absences"].mean() == pytest.approx(12.5, abs=0.15)
+    assert (generate(MANY, scenario="new-category")["Ethnicity"] == 4).mean() == pytest.approx(
+        0.08, abs=0.005
+    )
+    assert shares_of_classes(generate(MANY, scenario="prior-shift"))[4] == pytest.approx(0.35, abs=0.01)
+
+
+def test_what_is_missing_is_missing_more_often_with_many_absences() -> None:
+    cohort = generate(MANY, scenario="missing-at-random")
+    missing = cohort["StudyTimeWeekly"].isna()
+    assert missing.mean() == pytest.approx(0.20, abs=0.01)
+    assert cohort["ParentalSupport"].isna().mean() == pytest.approx(0.20, abs=0.01)
+    assert missing[cohort["Absences"] > 20].mean() > 2 * missing[cohort["Absences"] < 9].mean()
+
+
+def test_only_the_labels_of_the_tail_are_drawn_anew() -> None:
+    cohort, drifted = generate(1_000, seed=2), generate(1_000, seed=2, scenario="label-tail")
+    assert drifted.drop(columns="GradeClass").equals(cohort.drop(columns="GradeClass"))
+    changed = np.flatnonzero(drifted["GradeClass"] != cohort["GradeClass"])
+    assert changed.min() >= 910
+    assert len(changed) > 50
+
+
+def test_tutoring_void_takes_tutoring_out_of_the_grades_and_leaves_the_columns() -> None:
+    cohort, drifted = generate(1_000, seed=2), generate(1_000, seed=2, scenario="tutoring-void")
+    assert drifted["Tutoring"].equals(cohort["Tutoring"])
+    lost = (cohort["GPA"] - drifted["GPA"])[(drifted["GPA"] > 0) & (cohort["GPA"] < 4)]
+    assert lost[cohort["Tutoring"] == 1].to_numpy() == pytest.approx(0.25)
+    assert lost[cohort["Tutoring"] == 0].to_numpy() == pytest.approx(0)
+
+
+def test_an_unknown_scenario_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="no drift scenario 'flood'; there are absences"):
+        generate(10, scenario="flood")
 
 
 def test_every_contract_but_the_one_with_real_data_has_a_cohort() -> None:
@@ -40,7 +133,7 @@ def test_the_true_probabilities_are_those_that_the_classes_were_drawn_with(name:
             assert truth[tenth, place].mean() == pytest.approx((y[tenth] == place).mean(), abs=0.03)
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", sorted(GENERATORS))
 def test_the_same_seed_gives_the_same_students_and_another_seed_others(name: str) -> None:
     generate = GENERATORS[name].generate
     assert generate(30, seed=3).equals(generate(30, seed=3))
@@ -51,5 +144,55 @@ def test_the_same_seed_gives_the_same_students_and_another_seed_others(name: str
 def test_a_scenario_of_another_contract_is_refused_in_words(name: str) -> None:
     with pytest.raises(BadInput, match="no scenario 'absences'; there are none for this contract"):
         read_records("cohort://9?scenario=absences", load_contract(name))
-    with pytest.raises(ValueError, match="no drift scenarios"):
-        GENERATORS[name].generate(9, 1, "absences")
+
+
+def test_an_address_gives_the_cohort_that_it_asks_for(grade_class: Contract) -> None:
+    records = read_records("cohort://20?seed=3&scenario=absences&strength=2", grade_class)
+    pd.testing.assert_frame_equal(records.frame, generate(20, seed=3, scenario="absences", strength=2))
+    assert records.generated is not None
+    assert records.generated.model_dump() == {"rows": 20, "seed": 3, "scenario": "absences", "strength": 2}
+
+
+def test_the_same_address_has_the_same_digest_and_another_seed_another(grade_class: Contract) -> None:
+    digests = [read_records(f"cohort://20?seed={seed}", grade_class).sha256 for seed in (1, 1, 2)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("cohort://", "rows: this should be a valid integer"),
+        ("cohort://many", "rows: this should be a valid integer"),
+        ("cohort://0", "rows: this should be greater than or equal to 1"),
+        ("cohort://-5", "rows: this should be greater than or equal to 1"),
+        ("cohort://1.5", "rows: this should be a valid integer"),
+        ("cohort://99999999999", "rows: this should be less than or equal to 20000000"),
+        ("cohort://9?seed=x", "seed: this should be a valid integer"),
+        ("cohort://9?seed=-1", "seed: this should be greater than or equal to 0"),
+        ("cohort://9?rows=3", "something in it that is not understood"),
+        ("cohort://9?size=3", "size: Extra inputs are not permitted"),
+        ("cohort://9?seed", "bad query field: 'seed'"),
+        ("cohort://9?seed=1&seed=2", "something in it that is not understood"),
+        ("cohort://9/seed=1", "something in it that is not understood"),
+        ("cohort:9", "something in it that is not understood"),
+        ("cohort://9?scenario=flood", "no scenario 'flood'; there are absences, new-category,"),
+        ("cohort://9?strength=1", "a strength needs a scenario"),
+        ("cohort://9?scenario=absences&strength=nan", "strength: this should be a finite number"),
+        ("cohort://9?scenario=absences&strength=1e9", "absences cannot be that strong"),
+        ("cohort://9?scenario=missing-at-random&strength=2", "missing-at-random cannot be that strong"),
+        ("cohort://9?scenario=prior-shift&strength=1", "prior-shift cannot be that strong"),
+    ],
+)
+def test_a_mistake_in_an_address_is_named_with_how_to_write_it(
+    address: str, says: str, grade_class: Contract
+) -> None:
+    with pytest.raises(BadInput) as refusal:
+        read_records(address, grade_class)
+    assert str(refusal.value).startswith(f"{address}: ")
+    assert says in str(refusal.value)
+    assert str(refusal.value).endswith(" Write cohort://ROWS?seed=N&scenario=NAME&strength=X.")
+
+
+def test_another_contract_has_no_generated_cohort(pass_fail: Contract) -> None:
+    with pytest.raises(BadInput, match="there is no generated cohort for the contract pass_fail"):
+        read_records("cohort://9", pass_fail)
