@@ -18,10 +18,9 @@ from data.cohorts.grades import SCENARIOS, generate
 from data.contract.contract import Contract, load_contract
 from data.rows.frames import parse
 from data.rows.quarantine import quarantine
-from flows.drift_gate.findings import DRIFT, Finding
-from flows.drift_gate.labels import LABELS
-from flows.drift_gate.relation import LOSS, RESIDUAL
-from flows.drift_gate.samples import Reference, reference_of
+from flows.drift_gate import DRIFT, Finding
+from flows.drift_gate.relation import LABELS, LOSS, RESIDUAL
+from flows.drift_gate.samples import QUARANTINE, Reference, faults_text
 from flows.drift_gate.verdict import Champion, Verdict, gate
 from flows.training.data import stratified_folds
 from flows.training.families import refit_booster
@@ -108,7 +107,7 @@ def run_champion(job: tuple[int, int, int, int]) -> list[Outcome]:
     contract = load_contract("grade_class")
     parsed = parse(generate(TRAINED_ROWS, seed=number + 1), contract)
     sound, bad = quarantine(parsed, contract)
-    reference = reference_of(parsed, bad, trained_rows=len(sound))
+    reference = Reference(parsed.assign(**{QUARANTINE: faults_text(parsed, bad)}), len(sound))
     champion = train_champion(sound, contract, seed=number)
     return [judge(batch, reference, champion, contract) for batch in batches(number, clean, judged, other)]
 

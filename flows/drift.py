@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data.contract.contract import Contract, load_contract
 from data.errors import Stopped
-from flows.drift_gate.findings import DRIFT, LEAST_ROWS, NO_REFERENCE, NOT_TESTED, TOO_FEW_ROWS
+from flows.drift_gate import DRIFT, LEAST_ROWS, NO_REFERENCE, NOT_TESTED, TOO_FEW_ROWS
 from flows.drift_gate.relation import undecided
 from flows.drift_gate.samples import LOOKED_AT, Reference, without_unasked
 from flows.drift_gate.verdict import Verdict, gate, save_html, table
@@ -55,7 +55,7 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
         parsed = without_unasked(parsed, contract)
     if champion is not None:
         trained = int(champion.bundle.manifest.training["rows"])
-        reference = Reference(champion.reference(), trained, trained)
+        reference = Reference(champion.reference(), trained)
         # By chance a test split may look odd to the model that passed on it: an equal run is no new batch.
         same = champion.bundle.manifest.training["source_sha256"] == processed.sha256
         unseen = ~champion.has_seen(parsed["pseudonym"]) & (not same)
@@ -66,7 +66,7 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
         reasons, relation = (changed, *verdict.reasons), tuple(undecided("the contract changed", NOT_TESTED))
         return verdict.model_copy(update={"overall": DRIFT, "reasons": reasons, "relation": relation})
     train, test = (parsed[parsed["split"] == name] for name in ("train", "test"))
-    reference = Reference(train.sample(min(len(train), 5_000), random_state=0), len(train), len(parsed))
+    reference = Reference(train.sample(min(len(train), 5_000), random_state=0), len(train))
     verdict = gate(test, faults, reference, None, None, contract)
     if len(parsed) < LEAST_ROWS:
         return verdict.model_copy(update={"overall": TOO_FEW_ROWS})

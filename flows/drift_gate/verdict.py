@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.contract.contract import Contract
 from data.rows.frames import matrix, target_index
 from data.rows.spreadsheets import FIRST_ROW
-from flows.drift_gate.columns import column_findings
-from flows.drift_gate.findings import (
+from flows.drift_gate import (
     DRIFT,
     LEAST_ROWS,
     NO_LABELS,
@@ -23,8 +22,15 @@ from flows.drift_gate.findings import (
     TOO_FEW_ROWS,
     Finding,
 )
-from flows.drift_gate.labels import label_fault_in, label_finding
-from flows.drift_gate.relation import loss_finding, residual_finding, subgroups, undecided
+from flows.drift_gate.columns import column_findings
+from flows.drift_gate.relation import (
+    label_fault_in,
+    label_finding,
+    loss_finding,
+    residual_finding,
+    subgroups,
+    undecided,
+)
 from flows.drift_gate.samples import (
     BATCH_ROWS,
     QUARANTINE,

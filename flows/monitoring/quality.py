@@ -14,7 +14,7 @@ from data.errors import Stopped
 from data.log.reading import Measurement
 from data.rows.frames import matrix
 from data.statistics import Proportion, closest_interval, count_distribution, proportion_ci, shift_sd
-from flows.drift_gate.findings import LEAST_ROWS, TOO_FEW_ROWS
+from flows.drift_gate import LEAST_ROWS, TOO_FEW_ROWS
 from flows.monitoring.window import Forecasts
 from flows.registry.store import CHALLENGER, Champion, load_version, version_of_alias
 from flows.reports.evidence import members

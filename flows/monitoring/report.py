@@ -15,8 +15,7 @@ from rich.text import Text
 
 from data.log.reading import Measurement
 from data.words import NOTHING, count, figure, percent, plural
-from flows.drift_gate import samples as stattests
-from flows.drift_gate.findings import DRIFT, NO_LABELS, PASS, Finding
+from flows.drift_gate import DRIFT, NO_LABELS, PASS, Finding
 from flows.drift_gate.verdict import save_html
 from flows.monitoring.retraining import Asked
 from flows.monitoring.watch import LOSS, Watched
@@ -159,9 +158,6 @@ if TYPE_CHECKING:
 
 Rows = Sequence[dict[str, Any]]
 NEAREST, FARTHEST = 1e-3, 1e4
-DISTANCES = [
-    stattests.TITLES[name] for name in (stattests.RISE, stattests.WASSERSTEIN, stattests.JENSEN_SHANNON)
-]
 
 
 def accuracy_over_time(history: Rows) -> "Figure":
@@ -217,7 +213,7 @@ def drift_by_column(findings: Sequence[Finding]) -> "Figure":
 def excess(found: Finding) -> float:
     """Return how many times a finding exceeds its limit, between 0.001 and 10,000; below 1 it does not."""
     score, limit = float(found.score or 0.0), float(found.threshold or 1.0)
-    times = score / limit if found.test in DISTANCES else limit / max(score, limit / FARTHEST)
+    times = score / limit if found.distance else limit / max(score, limit / FARTHEST)
     return min(max(times, NEAREST), FARTHEST)
 
 

@@ -17,8 +17,8 @@ from data.contract.contract import Contract
 from data.log.reading import Measurement, read_measurements, write_measurements
 from data.sources.storage import as_stored
 from data.words import plural
-from flows.drift_gate.findings import DRIFT, LEAST_ROWS
-from flows.drift_gate.labels import label_fault_in
+from flows.drift_gate import DRIFT, LEAST_ROWS
+from flows.drift_gate.relation import label_fault_in
 from flows.drift_gate.samples import Reference
 from flows.monitoring.watch import LOSS, Watched, judge_relation, sound_of
 from flows.monitoring.window import Forecasts, Window
@@ -97,7 +97,7 @@ def like_today(graded: Forecasts, window: Window, champion: Champion) -> np.ndar
     """
     manifest = champion.bundle.manifest
     trained = int(manifest.training["rows"])
-    reference = Reference(champion.reference(), trained, trained)
+    reference = Reference(champion.reference(), trained)
     alike = np.ones(len(graded), dtype=bool)
     unbroken = True
     for number, rows in _stretches(graded, window):

@@ -19,8 +19,7 @@ from data.rows.quarantine import quarantine
 from data.rows.spreadsheets import FIRST_ROW
 from data.statistics import proportion_ci
 from data.words import plural
-from flows.drift_gate import samples as stattests
-from flows.drift_gate.findings import (
+from flows.drift_gate import (
     DRIFT,
     LEAST_ROWS,
     NO_LABELS,
@@ -30,7 +29,16 @@ from flows.drift_gate.findings import (
     Finding,
     verdict_of,
 )
-from flows.drift_gate.samples import Reference, code_words, draw, number_words, sound_rows, without_unasked
+from flows.drift_gate.columns import (
+    CODES,
+    NUMBERS,
+    ColumnTest,
+    code_words,
+    codes_p,
+    number_words,
+    numbers_p,
+)
+from flows.drift_gate.samples import Reference, draw, sound_rows, without_unasked
 from flows.drift_gate.verdict import RELATION_ROWS, Verdict, gate, relation_findings
 from flows.monitoring.quality import (
     LEVEL,
@@ -82,7 +90,7 @@ def judge(asked: Forecasts, settled: Forecasts, champion: Champion | None, contr
         nothing = Verdict(overall=NO_REFERENCE, rows=len(asked), reference_rows=0)
         return Judgement(NO_REFERENCE, ("There is no champion to compare with yet.",), nothing)
     trained = int(champion.bundle.manifest.training["rows"])
-    reference = Reference(champion.reference(), trained, trained)
+    reference = Reference(champion.reference(), trained)
     frame = without_unasked(asked.frame, contract)
     columns = gate(frame, faults_of(asked.frame, contract), reference, None, None, contract)
     enough = columns.overall != TOO_FEW_ROWS
@@ -104,14 +112,9 @@ def conclude(columns: Verdict, answers: tuple[Finding, ...], relation: tuple[Fin
 
 def is_clear(found: Finding) -> bool:
     """Tell whether an alarm is clear: far below its limit, or a distance, or what needs no test."""
-    if found.score is None or found.threshold is None or found.test in _DISTANCES:
+    if found.score is None or found.threshold is None or found.distance:
         return True
     return found.score <= found.threshold / CLEAR
-
-
-_DISTANCES = {
-    stattests.TITLES[name] for name in (stattests.RISE, stattests.WASSERSTEIN, stattests.JENSEN_SHANNON)
-}
 
 
 def judge_relation(
@@ -150,25 +153,15 @@ def answer_findings(
     classes = [pd.Series(labels[shares.argmax(axis=1)]) for shares in (before, now)]
     risks = [pd.Series(risk_of(shares, contract.target)) for shares in (before, now)]
     return (
-        _answers(CLASS_MIX, stattests.CODES, stattests.codes_p(*classes), code_words(*classes)),
-        _answers(
-            AT_RISK,
-            stattests.NUMBERS,
-            stattests.numbers_p(*(risk.to_numpy() for risk in risks)),
-            number_words(*risks),
-        ),
+        _answers(CLASS_MIX, CODES, codes_p(*classes), code_words(*classes)),
+        _answers(AT_RISK, NUMBERS, numbers_p(*risks), number_words(*risks)),
     )
 
 
-def _answers(name: str, test: str, p_value: float, words: str) -> Finding:
-    drifted = not p_value >= ANSWERS_ALPHA
+def _answers(name: str, test: ColumnTest, p_value: float, words: str) -> Finding:
+    verdict = verdict_of(not p_value >= ANSWERS_ALPHA)
     return Finding(
-        name=name,
-        test=stattests.TITLES[test],
-        score=p_value,
-        threshold=ANSWERS_ALPHA,
-        verdict=verdict_of(drifted),
-        words=words,
+        name=name, test=test.title, score=p_value, threshold=ANSWERS_ALPHA, verdict=verdict, words=words
     )
 
 

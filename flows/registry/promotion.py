@@ -14,7 +14,7 @@ from data.bundle.bundle import Bundle
 from data.bundle.card import ENOUGH
 from data.contract.contract import Contract
 from data.rows.frames import matrix, target_index
-from flows.drift_gate.labels import doubting_losses, label_fault
+from flows.drift_gate.relation import label_fault, label_noise_losses
 from flows.registry.bundling import Submission
 from flows.registry.decisions import REPLACES, Verdict
 from flows.registry.store import CHAMPION, Champion, load_champion, load_version, version_named
@@ -170,7 +170,7 @@ def _after_alarm(own: np.ndarray, answers: np.ndarray, y: np.ndarray, margin: fl
 
     New students count for nothing: they are those that raised the alarm.
     """
-    theirs, label_noise = doubting_losses(answers, y)
+    theirs, label_noise = label_noise_losses(answers, y)
     verdict = against_champion(own, theirs, margin=margin, new_students=0, seed=seed)
     reason = f"{verdict.reason}, given a doubt of {label_noise:.0%} that suits these grades"
     return Verdict(verdict.promoted, reason, verdict.figures | {"doubt": label_noise})

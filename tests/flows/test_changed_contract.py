@@ -4,7 +4,7 @@ import pytest
 
 from data.contract.contract import FOLDER, Contract, parse_contract
 from flows.drift import compare, contract_changes
-from flows.drift_gate.findings import DRIFT
+from flows.drift_gate import DRIFT
 from flows.process import process_records
 from flows.registry.registration import Registered
 from flows.registry.store import load_champion, open_registry

@@ -11,10 +11,15 @@ from data.contract.contract import Contract, load_contract
 from data.rows.frames import parse
 from data.rows.quarantine import quarantine
 from data.rows.records import feature_space
-from flows.drift_gate.samples import Reference, reference_of
+from flows.drift_gate.samples import QUARANTINE, Reference, faults_text
 from flows.drift_gate.verdict import Champion, Verdict, gate
 
 Ask = Callable[..., Verdict]
+
+
+def reference_of(parsed: pd.DataFrame, bad: pd.DataFrame) -> Reference:
+    """All rows, as a bundle keeps them, with what was wrong with each."""
+    return Reference(parsed.assign(**{QUARANTINE: faults_text(parsed, bad)}), len(parsed))
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +37,7 @@ def rule(contract: Contract) -> Champion:
 @pytest.fixture(scope="session")
 def reference(contract: Contract) -> Reference:
     parsed = parse(generate(2_392, seed=1), contract)
-    _, bad = quarantine(parsed, contract)
-    return reference_of(parsed, bad, trained_rows=2_392)
+    return reference_of(parsed, quarantine(parsed, contract)[1])
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,10 @@ from data.cohorts.grades import generate
 from data.contract.contract import Contract
 from data.rows.frames import parse
 from data.rows.quarantine import quarantine
-from flows.drift_gate.findings import Finding
-from flows.drift_gate.samples import Reference, reference_of
+from flows.drift_gate import Finding
+from flows.drift_gate.samples import Reference
 from flows.drift_gate.verdict import Champion, Verdict, gate, save_html, table
+from tests.flows.gates.conftest import reference_of
 
 Ask = Callable[..., Verdict]
 NO_FAULTS = pd.DataFrame({"row": [], "column": [], "value": [], "reason": []})
@@ -77,7 +78,7 @@ def test_without_a_reference_the_gate_says_so(contract: Contract, rule: Champion
 def test_a_reference_of_few_rows_decides_nothing(
     contract: Contract, rule: Champion, reference: Reference
 ) -> None:
-    few = Reference(reference.sample.head(12), 12, 12)
+    few = Reference(reference.sample.head(12), 12)
     assert gate(parse(batch(), contract), NO_FAULTS, few, rule, None, contract).overall == "too few rows"
 
 
@@ -185,7 +186,7 @@ def test_a_champion_that_gives_no_probabilities_fails_the_gate(ask: Ask) -> None
 def test_rows_that_were_bad_before_too_are_no_drift(contract: Contract, rule: Champion) -> None:
     parsed = parse(generate(2_392, 1, "label-tail"), contract)
     _, bad = quarantine(parsed, contract)
-    reference = reference_of(parsed, bad, 2_200)
+    reference = reference_of(parsed, bad)
     again = parse(batch(scenario="label-tail"), contract)
     _, worse = quarantine(again, contract)
     verdict = gate(again, worse, reference, rule, None, contract)
@@ -252,7 +253,7 @@ def test_a_column_of_something_else_altogether_has_a_verdict(ask: Ask) -> None:
 def test_a_reference_without_a_sound_row_leaves_the_relation_undecided(
     contract: Contract, rule: Champion, reference: Reference
 ) -> None:
-    spoilt = Reference(reference.sample.assign(quarantine="Age: out of range"), 2_392, 2_392)
+    spoilt = Reference(reference.sample.assign(quarantine="Age: out of range"), 2_392)
     verdict = gate(parse(batch(), contract), NO_FAULTS, spoilt, rule, None, contract)
     assert finding(verdict, "relation: loss").verdict == "too few rows"
 

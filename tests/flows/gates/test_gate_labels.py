@@ -9,7 +9,7 @@ from data.cohorts.grades import generate, true_probabilities
 from data.contract.contract import Contract
 from data.errors import Stopped
 from flows.drift import Drift, OnDrift, stop_on_drift
-from flows.drift_gate.labels import doubting_losses, label_fault, risk_backwards
+from flows.drift_gate.relation import label_fault, label_noise_losses, risk_backwards
 from flows.registry.promotion import against_champion
 from flows.training.ordinal import row_losses
 from tests.flows.gates.conftest import Ask
@@ -43,14 +43,14 @@ def test_a_model_that_only_learned_to_doubt_wins_until_the_champion_doubts_too(t
     champion = sure(truth)
     challenger = 0.4 * sure(truth) + 0.6 / CLASSES
     assert judged(row_losses(challenger, y), row_losses(champion, y))
-    losses, doubt = doubting_losses(champion, y)
+    losses, doubt = label_noise_losses(champion, y)
     assert 0.4 < doubt < 0.6  # some of what is drawn blindly is right by chance
     assert not judged(row_losses(challenger, y), losses)
 
 
 def test_a_model_that_learned_a_changed_relation_wins_all_the_same(truth: np.ndarray) -> None:
     changed = np.where(np.arange(ROWS) % 3 == 0, (truth + 1) % CLASSES, truth)
-    losses, _ = doubting_losses(sure(truth, 0.8), changed)
+    losses, _ = label_noise_losses(sure(truth, 0.8), changed)
     assert judged(row_losses(sure(changed, 0.8), changed), losses)
 
 
@@ -58,7 +58,7 @@ def test_where_a_champion_is_as_sure_as_it_may_be_there_is_no_doubt(truth: np.nd
     rng = np.random.default_rng(5)
     champion = rng.dirichlet(np.ones(CLASSES), 4_000)
     y = (champion.cumsum(axis=1) > rng.random((4_000, 1))).argmax(axis=1)
-    losses, doubt = doubting_losses(champion, y)
+    losses, doubt = label_noise_losses(champion, y)
     assert doubt < 0.03
     assert losses.mean() == pytest.approx(row_losses(champion, y).mean(), abs=0.002)
 
@@ -66,12 +66,12 @@ def test_where_a_champion_is_as_sure_as_it_may_be_there_is_no_doubt(truth: np.nd
 def test_doubt_never_makes_a_champion_worse(truth: np.ndarray) -> None:
     for share in (0.0, 0.2, 0.9):
         y = mixed_up(truth, share)
-        losses, _ = doubting_losses(sure(truth), y)
+        losses, _ = label_noise_losses(sure(truth), y)
         assert losses.mean() <= row_losses(sure(truth), y).mean() + 1e-9
 
 
 def test_without_rows_there_is_nothing_to_doubt() -> None:
-    losses, doubt = doubting_losses(np.zeros((0, CLASSES)), np.zeros(0, dtype=int))
+    losses, doubt = label_noise_losses(np.zeros((0, CLASSES)), np.zeros(0, dtype=int))
     assert (len(losses), doubt) == (0, 0.0)
 
 

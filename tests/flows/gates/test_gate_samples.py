@@ -5,14 +5,9 @@ from data.cohorts.grades import generate
 from data.contract.contract import Contract
 from data.rows.frames import parse
 from data.rows.quarantine import quarantine
-from flows.drift_gate.samples import (
-    code_words,
-    faults_text,
-    has_reason,
-    number_words,
-    reference_of,
-    sound_rows,
-)
+from flows.drift_gate.columns import code_words, number_words
+from flows.drift_gate.samples import faults_text, has_reason, sound_rows
+from tests.flows.gates.conftest import reference_of
 
 
 def parsed_with_faults(contract: Contract, rows: int = 400) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -23,18 +18,9 @@ def parsed_with_faults(contract: Contract, rows: int = 400) -> tuple[pd.DataFram
     return parsed, quarantine(parsed, contract)[1]
 
 
-def test_the_reference_is_at_most_five_thousand_rows_and_knows_how_many_there_were(
-    contract: Contract,
-) -> None:
-    parsed = parse(generate(6_000), contract)
-    reference = reference_of(parsed, quarantine(parsed, contract)[1], trained_rows=5_500)
-    assert len(reference.sample) == 5_000
-    assert (reference.trained_rows, reference.rows) == (5_500, 6_000)
-
-
 def test_the_reference_keeps_quarantined_rows_with_what_was_wrong(contract: Contract) -> None:
     parsed, bad = parsed_with_faults(contract)
-    reference = reference_of(parsed, bad, trained_rows=398)
+    reference = reference_of(parsed, bad)
     assert reference.sample["quarantine"][0] == "Age: out of range; Ethnicity: unknown code"
     assert len(sound_rows(reference)) == 398
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.drift_gate.samples import (
+from flows.drift_gate.columns import (
     codes_p,
     effective_rows,
     level_and_spread_p,
@@ -20,8 +20,8 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(11)
 
 
-def days(rng: np.random.Generator, rows: int) -> np.ndarray:
-    return rng.integers(0, 30, rows).astype(float)
+def days(rng: np.random.Generator, rows: int) -> pd.Series:
+    return pd.Series(rng.integers(0, 30, rows).astype(float))
 
 
 def test_two_samples_of_the_same_numbers_differ_as_often_as_alpha_says(rng: np.random.Generator) -> None:
@@ -32,18 +32,19 @@ def test_two_samples_of_the_same_numbers_differ_as_often_as_alpha_says(rng: np.r
 def test_the_level_the_spread_and_the_shape_of_numbers_are_all_seen(rng: np.random.Generator) -> None:
     reference = days(rng, 2_000)
     assert numbers_p(reference, days(rng, 300) + 4) < 1e-6
-    assert numbers_p(reference, rng.integers(10, 20, 300).astype(float)) < 1e-6
-    gap = rng.choice([6.0, 7.0, 22.0, 23.0], 300)
+    assert numbers_p(reference, pd.Series(rng.integers(10, 20, 300))) < 1e-6
+    gap = pd.Series(rng.choice([6.0, 7.0, 22.0, 23.0], 300))
     assert numbers_p(reference, gap) < 1e-6
 
 
 def test_one_value_on_both_sides_is_no_difference() -> None:
+    same = pd.Series(np.full(40, 3.0))
     assert level_and_spread_p(np.full(40, 3.0), np.full(60, 3.0)) == 1.0
-    assert numbers_p(np.full(40, 3.0), np.full(60, 3.0)) == 1.0
+    assert numbers_p(same, same) == 1.0
 
 
 def test_one_value_against_another_is_a_difference() -> None:
-    assert numbers_p(np.full(40, 3.0), np.full(60, 4.0)) < 1e-9
+    assert numbers_p(pd.Series(np.full(40, 3.0)), pd.Series(np.full(60, 4.0))) < 1e-9
 
 
 def test_a_batch_as_large_as_the_reference_alarms_no_more_often(rng: np.random.Generator) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flows.drift_gate.findings import Finding
+from flows.drift_gate import Finding
 from flows.drift_gate.verdict import Verdict
 from flows.monitoring.watch import conclude, is_clear, judge, trusted
 from flows.processing.processed import Processed
@@ -13,8 +13,10 @@ from tests.flows.monitoring.school import School, month, students
 QUIET = Verdict(overall="pass", rows=300, reference_rows=500)
 
 
-def found(verdict: str, score: float | None = None, test: str = "two-sample chi-square") -> Finding:
-    return Finding(name="x", test=test, score=score, threshold=0.001, verdict=verdict, words="changed")
+def found(verdict: str, score: float | None = None, *, distance: bool = False) -> Finding:
+    return Finding(
+        name="x", score=score, threshold=0.001, verdict=verdict, words="changed", distance=distance
+    )
 
 
 def test_a_quiet_month_passes_and_its_estimate_can_be_trusted(school: School) -> None:
@@ -101,7 +103,7 @@ def test_a_grade_that_contradicts_its_score_counts_as_a_fault_and_judges_nothing
     [
         (found("drift", 0.0009), False),
         (found("drift", 0.0001), True),
-        (found("drift", 0.3, "rise in share"), True),
+        (found("drift", 0.3, distance=True), True),
         (found("drift"), True),
     ],
     ids=["just below the limit", "a tenth of it", "a distance", "nothing left to test"],
