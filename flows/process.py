@@ -9,8 +9,8 @@ from prefect.artifacts import create_markdown_artifact
 from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract, load_contract
 from data.errors import BadInput, Stopped
-from data.rows.kinds import ONE_ROW
-from data.rows.quarantine import DUPLICATE
+from data.rows.kinds import Reason
+from data.rows.quarantine import ONE_ROW
 from data.sources.reading import ROWS, ChunkedRecords, open_chunks
 from data.sources.storage import read_rows
 from flows.processing.chunks import Terms, counted, examine_piece
@@ -126,7 +126,7 @@ def check_bad_share(processed: Processed, limit: float) -> None:
     faults = processed.faults()
     counts = (faults["column"] + " " + faults["reason"]).value_counts()
     reasons = ", ".join(f"{fault} ({count} rows)" for fault, count in counts.items())
-    apart = f" For {DUPLICATE}: {ONE_ROW}." if DUPLICATE in processed.quarantined else ""
+    apart = f" For {Reason.DUPLICATE}: {ONE_ROW}." if Reason.DUPLICATE in processed.quarantined else ""
     raise Stopped(
         f"{processed.bad_share:.1%} of the rows are bad, more than the {limit:.0%} allowed: {reasons}. "
         f"See {processed.folder / QUARANTINE}, mend the source, or raise GRADECAST_BAD_ROW_LIMIT.{apart}"

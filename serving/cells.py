@@ -1,47 +1,38 @@
 """The cells of a CSV to score as records: the rules of training files, told row by row."""
 
-import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
 import numpy as np
 
-from data.contract.columns import MISSING_TEXTS, Column, Kind, Role
+from data.contract.columns import Column, Role
 from data.contract.contract import Contract
-from data.rows.ids import WHOLE_ID, canonical_id
-from data.rows.records import Record, code_of
+from data.rows.ids import are_plain
+from data.rows.kinds import Reason, rule_of
+from data.rows.records import Record
 
 MOST_REMEMBERED, LONGEST_REMEMBERED = 10_000, 100  # texts of one column, and letters of one
+LONGEST_ID = 38  # digits of what is within reach of a float32 for certain
 WIDE = 4  # times as many columns as are asked for
 Row = Sequence[str]
 
 
-class Fault(str):
-    """Why a cell breaks the contract."""
-
-    __slots__ = ()
-
-
 class ColumnReader(dict[str, Any]):
-    """What the texts of one column mean, each worked out once: a value, None for none, or a Fault."""
+    """What the texts of one column mean, each worked out once: a value, None for none, or a Reason."""
 
-    def __init__(self, column: Column, place: int) -> None:
+    def __init__(self, column: Column, place: int = 0) -> None:
         super().__init__()
         self.name, self.place = column.name, place
         self.optional = column.role is not Role.FEATURE
-        self._mean, self._may_be_missing = _meaning_of(column), self.optional or column.nullable
-        self._plain = _plain_reader(column)
+        self._column, self._rule = column, rule_of(column)
         self.any_fault = False
 
     def __missing__(self, text: str) -> Any:
-        bare = text.strip()
-        if bare in MISSING_TEXTS:
-            value = None if self._may_be_missing else Fault("missing")
-        else:
-            value = self._mean(bare)
-        self.any_fault |= isinstance(value, Fault)
+        value = self._rule.read(text)
+        if value is None and self._column.required:
+            value = Reason.MISSING
+        self.any_fault |= isinstance(value, Reason)
         if len(text) <= LONGEST_REMEMBERED:
             self[text] = value
         return value
@@ -49,20 +40,33 @@ class ColumnReader(dict[str, Any]):
     def read(self, texts: Sequence[str]) -> Sequence[Any]:
         """Return what each of this column's cells means."""
         self._forget()
-        if self._plain is not None and (plain := self._plain(texts)):
-            return plain
-        return list(map(self.__getitem__, texts))
+        return self._plain(texts) or list(map(self.__getitem__, texts))
 
     def is_sound(self, texts: Sequence[str]) -> bool:
         """Tell whether none of this column's cells breaks the contract."""
         self._forget()
-        if self._plain is not None and self._plain(texts):
-            return True
-        return not any(type(self[text]) is Fault for text in set(texts))
+        return bool(self._plain(texts)) or not any(type(self[text]) is Reason for text in set(texts))
 
     def _forget(self) -> None:
         if len(self) > MOST_REMEMBERED:
             self.clear()
+
+    def _plain(self, texts: Sequence[str]) -> Sequence[Any] | None:
+        """Return at one look what texts mean that are hardly ever twice the same, as long as all is well."""
+        if self._column.role is Role.ID:
+            unbounded = self._column.whole and self._column.limits[0] <= 1 and self._column.max is None
+            short = max(map(len, texts), default=0) <= LONGEST_ID
+            return texts if unbounded and short and are_plain(texts) else None
+        if not self._column.decimal:
+            return None
+        together = "".join(texts)
+        try:
+            numbers = list(map(float, texts)) if together.isascii() and "_" not in together else []
+        except ValueError:
+            return None
+        array = np.array(numbers)
+        broken = np.isnan(array).any() or any(wrong.any() for _, wrong in self._rule.faults(array))
+        return None if broken else numbers
 
 
 class RowReader:
@@ -128,75 +132,5 @@ class RowReader:
 def _note(errors: list[str], name: str, cells: Sequence[Any]) -> None:
     """Add a column's faults to the rows' errors, but to those whose cells are in the wrong places."""
     for position, cell in enumerate(cells):
-        if type(cell) is Fault and not errors[position].startswith("the row has "):
+        if type(cell) is Reason and not errors[position].startswith("the row has "):
             errors[position] += f"{'; ' if errors[position] else ''}{name}: {cell}"
-
-
-def _plain_reader(column: Column) -> Callable[[Sequence[str]], Sequence[Any] | None] | None:
-    """Return what reads a column whose texts are hardly ever twice the same, as long as all is well."""
-    if (
-        column.role is Role.ID
-        and column.kind is Kind.INTEGER
-        and column.limits[0] <= 1
-        and column.max is None
-    ):
-        return _plain_ids
-    return partial(_plain_numbers, *column.limits) if column.kind is Kind.NUMBER else None
-
-
-def _plain_ids(texts: Sequence[str]) -> Sequence[Any] | None:
-    """Return ids that are written as whole numbers from 1 on, or nothing if one of them is not."""
-    together = "".join(texts)
-    well = together.isascii() and together.isdecimal() and all(texts)
-    return texts if well and not any(text[0] == "0" for text in texts) else None
-
-
-def _plain_numbers(low: float, high: float, texts: Sequence[str]) -> Sequence[Any] | None:
-    """Return numbers between two limits, or nothing if a text is not one."""
-    together = "".join(texts)
-    try:
-        numbers = list(map(float, texts)) if together.isascii() and "_" not in together else []
-    except ValueError:
-        return None
-    # What is no number fails every comparison, and infinity is beyond any limit.
-    array = np.array(numbers)
-    return numbers if bool(((low <= array) & (array <= high)).all()) else None
-
-
-def _meaning_of(column: Column) -> Callable[[str], Any]:
-    if column.role is Role.ID:
-        return partial(_id, column)
-    return partial(_code if column.coded else _number, column)
-
-
-def _code(column: Column, text: str) -> Any:
-    code = code_of(column, text)
-    return Fault("unknown code") if code is None else code
-
-
-def _id(column: Column, text: str) -> str:
-    whole = column.kind is Kind.INTEGER
-    student = canonical_id(text, whole=whole)
-    if not whole:
-        return student
-    if not WHOLE_ID.fullmatch(student):
-        return Fault("not a whole number")
-    low, high = column.limits
-    return student if low <= float(student) <= high else Fault("out of range")
-
-
-def _number(column: Column, text: str) -> float | Fault:
-    try:
-        if "_" in text or not text.isascii():  # Python's way to write digits is not a spreadsheet's
-            raise ValueError
-        number = float(text)
-    except ValueError:
-        return Fault("not a number")
-    low, high = column.limits
-    if not math.isfinite(number):
-        return Fault("not finite")
-    if column.kind is Kind.INTEGER and number % 1:
-        return Fault("not a whole number")
-    if not low <= number <= high:
-        return Fault("out of range")
-    return int(number) if column.kind is Kind.INTEGER else number

@@ -4,8 +4,7 @@ What `Predictor.predict` and `data.log.entries` say of one record, a thousand at
 numbers to six digits, several times as fast. A test holds the two together.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -13,11 +12,9 @@ import numpy as np
 import orjson
 
 from data.bundle.answers import grade_sets, risk_of
-from data.contract.columns import Column, Kind
-from data.contract.contract import Contract
 from data.log.entries import new_ids, prediction_fields, student_of, without_id
 from data.rows.ids import pseudonym_maker
-from data.rows.records import Record, feature_space
+from data.rows.records import Record
 from serving.predictor import Predictor
 from serving.sheet import quoted
 
@@ -71,7 +68,6 @@ class Scorer:
         """Prepare for cells between this delimiter, and for ids hashed by this key."""
         self._bundle, self._key, self._delimiter = predictor.bundle, key, delimiter
         self._contract, self._labels = self._bundle.contract, self._bundle.manifest.labels
-        self._matrix = column_matrix_maker(self._contract)
         self._set_cells: dict[int, str] = {}
         self._set_json: dict[int, str] = {}
         self._top_cells = [
@@ -87,7 +83,7 @@ class Scorer:
         """Return the class probabilities of validated records (rows, classes)."""
         if not records:
             return np.empty((0, len(self._labels)), dtype=np.float32)
-        return self._bundle.probabilities(self._matrix(records))
+        return self._bundle.probabilities(self._bundle.matrix(records))
 
     def score(self, records: Sequence[Record], shares: np.ndarray) -> Scored:
         """Return the forecasts of validated records, in order, from their class probabilities."""
@@ -137,38 +133,9 @@ class Scorer:
         return marks
 
 
-def column_matrix_maker(contract: Contract) -> Callable[[Sequence[Record]], np.ndarray]:
-    """Return what makes the same matrix as `data.records.matrix_maker`, column by column."""
-    space = feature_space(contract)
-    tables = [(column.name, _table(column)) for column in contract.features]
-
-    def to_matrix(records: Sequence[Record]) -> np.ndarray:
-        matrix = np.empty((len(records), len(space.names)), dtype=np.float32)
-        for (name, table), places in zip(tables, space.groups, strict=True):
-            values = [record[name] for record in records]
-            if table is None:
-                values = [math.nan if value is None else value for value in values]
-            else:
-                values = [table[value] for value in values]
-            matrix[:, list(places)] = np.array(values, dtype=np.float32).reshape(-1, len(places))
-        return matrix
-
-    return to_matrix
-
-
 def added_columns(labels: Sequence[str]) -> list[str]:
     """Name the columns that an answer adds, in their order."""
     return ["grade_class", "grade_class_index", *(f"probability_{label}" for label in labels), *AFTER]
-
-
-def _table(column: Column) -> dict[Any, Any] | None:
-    """Return what each value of a coded column is in the matrix: a position, or one of many."""
-    if not column.coded:
-        return None
-    if column.kind is not Kind.NOMINAL:
-        return {**{code: place for place, code in enumerate(column.codes)}, None: math.nan}
-    ones = np.eye(len(column.codes), dtype=np.float32)
-    return {**dict(zip(column.codes, ones, strict=True)), None: ones[0] * math.nan}
 
 
 def _cells(version: str, delimiter: str) -> str:

@@ -10,7 +10,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from data.bundle.bundle import Bundle
 from data.errors import BadInput
 from data.rows.frames import matrix, parse
-from data.rows.quarantine import frame_schema, reasons_by_row, schema_faults
+from data.rows.quarantine import cell_faults, reasons_by_row
 
 ARTIFACT = "bundle"
 NAMED = 20
@@ -33,7 +33,7 @@ class GradecastModel(PythonModel):
         """Return one forecast a row, in order; raises BadInput naming the rows that break the contract."""
         contract = self.bundle.contract
         frame = parse(model_input, contract, labelled=False)
-        faults = schema_faults(frame, frame_schema(contract, labelled=False))
+        faults = cell_faults(frame, contract, labelled=False)
         if len(faults):
             raise BadInput(
                 _rows(reasons_by_row(faults.sort_values(["row", "column"]))),

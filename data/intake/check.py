@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from data.contract.columns import Column, Role, Target
+from data.contract.columns import Target
 from data.contract.contract import Contract, load_contract
 from data.contract.leakage import leakage_score
 from data.errors import BadInput
-from data.rows.frames import matrix, needed_columns, parse, target_index
-from data.rows.kinds import ONE_ROW, count_again, names_students, to_numbers
-from data.rows.quarantine import DUPLICATE, quarantine
+from data.intake.draft import count_again, names_students
+from data.rows.frames import matrix, needed_columns, parse_cells, target_index
+from data.rows.kinds import Reason
+from data.rows.quarantine import ONE_ROW, quarantine
 from data.rows.records import feature_space
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.reading import read_whole
@@ -59,13 +60,10 @@ def _check_data(raw: pd.DataFrame, contract: Contract, report: Report) -> None:
         f"column {name}: not in the contract, and not used" for name in names if name not in declared
     ]
     report.problems += _students_again(raw, contract)
-    filled, texts = _without_texts(raw.assign(**dict.fromkeys(missing)), contract)
-    frame = parse(filled, contract)
-    clean, faults = quarantine(frame, contract)
-    faults = pd.concat(
-        [texts, faults[~_known(faults, texts) & ~faults["column"].isin(missing)]], ignore_index=True
-    )
-    report.problems += _fault_lines(faults, contract)
+    frame, not_numbers = parse_cells(raw.assign(**dict.fromkeys(missing)), contract, labelled=True)
+    clean, faults = quarantine(frame, contract, not_numbers)
+    faults = faults[~faults["column"].isin(missing)]
+    report.problems += _fault_lines(faults, raw, contract)
     bad = faults["row"].nunique()
     if bad:
         report.notes.append(f"{bad:,} of {len(frame):,} rows ({bad / len(frame):.1%}) would be set aside")
@@ -75,41 +73,15 @@ def _check_data(raw: pd.DataFrame, contract: Contract, report: Report) -> None:
         _check_learning(clean, contract, report)
 
 
-def _without_texts(raw: pd.DataFrame, contract: Contract) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Empty the cells that should be numbers and are none; return them as faults."""
-    parts = []
-    numbers = [c for c in contract.columns.values() if _is_number(c) and c.name in raw]
-    for column in numbers:
-        _, wrong = to_numbers(raw[column.name])
-        if wrong.any():
-            cells = raw[column.name].astype(object)
-            rows = np.flatnonzero(wrong) + FIRST_ROW
-            values = cells.to_numpy()[wrong]
-            parts.append(pd.DataFrame({"row": rows, "column": column.name, "value": values}))
-            raw = raw.assign(**{column.name: cells.mask(wrong)})
-    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["row", "column", "value"])
-    return raw, found.assign(reason="not a number")
-
-
-def _is_number(column: Column) -> bool:
-    return not column.coded and column.role not in (Role.ID, Role.LEAK)
-
-
-def _known(faults: pd.DataFrame, texts: pd.DataFrame) -> np.ndarray:
-    """Tell which faults are only those of emptied cells."""
-    emptied = set(zip(texts["row"], texts["column"], strict=True))
-    pairs = zip(faults["row"], faults["column"], strict=True)
-    return np.array([pair in emptied for pair in pairs], dtype=bool)
-
-
-def _fault_lines(faults: pd.DataFrame, contract: Contract) -> Iterator[str]:
+def _fault_lines(faults: pd.DataFrame, raw: pd.DataFrame, contract: Contract) -> Iterator[str]:
     for (column, reason), found in faults.groupby(["column", "reason"], sort=False):
-        first = found.iloc[0]
-        said = "" if reason == "missing" else f" ({str(first['value'])!r})"
+        row, value = found.iloc[0][["row", "value"]]
+        if reason == Reason.NOT_A_NUMBER:
+            value = raw[column].iloc[row - FIRST_ROW]
+        shown = "" if reason == Reason.MISSING else f" ({str(value)!r})"
         wanted = _wanted(contract, str(column), str(reason))
-        apart = f"; {ONE_ROW}" if reason == DUPLICATE else ""
-        place = f"{len(found):,} rows, the first is row {first['row']}{said}"
-        yield f"column {column}: {reason}{wanted}, {place}{apart}"
+        remedy = f"; {ONE_ROW}" if reason == Reason.DUPLICATE else ""
+        yield f"column {column}: {reason}{wanted}, {len(found):,} rows, the first is row {row}{shown}{remedy}"
 
 
 def _students_again(raw: pd.DataFrame, contract: Contract) -> Iterator[str]:
@@ -125,10 +97,10 @@ def _students_again(raw: pd.DataFrame, contract: Contract) -> Iterator[str]:
 
 def _wanted(contract: Contract, name: str, reason: str) -> str:
     column = contract.columns.get(name)
-    if reason == "out of range" and column is not None:
+    if reason == Reason.OUT_OF_RANGE and column is not None:
         low, high = (f"{end:g}" for end in column.limits)
         return f" {low} to {high}"
-    if reason == "unknown code":
+    if reason == Reason.UNKNOWN_CODE:
         codes = contract.target.classes if column is None else column.codes
         return f", known are {', '.join(map(str, codes))}"
     return ""

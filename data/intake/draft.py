@@ -16,8 +16,8 @@ from data.contract.columns import MISSING_TEXTS, RESERVED
 from data.contract.contract import Contract, parse_contract
 from data.contract.leakage import LeakageScore, leakage_score
 from data.errors import BadInput
-from data.rows.kinds import count_again, names_students, to_numbers, within_reach
-from data.rows.records import WHOLE
+from data.rows.frames import to_ids, to_numbers, within_reach
+from data.rows.kinds import WHOLE
 from data.sources.reading import read_whole
 
 MOST_CODES = 20
@@ -32,6 +32,14 @@ SCALES = (
     ("very bad", "bad", "poor", "fair", "good", "very good", "excellent"),
 )
 AUDITED = "gender|sex|race|ethnic|relig|national|migra|disab|language|skin|country of birth"
+STUDENT_NAMES = re.compile(
+    r"^(?:id|uuid)$|(?:student|pupil|learner|person|matriculation)[\w\s-]*(?:id|code|key|nr|no|number|uuid)$"
+    r"|^(?:student|pupil|learner)$",
+    re.IGNORECASE,
+)
+"""Names of columns that say who a student is."""
+FEW = 7
+"""Different values up to which a column of such a name may say something else: yes and no, or a level."""
 ID_NAMES = r"(?:^|[_\s])(?:id|code|key|nr|no|number|uuid)$|[a-z]I[Dd]$|^(?:student|pupil)$"
 
 
@@ -74,6 +82,17 @@ def guess_column(series: pd.Series) -> Guess:
     elif missing:
         guess.reasons.append(f"{missing:,} cells are empty: those rows will be set aside")
     return guess
+
+
+def names_students(name: str) -> bool:
+    """Tell whether a column's name says that it holds who a student is."""
+    return STUDENT_NAMES.search(name.strip()) is not None
+
+
+def count_again(cells: pd.Series) -> int:
+    """Count the rows whose student has an earlier row, by raw cells of a column; 0 where it is a code."""
+    ids = to_ids(cells, whole=False).dropna()
+    return int(ids.duplicated().sum()) if ids.nunique() > FEW else 0
 
 
 def texts_of(series: pd.Series) -> pd.Series:

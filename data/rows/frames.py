@@ -1,18 +1,31 @@
-"""A contract as a pandas frame: raw columns parsed to its kinds, and the float32 feature matrix."""
+"""A contract as a pandas frame: raw columns parsed to its kinds, the float32 matrix, who the students are."""
 
-import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from data.contract.columns import PSEUDONYM, Codes, Column, Kind, Role, repeated
+from data.contract.columns import FLOAT32_MAX, MISSING_TEXTS, PSEUDONYM, Column, Role, repeated
 from data.contract.contract import Contract
 from data.errors import BadInput
-from data.rows.kinds import to_categories, to_ids, to_numbers
-from data.rows.records import code_of, to_code
+from data.rows.ids import (
+    WRITTEN_AS_FLOAT,
+    are_plain,
+    canonical_id,
+    canonical_text,
+    pseudonym_maker,
+    record_id,
+    split_position,
+)
+from data.rows.kinds import Reason, Rule, class_places, number_of, rule_of
 from data.rows.spreadsheets import FIRST_ROW
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NotNumbers = dict[str, np.ndarray]
+"""By column, which cells (n,) of numbers hold something else; only where there are some."""
 
 
 def needed_columns(contract: Contract, *, labelled: bool, pseudonymous: bool = False) -> list[str]:
@@ -25,34 +38,6 @@ def needed_columns(contract: Contract, *, labelled: bool, pseudonymous: bool = F
     roles = (Role.FEATURE, Role.SCORE, *(() if pseudonymous else (Role.ID, Role.AUDIT)))
     needed = [column.name for column in contract.columns.values() if column.role in roles]
     return needed if contract.target.derived else [*needed, contract.target.column]
-
-
-def parse(
-    raw: pd.DataFrame,
-    contract: Contract,
-    *,
-    labelled: bool = True,
-    partial: bool = False,
-    file: str | Path | None = None,
-    first_row: int = FIRST_ROW,
-) -> pd.DataFrame:
-    """Return the declared columns in canonical types: what was written, not yet judged.
-
-    Numbers become float64 (missing NaN), ids text, coded columns categories whose first ones are
-    the contract's codes and whose last ones are what the contract does not know. Leaks and
-    undeclared columns are left out; score and target too when the frame is only to be scored.
-    Raises BadInput for a missing column, unless the frame may be partial, for one that is there twice,
-    and for text in a number, whose row it counts from `first_row`.
-    """
-    names = [str(name) for name in raw.columns]
-    if not partial:
-        refuse_missing(names, contract, labelled=labelled, file=file)
-    refuse_twice(names, file)
-    barred = (Role.LEAK,) if labelled else (Role.LEAK, Role.SCORE)
-    kept = [c for c in contract.columns.values() if c.role not in barred and c.name in raw.columns]
-    parsed = {column.name: _parse_column(raw[column.name], column, file, first_row) for column in kept}
-    frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)))
-    return with_target(frame, raw, contract) if labelled else frame
 
 
 def refuse_missing(
@@ -78,33 +63,178 @@ def refuse_twice(names: list[str], file: str | Path | None = None) -> None:
         )
 
 
-def with_target(frame: pd.DataFrame, raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+def parse(
+    raw: pd.DataFrame,
+    contract: Contract,
+    *,
+    labelled: bool = True,
+    partial: bool = False,
+    file: str | Path | None = None,
+    first_row: int = FIRST_ROW,
+) -> pd.DataFrame:
+    """Return the declared columns in canonical types: what was written, not yet judged.
+
+    Args:
+        raw: columns of any types, as they were read; it is not changed.
+        contract: what the columns are.
+        labelled: with score and target, to train on; without them, to score.
+        partial: whether columns may be missing.
+        file: told where something is wrong.
+        first_row: the number of the first row in that file.
+
+    Returns:
+        Numbers as float64 (missing NaN), ids as text, coded columns as categories whose first ones are the
+        contract's codes and whose last ones are what the contract does not know. Leaks and undeclared
+        columns are left out.
+
+    Raises:
+        BadInput: for a missing column, for one that is there twice, and for what is no number.
+    """
+    names = [str(name) for name in raw.columns]
+    if not partial:
+        refuse_missing(names, contract, labelled=labelled, file=file)
+    refuse_twice(names, file)
+    frame, not_numbers = parse_cells(raw, contract, labelled=labelled)
+    for name, wrong in not_numbers.items():
+        position = int(wrong.argmax())
+        text = str(raw[name].iloc[position])
+        remedy = "Put a number there, or leave the cell empty."
+        if "," in text:
+            remedy = "Write decimals with a point, and thousands without a comma."
+        row = position + first_row
+        raise BadInput(f"{text!r} is {Reason.NOT_A_NUMBER}.", file=file, row=row, column=name, remedy=remedy)
+    return frame
+
+
+def parse_cells(raw: pd.DataFrame, contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, NotNumbers]:
+    """Return what `parse` does, cells that are no number as missing ones, and which those are."""
+    barred = (Role.LEAK,) if labelled else (Role.LEAK, Role.SCORE)
+    parsed: dict[str, Any] = {}
+    not_numbers: NotNumbers = {}
+    for column in contract.columns.values():
+        if column.role in barred or column.name not in raw:
+            continue
+        if column.role is Role.ID:
+            parsed[column.name] = to_ids(raw[column.name], whole=column.whole)
+        elif column.coded:
+            parsed[column.name] = _to_codes(raw[column.name], rule_of(column))
+        else:
+            parsed[column.name], wrong = to_numbers(raw[column.name])
+            if wrong.any():
+                not_numbers[column.name] = wrong
+    frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)))
+    return (_with_target(frame, raw, contract) if labelled else frame), not_numbers
+
+
+def _with_target(frame: pd.DataFrame, raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """Return the frame with the target column, read or derived from the score, where it can be had."""
     target = contract.target
-    if target.derived:
-        if contract.score is None or contract.score.name not in frame:
-            return frame
-        return frame.assign(**{target.column: class_of_score(frame[contract.score.name], contract)})
-    if target.column not in raw:
+    if not target.derived and target.column in raw:
+        classes = _to_codes(raw[target.column], rule_of(target.as_column))
+    elif target.derived and contract.score is not None and contract.score.name in frame:
+        places = class_places(frame[contract.score.name].to_numpy(), target)
+        classes = pd.Categorical.from_codes(places.tolist(), dtype=pd.CategoricalDtype([*target.classes]))
+    else:
         return frame
-    return frame.assign(**{target.column: _classes(raw[target.column], target.classes)})
+    return frame.assign(**{target.column: classes})
 
 
-def _classes(series: pd.Series, classes: Codes) -> pd.Categorical:
-    return to_categories(series, classes, functools.partial(to_code, classes))
+def to_numbers(series: pd.Series) -> tuple[pd.Series, np.ndarray]:
+    """Return float64 values, missing ones NaN, and which cells are no number: text, a boolean, a date."""
+    plain = series.reset_index(drop=True)
+    if plain.dtype.kind in "iuf":
+        return plain.astype("float64"), np.zeros(len(plain), dtype=bool)
+    if isinstance(plain.dtype, pd.CategoricalDtype):
+        cells = np.array([*map(number_of, plain.cat.categories), np.nan], dtype=object)[plain.cat.codes]
+    else:
+        read = (np.nan if gone else number_of(v) for v, gone in zip(plain, plain.isna(), strict=True))
+        cells = np.fromiter(read, dtype=object, count=len(plain))
+    wrong = np.array([value is None for value in cells], dtype=bool)
+    return pd.Series(np.where(wrong, np.nan, cells).astype("float64"), name=series.name), wrong
 
 
-def class_of_score(score: pd.Series, contract: Contract) -> pd.Categorical:
-    """Return the class that the contract's rule gives each score; a missing score has none."""
-    values = score.to_numpy(dtype=float)
-    below = values[:, None] < np.asarray(contract.target.bounds)[None, :]
-    codes = np.where(np.isnan(values), -1, below.sum(axis=1))
-    return pd.Categorical.from_codes(codes.astype(np.int8), dtype=_dtype(contract.target.classes))
+def within_reach(numbers: pd.Series) -> pd.Series:
+    """Return numbers without those beyond what the model reads, float32: they are missing."""
+    return numbers.where(numbers.abs() <= FLOAT32_MAX)
+
+
+def to_ids(series: pd.Series, *, whole: bool) -> pd.Series:
+    """Return ids as text, None where there is none; 1001, 1001.0 and "1001" are one student."""
+    texts, missing = series.tolist(), series.isna().to_numpy()
+    if missing.any() or not are_plain(texts):
+        cells = zip(texts, missing, strict=True)
+        texts = [None if gone else canonical_id(v, whole=whole) or None for v, gone in cells]
+    return pd.Series(texts, name=series.name, dtype=object)
+
+
+def _to_codes(series: pd.Series, rule: Rule) -> "pd.Categorical[Any]":
+    """Return the codes that raw values mean; what means none stays as unknown text, after the codes."""
+    try:
+        raw = series.astype("category").cat
+    except TypeError:  # lists and the like, which Parquet can hold
+        raw = series.map(str, na_action="ignore").astype("category").cat
+    codes = list(rule.column.codes)
+    meant = [rule.read(value) for value in raw.categories]
+    both = zip(meant, raw.categories, strict=True)
+    texts = [_text_of(value) if code is Reason.UNKNOWN_CODE else None for code, value in both]
+    unknown = sorted({text for text in texts if text is not None})
+    known: dict[Any, int] = {None: -1} | {code: n for n, code in enumerate(codes)}
+    others = {text: n for n, text in enumerate(unknown, start=len(codes))}
+    cells = zip(meant, texts, strict=True)
+    places = [*(known[code] if text is None else others[text] for code, text in cells), -1]
+    positions = np.array(places, dtype=np.int64)[raw.codes.to_numpy()]
+    return pd.Categorical.from_codes(positions.tolist(), dtype=pd.CategoricalDtype([*codes, *unknown]))
+
+
+def _text_of(value: Any) -> str:
+    text = str(value).strip()
+    number = WRITTEN_AS_FLOAT.fullmatch(text)
+    return number[1] if number else text
+
+
+def from_arrow(cells: "pa.ChunkedArray", column: Column | None) -> pd.Series:
+    """Return a column for pandas: of texts, numbers where each is one; ids; else categories, looked at once.
+
+    None stands for a column that the contract does not have: the target.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
+        return cells.to_pandas(integer_object_nulls=True)
+    if column is not None and column.role is Role.ID:
+        return cells.to_pandas()
+    if column is not None and not column.coded:
+        numbers = _arrow_numbers(cells)
+        if numbers is None:
+            numbers = _arrow_numbers(
+                pc.if_else(pc.is_in(cells, pa.array(MISSING_TEXTS, cells.type)), None, cells)
+            )
+        if numbers is not None:
+            return numbers.to_pandas()
+    return cells.combine_chunks().dictionary_encode().to_pandas()
+
+
+def _arrow_numbers(texts: "pa.ChunkedArray") -> "pa.ChunkedArray | None":
+    """Return texts as float64, or nothing where one is no number, or one that this would call missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        numbers = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    return None if pc.any(pc.is_nan(numbers)).as_py() else numbers
+
+
+def values_of(series: pd.Series, column: Column) -> np.ndarray:
+    """Return a parsed column as the array that its rule judges and encodes."""
+    return series.cat.codes.to_numpy(dtype=np.int64) if column.coded else series.to_numpy()
 
 
 def matrix(frame: pd.DataFrame, contract: Contract) -> np.ndarray:
     """Return the float32 feature matrix (rows, float columns); a missing value is NaN."""
-    parts = [_floats(frame[column.name], column) for column in contract.features]
+    parts = [rule_of(column).encode(values_of(frame[column.name], column)) for column in contract.features]
     return np.concatenate(parts, axis=1)
 
 
@@ -124,46 +254,30 @@ def to_records(frame: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:
 
 
 def _json_values(series: pd.Series, column: Column) -> list[Any]:
-    whole = column.kind is Kind.INTEGER
     values = series.astype(object).tolist()
-    return [None if value != value else int(value) if whole else value for value in values]
+    return [None if value != value else int(value) if column.whole else value for value in values]
 
 
-def _floats(series: pd.Series, column: Column) -> np.ndarray:
-    if not column.coded:
-        return series.to_numpy(dtype=np.float32)[:, None]
-    positions = series.cat.codes.to_numpy(dtype=np.float32)
-    positions[(positions < 0) | (positions >= len(column.codes))] = np.nan
-    if column.kind is not Kind.NOMINAL:
-        return positions[:, None]
-    one_hot = (positions[:, None] == np.arange(len(column.codes))).astype(np.float32)
-    one_hot[np.isnan(positions)] = np.nan
-    return one_hot
+def pseudonyms(frame: pd.DataFrame, contract: Contract, key: str) -> np.ndarray:
+    """Return each row's pseudonym (text); a row whose id is missing has an empty one."""
+    make = pseudonym_maker(key)
+    return np.array([make(student) if student else "" for student in student_ids(frame, contract)], object)
 
 
-def _parse_column(series: pd.Series, column: Column, file: str | Path | None, first_row: int) -> pd.Series:
-    if column.role is Role.ID:
-        return to_ids(series, whole=column.kind is Kind.INTEGER)
-    if column.coded:
-        return pd.Series(
-            to_categories(series, column.codes, functools.partial(code_of, column)), name=column.name
-        )
-    return _numbers(series, column.name, file, first_row)
+def student_ids(frame: pd.DataFrame, contract: Contract) -> list[str]:
+    """Return each row's id: the contract's, or the SHA-256 of the canonical row where it has none.
+
+    An audit column that a roster does not have is that of empty cells.
+    """
+    if contract.id is not None:
+        return ["" if value is None else value for value in frame[contract.id.name]]
+    nothing = pd.Series(None, frame.index, dtype=object)
+    asked = [frame.get(column.name, nothing).astype(object) for column in contract.asked]
+    columns = [[canonical_text(value) for value in cells] for cells in asked]
+    return [record_id(list(values)) for values in zip(*columns, strict=True)]
 
 
-def _numbers(series: pd.Series, name: str, file: str | Path | None, first_row: int) -> pd.Series:
-    values, wrong = to_numbers(series)
-    if not wrong.any():
-        return values
-    position = int(wrong.argmax())
-    text = str(series.iloc[position])
-    remedy = "Put a number there, or leave the cell empty."
-    if "," in text:
-        remedy = "Write decimals with a point, and thousands without a comma."
-    raise BadInput(
-        f"{text!r} is not a number.", file=file, row=position + first_row, column=name, remedy=remedy
-    )
-
-
-def _dtype(codes: Codes) -> pd.CategoricalDtype:
-    return pd.CategoricalDtype(list(codes))
+def splits(pseudonyms_: np.ndarray, test_share: float) -> np.ndarray:
+    """Return "train" or "test" for each pseudonym, by its hash alone."""
+    positions = np.array([split_position(text) if text else 0.0 for text in pseudonyms_])
+    return np.where(positions < test_share, "test", "train")

@@ -1,156 +1,289 @@
-"""The raw cells of one column as canonical values, and who a frame's students are."""
+"""The one table of kinds: how a cell of each is read, judged, explained, encoded and described.
 
+`rule_of` gives the rule of a column. Whatever carries a cell (JSON, a CSV, a form, a frame, an Arrow
+column) asks this rule. One value is a float or an int, a code of the contract, or an id as text. An array
+of them is float64 (missing NaN), the positions of codes (int64, missing -1, unknown at their number or
+above it), or text (missing None).
+"""
+
+import json
+import math
 import re
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from enum import StrEnum
+from functools import cached_property
 from numbers import Real
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
-from data.contract.columns import FLOAT32_MAX, MISSING_TEXTS, Code, Codes
-from data.contract.contract import Contract
-from data.rows.ids import (
-    WRITTEN_AS_FLOAT,
-    canonical_id,
-    canonical_text,
-    pseudonym_maker,
-    record_id,
-    split_position,
-)
+from data.contract.columns import MISSING_TEXTS, Code, Column, Kind, Role, Target
+from data.rows.ids import WHOLE_ID, canonical_id
+
+WHOLE = re.compile(r"(-?[0-9]{1,18})(?:\.0+)?")
+HALF = re.compile("[\ud800-\udfff]")  # of a character: JSON can hold it, UTF-8 cannot
 
 
-def to_numbers(series: pd.Series) -> tuple[pd.Series, np.ndarray]:
-    """Return float64 values, missing ones NaN, and which cells are no number: text, a boolean, a date."""
-    plain = series.reset_index(drop=True)
-    if plain.dtype.kind in "iuf":
-        return plain.astype("float64"), np.zeros(len(plain), dtype=bool)
-    if isinstance(plain.dtype, pd.CategoricalDtype):
-        table = [*map(_number, plain.cat.categories), np.nan]
-        cells = np.array(table, dtype=object)[plain.cat.codes.to_numpy()]
-    else:
-        cells = np.array([_number(value) for value in plain], dtype=object)
-    wrong = np.array([value is None for value in cells], dtype=bool)
-    return pd.Series(np.where(wrong, np.nan, cells).astype("float64"), name=series.name), wrong
+class Reason(StrEnum):
+    """Why a cell breaks the contract, in the words that people read; of several the first one counts."""
+
+    MISSING = "missing"
+    NOT_A_NUMBER = "not a number"
+    NOT_FINITE = "not finite"
+    NOT_WHOLE = "not a whole number"
+    OUT_OF_RANGE = "out of range"
+    UNKNOWN_CODE = "unknown code"
+    DUPLICATE = "duplicate id"
+    CONTRADICTION = "label contradicts score"
 
 
-def within_reach(numbers: pd.Series) -> pd.Series:
-    """Return numbers without those beyond what the model reads, float32: they are missing."""
-    return numbers.where(numbers.abs() <= FLOAT32_MAX)
+Faults = Iterator[tuple[Reason, Any]]
+"""Reasons, the first ones first, and whether each holds: of a value, or of which in an array (n,)."""
 
 
-def to_ids(series: pd.Series, *, whole: bool) -> pd.Series:
-    """Return ids as text, None where there is none; 1001, 1001.0 and "1001" are one student."""
-    missing = series.isna().to_numpy()
-    texts = [
-        None if gone else canonical_id(v, whole=whole) or None
-        for v, gone in zip(series, missing, strict=True)
-    ]
-    return pd.Series(texts, name=series.name, dtype=object)
+class Rule(ABC):
+    """What the cells of one column mean."""
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+
+    @abstractmethod
+    def read(self, cell: Any) -> Any:
+        """Return the value that a raw cell means, None where it is missing, or the Reason why it has none."""
+
+    @abstractmethod
+    def faults(self, values: Any) -> Faults:
+        """Say what is wrong with values that are there; what is missing is none of them."""
+
+    @property
+    def float_names(self) -> list[str]:
+        """Names of the float columns that the model sees."""
+        return [self.column.name]
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Return values (n,) as their float32 columns (n, d); a missing one is NaN in each."""
+        return values.astype(np.float32)[:, None]
+
+    def floats(self) -> Mapping[Any, tuple[float, ...]]:
+        """Return the table from one value to its float columns; a number stands for itself."""
+        return _Itself()
+
+    @abstractmethod
+    def field(self) -> Any:
+        """Return the type by which pydantic checks a value of JSON, and describes it in a schema."""
 
 
-def to_categories(
-    series: pd.Series, codes: Codes, meaning: Callable[[Any], Code | None]
-) -> "pd.Categorical[Any]":
-    """Return the codes that raw values mean; what means none stays as unknown text, after the codes."""
-    raw = _as_category(series)
-    known = list(codes)
-    meant = [_cell(value, meaning) for value in raw.categories]
-    unknown = sorted({text for code, text in meant if code is None and text})
-    place: dict[tuple[Code | None, str], int] = {(None, ""): -1}
-    place |= {(code, ""): position for position, code in enumerate(known)}
-    place |= {(None, text): len(known) + position for position, text in enumerate(unknown)}
-    positions = np.asarray([*(place[cell] for cell in meant), -1], dtype=np.int64)[raw.codes.to_numpy()]
-    return pd.Categorical.from_codes(positions.tolist(), dtype=pd.CategoricalDtype([*known, *unknown]))
+class _Itself(dict[Any, tuple[float, ...]]):
+    def __missing__(self, value: float | None) -> tuple[float, ...]:
+        return (math.nan if value is None else float(value),)
 
 
-def _as_category(series: pd.Series) -> Any:
-    try:
-        return series.astype("category").cat
-    except TypeError:  # lists and the like, which Parquet can hold
-        return series.map(str, na_action="ignore").astype("category").cat
+class NumberRule(Rule):
+    """A number within its limits."""
+
+    def read(self, cell: Any) -> Any:
+        """Return a float, or an int where the column is whole."""
+        number = number_of(cell)
+        if number is None:
+            return Reason.NOT_A_NUMBER
+        if math.isnan(number):
+            return None
+        reason = next((reason for reason, broken in self.faults(number) if broken), None)
+        return reason or (int(number) if self.column.whole else number)
+
+    def faults(self, values: Any) -> Faults:
+        """Compare with the limits; NaN is missing and fails no comparison."""
+        low, high = self.column.limits
+        yield Reason.NOT_FINITE, abs(values) == np.inf
+        if self.column.whole:
+            yield Reason.NOT_WHOLE, np.floor(values) < values
+        yield Reason.OUT_OF_RANGE, (values < low) | (values > high)
+
+    def field(self) -> Any:
+        """Return a strict type: in JSON a text is no number, and 3.0 no whole one."""
+        low, high = self.column.limits
+        about = Field(title=self.column.title, description=self.column.help)
+        if self.column.whole:
+            return Annotated[int, Field(strict=True, ge=math.ceil(low), le=math.floor(high)), about]
+        return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=low, le=high), about]
 
 
-def _cell(value: Any, meaning: Callable[[Any], Code | None]) -> tuple[Code | None, str]:
-    """Return a cell's code, or its text where it means none, or neither where it is missing."""
-    text = str(value).strip()
-    if text in MISSING_TEXTS:
-        return None, ""
-    code = meaning(value)
-    if code is not None:
-        return code, ""
-    number = WRITTEN_AS_FLOAT.fullmatch(text)
-    return None, number[1] if number else text
+class CodeRule(Rule):
+    """One of the contract's codes, in order: written as itself, as a number, or as its label in any case."""
+
+    def __init__(self, column: Column) -> None:
+        super().__init__(column)
+        codes = column.codes
+        self._numbers = {code: code for code in codes if isinstance(code, int)}
+        self._texts: dict[str, Code] = {str(code): code for code in codes}
+        self._labels: dict[str, Code] = {label.casefold(): code for code, label in codes.items()}
+
+    def read(self, cell: Any) -> Any:
+        """Return a code: 2, 2.0, "2", "2.0" and "Moderate" may all mean 2."""
+        text = "" if cell is None else str(cell).strip()
+        if text in MISSING_TEXTS:
+            return None
+        code = self._texts.get(text)
+        if code is None:
+            code = self._labels.get(text.casefold())
+        if code is None and (whole := WHOLE.fullmatch(text)):
+            code = self._numbers.get(int(whole[1]))
+        return Reason.UNKNOWN_CODE if code is None else code
+
+    def faults(self, values: Any) -> Faults:
+        """Tell the positions behind those of the codes."""
+        yield Reason.UNKNOWN_CODE, values >= len(self.column.codes)
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Return the rows of the table; an unknown code is as a missing one."""
+        return self._table[np.where(values < len(self.column.codes), values, -1)]
+
+    def floats(self) -> Mapping[Any, tuple[float, ...]]:
+        """Return the same table by code."""
+        return dict(zip([*self.column.codes, None], map(tuple, self._table.tolist()), strict=True))
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        """Each code's float columns (codes + 1, d), float32; the last row is for what is missing."""
+        return np.vstack([self._encoded(), np.full(len(self.float_names), np.nan)]).astype(np.float32)
+
+    def _encoded(self) -> np.ndarray:
+        return np.arange(len(self.column.codes))[:, None]
+
+    def field(self) -> Any:
+        """Return a type that takes a code or its label; of numbers whole ones alone."""
+        allowed = ", ".join(f"{code} ({label})" for code, label in self.column.codes.items())
+
+        def check(value: Any) -> Any:
+            code = self._read_json(value)
+            if code is None or code is Reason.UNKNOWN_CODE:
+                raise PydanticCustomError("unknown_code", "give one of {allowed}", {"allowed": allowed})
+            return code
+
+        return Annotated[Any, BeforeValidator(check), WithJsonSchema(self._schema())]
+
+    def _read_json(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._texts.get(value) or self.read(value)
+        return self._numbers.get(value) if type(value) is int else None
+
+    def _schema(self) -> dict[str, Any]:
+        unique = {json.dumps(choice): choice for choice in self._choices()}
+        return {"title": self.column.title, "description": self.column.help, "enum": list(unique.values())}
+
+    def _choices(self) -> list[Any]:
+        return [*self.column.codes, *self.column.codes.values()]
 
 
-def _number(value: Any) -> float | None:
-    """Return the number that a cell holds, NaN where it is missing, None where it holds something else."""
-    if isinstance(value, str):
-        return _number_of_text(value.strip())
-    if isinstance(value, bool | np.bool_):
-        return None
-    if isinstance(value, Real | Decimal):
-        try:
-            return float(value)
-        except OverflowError:
-            return -np.inf if str(value).startswith("-") else np.inf
-    return np.nan if value is None or value is pd.NA or value is pd.NaT else None
+class BooleanRule(CodeRule):
+    """No or yes; true and false mean the same."""
+
+    def __init__(self, column: Column) -> None:
+        super().__init__(column)
+        no, yes = column.codes
+        self._labels = {"false": no, "true": yes} | self._labels
+
+    def _read_json(self, value: Any) -> Any:
+        return self.read(value) if isinstance(value, bool) else super()._read_json(value)
+
+    def _choices(self) -> list[Any]:
+        return [*super()._choices(), False, True]
 
 
-def _number_of_text(text: str) -> float | None:
-    if text in MISSING_TEXTS:
-        return np.nan
-    if "_" in text or not text.isascii():  # Python's way to write digits is not a spreadsheet's
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None
+class NominalRule(CodeRule):
+    """A name: each has a float column of its own, in which it alone is 1."""
+
+    @property
+    def float_names(self) -> list[str]:
+        """Names of the float columns: one a code."""
+        return [f"{self.column.name}={code}" for code in self.column.codes]
+
+    def _encoded(self) -> np.ndarray:
+        return np.eye(len(self.column.codes))
 
 
-NAMES = re.compile(
-    r"^(?:id|uuid)$|(?:student|pupil|learner|person|matriculation)[\w\s-]*(?:id|code|key|nr|no|number|uuid)$"
-    r"|^(?:student|pupil|learner)$",
-    re.IGNORECASE,
-)
-"""Names of columns that say who a student is."""
-FEW = 7
-"""Different values up to which a column of such a name may say something else: yes and no, or a level."""
-ONE_ROW = "rows of one student may not stand on both sides of the split: keep one row of each"
+class IdRule(Rule):
+    """Who a student is: any text, or a whole number within its limits."""
+
+    def read(self, cell: Any) -> Any:
+        """Return the canonical id."""
+        text = "" if cell is None or cell != cell else canonical_id(cell, whole=self.column.whole)
+        return (self._fault(text) or text) if text else None
+
+    def faults(self, values: Any) -> Faults:
+        """Judge text by text."""
+        found = [None if text is None else self._fault(text) for text in values]
+        for reason in (Reason.NOT_WHOLE, Reason.OUT_OF_RANGE):
+            yield reason, np.array([one is reason for one in found], dtype=bool)
+
+    def _fault(self, text: str) -> Reason | None:
+        if not self.column.whole:
+            return None
+        if not WHOLE_ID.fullmatch(text):
+            return Reason.NOT_WHOLE
+        low, high = self.column.limits
+        return None if low <= float(text) <= high else Reason.OUT_OF_RANGE
+
+    def field(self) -> Any:
+        """Return a type that takes whole numbers too, and gives text."""
+        wanted = f"give the id as {'' if self.column.whole else 'text or as '}a whole number"
+
+        def check(value: Any) -> str:
+            given = type(value) is int or (isinstance(value, str) and not HALF.search(value))
+            text = self.read(value) if given else None
+            if text is Reason.OUT_OF_RANGE:
+                raise PydanticCustomError("id_range", "this id is out of range")
+            if text is None or isinstance(text, Reason):
+                raise PydanticCustomError("id_type", wanted)
+            return str(text)
+
+        return Annotated[int | str, BeforeValidator(check), Field(title=self.column.title)]
 
 
-def names_students(name: str) -> bool:
-    """Tell whether a column's name says that it holds who a student is."""
-    return NAMES.search(name.strip()) is not None
+RULES: dict[Kind, type[Rule]] = {
+    Kind.NUMBER: NumberRule,
+    Kind.INTEGER: NumberRule,
+    Kind.BOOLEAN: BooleanRule,
+    Kind.ORDINAL: CodeRule,
+    Kind.NOMINAL: NominalRule,
+}
 
 
-def count_again(cells: pd.Series) -> int:
-    """Count the rows whose student has an earlier row, by raw cells of a column; 0 where it is a code."""
-    ids = to_ids(cells, whole=False).dropna()
-    return int(ids.duplicated().sum()) if ids.nunique() > FEW else 0
+def rule_of(column: Column) -> Rule:
+    """Return the rule of a column: that of its kind, or that of ids."""
+    return (IdRule if column.role is Role.ID else RULES[column.kind])(column)
 
 
-def pseudonyms(frame: pd.DataFrame, contract: Contract, key: str) -> np.ndarray:
-    """Return each row's pseudonym (text); a row whose id is missing has an empty one."""
-    make = pseudonym_maker(key)
-    return np.array([make(student) if student else "" for student in student_ids(frame, contract)], object)
+def number_of(cell: Any) -> float | None:
+    """Return the number that a raw cell holds, NaN where it is missing, None where it holds something else.
 
-
-def student_ids(frame: pd.DataFrame, contract: Contract) -> list[str]:
-    """Return each row's id: the contract's, or the SHA-256 of the canonical row where it has none.
-
-    An audit column that a roster does not have is that of empty cells.
+    Not Python's way to write digits, which is not a spreadsheet's, nor a text that float() makes a NaN of.
     """
-    if contract.id is not None:
-        return ["" if value is None else value for value in frame[contract.id.name]]
-    nothing = pd.Series(None, frame.index, dtype=object)
-    asked = [frame.get(column.name, nothing).astype(object) for column in contract.asked]
-    columns = [[canonical_text(value) for value in cells] for cells in asked]
-    return [record_id(list(values)) for values in zip(*columns, strict=True)]
+    if isinstance(cell, str):
+        text = cell.strip()
+        if text in MISSING_TEXTS:
+            return math.nan
+        try:
+            number = float(text) if text.isascii() and "_" not in text else math.nan
+        except ValueError:
+            return None
+        return None if math.isnan(number) else number
+    if isinstance(cell, bool | np.bool_):
+        return None
+    if isinstance(cell, Real | Decimal):
+        try:
+            return float(cell)
+        except OverflowError:
+            return -math.inf if str(cell).startswith("-") else math.inf
+    return math.nan if cell is None else None
 
 
-def splits(pseudonyms_: np.ndarray, test_share: float) -> np.ndarray:
-    """Return "train" or "test" for each pseudonym, by its hash alone."""
-    positions = np.array([split_position(text) if text else 0.0 for text in pseudonyms_])
-    return np.where(positions < test_share, "test", "train")
+def class_places(scores: Sequence[float] | np.ndarray, target: Target) -> np.ndarray:
+    """Return the position of the class (n,) that the target's rule gives each score (n,); -1 for NaN."""
+    values = np.asarray(scores, dtype=float)
+    below = values[:, None] < np.asarray(target.bounds)
+    return np.where(np.isnan(values), -1, below.sum(axis=1))

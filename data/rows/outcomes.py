@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
-from data.contract.columns import MISSING_TEXTS, Column, Kind, Role
+from data.contract.columns import MISSING_TEXTS, Role
 from data.contract.contract import Contract
+from data.rows.kinds import class_places, number_of
 from data.rows.records import record_adapter
 
 PREDICTION_ID = "prediction_id"
@@ -15,21 +16,9 @@ GRADE = "grade_class"
 """The class under the name that answers have, whatever the contract calls its target."""
 HEX = re.compile(r"[0-9a-f]{32}")
 MOST_UNKNOWN = 100  # fields of one outcome that are named
-WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 Fault = dict[str, str | int]
 Outcome = dict[str, Any]
-
-
-class Read(NamedTuple):
-    """An outcome as prediction_id, student (canonical id), outcome (label) and score; or its faults.
-
-    `more` is the number of unknown fields beyond those that are named.
-    """
-
-    outcome: Outcome
-    faults: list[Fault]
-    more: int = 0
 
 
 def outcome_fields(contract: Contract) -> dict[str, str]:
@@ -42,17 +31,18 @@ def outcome_fields(contract: Contract) -> dict[str, str]:
     return fields
 
 
-def outcome_reader(contract: Contract) -> Callable[[Any], Read]:
-    """Return the function that reads one outcome, naming every field that is wrong.
+def outcome_reader(contract: Contract) -> Callable[[Any], tuple[Outcome, list[Fault], int]]:
+    """Return the function that reads one outcome and names every field that is wrong, the rest by number.
 
-    Codes and labels both say a class; where the contract has a rule, the score alone does too.
+    An outcome is prediction_id, student (canonical id), outcome (label) and score. Codes and labels both say
+    a class; where the contract has a rule, the score alone does too.
     """
     adapter, known = record_adapter(_as_columns(contract)), outcome_fields(contract)
     target = contract.target.column
 
-    def read(raw: Any) -> Read:
+    def read(raw: Any) -> tuple[Outcome, list[Fault], int]:
         if not isinstance(raw, dict):
-            return Read({}, [{"field": "", "message": "give an object"}])
+            return {}, [_fault("", "give an object")], 0
         unknown = [name for name in raw if name not in known]
         more = max(0, len(unknown) - MOST_UNKNOWN)
         faults = [_fault(name, "is not a field of an outcome") for name in unknown[:MOST_UNKNOWN]]
@@ -68,9 +58,9 @@ def outcome_reader(contract: Contract) -> Callable[[Any], Read]:
         try:
             values = adapter.validate_python(given)
         except ValidationError as error:
-            return Read({}, faults + _faults(error, {target: said}), more)
+            return {}, faults + _faults(error, {target: said}), more
         outcome, wrong = _outcome(contract, values, prediction, said)
-        return Read(outcome, faults + wrong, more)
+        return outcome, faults + wrong, more
 
     return read
 
@@ -81,7 +71,10 @@ def from_cells(row: Mapping[str, str], contract: Contract) -> dict[str, Any]:
     cells = {name: cell.strip() for name, cell in row.items() if name in known}
     given: dict[str, Any] = {name: cell for name, cell in cells.items() if cell not in MISSING_TEXTS}
     if contract.score is not None and contract.score.name in given:
-        given[contract.score.name] = _number(given[contract.score.name])
+        number = number_of(given[contract.score.name])
+        if number is not None:  # else it is left as it is, to be refused
+            whole = contract.score.whole and number.is_integer()
+            given[contract.score.name] = int(number) if whole else number
     return given
 
 
@@ -107,35 +100,18 @@ def _outcome(
 
 def _ruled(contract: Contract, score: float | None) -> str | None:
     """Return the class that the contract's rule makes of a score."""
-    labels, bounds = contract.target.labels, contract.target.bounds
-    if score is None or bounds is None:
+    if score is None or contract.target.bounds is None:
         return None
-    return next((label for label, low in zip(labels, bounds, strict=False) if score >= low), labels[-1])
+    return contract.target.labels[class_places([score], contract.target)[0]]
 
 
 def _as_columns(contract: Contract) -> Contract:
     """Return a contract whose records are outcomes: id, class and score, each of them optional."""
-    target = contract.target
-    kind = Kind.ORDINAL if target.ordered else Kind.NOMINAL
-    told = Column(
-        name=target.column, title=target.title, kind=kind, role=Role.AUDIT, codes={**target.classes}
-    )
-    columns = {told.name: told}
-    if contract.id is not None:
-        columns[contract.id.name] = contract.id
+    columns = [contract.target.as_column, *([contract.id] if contract.id else [])]
     if contract.score is not None:
-        columns[contract.score.name] = contract.score.model_copy(update={"role": Role.AUDIT})
-    return contract.model_copy(update={"name": f"{contract.name}_outcome", "columns": columns})
-
-
-def _number(text: str) -> float | str:
-    """Return a cell as a number; as it is where it holds none, to be refused by its column."""
-    if WHOLE.fullmatch(text):
-        return int(text)
-    try:
-        return text if "_" in text else float(text)
-    except ValueError:
-        return text
+        columns.append(contract.score.model_copy(update={"role": Role.AUDIT}))
+    named = {column.name: column for column in columns}
+    return contract.model_copy(update={"name": f"{contract.name}_outcome", "columns": named})
 
 
 def _faults(error: ValidationError, renamed: Mapping[str, str]) -> list[Fault]:

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from data.contract.columns import MISSING_TEXTS, Role
+from data.contract.columns import MISSING_TEXTS
 from data.contract.contract import Contract
 from data.contract.yaml_files import shortened
 from data.errors import BadInput
-from data.rows.frames import refuse_twice
+from data.rows.frames import from_arrow, refuse_twice
 from data.rows.spreadsheets import FIRST_ROW, split_header
 from data.sources.databases import scheme_of, without_secrets
 
@@ -163,7 +163,7 @@ def read_texts(path: Path) -> pd.DataFrame:
     refuse_twice(named, path)
     with reading_csv(path, header, named) as reader:
         table = reader.read_all()
-    return pa.table({name: _typed(table[name], False) for name in named}).to_pandas()
+    return pd.DataFrame({name: from_arrow(table[name], None) for name in named})
 
 
 @contextmanager
@@ -303,10 +303,9 @@ def csv_chunks(path: Path, contract: Contract, rows: int) -> Iterator[pd.DataFra
     """
     header = read_header(path)
     declared = [name for name in header.names if name in contract.readable]
-    numbers = {c.name for c in contract.columns.values() if not c.coded and c.role is not Role.ID}
     with reading_csv(path, header, declared) as reader:
         for table in even(reader, rows):
-            yield pa.table({name: _typed(table[name], name in numbers) for name in declared}).to_pandas()
+            yield pd.DataFrame({n: from_arrow(table[n], contract.columns.get(n)) for n in declared})
 
 
 def even(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
@@ -323,12 +322,3 @@ def even(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
             count -= rows
     if count:
         yield pa.Table.from_batches(waiting)
-
-
-def _typed(texts: pa.ChunkedArray, number: bool) -> pa.ChunkedArray:
-    if number:
-        try:
-            return texts.cast(pa.float64())
-        except pa.ArrowInvalid:  # a cell says something else: it is told with its row where it is parsed
-            pass
-    return texts.combine_chunks().dictionary_encode()

@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract
-from data.rows.frames import parse
-from data.rows.kinds import pseudonyms, splits
+from data.rows.frames import parse, pseudonyms, splits
 from data.rows.quarantine import quarantine, reasons_by_row
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.storage import stored_table

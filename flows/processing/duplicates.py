@@ -5,7 +5,8 @@ import pandas as pd
 import pyarrow as pa
 
 from data.contract.columns import PSEUDONYM
-from data.rows.quarantine import DUPLICATE, reasons_by_row
+from data.rows.kinds import Reason
+from data.rows.quarantine import reasons_by_row
 from data.rows.spreadsheets import FIRST_ROW
 from flows.processing.chunks import Piece
 
@@ -60,13 +61,13 @@ def with_repeats(piece: Piece, met: Met, column: str | None) -> Piece:
     if column is None:
         return piece
     rows = np.flatnonzero(met.again(piece.table[PSEUDONYM])) + piece.first + FIRST_ROW
-    told = piece.faults.loc[piece.faults["reason"] == DUPLICATE, "row"]
+    told = piece.faults.loc[piece.faults["reason"] == Reason.DUPLICATE, "row"]
     rows = rows[~np.isin(rows, told)]
     if not len(rows):
         return piece
     places = rows - piece.first - FIRST_ROW
     values = piece.table[column].take(pa.array(places)).to_pylist()
-    repeated = pd.DataFrame({"row": rows, "column": column, "value": values, "reason": DUPLICATE})
+    repeated = pd.DataFrame({"row": rows, "column": column, "value": values, "reason": str(Reason.DUPLICATE)})
     faults = pd.concat([piece.faults, repeated], ignore_index=True)
     faults = faults.sort_values(["row", "column"], ignore_index=True)
     return Piece(piece.first, _marked(piece, faults[faults["row"].isin(rows)], places), faults)

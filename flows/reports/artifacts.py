@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from data.rows.kinds import ONE_ROW, names_students
+from data.intake.draft import names_students
+from data.rows.quarantine import ONE_ROW
 from data.words import NOTHING, count, figure, percent, span
 from flows.reports.evidence import Evidence
 from flows.reports.screen import chosen_and_baselines, compared_sentence, lines_of

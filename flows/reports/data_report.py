@@ -12,7 +12,7 @@ import pandas as pd
 
 from data.contract.columns import Codes, Column
 from data.contract.contract import Contract
-from data.rows.kinds import within_reach
+from data.rows.frames import within_reach
 from data.words import count, figure, plural
 from flows.reports.style import OKABE_ITO
 from flows.reports.text import labels_of, with_unit

@@ -1,13 +1,12 @@
 """Rows to forecasts in whole columns: parsed, judged, asked, as lines of the log."""
 
-import functools
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,105 +15,14 @@ import pyarrow.compute as pc
 
 from data.bundle.answers import grade_sets, risk_of
 from data.bundle.bundle import Bundle
-from data.contract.columns import MISSING_TEXTS, Column, Role
+from data.contract.columns import Column, Role
 from data.contract.contract import Contract
 from data.log.database import DIGITS as ID_DIGITS
 from data.log.entries import prediction_fields
-from data.rows.frames import matrix, parse
+from data.rows.frames import from_arrow, matrix, parse_cells, student_ids
 from data.rows.ids import pseudonym_maker
-from data.rows.kinds import student_ids, to_categories, to_numbers
-from data.rows.records import code_of
+from data.rows.quarantine import cell_faults, reasons_by_row
 from data.rows.spreadsheets import FIRST_ROW
-
-WHOLE_ID = r"^[1-9][0-9]{0,14}$"
-TEXT_ID = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
-NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-
-
-class Plain(NamedTuple):
-    """A column's values, and which of them are plainly written and sound.
-
-    Numbers are float64 (missing NaN), codes their positions (missing -1), ids text (missing None).
-    """
-
-    cells: np.ndarray
-    sound: np.ndarray
-
-
-def read_plainly(cells: pa.ChunkedArray, column: Column) -> Plain:
-    """Read the cells of a column that is asked for, or of the id."""
-    whole = cells.combine_chunks() if cells.num_chunks != 1 else cells.chunk(0)
-    if column.role is Role.ID:
-        return _ids(whole, column)
-    return _codes(whole, column) if column.coded else _numbers(whole, column)
-
-
-def may_be_missing(column: Column) -> bool:
-    """Tell whether a row without it can be scored."""
-    return column.nullable or column.role is not Role.FEATURE
-
-
-def _codes(cells: pa.Array, column: Column) -> Plain:
-    if not (is_text(cells.type) or pa.types.is_integer(cells.type) or pa.types.is_boolean(cells.type)):
-        return Plain(np.full(len(cells), -1, dtype=np.int64), np.zeros(len(cells), dtype=bool))
-    encoded = cells.dictionary_encode()
-    written = encoded.dictionary.to_pandas()
-    meant = to_categories(written, column.codes, functools.partial(code_of, column)).codes
-    table = np.append(meant.astype(np.int64), -1)
-    values = table[encoded.indices.fill_null(len(written)).to_numpy(zero_copy_only=False)]
-    least = -1 if may_be_missing(column) else 0
-    return Plain(values, (values >= least) & (values < len(column.codes)))
-
-
-def _numbers(cells: pa.Array, column: Column) -> Plain:
-    odd: np.ndarray | bool = False
-    if is_text(cells.type):
-        read, odd = _numbers_of_texts(cells)
-    elif pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type):
-        read = pc.cast(cells, pa.float64(), safe=False)
-    else:
-        return Plain(np.full(len(cells), np.nan), np.zeros(len(cells), dtype=bool))
-    values = np.array(read.to_numpy(zero_copy_only=False))
-    low, high = column.limits
-    sound = (values >= low) & (values <= high)
-    if column.whole:
-        sound &= values == np.floor(values)
-    if may_be_missing(column):
-        sound |= np.isnan(values) & ~np.asarray(odd)
-    return Plain(values, sound)
-
-
-def _numbers_of_texts(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Return float64 numbers, and which cells are neither one nor empty."""
-    try:
-        read = pc.cast(cells, pa.float64())
-        if read.null_count == cells.null_count and not pc.any(pc.is_nan(read)).as_py():
-            return read, np.zeros(len(cells), dtype=bool)
-    except pa.ArrowInvalid:
-        pass  # some cell is no number, and this does not say which
-    missing = pc.or_(pc.is_null(cells), pc.is_in(cells, pa.array(MISSING_TEXTS, cells.type)))
-    number = pc.fill_null(pc.match_substring_regex(cells, NUMBER), False)
-    kept = pc.if_else(number, cells, pa.scalar(None, cells.type))
-    odd = pc.invert(pc.or_(missing, number)).to_numpy(zero_copy_only=False)
-    return pc.cast(kept, pa.float64()), odd
-
-
-def _ids(cells: pa.Array, column: Column) -> Plain:
-    if pa.types.is_integer(cells.type):
-        cells = pc.cast(cells, pa.string())
-    if not is_text(cells.type):
-        return Plain(np.full(len(cells), None, dtype=object), np.zeros(len(cells), dtype=bool))
-    whole = pc.fill_null(pc.match_substring_regex(cells, WHOLE_ID), False)
-    if column.whole:
-        low, high = column.limits
-        number = pc.cast(pc.if_else(whole, cells, pa.scalar(None, cells.type)), pa.float64())
-        sound = pc.fill_null(pc.and_(pc.greater_equal(number, low), pc.less_equal(number, high)), False)
-    else:
-        empty = pc.is_in(cells, pa.array(MISSING_TEXTS, cells.type))
-        word = pc.and_not(pc.fill_null(pc.match_substring_regex(cells, TEXT_ID), False), empty)
-        sound = pc.or_(whole, word)
-    values = np.array(cells.to_numpy(zero_copy_only=False), dtype=object)
-    return Plain(values, sound.to_numpy(zero_copy_only=False))
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -122,92 +30,22 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def values_of(series: pd.Series, column: Column) -> np.ndarray:
-    """Return the values of a column that was parsed, as `Plain` has them; an unknown code is missing."""
-    if not column.coded:
-        return series.to_numpy()
-    codes = series.cat.codes.to_numpy(dtype=np.int64)
-    return np.where(codes < len(column.codes), codes, -1)
-
-
-def frame_of(values: dict[str, np.ndarray], columns: dict[str, Column]) -> pd.DataFrame:
-    """Return values as the frame that parsing makes."""
-    made = {name: _series(cells, columns[name]) for name, cells in values.items()}
-    return pd.DataFrame(made, copy=False)
-
-
-def _series(values: np.ndarray, column: Column) -> pd.Series:
-    if column.role is Role.ID:
-        return pd.Series(values, dtype=object)
-    if not column.coded:
-        return pd.Series(values)
-    kind = pd.CategoricalDtype(list(column.codes))
-    return pd.Series(pd.Categorical.from_codes(values, dtype=kind))
-
-
-NOT_A_NUMBER = "not a number"
-
-
 def examine(chunk: pa.Table, contract: Contract) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return a chunk as parsed, and each row's errors as one text, empty where the row is sound.
-
-    Rows whose every cell is plainly written are read column by column; the others are looked at closely.
-    """
+    """Return a chunk as parsed, and each row's errors as one text, empty where the row is sound."""
     asked = {column.name: column for column in (*contract.asked, *([contract.id] if contract.id else []))}
-    columns = {name: column for name, column in asked.items() if name in chunk.column_names}
-    read = {name: read_plainly(chunk[name], column) for name, column in columns.items()}
-    odd = np.flatnonzero(~np.logical_and.reduce([plain.sound for plain in read.values()]))
-    values = {name: plain.cells for name, plain in read.items()}
-    errors = np.full(len(chunk), "", dtype=object)
-    if len(odd):
-        frame, texts = examine_closely(chunk.take(pa.array(odd)), contract)
-        errors[odd] = texts
-        for name, column in columns.items():
-            values[name][odd] = values_of(frame[name], column)
-    return frame_of(values, columns), errors
-
-
-def examine_closely(chunk: pa.Table, contract: Contract) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the same by way of the contract's own parser and schema, which know every way to write."""
-    from data.rows.quarantine import frame_schema, reasons_by_row, schema_faults  # pandera takes a second
-
-    declared = [name for name in chunk.column_names if name in contract.readable]
-    raw = pd.DataFrame({name: _cells(chunk[name]) for name in declared})
-    wrong = {}
-    for column in contract.asked:
-        if not column.coded and column.name in raw:
-            raw[column.name], wrong[column.name] = to_numbers(raw[column.name])
-    frame = parse(raw, contract, labelled=False)
-    faults = schema_faults(frame, frame_schema(contract, labelled=False))
-    for name, cells in wrong.items():
-        at = faults["row"].to_numpy() - FIRST_ROW
-        faults.loc[(faults["column"] == name) & cells[at], "reason"] = NOT_A_NUMBER
-    faults = pd.concat([faults, _audit_that_is_no_number(wrong, faults)], ignore_index=True)
-    texts = reasons_by_row(faults.drop_duplicates(["row", "column"]))
-    return frame, texts.reindex(frame.index + FIRST_ROW, fill_value="").to_numpy(dtype=object)
+    raw = {n: from_arrow(chunk[n], column) for n, column in asked.items() if n in chunk.column_names}
+    frame, not_numbers = parse_cells(pd.DataFrame(raw), contract, labelled=False)
+    faults = cell_faults(frame, contract, labelled=False, not_numbers=not_numbers)
+    errors = np.full(len(frame), "", dtype=object)
+    texts = reasons_by_row(faults)
+    errors[texts.index.to_numpy(dtype=np.int64) - FIRST_ROW] = texts.to_numpy()
+    return frame, errors
 
 
 def present(contract: Contract, rows: pd.DataFrame) -> Contract:
     """Return a contract without the audit columns that the rows do not have."""
     kept = {n: c for n, c in contract.columns.items() if n in rows or c.role is Role.FEATURE}
     return contract.model_copy(update={"columns": kept})
-
-
-def _audit_that_is_no_number(wrong: dict[str, np.ndarray], faults: pd.DataFrame) -> pd.DataFrame:
-    """Return the faults of cells that are no number where a missing one would have been allowed."""
-    rows: list[dict[str, Any]] = [
-        {"row": int(place) + FIRST_ROW, "column": name, "value": None, "reason": NOT_A_NUMBER}
-        for name, cells in wrong.items()
-        for place in np.flatnonzero(cells)
-    ]
-    return pd.DataFrame(rows, columns=list(faults.columns)).astype(faults.dtypes.to_dict())
-
-
-def _cells(column: pa.ChunkedArray) -> pd.Series:
-    """Return a column for pandas; text as categories, whose few values are understood once each."""
-    if is_text(column.type):
-        column = column.dictionary_encode().unify_dictionaries()
-    return column.to_pandas(integer_object_nulls=True)
 
 
 DIGITS = 6  # of a probability, as POST /predict/batch has them

@@ -101,7 +101,7 @@ SHOWN = 40  # letters of a cell
 ALSO_SHOWN = 2  # columns that the contract does not know, beside the id
 
 
-class Trouble(NamedTuple):
+class RowError(NamedTuple):
     """What is wrong with one cell: its row, its column, what it says, and what to do."""
 
     row: int
@@ -120,7 +120,7 @@ class UploadedClass(NamedTuple):
     rows: list[Row]
     records: list[Record]
     numbers: list[int]
-    troubles: list[Trouble]
+    troubles: list[RowError]
     bad: int
 
     def row(self, place: int) -> Row:
@@ -169,19 +169,19 @@ def also_shown(header: Row, contract: Contract) -> list[int]:
     return [place for place, name in enumerate(header) if name and name not in known][:ALSO_SHOWN]
 
 
-def _troubles(number: int, error: str, header: Row, row: Row, contract: Contract) -> Iterator[Trouble]:
+def _troubles(number: int, error: str, header: Row, row: Row, contract: Contract) -> Iterator[RowError]:
     for part in error.split("; "):
         name, _, message = part.partition(": ")
         column = contract.columns.get(name)
         if column is None or name not in header:
             remedy = "Look for a comma too many or a cell too few."
-            yield Trouble(number, "", "The whole row", "", f"{part[:1].upper()}{part[1:]}.", remedy)
+            yield RowError(number, "", "The whole row", "", f"{part[:1].upper()}{part[1:]}.", remedy)
             continue
         cell = row[header.index(name)].strip()[:SHOWN]
         choices = ", ".join(f"{code} ({label})" for code, label in column.codes.items())
         remedy = f"Give one of {choices}." if choices else describe_allowed(column)
         said = "Nothing is given." if message == "missing" else f"“{cell}” is {message}."
-        yield Trouble(number, name, column.title, cell, said, remedy)
+        yield RowError(number, name, column.title, cell, said, remedy)
 
 
 def example_sheet(bundle: Bundle) -> Sheet:

@@ -17,7 +17,6 @@ from data.statistics import CountRange, count_range, shift_sd
 from serving.pages import show
 from serving.pages.roster_file import UploadedClass, also_shown, written
 from serving.predictor import Predictor
-from serving.scoring import column_matrix_maker
 from serving.sheet import Row
 from serving.suggestions import STEP, helpful, suggest
 
@@ -125,7 +124,7 @@ class ClassForecasts:
 
     def __init__(self, bundle: Bundle, records: list[Record]) -> None:
         """Forecast validated records."""
-        self.bundle, self.matrix = bundle, column_matrix_maker(bundle.contract)(records)
+        self.bundle, self.matrix = bundle, bundle.matrix(records)
         self.shares = bundle.probabilities(self.matrix)
         self.risks = np.round(risk_of(self.shares, bundle.contract.target), DECIMALS)
         self.sure = np.round(self.shares.max(axis=1).astype(float), DECIMALS)

@@ -14,9 +14,10 @@ from data.bundle.reasons import Scale
 from data.contract.columns import Column
 from data.contract.contract import Contract
 from data.log.entries import prediction_entries
+from data.rows.kinds import Reason
 from data.rows.records import Record
 from serving.api import JSON, write_down
-from serving.cells import ColumnReader, Fault
+from serving.cells import ColumnReader
 from serving.pages import show
 from serving.pages.layout import page_blueprint, predictor_now, render
 from serving.predictor import Answer, Predictor
@@ -150,7 +151,7 @@ class Field(NamedTuple):
     @property
     def required(self) -> bool:
         """Whether there is no forecast without this column."""
-        return self.column.role == "feature" and not self.column.nullable
+        return self.column.required
 
     @property
     def widget(self) -> str:
@@ -212,9 +213,9 @@ def read_form(columns: Sequence[Column], texts: Texts) -> tuple[Record, dict[str
     faults: dict[str, str] = {}
     for column in columns:
         text = texts.get(column.name, "")
-        value = ColumnReader(column, 0)[text]
-        if isinstance(value, Fault):
-            missing = value == "missing"
+        value = ColumnReader(column)[text]
+        if isinstance(value, Reason):
+            missing = value is Reason.MISSING
             wrong = "This is still missing." if missing else f"“{text.strip()[:40]}” is {value}."
             faults[column.name] = f"{wrong} {show.describe_allowed(column)}"
         elif value is not None or column.role == "feature":

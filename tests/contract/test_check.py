@@ -13,7 +13,7 @@ from data.cohorts import grades as cohort
 from data.contract.__main__ import main
 from data.contract.contract import FOLDER, find_contract
 from data.intake.check import check
-from data.rows.kinds import ONE_ROW
+from data.rows.quarantine import ONE_ROW
 
 ROOT = FOLDER.parents[1]
 
@@ -56,9 +56,9 @@ def test_everything_wrong_with_a_file_is_said_at_once(file: Path) -> None:
     report = check(write(frame, file), "grade_class")
     assert report.problems == [
         "column Music: it is not in the file",
-        "column StudyTimeWeekly: not a number, 2 rows, the first is row 4 ('3,5')",
-        "column Absences: not a number, 1 rows, the first is row 3 ('many')",
         "column Absences: out of range 0 to 30, 1 rows, the first is row 2 ('99.0')",
+        "column Absences: not a number, 1 rows, the first is row 3 ('many')",
+        "column StudyTimeWeekly: not a number, 2 rows, the first is row 4 ('3,5')",
         "column ParentalSupport: unknown code, known are 0, 1, 2, 3, 4, 1 rows, the first is row 5 ('huge')",
         f"column StudentID: duplicate id, 1 rows, the first is row 6 ('1004'); {ONE_ROW}",
     ]

@@ -9,7 +9,8 @@ import pytest
 
 from data.contract.contract import Contract
 from data.errors import BadInput
-from data.rows.frames import class_of_score, parse, target_index, to_records
+from data.rows.frames import parse, target_index, to_records
+from data.rows.kinds import class_places
 from data.rows.records import record_adapter
 from tests.contract.tiny import STUDENT, YAML, contract_of, students
 
@@ -173,7 +174,7 @@ def test_a_derived_target_comes_from_its_score() -> None:
     ("score", "place"), [(4, 0), (3, 0), (2.99, 1), (2, 1), (1.99, 2), (-9, 2), (np.nan, -1)]
 )
 def test_a_score_on_a_bound_has_reached_it(tiny: Contract, score: float, place: int) -> None:
-    assert class_of_score(pd.Series([score]), tiny).codes.tolist() == [place]
+    assert class_places([score], tiny.target).tolist() == [place]
 
 
 def test_the_target_may_be_given_as_codes_or_labels(tiny: Contract) -> None:

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.contract.contract import Contract
-from data.rows.frames import parse
+from data.rows.frames import parse, pseudonyms, splits, student_ids
 from data.rows.ids import canonical_id, canonical_text, pseudonym, split_position
-from data.rows.kinds import pseudonyms, splits, student_ids
 from tests.contract.tiny import YAML, contract_of, rows_of, students
 
 KEY = "the key of a school"

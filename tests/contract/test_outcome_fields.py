@@ -12,7 +12,7 @@ PREDICTION = "0123456789abcdef" * 2
 
 def fields(contract: Contract, raw: Any) -> list[str]:
     """The fields that are wrong."""
-    return [str(fault["field"]) for fault in outcome_reader(contract)(raw).faults]
+    return [str(fault["field"]) for fault in outcome_reader(contract)(raw)[1]]
 
 
 @pytest.mark.parametrize("said", [{"GradeClass": 2}, {"GradeClass": "C"}, {"grade_class": "C"}, {"GPA": 2.7}])
@@ -30,14 +30,14 @@ def test_a_score_makes_the_class_of_the_contracts_rule(
     grade_class: Contract, score: float, label: str
 ) -> None:
     read = outcome_reader(grade_class)({"prediction_id": PREDICTION, "GPA": score})
-    assert read.outcome["outcome"] == label
+    assert read[0]["outcome"] == label
 
 
 def test_a_derived_target_is_said_by_its_score(pass_fail: Contract) -> None:
     read = outcome_reader(pass_fail)
-    assert read({"prediction_id": PREDICTION, "G3": 9}).outcome["outcome"] == "Fail"
-    assert read({"prediction_id": PREDICTION, "G3": 10}).outcome["outcome"] == "Pass"
-    assert read({"prediction_id": PREDICTION, "grade_class": "Pass"}).faults == []
+    assert read({"prediction_id": PREDICTION, "G3": 9})[0]["outcome"] == "Fail"
+    assert read({"prediction_id": PREDICTION, "G3": 10})[0]["outcome"] == "Pass"
+    assert read({"prediction_id": PREDICTION, "grade_class": "Pass"})[1] == []
 
 
 @pytest.mark.parametrize(

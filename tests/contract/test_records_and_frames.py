@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.contract.contract import FOLDER, Contract, load_contract
 from data.rows.frames import matrix, parse
-from data.rows.records import matrix_maker, record_adapter
+from data.rows.records import MANY, matrix_maker, record_adapter
 from tests.contract.tiny import contract_of, records_of
 
 CONTRACTS = [*(load_contract(path) for path in sorted(FOLDER.glob("*.yaml"))), contract_of()]
@@ -49,7 +49,9 @@ def test_a_record_has_the_same_floats_alone_and_in_a_frame(contract: Contract, d
     records = data.draw(st.lists(records_of(contract), min_size=1, max_size=5))
     frame = parse(pd.DataFrame(records, dtype=object), contract, labelled=False)
     validated = [record_adapter(contract).validate_python(record) for record in records]
-    np.testing.assert_array_equal(matrix_maker(contract)(validated), matrix(frame, contract))
+    expected, to_matrix = matrix(frame, contract), matrix_maker(contract)
+    np.testing.assert_array_equal(to_matrix(validated), expected)
+    np.testing.assert_array_equal(to_matrix(validated * MANY), np.tile(expected, (MANY, 1)))
 
 
 def test_no_records_make_a_matrix_without_rows(tiny: Contract) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pytest
 from flask.testing import FlaskClient
@@ -19,11 +18,10 @@ from werkzeug.test import TestResponse
 
 from data.contract.contract import Contract
 from data.log.entries import prediction_entries, read_entry
-from data.rows.records import matrix_maker
 from serving.app import create_app
 from serving.cells import RowReader
 from serving.problems import Problem
-from serving.scoring import Scorer, column_matrix_maker
+from serving.scoring import Scorer
 from serving.settings import Settings
 from serving.sheet import Sheet
 from tests.serving.running import running, wait_until
@@ -327,15 +325,6 @@ def test_a_thousand_at_a_time_say_what_one_at_a_time_says(
         for field in one.keys() - {"at", "prediction_id", "probabilities", "at_risk"}:
             assert one[field] == other[field], field
     assert scored.classes == [answer["grade_class"] for answer in answers]
-
-
-def test_the_matrix_of_a_file_is_the_one_of_its_records(pass_fail: Contract, real_courses: Path) -> None:
-    with real_courses.open(encoding="utf-8") as file:
-        header, *rows = csv.reader(file, delimiter=";")
-    records, _ = RowReader(header, pass_fail).read(rows)
-    assert np.array_equal(
-        column_matrix_maker(pass_fail)(records), matrix_maker(pass_fail)(records), equal_nan=True
-    )
 
 
 def hostile_files(header: list[str]) -> dict[str, tuple[bytes, bytes, int]]:

@@ -241,5 +241,5 @@ def test_an_id_that_is_no_text_is_refused_for_forecasts_and_outcomes(student: st
     contract = contract_of(YAML.replace("role: id, kind: integer, min: 1", "role: id, kind: nominal"))
     with pytest.raises(ValidationError, match="give the id as text"):
         record_adapter(contract).validate_python({**STUDENT, "Student": student})
-    faults = outcome_reader(contract)({"Student": student, "Grade": "A"}).faults
+    faults = outcome_reader(contract)({"Student": student, "Grade": "A"})[1]
     assert [fault["field"] for fault in faults] == ["Student"]

@@ -1,0 +1,237 @@
+"""A cell has one verdict and one reason, whichever door it comes in by."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from data.contract.columns import Column, Role
+from data.rows.frames import parse_cells
+from data.rows.kinds import Reason, rule_of
+from data.rows.outcomes import from_cells, outcome_reader
+from data.rows.quarantine import quarantine
+from data.rows.records import record_adapter
+from data.rows.spreadsheets import FIRST_ROW
+from flows.scoring.forecasts import examine
+from serving.api import parse_json
+from serving.cells import RowReader
+from serving.pages.roster_file import read_roster
+from serving.pages.student import read_form
+from serving.problems import Problem
+from serving.sheet import Sheet
+from tests.contract.files import read_records
+from tests.contract.tiny import STUDENT, contract_of
+
+TINY = contract_of()
+ADAPTER = record_adapter(TINY)
+RECORD = {"Student": "1", **{name: str(value) for name, value in STUDENT.items()}}
+GRADED = {**RECORD, "Points": "1.5", "Grade": "2"}
+ASKED = [*TINY.asked, *filter(None, [TINY.id])]
+JUDGED = [*ASKED, *filter(None, [TINY.score]), TINY.target.as_column]
+WILD = [
+    "", " ", "NA", "nan", "NAN", "-nan", "nan(1)", "None", "null", "0", "1", " 1", "1 ", "\t1", "01", "1.0",
+    "1.5", "31", "99.5", "-1", "+2", "1e1", "1e39", "1e400", "inf", "-Infinity", "+inf", "1_0", "1,5", ".5",
+    "5.", "0x1", "0x1p3", "many", "=1", "true", "TRUE", "Yes", "much", "farm", "H", "ü", "٢", "1٢", "１",
+    "1e-320", "-0", "-0.0", "1d5", "1f", "infinit", "1 2", "\xa01", "1\u2003", "S-1", "1.00", "007", "1.50",
+    "9" * 18, "9" * 19, "9" * 400, "-5", "0.0", "2.0", "A", "b", "3", "4.5", "North", "south ", '"', "a\nb",
+]  # fmt: skip
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=5)
+CELL = st.sampled_from(WILD) | TEXTS | st.floats().map(repr) | st.integers(-40, 40).map(str)
+CELLS = st.lists(CELL, min_size=1, max_size=6)
+Cells = Sequence[str]
+Verdict = Any
+"""The value that was taken, None for nothing, or the Reason why none was."""
+
+
+def by_rule(column: Column, cells: Cells) -> list[Verdict]:
+    return [rule_of(column).read(cell) for cell in cells]
+
+
+def by_form(column: Column, cells: Cells) -> list[Verdict]:
+    read = [read_form([column], {column.name: cell}) for cell in cells]
+    return [reason_in(faults[column.name]) if faults else record.get(column.name) for record, faults in read]
+
+
+def rows_with(column: Column, cells: Cells, row: dict[str, str]) -> list[list[str]]:
+    """Return a header, and the row with each of the cells in a column."""
+    return [
+        list({**row, column.name: column.name}),
+        *(list({**row, column.name: cell}.values()) for cell in cells),
+    ]
+
+
+def as_csv(rows: list[list[str]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def by_batch(column: Column, cells: Cells) -> list[Verdict]:
+    header, *rows = rows_with(column, cells, RECORD)
+    reader = RowReader(header, TINY)
+    records, errors = reader.read(rows)
+    assert reader.errors(rows) == errors
+    sound = iter(records)
+    return [reason_of(error, column) if error else next(sound).get(column.name) for error in errors]
+
+
+def by_roster(column: Column, cells: Cells) -> list[Verdict]:
+    text = as_csv(rows_with(column, cells, RECORD))
+    roster = read_roster(Sheet(io.BytesIO(text.encode())), TINY)
+    found: dict[int, Verdict] = {
+        error.row: reason_in(error.message) for error in roster.troubles if error.column == column.name
+    }
+    assert len(found) == len(roster.troubles)
+    found |= {n: record.get(column.name) for n, record in zip(roster.numbers, roster.records, strict=True)}
+    return [found[n] for n in sorted(found)]
+
+
+def by_score(column: Column, cells: Cells) -> list[Verdict]:
+    header, *rows = rows_with(column, cells, RECORD)
+    columns = zip(header, zip(*rows, strict=True), strict=True)
+    frame, errors = examine(pa.table({name: pa.array(texts) for name, texts in columns}), TINY)
+    taken = zip(frame[column.name].astype(object), errors, strict=True)
+    return [reason_of(error, column) if error else value_in(value) for value, error in taken]
+
+
+def by_training(column: Column, cells: Cells, folder: Path) -> list[Verdict]:
+    path = folder / "students.csv"
+    path.write_text(as_csv(rows_with(column, cells, GRADED)), encoding="utf-8")
+    frame, not_numbers = parse_cells(read_records(str(path), TINY).frame, TINY, labelled=True)
+    faults = quarantine(frame, TINY, not_numbers)[1]
+    of_rows = faults["reason"].isin([Reason.CONTRADICTION, Reason.DUPLICATE])
+    own = faults[(faults["column"] == column.name) & ~of_rows].set_index("row")["reason"]
+    assert own.index.is_unique
+    values = map(value_in, frame[column.name].astype(object))
+    return [Reason(own[row]) if row in own else value for row, value in enumerate(values, start=FIRST_ROW)]
+
+
+def by_json(column: Column, value: Any) -> Verdict:
+    record = {name: rule_of(TINY.columns[name]).read(text) for name, text in RECORD.items()}
+    try:
+        return ADAPTER.validate_python({**record, column.name: value})[column.name]
+    except ValidationError as error:
+        (only,) = error.errors()
+        assert only["loc"][0] == column.name
+        return JSON_REASONS[only["type"]]
+
+
+JSON_REASONS = {
+    "finite_number": Reason.NOT_FINITE,
+    "greater_than_equal": Reason.OUT_OF_RANGE,
+    "less_than_equal": Reason.OUT_OF_RANGE,
+    "int_type": Reason.NOT_WHOLE,
+    "float_type": Reason.NOT_A_NUMBER,
+    "unknown_code": Reason.UNKNOWN_CODE,
+    "id_type": Reason.NOT_WHOLE,
+    "id_range": Reason.OUT_OF_RANGE,
+}
+
+
+def by_outcome(column: Column, cell: str) -> tuple[bool, Any]:
+    """Tell whether an outcome was taken, and what was: it is refused in JSON's own words."""
+    row = {"Student": "1", **({} if column.name == "Points" else {"Grade": "2"}), column.name: cell}
+    outcome, faults, _ = outcome_reader(TINY)(from_cells(row, TINY))
+    field = {"Student": "student", "Points": "score"}.get(column.name, "outcome")
+    return not faults, outcome.get(field)
+
+
+def reason_of(error: str, column: Column) -> Reason:
+    return Reason(error.removeprefix(f"{column.name}: "))
+
+
+def reason_in(message: str) -> Reason:
+    """Return the reason that a sentence for people gives."""
+    if message.startswith(("This is still missing.", "Nothing is given.")):
+        return Reason.MISSING
+    return Reason(re.search(r"” is ([a-z ]+)\.", message)[1])  # type: ignore[index]
+
+
+def value_in(value: Any) -> Any:
+    return None if value is None or value != value else value
+
+
+def as_json(column: Column, cell: str) -> Any:
+    """Return a cell as JSON says it: a number where the column has numbers, which not every text is."""
+    if column.coded or column.role is Role.ID:
+        return cell
+    try:
+        parsed = parse_json(cell.strip().encode(), 1)
+    except Problem:
+        return None
+    return parsed if isinstance(parsed, int | float) and not isinstance(parsed, bool) else None
+
+
+def settled_for_json(column: Column, value: Any, verdict: Verdict) -> Verdict:
+    """What JSON says otherwise, for it has types: 3.0 is not whole, and an int is as long as it is."""
+    if column.whole and isinstance(value, float):
+        return Reason.NOT_WHOLE
+    if isinstance(value, int) and verdict is Reason.NOT_FINITE:
+        return Reason.OUT_OF_RANGE if column.whole else Reason.NOT_A_NUMBER
+    return verdict
+
+
+def check_forecast(column: Column, cells: Cells, _: Path) -> None:
+    verdicts = by_rule(column, cells)
+    wanted = [Reason.MISSING if one is None and column.required else one for one in verdicts]
+    for door in (by_form, by_batch, by_roster, by_score):
+        assert dict(zip(cells, door(column, cells), strict=True)) == dict(zip(cells, wanted, strict=True)), (
+            door
+        )
+    for cell, verdict in zip(cells, verdicts, strict=True):
+        value = as_json(column, cell)
+        if value is not None and verdict is not None:  # in JSON what is missing is null
+            said = by_json(column, value)
+            said = float(said) if column.whole and type(said) is int else said
+            assert said == settled_for_json(column, value, verdict), cell
+
+
+def check_training(column: Column, cells: Cells, folder: Path) -> None:
+    """Ids and audit columns are wanted here."""
+    may_be_missing = column.nullable or column.role is Role.SCORE
+    wanted = [Reason.MISSING if v is None and not may_be_missing else v for v in by_rule(column, cells)]
+    found = by_training(column, cells, folder)
+    assert dict(zip(cells, found, strict=True)) == dict(zip(cells, wanted, strict=True))
+
+
+def check_outcome(column: Column, cells: Cells, _: Path) -> None:
+    for cell, verdict in zip(cells, by_rule(column, cells), strict=True):
+        taken, value = by_outcome(column, cell)
+        assert taken == (verdict is not None and not isinstance(verdict, Reason)), cell
+        if taken:
+            assert value == (TINY.target.classes[verdict] if column.name == "Grade" else verdict), cell
+
+
+Check = Callable[[Column, Cells, Path], None]
+DOORS = [
+    *(pytest.param(check_forecast, column, id=f"forecast-{column.name}") for column in ASKED),
+    *(pytest.param(check_training, column, id=f"training-{column.name}") for column in JUDGED),
+    *(pytest.param(check_outcome, c, id=f"outcome-{c.name}") for c in JUDGED if c not in TINY.asked),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("doors")
+
+
+@pytest.mark.parametrize(("check", "column"), DOORS)
+def test_cells_that_were_wild_once_have_one_verdict(check: Check, column: Column, folder: Path) -> None:
+    check(column, WILD, folder)
+
+
+@pytest.mark.parametrize(("check", "column"), DOORS)
+@settings(max_examples=12, deadline=None)
+@given(cells=CELLS)
+def test_whatever_a_cell_says_every_door_says_the_same(
+    check: Check, column: Column, folder: Path, cells: list[str]
+) -> None:
+    check(column, cells, folder)
