@@ -75,7 +75,6 @@ class Fitted:
     leaderboard: pd.DataFrame
     tuned_on: np.ndarray
     oof_probabilities: np.ndarray
-    baselines: dict[str, np.ndarray]
     notes: tuple[str, ...]
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
@@ -139,7 +138,6 @@ def fit(
         leaderboard=found.leaderboard,
         tuned_on=tuned_on,
         oof_probabilities=shares,
-        baselines=found.baselines,
         notes=(
             describe_training(best.family, kind, data),
             *describe_sample(len(tuned_on), len(data.y)),
@@ -202,14 +200,12 @@ class SearchResult:
     leaderboard: a row for each candidate and baseline, lowest cv_log_loss first, with the columns
     model (`gradecast` or the baseline's name), family and its parameters, rounds, sigma, cv_log_loss,
     cv_log_loss_std, cv_accuracy, cv_f1_macro, seconds, difference, low, high (of baselines, and the
-    best of other families: of `beside_chosen`). params and best are the chosen candidate's;
-    baselines hold out-of-fold probabilities (n, K) by name.
+    best of other families: of `beside_chosen`). params and best are the chosen candidate's.
     """
 
     leaderboard: pd.DataFrame
     params: dict[str, Any]
     best: OutOfFold
-    baselines: dict[str, np.ndarray]
 
 
 def search(
@@ -245,8 +241,7 @@ def search(
     chosen = min(range(len(fits)), key=lambda number: results[number].best.log_loss)
     best = results[chosen].best
     board = _leaderboard(data.y, results, pooled, best)
-    shares = {name: baseline.probabilities for name, baseline in pooled.items()}
-    return SearchResult(board, fits[chosen].params, best, shares)
+    return SearchResult(board, fits[chosen].params, best)
 
 
 def cross_validate(data: TrainingData, folds: Folds, fit: Candidates, seed: int) -> FitResult:

@@ -195,13 +195,6 @@ def test_a_model_is_judged_again_if_the_champion_changed_while_it_waited(
     assert desk.history()[-1] == ("rejected", "2", "3", "pipeline")
 
 
-def test_a_model_that_loses_is_not_asked_about(weak: Submission, submission: Submission, desk: Desk) -> None:
-    desk.seat(submission)
-    kept = desk.register(weak, approval="required")
-    assert not kept.waits
-    assert desk.history()[-1] == ("rejected", "2", "1", "pipeline")
-
-
 def test_a_first_champion_is_asked_about_too(submission: Submission, desk: Desk) -> None:
     asked(desk, submission)
     assert desk.aliases() == {"challenger": "1"}

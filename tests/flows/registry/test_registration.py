@@ -72,9 +72,10 @@ def test_a_worse_model_stays_challenger_with_the_reason_on_its_version(
     submission: Submission, weak: Submission, desk: Desk
 ) -> None:
     desk.seat(submission)
-    kept = desk.register(weak)
-    assert not kept.promoted
+    kept = desk.register(weak, approval="required")
+    assert (kept.promoted, kept.waits) == (False, False)
     assert desk.aliases() == {"champion": "1", "challenger": "2"}
+    assert desk.history()[-1] == ("rejected", "2", "1", "pipeline")
     assert kept.reason.startswith("may be worse by more than 0.01")
     assert desk.tags("2")["reason"] == kept.reason
 

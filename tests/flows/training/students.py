@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from data.bundle.models import Model
 from flows.training.data import TrainingData
 
 NOISE = 0.25
@@ -33,3 +34,13 @@ def make_students(n: int = 400, seed: int = 0, *, kind: str = "score", missing: 
         bounds=BOUNDS,
         rule_of_thumb=1,
     )
+
+
+def steps_toward(model: Model, data: TrainingData) -> np.ndarray:
+    """Return how the latent rises with each known column in its direction (columns, students, steps)."""
+    steps = []
+    for column, direction in enumerate(data.monotone[:3]):
+        rows = np.repeat(data.X[:50, None], 30, axis=1)
+        rows[:, :, column] = np.linspace(0, 30, 30)
+        steps.append(np.diff(model.latent(rows.reshape(-1, 4)).reshape(50, 30), axis=1) * direction)
+    return np.array(steps)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -25,35 +26,22 @@ def test_the_seed_decides_the_folds(students: Make) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_a_class_with_fewer_than_two_rows_a_fold_is_refused_by_name(students: Make) -> None:
-    data = students()
-    keep = np.concatenate([np.flatnonzero(data.y != 0), np.flatnonzero(data.y == 0)[:9]])
-
-    with pytest.raises(BadInput, match=r"needs 10 rows .2 a fold.: good has 9"):
-        stratified_folds(data.rows(keep), 5, seed=0)
-
-
-def test_a_class_without_any_row_is_refused_by_name(students: Make) -> None:
-    data = students()
-
-    with pytest.raises(BadInput, match="fair has 0"):
-        stratified_folds(data.rows(np.flatnonzero(data.y != 1)), 5, seed=0)
-
-
-def test_rows_of_one_class_only_are_refused(students: Make) -> None:
+@pytest.mark.parametrize(
+    ("kept", "refusal"),
+    [
+        (lambda y: (y != 0) | (np.cumsum(y == 0) <= 9), r"needs 10 rows .2 a fold.: good has 9"),
+        (lambda y: y != 1, "fair has 0"),
+        (lambda y: y == 2, "Every row is of the class poor"),
+        (lambda y: np.arange(len(y)) < 3, "3 usable rows are fewer than 5 folds"),
+    ],
+)
+def test_too_few_rows_of_a_class_are_refused_by_name(
+    students: Make, kept: Callable[[np.ndarray], np.ndarray], refusal: str
+) -> None:
     data = students()
 
-    with pytest.raises(BadInput, match="Every row is of the class poor"):
-        stratified_folds(data.rows(np.flatnonzero(data.y == 2)), 5, seed=0)
-
-
-def test_fewer_rows_than_folds_are_refused(students: Make) -> None:
-    with pytest.raises(BadInput, match="3 usable rows are fewer than 5 folds"):
-        stratified_folds(students(n=3), 5, seed=0)
-
-
-def test_a_small_set_is_tuned_on_whole(students: Make) -> None:
-    assert tuning_rows(students(), 5, seed=0, limit=400) is None
+    with pytest.raises(BadInput, match=refusal):
+        stratified_folds(data.rows(np.flatnonzero(kept(data.y))), 5, seed=0)
 
 
 def test_a_large_set_is_tuned_on_a_sample_that_keeps_shares_and_rare_classes(students: Make) -> None:
@@ -62,6 +50,7 @@ def test_a_large_set_is_tuned_on_a_sample_that_keeps_shares_and_rare_classes(stu
 
     sample = tuning_rows(rare, 5, seed=0, limit=500)
 
+    assert tuning_rows(rare, 5, seed=0, limit=5_000) is None
     assert sample is not None
     counts, whole = np.bincount(rare.y[sample]), np.bincount(rare.y)
     assert counts[0] == 10
