@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 
 from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
-from flows.registry.decisions import Answer, settle_answer, waiting
+from flows.registry.decisions import ApprovalAnswer, settle_answer, waiting
 from flows.registry.rollout import watch
 from flows.registry.store import open_registry
 from flows.reports.screen import comparison_markdown
@@ -25,7 +25,7 @@ GIVE = 'Give both: make approve VERSION=number REASON="…", or make reject with
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Answer from the command line, or show what waits, and return the exit code."""
+    """ApprovalAnswer from the command line, or show what waits, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.approve", description=__doc__)
     parser.add_argument(
         "--version", metavar="NUMBER", help="version to decide of (default: show those that wait)"
@@ -43,14 +43,14 @@ def main(arguments: list[str] | None = None) -> int:
             return DONE
         if not given.reason.strip() or not given.by.strip():
             raise BadInput("a decision needs a reason, and a name.", remedy=GIVE)
-        answer = Answer(approved=not given.reject, by=given.by, reason=given.reason)
+        answer = ApprovalAnswer(approved=not given.reject, by=given.by, reason=given.reason)
         print_line(console, decide(settings, name, given.version, answer))
     except (BadInput, Stopped, MlflowException) as error:
         return explain(console, error, settings)
     return DONE
 
 
-def decide(settings: Settings, name: str, version: str, answer: Answer) -> str:
+def decide(settings: Settings, name: str, version: str, answer: ApprovalAnswer) -> str:
     """Settle an answer, watch the predictor follow a promotion, and say what came of it.
 
     Raises what settle_answer raises, and Stopped where the canary took the promotion back.

@@ -10,7 +10,7 @@ from pydantic import Field
 from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
 from flows.approve import decide
-from flows.registry.decisions import Answer
+from flows.registry.decisions import ApprovalAnswer
 from flows.registry.rollout import RolledBack, roll_back
 from flows.reports.text import cell
 from flows.rollback import NO_REASON, describe_rollback
@@ -49,7 +49,7 @@ def approve(
     contract: str = "grade_class",
 ) -> State[None]:
     """Decide of a version that has won and waits for a person; `name` and `reason` go into the history."""
-    answer = Answer(approved=decision == "approve", by=name, reason=reason)
+    answer = ApprovalAnswer(approved=decision == "approve", by=name, reason=reason)
     try:
         outcome = decide(Settings(), load_contract(contract).model_name, str(version), answer)
     except (BadInput, Stopped) as error:

@@ -37,7 +37,7 @@ AGAIN = "Run the pipeline again as before: nothing is trained anew, it is judged
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PromotionVerdict:
     """Whether to promote, why in one sentence, and the figures it rests on."""
 
     promoted: bool
@@ -67,7 +67,12 @@ def deciding(settings: Settings, name: str) -> Iterator[MlflowClient]:
 
 
 def settle(
-    client: MlflowClient, settings: Settings, name: str, version: str, verdict: Verdict, by: str = PIPELINE
+    client: MlflowClient,
+    settings: Settings,
+    name: str,
+    version: str,
+    verdict: PromotionVerdict,
+    by: str = PIPELINE,
 ) -> None:
     """Carry out a verdict, while deciding: aliases, the version's tags, the history.
 
@@ -186,29 +191,31 @@ def _tags(client: MlflowClient, name: str) -> dict[str, str]:
         raise
 
 
-def recorded_verdict(version: ModelVersion) -> Verdict | None:
+def recorded_verdict(version: ModelVersion) -> PromotionVerdict | None:
     """Return the verdict that was recorded on a version, or None when it was never judged."""
     tags = version.tags
     if "reason" not in tags or tags["reason"].startswith(OVERDUE):
         return None
-    return Verdict(tags["promoted"] == "true", tags["reason"], json.loads(tags["figures"]))
+    return PromotionVerdict(tags["promoted"] == "true", tags["reason"], json.loads(tags["figures"]))
 
 
-def as_of_now(client: MlflowClient, name: str, version: str, verdict: Verdict) -> Verdict:
+def as_of_now(client: MlflowClient, name: str, version: str, verdict: PromotionVerdict) -> PromotionVerdict:
     """Return a verdict as it still holds: a version may have been replaced, or rolled back, since."""
     champion = version_named(client, name, CHAMPION)
     if not verdict.promoted or champion == version:
         return verdict
     rolled_back = client.get_model_version(name, version).tags.get(ROLLED_BACK)
     if rolled_back:
-        return Verdict(False, f"it was champion once, and was rolled back: {rolled_back}", verdict.figures)
+        return PromotionVerdict(
+            False, f"it was champion once, and was rolled back: {rolled_back}", verdict.figures
+        )
     if champion is None:
         return verdict
     reason = f"it was champion once, and version {champion} has replaced it"
-    return Verdict(False, reason, verdict.figures)
+    return PromotionVerdict(False, reason, verdict.figures)
 
 
-class Question(BaseModel):
+class ApprovalQuestion(BaseModel):
     """A version that has won and may become the champion if a person says so."""
 
     model_config = ConfigDict(frozen=True)
@@ -230,7 +237,7 @@ class Question(BaseModel):
         return datetime.now(UTC) - self.at > timedelta(hours=hours)
 
 
-class Answer(BaseModel):
+class ApprovalAnswer(BaseModel):
     """What a person answered."""
 
     model_config = ConfigDict(frozen=True)
@@ -239,14 +246,14 @@ class Answer(BaseModel):
     by: str
     reason: str
 
-    def applied(self, verdict: Verdict) -> Verdict:
+    def applied(self, verdict: PromotionVerdict) -> PromotionVerdict:
         """Return the verdict of a challenger that has won, as this answer leaves it."""
         word = "approved" if self.approved else "rejected"
         reason = f"{word} by {_plain(self.by)}: {_plain(self.reason)}; {verdict.reason}"
-        return Verdict(self.approved, reason, verdict.figures)
+        return PromotionVerdict(self.approved, reason, verdict.figures)
 
 
-def ask(client: MlflowClient, settings: Settings, name: str, version: str, verdict: Verdict) -> None:
+def ask(client: MlflowClient, settings: Settings, name: str, version: str, verdict: PromotionVerdict) -> None:
     """Ask whether a version that has won may become the champion, while deciding: it is the challenger now.
 
     Nobody waits for the answer: the question is in the registry, until it is answered or asked anew.
@@ -261,7 +268,9 @@ def ask(client: MlflowClient, settings: Settings, name: str, version: str, verdi
         reason=f"it waits for a person to approve it; {verdict.reason}",
         evidence=verdict.figures,
     )
-    question = Question(version=version, reason=verdict.reason, figures=verdict.figures, at=decision.at)
+    question = ApprovalQuestion(
+        version=version, reason=verdict.reason, figures=verdict.figures, at=decision.at
+    )
     aliases: dict[str, str | None] = {CHAMPION if champion == version else CHALLENGER: version}
     tags = {version: {ASKED: question.model_dump_json()}}
     carry_out(client, settings, Move(decision=decision, aliases=aliases, tags=tags))
@@ -272,7 +281,7 @@ def answer_command(verb: str, version: str) -> str:
     return f'make {verb} VERSION={version} REASON="…"'
 
 
-def settle_answer(settings: Settings, name: str, number: str, answer: Answer) -> Verdict:
+def settle_answer(settings: Settings, name: str, number: str, answer: ApprovalAnswer) -> PromotionVerdict:
     """Promote or reject a version as a person answered, and return what was recorded.
 
     Raises:
@@ -283,26 +292,26 @@ def settle_answer(settings: Settings, name: str, number: str, answer: Answer) ->
         question = _find_question(client, name, number)
         if answer.approved:
             _check_still_holds(client, settings, name, question)
-        verdict = answer.applied(Verdict(True, question.reason, question.figures))
+        verdict = answer.applied(PromotionVerdict(True, question.reason, question.figures))
         settle(client, settings, name, number, verdict, _plain(answer.by))
     return verdict
 
 
-def waiting(client: MlflowClient, name: str) -> list[Question]:
+def waiting(client: MlflowClient, name: str) -> list[ApprovalQuestion]:
     """Return what a person is asked about a model, newest first."""
     versions = client.search_model_versions(f"name = '{name}'")
     asked = [question for version in versions if (question := _question_of(version))]
     return sorted(asked, key=lambda question: question.at, reverse=True)
 
 
-def _question_of(version: ModelVersion) -> Question | None:
+def _question_of(version: ModelVersion) -> ApprovalQuestion | None:
     """Return what a person is asked about a version; None where nothing is, or it is decided."""
     if recorded_verdict(version) is not None or not version.tags.get(ASKED):
         return None
-    return Question.model_validate_json(version.tags[ASKED])
+    return ApprovalQuestion.model_validate_json(version.tags[ASKED])
 
 
-def _find_question(client: MlflowClient, name: str, number: str) -> Question:
+def _find_question(client: MlflowClient, name: str, number: str) -> ApprovalQuestion:
     """Return what is asked about a version; raises BadInput, naming those that wait."""
     numbers = ", ".join(question.version for question in waiting(client, name))
     remedy = f"Versions that wait: {numbers or 'none'}. See what was decided so far: python -m flows.history."
@@ -318,7 +327,9 @@ def _find_question(client: MlflowClient, name: str, number: str) -> Question:
     raise BadInput(f"version {number} of {name} does not wait for a person: {decided}.", remedy=remedy)
 
 
-def _check_still_holds(client: MlflowClient, settings: Settings, name: str, question: Question) -> None:
+def _check_still_holds(
+    client: MlflowClient, settings: Settings, name: str, question: ApprovalQuestion
+) -> None:
     """Raise Stopped where what the person has read is not so any more."""
     if question.is_over(settings.approval_hours):
         raise Stopped(

@@ -16,7 +16,7 @@ from data.contract.contract import Contract
 from data.rows.frames import matrix, target_index
 from flows.drift_gate.relation import label_fault, label_noise_losses
 from flows.registry.bundling import Submission
-from flows.registry.decisions import REPLACES, Verdict
+from flows.registry.decisions import REPLACES, PromotionVerdict
 from flows.registry.store import CHAMPION, Champion, load_champion, load_version, version_named
 from flows.reports.evidence import members
 from flows.reports.screen import GROUP
@@ -31,7 +31,7 @@ NOBODY_NOTICES = 200e-6
 MEGABYTE = 1_000_000
 
 
-def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -> Verdict:
+def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -> PromotionVerdict:
     """Compare a submission with the champion on test rows that the champion was not trained on.
 
     It must beat the class shares there in any case: on random grades it would beat a sound champion.
@@ -53,14 +53,16 @@ def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -
 
 def _compared(
     submission: Submission, champion: Champion, test: pd.DataFrame, own: np.ndarray, size: "Limits"
-) -> Verdict:
+) -> PromotionVerdict:
     """Judge by the log loss (n,) of the challenger, and what the champion answers, on the rows of both."""
     contract, settings = submission.contract, submission.settings
     y = target_index(test, contract)
     answers = champion.bundle.probabilities(matrix(test, champion.bundle.contract))
     fault = label_fault(answers, y, contract.target)
     if fault:
-        return limited(Verdict(False, f"its labels cannot be right: {fault}", {"rows": len(y)}), size)
+        return limited(
+            PromotionVerdict(False, f"its labels cannot be right: {fault}", {"rows": len(y)}), size
+        )
     theirs = row_losses(answers, y)
     if submission.must_win:
         verdict = _after_alarm(own, answers, y, settings.promotion_margin, settings.seed)
@@ -103,7 +105,7 @@ def rows_to_compare(champion: Champion, submission: Submission, test: pd.DataFra
     return batch if batch.sum() >= ENOUGH else unseen
 
 
-def first_champion(losses: np.ndarray, majority: np.ndarray, seed: int) -> Verdict:
+def first_champion(losses: np.ndarray, majority: np.ndarray, seed: int) -> PromotionVerdict:
     """Judge the first model of its line against the forecast that knows the class shares alone.
 
     Args:
@@ -119,13 +121,15 @@ def first_champion(losses: np.ndarray, majority: np.ndarray, seed: int) -> Verdi
     figures = _difference(losses, majority, seed)
     gain = f"log loss {losses.mean():.3f} against {majority.mean():.3f} of the class shares alone"
     if figures["high"] < 0:
-        return Verdict(True, f"the first champion: {gain}, on {len(losses)} held-out students", figures)
-    return Verdict(False, f"no better than the class shares alone: {gain}", figures)
+        return PromotionVerdict(
+            True, f"the first champion: {gain}, on {len(losses)} held-out students", figures
+        )
+    return PromotionVerdict(False, f"no better than the class shares alone: {gain}", figures)
 
 
 def against_champion(
     challenger: np.ndarray, champion: np.ndarray, *, margin: float, new_students: int, seed: int
-) -> Verdict:
+) -> PromotionVerdict:
     """Judge a challenger against the champion by a paired bootstrap, as a test of non-inferiority.
 
     Args:
@@ -147,12 +151,14 @@ def against_champion(
     span = f"{gap['difference']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]"
     compared = f"log loss {span} against the champion on {rows} held-out students"
     if gap["high"] > margin:
-        return Verdict(False, f"may be worse by more than {margin:g}: {compared}", figures)
+        return PromotionVerdict(False, f"may be worse by more than {margin:g}: {compared}", figures)
     if gap["high"] < 0:
-        return Verdict(True, f"better: {compared}", figures)
+        return PromotionVerdict(True, f"better: {compared}", figures)
     if new_students:
-        return Verdict(True, f"not worse, and learned from {new_students} students more: {compared}", figures)
-    return Verdict(False, f"not better, and learned from no new student: {compared}", figures)
+        return PromotionVerdict(
+            True, f"not worse, and learned from {new_students} students more: {compared}", figures
+        )
+    return PromotionVerdict(False, f"not better, and learned from no new student: {compared}", figures)
 
 
 def _difference(own: np.ndarray, theirs: np.ndarray, seed: int) -> dict[str, float]:
@@ -160,12 +166,14 @@ def _difference(own: np.ndarray, theirs: np.ndarray, seed: int) -> dict[str, flo
     return {"difference": gap.mean, "low": gap.low, "high": gap.high, "rows": len(own)}
 
 
-def _too_few(rows: int) -> Verdict:
+def _too_few(rows: int) -> PromotionVerdict:
     reason = f"too few held-out students to judge: {rows}, of {ENOUGH} needed"
-    return Verdict(False, reason, {"rows": rows})
+    return PromotionVerdict(False, reason, {"rows": rows})
 
 
-def _after_alarm(own: np.ndarray, answers: np.ndarray, y: np.ndarray, margin: float, seed: int) -> Verdict:
+def _after_alarm(
+    own: np.ndarray, answers: np.ndarray, y: np.ndarray, margin: float, seed: int
+) -> PromotionVerdict:
     """Judge by what was learned of the students: being less sure, as mixed-up grades teach, is not enough.
 
     New students count for nothing: they are those that raised the alarm.
@@ -173,13 +181,13 @@ def _after_alarm(own: np.ndarray, answers: np.ndarray, y: np.ndarray, margin: fl
     theirs, label_noise = label_noise_losses(answers, y)
     verdict = against_champion(own, theirs, margin=margin, new_students=0, seed=seed)
     reason = f"{verdict.reason}, given a doubt of {label_noise:.0%} that suits these grades"
-    return Verdict(verdict.promoted, reason, verdict.figures | {"doubt": label_noise})
+    return PromotionVerdict(verdict.promoted, reason, verdict.figures | {"doubt": label_noise})
 
 
-def _again(champion: Champion) -> Verdict:
+def _again(champion: Champion) -> PromotionVerdict:
     """Promote the champion's own model in a newer bundle: what it forecasts is the same."""
     reason = f"the model of version {champion.version}, with its contract and card as they are now"
-    return Verdict(True, reason, {"champion": float(champion.version)})
+    return PromotionVerdict(True, reason, {"champion": float(champion.version)})
 
 
 def _class_shares(submission: Submission) -> np.ndarray:
@@ -206,15 +214,15 @@ class Limits:
     figures: dict[str, float]
 
 
-def limited(verdict: Verdict, *limits: Limits) -> Verdict:
+def limited(verdict: PromotionVerdict, *limits: Limits) -> PromotionVerdict:
     """Return a verdict with the figures of limits; any objection turns it against the challenger."""
     figures = verdict.figures.copy()
     for each in limits:
         figures |= each.figures
     objections = [objection for each in limits for objection in each.objections]
     if not verdict.promoted or not objections:
-        return Verdict(verdict.promoted, verdict.reason, figures)
-    return Verdict(False, f"{'; '.join(objections)}; otherwise {verdict.reason}", figures)
+        return PromotionVerdict(verdict.promoted, verdict.reason, figures)
+    return PromotionVerdict(False, f"{'; '.join(objections)}; otherwise {verdict.reason}", figures)
 
 
 def audit_masks(frame: pd.DataFrame, contract: Contract) -> dict[str, np.ndarray]:

@@ -32,7 +32,7 @@ from data.durable import digest, flush
 from data.rows.frames import parse
 from data.sources.storage import as_stored
 from flows.registry.bundling import Submission, make_bundle
-from flows.registry.decisions import Verdict, as_of_now, ask, deciding, recorded_verdict, settle
+from flows.registry.decisions import PromotionVerdict, as_of_now, ask, deciding, recorded_verdict, settle
 from flows.registry.promotion import judge
 from flows.registry.rollout import Canary
 from flows.registry.store import TRAINED, close_dead_runs, experiment_id, version_of_fingerprint
@@ -106,7 +106,9 @@ def register_submission(submission: Submission) -> Registered:
     )
 
 
-def _decide(client: MlflowClient, submission: Submission, version: ModelVersion) -> tuple[Verdict, bool]:
+def _decide(
+    client: MlflowClient, submission: Submission, version: ModelVersion
+) -> tuple[PromotionVerdict, bool]:
     """Judge a version that was not judged yet; return the verdict, and whether it waits for a person.
 
     Where a person must approve, a version that has won is not promoted: they are asked, and an equal run

@@ -21,7 +21,7 @@ Predict = Callable[[TrainingData, np.ndarray], np.ndarray]
 """Fits to rows, and returns the class probabilities (n, K) of feature rows (n, F)."""
 
 
-class Baseline(NamedTuple):
+class BaselineResult(NamedTuple):
     """A baseline's pooled out-of-fold probabilities (n, K), its leaderboard figures, its seconds."""
 
     probabilities: np.ndarray
@@ -82,10 +82,10 @@ def xgboost_usual(train: TrainingData, X: np.ndarray, seed: int) -> np.ndarray:
     return model.fit(train.X, train.y).predict_proba(X)
 
 
-def out_of_fold(data: TrainingData, folds: Folds, predict: Predict) -> Baseline:
+def out_of_fold(data: TrainingData, folds: Folds, predict: Predict) -> BaselineResult:
     """Fit a baseline in each fold and pool what it says of the held-out rows."""
     started = time.perf_counter()
     pooled = np.empty((len(data.y), data.classes))
     for rows, held in folds:
         pooled[held] = predict(data.rows(rows), data.X[held])
-    return Baseline(pooled, oof_figures(pooled, data.y, folds), time.perf_counter() - started)
+    return BaselineResult(pooled, oof_figures(pooled, data.y, folds), time.perf_counter() - started)

@@ -21,7 +21,7 @@ from data.bundle.manifest import FamilyName
 from data.bundle.models import Model
 from data.processes import end_with_parent
 from flows.runtime.engine import Engine, dask_client
-from flows.training.baselines import Baseline, baselines_for, out_of_fold
+from flows.training.baselines import BaselineResult, baselines_for, out_of_fold
 from flows.training.data import (
     TUNING_ROWS,
     Folds,
@@ -229,14 +229,14 @@ def search(
     work += [partial(cross_validate, fit=fit, seed=seed) for fit in fits]
     lowest: list[float] = []
 
-    def report(done: int, answer: Baseline | FitResult) -> None:
+    def report(done: int, answer: BaselineResult | FitResult) -> None:
         if isinstance(answer, FitResult):
             lowest[:] = [min([*lowest, answer.best.log_loss])]
         if on_done:
             on_done(done, len(work), lowest[0] if lowest else None)
 
     answers = run(work, jobs, report, shared=(data, folds), engine=engine)
-    pooled: dict[str, Baseline] = dict(zip(named, answers, strict=False))
+    pooled: dict[str, BaselineResult] = dict(zip(named, answers, strict=False))
     results: list[FitResult] = answers[len(named) :]
     chosen = min(range(len(fits)), key=lambda number: results[number].best.log_loss)
     best = results[chosen].best
@@ -305,7 +305,7 @@ def _learner(data: TrainingData, held: np.ndarray, fit: Candidates, seed: int) -
 
 
 def _leaderboard(
-    y: np.ndarray, results: Sequence[FitResult], baselines: Mapping[str, Baseline], best: OutOfFold
+    y: np.ndarray, results: Sequence[FitResult], baselines: Mapping[str, BaselineResult], best: OutOfFold
 ) -> pd.DataFrame:
     """Return candidates and baselines in one frame, lowest cross-validated log loss first.
 

@@ -11,14 +11,14 @@ from mlflow.entities.model_registry import ModelVersion
 from data.log.database import open_log
 from data.log.history import read, verify
 from flows.registry.bundling import Submission, write_bundle, write_lineage
-from flows.registry.decisions import Verdict, newest_entry, settle
+from flows.registry.decisions import PromotionVerdict, newest_entry, settle
 from flows.registry.registration import Registered, log_and_register, register_submission
 from flows.registry.store import experiment_id, open_registry, version_of_alias
 from flows.runtime.workspace import finished_folder
 from flows.settings import Settings
 
 NAME = "grade-class"
-SEATED = Verdict(True, "the first champion: seated by a test", {})
+SEATED = PromotionVerdict(True, "the first champion: seated by a test", {})
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from flows.registry.bundling import Submission
 from flows.registry.decisions import (
     ASKED,
     OVERDUE,
-    Answer,
-    Question,
-    Verdict,
+    ApprovalAnswer,
+    ApprovalQuestion,
+    PromotionVerdict,
     settle,
     settle_answer,
     waiting,
@@ -27,7 +27,7 @@ from flows.runtime.server import prefect_server
 from tests.flows.registry.desk import NAME, Desk
 
 PATIENCE = 60.0
-APPROVED = Answer(approved=True, by="Ms Jones", reason="fair")
+APPROVED = ApprovalAnswer(approved=True, by="Ms Jones", reason="fair")
 WHY = ("--reason", "it knows\nthe new programme", "--by", "Ms Jones")
 
 
@@ -62,7 +62,7 @@ def asked(desk: Desk, submission: Submission) -> Registered:
 def ask_long_ago(desk: Desk, version: str) -> None:
     """Let a question be two days old."""
     (question,) = [each for each in waiting(desk.client, NAME) if each.version == version]
-    old = Question(**question.model_dump() | {"at": datetime.now(UTC) - timedelta(days=2)})
+    old = ApprovalQuestion(**question.model_dump() | {"at": datetime.now(UTC) - timedelta(days=2)})
     desk.client.set_model_version_tag(NAME, version, ASKED, old.model_dump_json())
 
 
@@ -170,7 +170,7 @@ def test_what_an_earlier_release_rejected_because_nobody_answered_is_asked_about
 ) -> None:
     desk.seat(weak)
     desk.add(submission)
-    late = Verdict(False, f"{OVERDUE}nobody answered within 24 h; better: log loss -0.1", {})
+    late = PromotionVerdict(False, f"{OVERDUE}nobody answered within 24 h; better: log loss -0.1", {})
     settle(desk.client, desk.settings, NAME, "2", late, "time limit")
     assert asked(desk, submission).version == "2"
 

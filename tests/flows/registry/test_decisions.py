@@ -7,7 +7,15 @@ from mlflow import MlflowClient
 
 from data.log.history import Decision
 from flows.registry.bundling import Submission
-from flows.registry.decisions import Verdict, carry_out, deciding, finish, promotion, settle, way_back
+from flows.registry.decisions import (
+    PromotionVerdict,
+    carry_out,
+    deciding,
+    finish,
+    promotion,
+    settle,
+    way_back,
+)
 from tests.flows.registry.desk import NAME, Desk
 
 WRITES = (
@@ -96,7 +104,7 @@ def test_a_rejection_makes_a_challenger_and_an_entry(
 ) -> None:
     desk.seat(submission)
     desk.add(weak)
-    settle(desk.client, desk.settings, NAME, "2", Verdict(False, "worse", {}), "test")
+    settle(desk.client, desk.settings, NAME, "2", PromotionVerdict(False, "worse", {}), "test")
     assert desk.aliases() == {"champion": "1", "challenger": "2"}
     assert desk.history()[-1] == ("rejected", "2", "1", "test")
     assert desk.client.get_model_version(NAME, "2").description == "worse"

@@ -15,7 +15,7 @@ from data.contract.contract import Contract
 from data.rows.frames import matrix
 from flows.process import process_records
 from flows.registry.bundling import Submission
-from flows.registry.decisions import Verdict
+from flows.registry.decisions import PromotionVerdict
 from flows.registry.promotion import (
     Limits,
     against_champion,
@@ -131,13 +131,13 @@ def test_groups_with_too_few_held_out_students_are_not_judged(
 
 
 def test_an_objection_turns_a_promotion_and_its_figures_are_kept() -> None:
-    won = Verdict(True, "better: log loss -0.05", {"rows": 100})
+    won = PromotionVerdict(True, "better: log loss -0.05", {"rows": 100})
     objecting = Limits(("it is slow",), {"latency_us": 900}), Limits(("it is large",), {"mb": 3})
     kept = limited(won, *objecting)
     assert not kept.promoted
     assert kept.reason == "it is slow; it is large; otherwise better: log loss -0.05"
     assert kept.figures == {"rows": 100, "latency_us": 900, "mb": 3}
-    lost = limited(Verdict(False, "may be worse", {}), *objecting)
+    lost = limited(PromotionVerdict(False, "may be worse", {}), *objecting)
     assert (lost.promoted, lost.reason, lost.figures["mb"]) == (False, "may be worse", 3)
     assert limited(won, Limits((), {"mb": 3})).promoted
 
