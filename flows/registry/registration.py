@@ -129,7 +129,14 @@ def log_and_register(client: MlflowClient, experiment: str, submission: Submissi
     """Log the one MLflow run of a pipeline run and register its bundle; a failure marks the run failed."""
     trained, evidence, settings = submission.trained, submission.evidence, submission.settings
     name = f"{submission.contract.model_name}-{trained.fingerprint[:8]}"
-    tags = version_tags(submission)
+    tags = {
+        "fingerprint": submission.fingerprint,
+        "git_commit": str(evidence.data["git_commit"]),
+        "source": submission.processed.source,
+        "source_sha256": submission.processed.sha256,
+        "contract_sha256": digest(submission.bundle / CONTRACT),
+        "manifest_sha256": digest(submission.bundle / MANIFEST),
+    }
     with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
         mlflow.log_params({**evidence.params, "folds": settings.folds, "seed": settings.seed})
         mlflow.log_metrics({key: value for key, value in evidence.metrics.items() if value is not None})
@@ -140,18 +147,6 @@ def log_and_register(client: MlflowClient, experiment: str, submission: Submissi
         mlflow.log_table(fairness_table(fairness_audits(evidence)), "fairness.json")
         mlflow.log_artifact(str(submission.processed.folder / "report.html"), "reports")
         return register_bundle(client, submission, tags)
-
-
-def version_tags(submission: Submission) -> dict[str, str]:
-    """Return what a version says of its origin."""
-    return {
-        "fingerprint": submission.fingerprint,
-        "git_commit": str(submission.evidence.data["git_commit"]),
-        "source": submission.processed.source,
-        "source_sha256": submission.processed.sha256,
-        "contract_sha256": digest(submission.bundle / CONTRACT),
-        "manifest_sha256": digest(submission.bundle / MANIFEST),
-    }
 
 
 def log_candidates(client: MlflowClient, run_id: str, experiment: str, leaderboard: pd.DataFrame) -> None:

@@ -74,7 +74,7 @@ def stratified_folds(data: TrainingData, folds: int, seed: int) -> Folds:
 
     Raises BadInput where a class has too few rows for that, or all rows are of one class.
     """
-    check_rows(data, folds)
+    _check_rows(data, folds)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     return list(splitter.split(np.zeros(len(data.y)), data.y))
 
@@ -94,7 +94,7 @@ def check_anything_to_learn(counts: Sequence[int], labels: Sequence[str], folds:
         )
 
 
-def check_rows(data: TrainingData, folds: int) -> None:
+def _check_rows(data: TrainingData, folds: int) -> None:
     """Raise BadInput unless every class has at least two rows for each fold."""
     counts = np.bincount(data.y, minlength=data.classes)
     check_anything_to_learn(counts.tolist(), data.labels, folds)

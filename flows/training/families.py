@@ -1,9 +1,13 @@
-"""Model families behind one face: XGBoost boosters, logistic regression, a small neural network."""
+"""Model families: XGBoost boosters, logistic regression, a small neural network.
+
+A learner is one fold's model on its way: it has the `cuts` so far, `fit`s up to a number of rounds, and says
+of the rows `held_out` from it the latent (n,), or margins (n, K).
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xgboost as xgb
@@ -20,20 +24,6 @@ from flows.training.ordinal import OrdinalLink, gradient, move_cuts, starting_cu
 
 BLOCK = 10  # rounds between two checkpoints of a curve, and between two moves of the ordinal cuts
 NO_CUTS = np.empty(0)
-
-
-class Learner(Protocol):
-    """One fold's model on its way, and the rows that were held out from it."""
-
-    @property
-    def cuts(self) -> np.ndarray:
-        """The cut points so far: (K-1,) for a latent, (0,) for margins."""
-
-    def fit(self, until: int) -> None:
-        """Learn up to this number of rounds."""
-
-    def held_out(self) -> np.ndarray:
-        """Return the latent (n,), or margins (n, K), of the held-out rows."""
 
 
 @dataclass(frozen=True)

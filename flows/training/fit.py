@@ -27,7 +27,6 @@ from flows.training.data import (
     Folds,
     Kind,
     TrainingData,
-    check_rows,
     stratified_folds,
     tuning_rows,
 )
@@ -36,7 +35,6 @@ from flows.training.families import (
     NO_CUTS,
     DenseLearner,
     IncrementalBooster,
-    Learner,
     Refitted,
     describe_training,
     refit_booster,
@@ -114,7 +112,6 @@ def fit(
     Raises:
         BadInput: a class has too few rows for the folds.
     """
-    check_rows(data, folds)
     sample = tuning_rows(data, folds, seed, limit)
     tuned = data if sample is None else data.rows(sample)
     parts = stratified_folds(tuned, folds, seed)
@@ -127,6 +124,7 @@ def fit(
     tuned_on = np.arange(len(data.y)) if sample is None else sample
     kind: Kind = data.kind if len(refitted.cuts) else "softmax"
     shares = best.probabilities()
+    sampled = f"Tuned on a stratified sample of {len(tuned_on):,} rows, refitted on all {len(data.y):,}."
     return Fitted(
         family=best.family,
         kind=kind,
@@ -140,7 +138,7 @@ def fit(
         oof_probabilities=shares,
         notes=(
             describe_training(best.family, kind, data),
-            *describe_sample(len(tuned_on), len(data.y)),
+            *((sampled,) if sample is not None else ()),
             *describe_leaderboard(found.leaderboard),
         ),
     )
@@ -295,7 +293,9 @@ def _checkpoints(data: TrainingData, folds: Folds, fit: Candidates, seed: int) -
         factor = 3.0 if fit.patience else factor  # sigma moves little between two checkpoints
 
 
-def _learner(data: TrainingData, held: np.ndarray, fit: Candidates, seed: int) -> Learner:
+def _learner(
+    data: TrainingData, held: np.ndarray, fit: Candidates, seed: int
+) -> IncrementalBooster | SymmetricLearner | DenseLearner:
     """Return a learner of a fold's rows, with the feature rows held out."""
     if fit.family == "xgboost":
         return IncrementalBooster(data, held, fit.params, seed)
@@ -338,12 +338,6 @@ def best_of_families(leaderboard: pd.DataFrame) -> pd.DataFrame:
         return leaderboard[:0]
     candidates = leaderboard.dropna(subset="family").sort_values("cv_log_loss", kind="stable")
     return candidates.drop_duplicates("family")
-
-
-def describe_sample(tuned: int, rows: int) -> list[str]:
-    """Say that the search used a sample of the rows, if it did."""
-    sampled = f"Tuned on a stratified sample of {tuned:,} rows, refitted on all {rows:,}."
-    return [sampled] if tuned < rows else []
 
 
 def describe_leaderboard(leaderboard: pd.DataFrame) -> list[str]:
