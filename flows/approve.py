@@ -25,7 +25,7 @@ GIVE = 'Give both: make approve VERSION=number REASON="…", or make reject with
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """ApprovalAnswer from the command line, or show what waits, and return the exit code."""
+    """Answer from the command line, or show what waits, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.approve", description=__doc__)
     parser.add_argument(
         "--version", metavar="NUMBER", help="version to decide of (default: show those that wait)"
