@@ -50,6 +50,7 @@ IDLE_SECONDS = 20  # after which a worker process ends and gives its memory back
 
 OnDone = Callable[[int, int, float | None], None]
 """Told the units of work done, those in all, and the lowest log loss of a candidate so far."""
+Work = Sequence[Callable[..., Any]]
 Refit = Callable[..., Refitted]
 """Fits XGBoost to all rows: `refit_booster`, or one of the same parameters elsewhere."""
 
@@ -225,17 +226,16 @@ def search(
     named = baselines_for(data, seed) if baselines else {}
     work: list[partial[Any]] = [partial(out_of_fold, predict=baseline) for baseline in named.values()]
     work += [partial(cross_validate, fit=fit, seed=seed) for fit in fits]
-    lowest: list[float] = []
-
-    def report(done: int, answer: BaselineResult | FitResult) -> None:
+    answers: dict[int, Any] = {}
+    lowest: float | None = None
+    for number, answer in run(work, jobs, shared=(data, folds), engine=engine):
+        answers[number] = answer
         if isinstance(answer, FitResult):
-            lowest[:] = [min([*lowest, answer.best.log_loss])]
+            lowest = answer.best.log_loss if lowest is None else min(lowest, answer.best.log_loss)
         if on_done:
-            on_done(done, len(work), lowest[0] if lowest else None)
-
-    answers = run(work, jobs, report, shared=(data, folds), engine=engine)
-    pooled: dict[str, BaselineResult] = dict(zip(named, answers, strict=False))
-    results: list[FitResult] = answers[len(named) :]
+            on_done(len(answers), len(work), lowest)
+    pooled: dict[str, BaselineResult] = {name: answers[number] for number, name in enumerate(named)}
+    results: list[FitResult] = [answers[number] for number in range(len(named), len(work))]
     chosen = min(range(len(fits)), key=lambda number: results[number].best.log_loss)
     best = results[chosen].best
     board = _leaderboard(data.y, results, pooled, best)
@@ -368,32 +368,18 @@ def _beside_reference(name: str, loss: float, own: float) -> str:
 
 
 def run(
-    work: Sequence[Callable[..., Any]],
-    jobs: int,
-    on_answer: Callable[[int, Any], None] | None = None,
-    *,
-    shared: tuple[Any, ...] = (),
-    engine: Engine | None = None,
-) -> list[Any]:
-    """Call every piece of work with what they share, and return the answers in the work's order.
-
-    `on_answer` is called with each as it comes, and with how many there are by then. On this machine
-    there are `jobs` at a time: one job runs in this process; more run in new processes (never forked:
-    a booster that was used before a fork hangs), one thread each. On Dask each worker does one at a
-    time, and what a worker was at when it died is done again by another.
-    """
-    answers: dict[int, Any] = {}
-    done = _on_dask(work, shared, engine) if engine and engine.dask else _here(work, shared, jobs)
-    for number, answer in done:
-        answers[number] = answer
-        if on_answer:
-            on_answer(len(answers), answer)
-    return [answers[number] for number in range(len(work))]
-
-
-def _here(
-    work: Sequence[Callable[..., Any]], shared: tuple[Any, ...], jobs: int
+    work: Work, jobs: int, *, shared: tuple[Any, ...] = (), engine: Engine | None = None
 ) -> Iterator[tuple[int, Any]]:
+    """Call every piece of work with what they share, and yield its number and its answer as they come.
+
+    On this machine there are `jobs` at a time: one job runs in this process; more run in new processes
+    (never forked: a booster that was used before a fork hangs), one thread each. On Dask each worker does
+    one at a time, and what a worker was at when it died is done again by another.
+    """
+    return _on_dask(work, shared, engine) if engine and engine.dask else _here(work, shared, jobs)
+
+
+def _here(work: Work, shared: tuple[Any, ...], jobs: int) -> Iterator[tuple[int, Any]]:
     pool = Parallel(
         n_jobs=jobs,
         backend="loky",
@@ -408,9 +394,7 @@ def _here(
         yield from pool(delayed(_numbered)(number, piece, shared) for number, piece in enumerate(work))
 
 
-def _on_dask(
-    work: Sequence[Callable[..., Any]], shared: tuple[Any, ...], engine: Engine
-) -> Iterator[tuple[int, Any]]:
+def _on_dask(work: Work, shared: tuple[Any, ...], engine: Engine) -> Iterator[tuple[int, Any]]:
     """Spread the work over the workers.
 
     What they share goes to the scheduler once, as the argument of a task, and from worker to worker:
