@@ -19,7 +19,7 @@ from data.errors import BadInput
 from flows.runtime.exit_codes import DONE, explain
 from flows.runtime.progress import open_console, print_line, stage
 from flows.runtime.runs import POOL
-from flows.runtime.server import running_server
+from flows.runtime.server import prefect_server
 from flows.runtime.workspace import ROOT
 from flows.settings import Settings
 
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.parse_args(arguments)
     console = open_console()
     try:
-        with running_server(Settings().home) as api_url:
+        with prefect_server(Settings().home, start=False) as api_url:
             with stage("deploy", console):
                 deploy(api_url)
             show(console, api_url)

@@ -289,15 +289,17 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def prefect_server(home: Path, *, port: int = USUAL_PORT, say: Say = to_stderr) -> Iterator[str]:
+def prefect_server(
+    home: Path, *, port: int = USUAL_PORT, say: Say = to_stderr, start: bool = True
+) -> Iterator[str]:
     """Make this process use a healthy Prefect server, and yield its API address.
 
     That of PREFECT_API_URL, else one that is on the usual port, else a local one with its state in
-    `home`/prefect (or PREFECT_HOME), which the last of its users stops. One that wants a password gets
-    that of PREFECT_API_AUTH_STRING or, on this machine, of its state folder.
+    `home`/prefect (or PREFECT_HOME), which is started if need be and the last of its users stops. One that
+    wants a password gets that of PREFECT_API_AUTH_STRING or, on this machine, of its state folder.
 
     Raises:
-        BadInput: nothing healthy answers at PREFECT_API_URL.
+        BadInput: nothing healthy answers at PREFECT_API_URL, or none runs that was not to be started.
         RuntimeError: the local server did not start; names its log.
     """
     state = Path(os.environ.get("PREFECT_HOME") or home / "prefect").absolute()
@@ -305,31 +307,21 @@ def prefect_server(home: Path, *, port: int = USUAL_PORT, say: Say = to_stderr) 
     with ExitStack() as stack:
         if given:
             wanted = {"PREFECT_API_URL": _checked(given)}
-        else:
+        elif start:
             url = local_url(stack.enter_context(_local(state, port, say)))
             wanted = {"PREFECT_API_URL": url, "PREFECT_HOME": str(state)}
+        else:
+            wanted = {"PREFECT_API_URL": _running(state, port)}
         stack.enter_context(_prefect_settings(wanted))
         yield wanted["PREFECT_API_URL"]
 
 
-@contextmanager
-def running_server(home: Path, *, port: int = USUAL_PORT) -> Iterator[str]:
-    """Make this process use the Prefect server that runs, and yield its API address; start none.
-
-    That of PREFECT_API_URL, else one on the usual port, else the one whose state is in `home`.
-    Raises BadInput where there is none.
-    """
-    given = os.environ.get("PREFECT_API_URL")
-    state = Path(os.environ.get("PREFECT_HOME") or home / "prefect").absolute()
+def _running(state: Path, port: int) -> str:
     found = port if is_local_prefect(port) else running_port(state)
-    if not given and found is None:
-        raise BadInput(
-            f"No Prefect server runs on port {port} of this machine.",
-            remedy="Start one with `make up`, or name one in PREFECT_API_URL.",
-        )
-    url = _checked(given) if given else local_url(found or port)
-    with _prefect_settings({"PREFECT_API_URL": url}):
-        yield url
+    if found is None:
+        reason = f"No Prefect server runs on port {port} of this machine."
+        raise BadInput(reason, remedy="Start one with `make up`, or name one in PREFECT_API_URL.")
+    return local_url(found)
 
 
 def _checked(url: str) -> str:

@@ -17,7 +17,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from data.cohorts import grades as cohort
 from flows.deploy import main, registered
 from flows.registry.registration import Registered
-from flows.runtime.server import port_to_use, prefect_server, running_server
+from flows.runtime.server import port_to_use, prefect_server
 from flows.settings import Settings
 from tests.e2e import state
 from tests.e2e.loop import CHANGED, Loop, copy_state, loop_of, use_grid
@@ -36,7 +36,7 @@ Deployments = dict[str, DeploymentResponse]
 @pytest.fixture
 def client(deployed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
     monkeypatch.setenv("PREFECT_API_URL", deployed)
-    with running_server(tmp_path), get_client(sync_client=True) as client:
+    with prefect_server(tmp_path, start=False), get_client(sync_client=True) as client:
         yield client
 
 

@@ -18,9 +18,9 @@ from flows.runtime.server import (
     is_taken,
     local_url,
     port_to_use,
+    prefect_server,
     profile,
     running_port,
-    running_server,
 )
 from flows.runtime.services import answers
 from flows.up import main
@@ -144,7 +144,7 @@ def runs(up: Up) -> list[str]:
     """Return the states of the runs, of flows and of what they began."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PREFECT_API_URL", up.api)
-        with running_server(up.home), get_client(sync_client=True) as client:
+        with prefect_server(up.home, start=False), get_client(sync_client=True) as client:
             return [str(run.state.name) for run in client.read_flow_runs() if run.state]
 
 

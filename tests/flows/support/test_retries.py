@@ -10,7 +10,7 @@ from prefect import flow, task
 from data.errors import BadInput, Stopped
 from flows.runtime.commands import without_heartbeats
 from flows.runtime.runs import RETRIES, may_pass
-from flows.runtime.server import running_server
+from flows.runtime.server import prefect_server
 
 
 def away() -> Exception:
@@ -53,7 +53,7 @@ def test_only_a_failure_that_may_pass_is_tried_again(
         reading()
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
-    with running_server(tmp_path), without_heartbeats():
+    with prefect_server(tmp_path, start=False), without_heartbeats():
         state = wired(return_state=True)
     assert state.is_failed()
     assert len(tried) == tries
