@@ -200,7 +200,7 @@ def serves_this_registry(api: PredictorApi, client: MlflowClient, name: str) -> 
     A predictor without any model is taken for ours. Raises NotCheckedError where it does not say.
     """
     try:
-        status, served = api.model()
+        status, served = api.ask("/model")
     except (OSError, ValueError) as error:
         raise NotCheckedError(f"the predictor at {api.url} does not answer: {error}") from error
     _check_key(api, status)

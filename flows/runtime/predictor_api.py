@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from flows.settings import Settings
 
@@ -32,6 +32,8 @@ class PredictorApi:
 
     def __init__(self, url: str, key: str | None = None) -> None:
         self.url = url.rstrip("/")
+        own = urlsplit(self.url).hostname in OWN_MACHINE  # whose ports a proxy cannot reach
+        self._opener = build_opener(ProxyHandler({})) if own else build_opener()
         self._key = {"Authorization": f"Bearer {key}"} if key else {}
 
     @classmethod
@@ -51,10 +53,6 @@ class PredictorApi:
         version, wanted = said.get("model_version"), said.get("wanted_version")
         return Ready(said.get("model"), version, wanted, str(said.get("detail", "")))
 
-    def model(self) -> tuple[int, dict[str, Any]]:
-        """Ask what the model that answers is; return and raise as `forecast` does."""
-        return self.ask("/model")
-
     def forecast(self, record: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Ask for one forecast as the canary; return the HTTP status and the answer, or what is wrong.
 
@@ -71,13 +69,8 @@ class PredictorApi:
         kind = {"Content-Type": "application/json"} if sent else {}
         request = Request(f"{self.url}{path}", sent, {**kind, **self._key, **headers})
         try:
-            with self._opener().open(request, timeout=PATIENCE) as answer:
+            with self._opener.open(request, timeout=PATIENCE) as answer:
                 return answer.status, json.loads(answer.read())
         except HTTPError as error:
             with error:
                 return error.code, json.loads(error.read())
-
-    def _opener(self) -> OpenerDirector:
-        """Return what opens addresses; a proxy cannot reach this machine's own ports."""
-        own = urlsplit(self.url).hostname in OWN_MACHINE
-        return build_opener(ProxyHandler({})) if own else build_opener()

@@ -23,11 +23,10 @@ from data.errors import BadInput
 from data.log.settings import netloc
 from data.processes import GRACE_SECONDS, LOOK_SECONDS, Supervised, end_recorded, signal_group
 from flows.runtime.runs import POOL
-from flows.runtime.server import is_local_prefect, is_taken, listener
+from flows.runtime.server import START_LIMIT, is_local_prefect, is_taken, listener
 from flows.runtime.workspace import ROOT
 from flows.settings import Settings
 
-START_LIMIT = 180.0  # to be well after a start: ten times what two busy cores need
 LAST_LINES = 15  # of a log, for people
 LARGEST_LOG = 10_000_000  # bytes
 Say = Callable[[str], None]

@@ -113,7 +113,7 @@ def _sweep(drafts: Path) -> None:
 
 ROOT = Path(__file__).parents[2]
 OURS = ("data", "flows")
-GROUND = ("flows/settings.py", "flows/runtime/")
+GROUND = ("flows/settings.py", "flows/runtime/", "data/processes.py")
 """How work is set, run and shown: no result depends on it. Settings in use are named beside the code."""
 ONLY_TOLD = frozenset({"description", "help", "actionable", "audited", "at_risk", "costs"})
 """Parts of a contract that cards, pages and audits alone go by."""

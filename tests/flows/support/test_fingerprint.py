@@ -55,6 +55,7 @@ def changed(tree: Path, file: str) -> set[str]:
         ("flows/registry/promotion.py", set()),
         ("flows/monitor.py", set()),
         ("flows/settings.py", set()),
+        ("data/processes.py", set()),
     ],
 )
 def test_a_file_that_changes_is_a_change_of_the_stages_that_use_it(
