@@ -6,6 +6,7 @@ thousand rows at a time, written down before they are sent. The file itself wait
 and a list of rows have limits: memory does not grow with the file, whatever is in it.
 """
 
+import io
 import shutil
 from collections import deque
 from collections.abc import Generator
@@ -136,7 +137,9 @@ def _received(settings: Settings) -> BinaryIO:
         upload = request.files.get("file")
         if upload is None:
             raise Problem(HTTPStatus.BAD_REQUEST, "The form has no `file`.")
-        return cast(BinaryIO, upload.stream)
+        # The request closes what it has when the answer begins, and the file is read until it ends.
+        stream, upload.stream = upload.stream, io.BytesIO()
+        return cast(BinaryIO, stream)
     if request.mimetype not in CSV_TYPES:
         detail = "Send the file as text/csv, or as `file` of a multipart/form-data form."
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
