@@ -107,8 +107,9 @@ class JsonLogger(Logger):  # type: ignore[misc]
     """Gunicorn's logger, in JSON lines."""
 
     def setup(self, cfg: Any) -> None:
-        """Set the handlers up as Gunicorn does, and give them our formatter."""
+        """Set the handlers up as Gunicorn does, and give them our formatter, and ours to all others."""
         super().setup(cfg)
+        log_json_lines()
         for handler in self.error_log.handlers:
             handler.setFormatter(JsonFormatter())
 
