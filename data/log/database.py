@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,7 +145,7 @@ def open_log(url: str, *, patience: float = 30) -> sa.Engine:
             poolclass=sa.NullPool,
             connect_args=_waits(dialect, patience),
             json_serializer=_json,
-            json_deserializer=_loads,
+            json_deserializer=orjson.loads,
         )
     except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
         raise BadInput(f"the log's URL cannot be used: {error}.", remedy=remedy) from error
@@ -237,10 +237,6 @@ def _json(value: Any) -> str:
         return json.dumps(value)
 
 
-def _loads(text: str | bytes) -> Any:
-    return orjson.loads(text)
-
-
 CACHE_KIBIBYTES = 64_000
 """Of pages that SQLite keeps in memory: with fewer, each new row reads its place in an index anew."""
 
@@ -316,29 +312,27 @@ def drain(engine: sa.Engine, folder: Path) -> Drained:
     Raises sqlalchemy.exc.SQLAlchemyError while the database is away or locked, after which all that it
     does not have is still in the spool.
     """
-    with drained_alone(folder):
-        left = _drain_files(engine, folder, spooled(folder, TAKEN))  # by a drainer that was killed or gave up
-        new = _drain_files(engine, folder, take(folder))
-    return Drained(left.lines + new.lines, left.refused + new.refused)
-
-
-def _drain_files(engine: sa.Engine, folder: Path, files: list[Path]) -> Drained:
     total = refused = 0
-    if files:
+    with drained_alone(folder):
+        waiting = _waiting(folder)
+        first = next(waiting, None)
+        if first is None:
+            return Drained(0, 0)
         with engine.connect() as connection:
             create_tables(connection)
-            for path in files:
-                for lines in _batches(path):
-                    total += len(lines)
-                    refused += _insert_lines(connection, folder, lines)
+            for path in chain([first], waiting):
+                lines = whole_lines(path)
+                while batch := list(islice(lines, BATCH)):
+                    total += len(batch)
+                    refused += _insert_lines(connection, folder, batch)
                 path.unlink()
     return Drained(total, refused)
 
 
-def _batches(path: Path) -> Iterator[list[bytes]]:
-    lines = whole_lines(path)
-    while batch := list(islice(lines, BATCH)):
-        yield batch
+def _waiting(folder: Path) -> Iterator[Path]:
+    """Yield the files that a drainer left that was killed or gave up; once they are drained, new ones."""
+    yield from spooled(folder, TAKEN)
+    yield from take(folder)
 
 
 def _insert_lines(connection: sa.Connection, folder: Path, lines: list[bytes]) -> int:
@@ -383,11 +377,7 @@ def _is_of_the_row(error: sa.exc.StatementError) -> bool:
 
 
 def _set_aside(folder: Path, refused: list[tuple[bytes, str]]) -> None:
-    if refused:
+    for line, reason in refused:
+        said = {"at": datetime.now(UTC), "reason": reason, "line": line.decode(errors="replace")}
         with (folder / REFUSED).open("ab") as file:
-            file.writelines(_refusal(line, reason) for line, reason in refused)
-
-
-def _refusal(line: bytes, reason: str) -> bytes:
-    said = {"at": datetime.now(UTC), "reason": reason, "line": line.decode(errors="replace")}
-    return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
+            file.write(orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE))

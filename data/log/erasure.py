@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,7 +62,7 @@ def purge(engine: sa.Engine, folder: Path, days: int) -> Removed:
 
     This machine's clock is believed, whatever it says: see `purge_unwatched`.
     """
-    return _purge(engine, folder, datetime.now(UTC) - timedelta(days=days), _delete_before)
+    return _purge(engine, folder, datetime.now(UTC) - timedelta(days=days), slowly=False)
 
 
 def purge_unwatched(engine: sa.Engine, folder: Path, days: int) -> Removed:
@@ -76,7 +76,7 @@ def purge_unwatched(engine: sa.Engine, folder: Path, days: int) -> Removed:
     with engine.connect() as connection:
         if _moments(connection, sa.func.min, lambda at: at < before):
             _check_clock(connection, now)
-    return _purge(engine, folder, before, _delete_some_before)
+    return _purge(engine, folder, before, slowly=True)
 
 
 def _check_clock(connection: sa.Connection, now: datetime) -> None:
@@ -100,31 +100,24 @@ def _moments(
     return [moment for moment in found if moment is not None]
 
 
-def _delete_before(connection: sa.Connection, table: sa.Table, before: datetime) -> int:
-    return connection.execute(sa.delete(table).where(table.c.at < before)).rowcount
+def _delete_before(connection: sa.Connection, table: sa.Table, before: datetime, *, slowly: bool) -> int:
+    """Delete the rows from before a moment; slowly: the oldest, no more than a share of all."""
+    old = table.c.at < before
+    if slowly:
+        rows = connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+        key, most = next(iter(table.primary_key)), max(FEW, int(SHARE * rows))
+        old = key.in_(sa.select(key).where(old).order_by(table.c.at).limit(most))
+    return connection.execute(sa.delete(table).where(old)).rowcount
 
 
-def _delete_some_before(connection: sa.Connection, table: sa.Table, before: datetime) -> int:
-    """Delete the oldest rows, no more than a share of all."""
-    key, rows = next(iter(table.primary_key)), sa.select(sa.func.count()).select_from(table)
-    most = max(FEW, int(SHARE * (connection.scalar(rows) or 0)))
-    oldest = sa.select(key).where(table.c.at < before).order_by(table.c.at).limit(most)
-    return connection.execute(sa.delete(table).where(key.in_(oldest))).rowcount
-
-
-def _purge(
-    engine: sa.Engine,
-    folder: Path,
-    before: datetime,
-    delete: Callable[[sa.Connection, sa.Table, datetime], int],
-) -> Removed:
+def _purge(engine: sa.Engine, folder: Path, before: datetime, *, slowly: bool) -> Removed:
     with engine.begin() as connection:
-        asked, late, said = (delete(connection, table, before) for table in DATED)
+        asked, late, said = (_delete_before(connection, table, before, slowly=slowly) for table in DATED)
     if asked or late or said:
         _forget(engine)
     with drained_alone(folder):
         refused = folder / REFUSED
-        gone = keep_lines(refused, lambda line: _moment(line) >= before) if refused.exists() else 0
+        gone = keep_lines(refused, lambda line: _refused_at(line) >= before) if refused.exists() else 0
     return Removed(asked, late, gone, said)
 
 
@@ -147,8 +140,10 @@ def _is_of(table: sa.Table, whose: str) -> sa.ColumnElement[bool]:
 
 def _delete_about(connection: sa.Connection, table: sa.Table, ids: set[str]) -> int:
     """Delete what a table has about these forecasts; return how many rows that were."""
-    parts = (table.c.prediction_id.in_(some) for some in _in_parts(sorted(ids)))
-    return sum(connection.execute(sa.delete(table).where(part)).rowcount for part in parts)
+    each = sorted(ids)
+    parts = (each[start : start + PART] for start in range(0, len(each), PART))
+    gone = (connection.execute(sa.delete(table).where(table.c.prediction_id.in_(part))) for part in parts)
+    return sum(result.rowcount for result in gone)
 
 
 def _asked_in_database(engine: sa.Engine, whose: str) -> set[str]:
@@ -170,10 +165,6 @@ def _keeps(whose: str, ids: set[str]) -> Callable[[bytes], bool]:
     return keeps
 
 
-def _in_parts(ids: list[str]) -> Iterator[list[str]]:
-    return (ids[start : start + PART] for start in range(0, len(ids), PART))
-
-
 def _forget(engine: sa.Engine) -> None:
     """Have SQLite write the emptied pages over the old ones now, not at some later time."""
     if engine.dialect.name == "sqlite":
@@ -189,6 +180,5 @@ def _parsed(line: bytes) -> dict[str, Any]:
     return entry if isinstance(entry, dict) else {}
 
 
-def _moment(line: bytes) -> datetime:
-    """Return when a refused line was refused."""
+def _refused_at(line: bytes) -> datetime:
     return datetime.fromisoformat(_parsed(line)["at"])
