@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from data.errors import BadInput
 from data.log.database import create_tables, drain, history, measurements, open_log
 from data.log.erasure import purge_unwatched
+from data.log.reading import latest_measurements
 from data.log.settings import LogSettings
 from data.rows.ids import PUBLIC_KEY
 from serving.metrics import ASKED, MeasuredFigure, write_measured
@@ -44,12 +45,15 @@ class MeasuredFile:
 
 def measured_last(engine: sa.Engine) -> list[MeasuredFigure]:
     """Return the figures of each contract's window that was measured last, and what waits for a person."""
+    found = list[MeasuredFigure]()
     with engine.connect() as connection:
-        found = list[MeasuredFigure]()
         tables = sa.inspect(connection)
         if tables.has_table(measurements.name):
             contracts = connection.execute(sa.select(measurements.c.contract).distinct()).scalars()
-            found = [figure for contract in contracts.all() for figure in _of_contract(connection, contract)]
+            for contract in contracts.all():
+                rows = latest_measurements(engine, contract)
+                newest = {(row["name"], row["about"]): row for row in rows}  # a series may be told once
+                found += map(MeasuredFigure.model_validate, newest.values())
         return found + (_asked(connection) if tables.has_table(history.name) else [])
 
 
@@ -63,17 +67,6 @@ def _asked(connection: sa.Connection) -> list[MeasuredFigure]:
         MeasuredFigure(contract=model, model_version=version, at=at, name=ASKED)
         for model, version, at in connection.execute(query)
     ]
-
-
-def _of_contract(connection: sa.Connection, contract: str) -> list[MeasuredFigure]:
-    table = measurements.c
-    own = table.contract == contract
-    last = sa.select(table.model_version, table.since, table.until).where(own)
-    version, since, until = connection.execute(last.order_by(table.at.desc()).limit(1)).one()
-    window = own, table.model_version == version, table.since == since, table.until == until
-    rows = connection.execute(sa.select(measurements).where(*window).order_by(table.at)).mappings()
-    newest = {(row["name"], row["about"]): row for row in rows}  # a series may be told once
-    return [MeasuredFigure.model_validate(dict(row)) for row in newest.values()]
 
 
 INTERVAL = 0.5  # seconds between two looks at the spool

@@ -159,10 +159,14 @@ def read_measurements(
 
 
 def latest_measurements(engine: sa.Engine, contract: str) -> list[dict[str, Any]]:
-    """Return the figures of the window that was measured last."""
-    found = read_measurements(engine, contract)
-    newest = max(found, key=lambda row: row["at"], default=None)
-    if newest is None:
+    """Return the figures of the window that was measured last, in the order in which they were."""
+    if not sa.inspect(engine).has_table(measurements.name):
         return []
-    window = {name: newest[name] for name in ("model_version", "since", "until")}
-    return [row for row in found if all(row[name] == value for name, value in window.items())]
+    table = measurements.c
+    own = table.contract == contract
+    last = sa.select(table.model_version, table.since, table.until).where(own).order_by(table.at.desc())
+    with engine.connect() as connection:
+        window = connection.execute(last.limit(1)).mappings().one_or_none()
+        same = [table[str(name)] == value for name, value in (window or {}).items()]
+        query = sa.select(measurements).where(own, *same).order_by(table.at, table.name, table.about)
+        return [dict(row) for row in connection.execute(query).mappings()]
