@@ -18,7 +18,7 @@ from data.contract.contract import Contract
 from data.rows.frames import matrix, target_index
 from flows.processing.processed import Processed
 from flows.reports.calls import call_metrics
-from flows.reports.evidence import Evidence, count_flips
+from flows.reports.evidence import Evidence, counterfactuals_of
 from flows.reports.screen import chosen_and_baselines
 from flows.runtime.workspace import git_commit
 from flows.settings import Settings
@@ -69,7 +69,9 @@ def gather_evidence(
         scale=scale_of(contract.target, trained.kind),
         frame=frame,
         sets=[labels[row].tolist() for row in grade_sets(probabilities, trained.set_thresholds)],
-        flips=count_flips(frame, contract, lambda asked: _probabilities(session, matrix(asked, contract))),
+        counterfactuals=counterfactuals_of(
+            frame, contract, lambda asked: _probabilities(session, matrix(asked, contract))
+        ),
         pooled=trained.out_of_fold(),
         bayes=bayes_limit(frame, y, processed),
         params={"family": trained.family, **trained.params, "rounds": trained.rounds, **trained.head},

@@ -60,15 +60,15 @@ def method(family: FamilyName, head: str) -> str:
     )
 
 
-def standing_of(low: float, high: float) -> str:
+def comparison_of(low: float, high: float) -> str:
     """Return what a model is whose log loss less the chosen one's has this interval."""
     return BETTER if high < 0 else WORSE if low > 0 else ALIKE
 
 
-def standing_sentence(name: str, difference: float, low: float, high: float) -> str:
+def comparison_sentence(name: str, difference: float, low: float, high: float) -> str:
     """Say whether a model is better or worse than the chosen one or cannot be told apart, and by how much."""
-    standing = standing_of(low, high)
-    apart = standing if standing == ALIKE else f"is {standing}"
+    comparison = comparison_of(low, high)
+    apart = comparison if comparison == ALIKE else f"is {comparison}"
     return (
         f"{name} {apart}: its log loss less the chosen model's is {difference:+.4f} "
         f"(95 %: {low:+.4f} to {high:+.4f}) on the same folds."

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data.bundle.bundle import ALIKE, standing_of
+from data.bundle.bundle import ALIKE, comparison_of
 from data.bundle.manifest import FIGURES, BundleError, Manifest, verified
 
 
 class CardPart(BaseModel):
-    """A part of the figures; frozen. What a bundle of another time says besides is not read."""
+    """A part of the figures; frozen. What a bundle of another time says besides is not read.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    card.json keeps the names it has had from the start, as aliases.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True)
 
 
 class Share(CardPart):
@@ -35,8 +38,9 @@ class CardEstimate(CardPart):
 
 ENOUGH = 30
 """Students below which nothing is claimed of a share, a group or a comparison."""
-CALLED, FOUND, MISSED, FALSE_ALARMS, RIGHT = "called", "found", "missed", "false_alarms", "right"
-ACCURACY, GAP, ODDS = "accuracy", "gap", "equalized_odds"
+SELECTION_RATE, PRECISION, RECALL = "called", "right", "found"
+FALSE_NEGATIVE_RATE, FALSE_POSITIVE_RATE = "missed", "false_alarms"
+ACCURACY, CALIBRATION_GAP, EQUALIZED_ODDS = "accuracy", "gap", "equalized_odds"
 
 
 class Rate(CardEstimate):
@@ -62,41 +66,41 @@ class Group(CardPart):
 class GroupDifference(CardEstimate):
     """How far the groups with students enough are apart in one rate: the highest less the lowest.
 
-    `ratio` is the lowest by the highest; `luck` how often equal groups would be as far apart. The
+    `ratio` is the lowest by the highest; `p_value` how often equal groups would be as far apart. The
     intervals are of the two groups that are farthest apart. `equalized_odds` is the larger one of
     `found` and `false_alarms`.
     """
 
     name: str
     ratio: CardEstimate | None
-    luck: float | None
+    p_value: float | None = Field(alias="luck")
 
 
 class Counterfactuals(CardPart):
     """What becomes of n test students when the column's value alone is changed to each other one.
 
-    classes, calls: shares for whom one of the others changes the likeliest class, or whether they are
+    classes, flagged: shares for whom one of the others changes the likeliest class, or whether they are
     called at risk; most: the largest change of a risk. `feature`: whether the model sees the column.
     """
 
     feature: bool
     n: int
     classes: float
-    calls: float
+    flagged: float = Field(alias="calls")
     most: float
 
 
 class Audit(CardPart):
-    """The groups of one audit column; `luck` is how often equal groups would differ as much.
+    """The groups of one audit column; `p_value` is how often equal groups would differ as much.
 
     That is in accuracy, in those found or in false alarms, whichever is the least likely, threefold.
     """
 
     column: str
     groups: tuple[Group, ...]
-    luck: float | None
+    p_value: float | None = Field(alias="luck")
     differences: tuple[GroupDifference, ...] = ()
-    flips: Counterfactuals | None = None
+    counterfactuals: Counterfactuals | None = Field(default=None, alias="flips")
 
     def difference(self, name: str) -> GroupDifference | None:
         """Return a difference by name; None where there is none."""
@@ -121,7 +125,7 @@ class Price(CardPart):
     everybody: float
 
 
-class Calls(CardPart):
+class Flagging(CardPart):
     """How students are called at risk: from which probability on, and what is behind it.
 
     at_risk: of the test students, those who ended at risk; average_precision: the area under the curve of
@@ -131,7 +135,7 @@ class Calls(CardPart):
 
     threshold: float
     at_risk: Share
-    called: Share
+    flagged: Share = Field(alias="called")
     average_precision: CardEstimate
     balanced_accuracy: CardEstimate
     price: Price | None = None
@@ -167,11 +171,11 @@ class Baseline(CardPart):
     high: float | None = None
 
     @property
-    def standing(self) -> str:
+    def comparison(self) -> str:
         """Whether it is better, worse, or cannot be told apart from the chosen one; else nothing."""
         if self.low is None or self.high is None:
             return "not surely worse" if self.as_good else ""
-        return standing_of(self.low, self.high)
+        return comparison_of(self.low, self.high)
 
     @property
     def mark(self) -> str:
@@ -179,11 +183,11 @@ class Baseline(CardPart):
         if self.chosen:
             return "chosen"
         if self.difference is None or self.low is None or self.high is None:
-            return self.standing
-        if self.standing == ALIKE:
+            return self.comparison
+        if self.comparison == ALIKE:
             return f"{ALIKE} ({self.low:.3f} to {self.high:.3f})"
         ends = sorted((abs(self.low), abs(self.high)))
-        return f"{self.standing} by {abs(self.difference):.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
+        return f"{self.comparison} by {abs(self.difference):.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
 
 
 class ClassFigures(CardPart):
@@ -251,18 +255,18 @@ class Card(CardPart):
     format: int = 1
     data: Data
     figures: tuple[CardFigure, ...]
-    rivals: tuple[Baseline, ...]
+    baselines: tuple[Baseline, ...] = Field(alias="rivals")
     classes: tuple[ClassFigures, ...]
     sets: Share
     """Of all test students, those whose set of plausible classes held the true one."""
     sets_by_class: tuple[Share, ...]
     sets_by_members: tuple[Share, ...] = Field(default=())
     """By the classes that a set names: its label, as `members` writes it."""
-    found: Share
+    recall: Share = Field(alias="found")
     """Of the students who ended at risk, those forecast so."""
-    right: Share
+    precision: Share = Field(alias="right")
     """Of the students forecast at risk, those who ended so."""
-    calls: Calls | None = None
+    flagging: Flagging | None = Field(default=None, alias="calls")
     """None where the bundle is of the time before there were any."""
     reliability: tuple[ReliabilityBin, ...]
     calibration_luck: float

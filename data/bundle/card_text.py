@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from data.bundle.card import (
     ENOUGH,
-    FALSE_ALARMS,
-    FOUND,
+    FALSE_POSITIVE_RATE,
+    RECALL,
     Audit,
-    Calls,
     Counterfactuals,
+    Flagging,
     PartOfYear,
     Price,
     RiskError,
@@ -125,12 +125,12 @@ def risk_errors_sentence(errors: Sequence[RiskError]) -> str:
 
 def worrying(audit: Audit, columns: int) -> bool:
     """Tell whether the groups differ by more than luck explains, among so many audited columns."""
-    return audit.luck is not None and audit.luck < SURE / columns
+    return audit.p_value is not None and audit.p_value < SURE / columns
 
 
 def groups_sentence(audit: Audit) -> str:
     """Say how the groups with students enough fare: who is found, who gets a false alarm."""
-    found, alarms = _between(audit, FOUND), _between(audit, FALSE_ALARMS)
+    found, alarms = _between(audit, RECALL), _between(audit, FALSE_POSITIVE_RATE)
     said = []
     if found:
         said.append(f"Of the students who ended at risk, {found} had been called so.")
@@ -141,9 +141,9 @@ def groups_sentence(audit: Audit) -> str:
 
 def verdict(audit: Audit, columns: int) -> str:
     """Say whether the groups differ by more than luck, as far as there are students to tell."""
-    if audit.luck is None:
+    if audit.p_value is None:
         return TOO_FEW
-    luck = percent(audit.luck, 0 if audit.luck >= 0.1 else 1)
+    luck = percent(audit.p_value, 0 if audit.p_value >= 0.1 else 1)
     if worrying(audit, columns):
         return f"{WORRYING} (luck alone: {luck}). Find out why before relying on it."
     return (
@@ -152,7 +152,7 @@ def verdict(audit: Audit, columns: int) -> str:
     )
 
 
-def flips_sentence(flips: Counterfactuals, title: str) -> str:
+def counterfactuals_sentence(flips: Counterfactuals, title: str) -> str:
     """Say what changing the column alone does to forecasts."""
     asked = f"asked of {flips.n:,} test students"
     if not flips.feature:
@@ -160,19 +160,19 @@ def flips_sentence(flips: Counterfactuals, title: str) -> str:
         return f"Changing {title} alone {kept}, by construction: the model never sees it ({asked})."
     return (
         f"Changing {title} alone changes the likeliest class of {percent(flips.classes, 1)} of the students "
-        f"and whether {percent(flips.calls, 1)} are called at risk; a risk changes by up to "
+        f"and whether {percent(flips.flagged, 1)} are called at risk; a risk changes by up to "
         f"{100 * flips.most:.0f} points ({asked})."
     )
 
 
-def calls_sentence(calls: Calls) -> str:
+def flagging_sentence(calls: Flagging) -> str:
     """Say from which risk on students are called at risk, and how rare that is."""
     share, area, balanced = calls.at_risk.share, calls.average_precision, calls.balanced_accuracy
     said = f"A student is called at risk from a risk of {percent(calls.threshold)} on."
     if share is None or area.value is None or balanced.value is None:
         return said
     return (
-        f"{said} {percent(share)} of the test students ended at risk, {percent(calls.called.share or 0.0)} "
+        f"{said} {percent(share)} of the test students ended at risk, {percent(calls.flagged.share or 0.0)} "
         f"were called so. Average precision is {area.value:.3f}{_span(area.low, area.high)}, where guessing "
         f"has {share:.3f}; balanced accuracy is {balanced.value:.3f}{_span(balanced.low, balanced.high)}, "
         "where guessing has 0.5."

@@ -7,7 +7,7 @@ import pandas as pd
 
 from data.contract.columns import Codes, Column
 from data.contract.contract import Contract
-from data.rows.kinds import within_reach
+from data.rows.frames import within_reach
 from data.rows.quarantine import REASONS, reasons_by_row
 from data.rows.spreadsheets import FIRST_ROW
 

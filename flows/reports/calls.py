@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.bundle.answers import risk_of, risky
-from data.bundle.card import Calls, CardEstimate, Price
+from data.bundle.card import CardEstimate, Flagging, Price
 from data.contract.columns import Costs, Target
 from data.statistics import proportion_ci
 from flows.reports.evidence import Evidence, risks
@@ -39,16 +39,16 @@ class Tally(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def calls_of(evidence: Evidence, seed: int = 0) -> Calls:
+def flagging_of(evidence: Evidence, seed: int = 0) -> Flagging:
     """Return how the test students are called at risk, and the price where the contract names costs."""
     target, rng = evidence.contract.target, np.random.default_rng(seed)
     risk, true = risks(evidence)
     called = risk >= target.call_from
     area, balanced = figures_of(risk, true, called)
-    return Calls(
+    return Flagging(
         threshold=target.call_from,
         at_risk=card_share(proportion_ci(true)),
-        called=card_share(proportion_ci(called)),
+        flagged=card_share(proportion_ci(called)),
         average_precision=estimate(area, _areas_again(risk, true, area, rng)),
         balanced_accuracy=estimate(balanced, _balanced_again(true, called, rng)),
         price=None if target.costs is None else _price(evidence, target.costs, rng),

@@ -11,12 +11,12 @@ from data.bundle import card_text as said
 from data.bundle.answers import risk_of, risky
 from data.bundle.bundle import method
 from data.bundle.card import (
+    CALIBRATION_GAP,
     ENOUGH,
-    GAP,
-    MISSED,
+    FALSE_NEGATIVE_RATE,
     Audit,
-    Calls,
     CardEstimate,
+    Flagging,
     Group,
     GroupDifference,
     PartOfYear,
@@ -40,7 +40,7 @@ from data.contract.contract import Contract
 from data.statistics import Proportion, proportion_ci
 from data.words import NOTHING, count, figure, listed, percent, plural, span
 from flows.reports.artifacts import leaderboard_table, metrics_table
-from flows.reports.calls import calls_of
+from flows.reports.calls import flagging_of
 from flows.reports.card_json import risk_errors
 from flows.reports.evidence import Evidence, found_and_right, set_coverage
 from flows.reports.fairness import card_share, fairness_audits
@@ -190,14 +190,14 @@ APART = ["Farthest apart", "difference, points", "ratio", "by luck"]
 COLUMNS = ("called", "found", "false_alarms", "right", "accuracy", "gap")
 
 
-def call_section(calls: Calls) -> str:
+def call_section(calls: Flagging) -> str:
     """Say how students are called at risk, how rare that is, and what it costs."""
     costs = (
         said.price_sentence(calls.price, calls.threshold)
         if calls.price
         else "The contract names no costs of the two mistakes, so the threshold is one half."
     )
-    return section("Who is called at risk", said.calls_sentence(calls), said.IMBALANCE, costs)
+    return section("Who is called at risk", said.flagging_sentence(calls), said.IMBALANCE, costs)
 
 
 def fairness_section(audits: tuple[Audit, ...], contract: Contract) -> str:
@@ -205,7 +205,11 @@ def fairness_section(audits: tuple[Audit, ...], contract: Contract) -> str:
     titles = [contract.columns[audit.column].title for audit in audits]
     if not audits:
         return section("Fair to all?", "The contract names no audit column, so this was not looked at.")
-    hidden = [contract.columns[a.column].title for a in audits if not (a.flips and a.flips.feature)]
+    hidden = [
+        contract.columns[a.column].title
+        for a in audits
+        if not (a.counterfactuals and a.counterfactuals.feature)
+    ]
     seen = [title for title in titles if title not in hidden]
     pairs = zip(audits, titles, strict=True)
     parts = [part for audit, title in pairs for part in _column(audit, title, len(audits))]
@@ -226,12 +230,12 @@ def _column(audit: Audit, title: str, columns: int) -> list[str]:
     return [
         f"### {title}",
         table(header, map(_group_line, audit.groups)),
-        table(APART, [_difference_line(d) for d in audit.differences if d.name != MISSED])
+        table(APART, [_difference_line(d) for d in audit.differences if d.name != FALSE_NEGATIVE_RATE])
         if audit.differences
         else "",
         said.groups_sentence(audit),
         f"**{verdict}**" if said.worrying(audit, columns) else verdict,
-        said.flips_sentence(audit.flips, title) if audit.flips else "",
+        said.counterfactuals_sentence(audit.counterfactuals, title) if audit.counterfactuals else "",
     ]
 
 
@@ -246,11 +250,11 @@ def _group_line(group: Group) -> list[str]:
 def _rate(rate: Rate | None) -> str:
     if rate is None or rate.value is None:
         return TOO_FEW
-    return _estimate(rate) if rate.name == GAP else _estimate(rate, " %")
+    return _estimate(rate) if rate.name == CALIBRATION_GAP else _estimate(rate, " %")
 
 
 def _difference_line(found: GroupDifference) -> list[str]:
-    luck = NOTHING if found.luck is None else percent(found.luck, 1)
+    luck = NOTHING if found.p_value is None else percent(found.p_value, 1)
     ratio = NOTHING if found.ratio is None else _estimate(found.ratio, "", 1, 2)
     return [said.RATES[found.name], _estimate(found), ratio, luck]
 
@@ -385,7 +389,7 @@ def model_card(
         _data(evidence),
         _training(evidence),
         quality(evidence),
-        call_section(calls_of(evidence)),
+        call_section(flagging_of(evidence)),
         each_class(evidence),
         calibration(evidence),
         grade_sets(evidence),

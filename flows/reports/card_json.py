@@ -18,7 +18,7 @@ from data.bundle.card import (
     members,
 )
 from data.statistics import proportion_ci
-from flows.reports.calls import calls_of
+from flows.reports.calls import flagging_of
 from flows.reports.evidence import Evidence, found_and_right, risks, set_coverage
 from flows.reports.fairness import card_share, fairness_audits, known
 from flows.reports.screen import lines_of
@@ -37,14 +37,14 @@ def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Ca
     return Card(
         data=_data(evidence),
         figures=tuple(_figures(evidence)),
-        rivals=tuple(lines_of(evidence.leaderboard)),
+        baselines=tuple(lines_of(evidence.leaderboard)),
         classes=tuple(_classes(evidence)),
         sets=card_share(proportion_ci(_held(evidence))),
         sets_by_class=tuple(held.values()),
         sets_by_members=tuple(_by_members(evidence)),
-        found=card_share(found),
-        right=card_share(right),
-        calls=calls_of(evidence),
+        recall=card_share(found),
+        precision=card_share(right),
+        flagging=flagging_of(evidence),
         reliability=tuple(reliability_bins(*risks(evidence))),
         calibration_luck=null_calibration_error(evidence.probabilities),
         risk_errors=tuple(risk_errors(evidence)),

@@ -46,7 +46,7 @@ class Evidence:
     """The test split as parsed: features and audit columns."""
     sets: list[list[str]]
     """The grade set of each test row, as labels."""
-    flips: dict[str, Counterfactuals]
+    counterfactuals: dict[str, Counterfactuals]
     """By audited column: what becomes of the forecasts when it alone is changed."""
     pooled: tuple[np.ndarray, np.ndarray]
     """The out-of-fold forecasts of the training split (m, K) and its classes (m,)."""
@@ -123,7 +123,9 @@ ROWS = 5_000
 Forecast = Callable[[pd.DataFrame], np.ndarray]
 
 
-def count_flips(frame: pd.DataFrame, contract: Contract, forecast: Forecast) -> dict[str, Counterfactuals]:
+def counterfactuals_of(
+    frame: pd.DataFrame, contract: Contract, forecast: Forecast
+) -> dict[str, Counterfactuals]:
     """Return the flips of each audited column of a parsed frame, whose first 5,000 rows are asked.
 
     `forecast` gives the class probabilities (n, K) of a frame. A column that is no feature flips nothing
@@ -151,7 +153,7 @@ def _flips(
         feature=column in contract.features,
         n=len(asked),
         classes=float(classes.mean()),
-        calls=float(calls.mean()),
+        flagged=float(calls.mean()),
         most=most,
     )
 

@@ -11,14 +11,14 @@ import pandas as pd
 
 from data.bundle.card import (
     ACCURACY,
-    CALLED,
+    CALIBRATION_GAP,
     ENOUGH,
-    FALSE_ALARMS,
-    FOUND,
-    GAP,
-    MISSED,
-    ODDS,
-    RIGHT,
+    EQUALIZED_ODDS,
+    FALSE_NEGATIVE_RATE,
+    FALSE_POSITIVE_RATE,
+    PRECISION,
+    RECALL,
+    SELECTION_RATE,
     Audit,
     CardEstimate,
     Group,
@@ -58,7 +58,15 @@ def estimate(value: float, drawn: np.ndarray) -> CardEstimate:
 # students with four groups and four metrics, so half a minute for what takes a tenth of a second here.
 REPEATS = 1_000
 BINS = 20  # of the forecast risk; the rest of its spread is the model's own and no matter of luck
-RATES = (CALLED, FOUND, MISSED, FALSE_ALARMS, RIGHT, ACCURACY, GAP)
+RATES = (
+    SELECTION_RATE,
+    RECALL,
+    FALSE_NEGATIVE_RATE,
+    FALSE_POSITIVE_RATE,
+    PRECISION,
+    ACCURACY,
+    CALIBRATION_GAP,
+)
 
 
 class Students(NamedTuple):
@@ -66,7 +74,7 @@ class Students(NamedTuple):
 
     risk: np.ndarray
     """Forecast probability of the classes at risk."""
-    called: np.ndarray
+    flagged: np.ndarray
     """Whether they are called at risk."""
     true: np.ndarray
     """Whether they ended so."""
@@ -76,7 +84,7 @@ class Students(NamedTuple):
     def cells(self) -> np.ndarray:
         """Return each student's cell (n,): what was said and came of them, and about which risk."""
         bins = np.minimum((self.risk * BINS).astype(int), BINS - 1)
-        return np.asarray(((self.called * 2 + self.true) * 2 + self.right) * BINS + bins)
+        return np.asarray(((self.flagged * 2 + self.true) * 2 + self.right) * BINS + bins)
 
 
 class Counted(NamedTuple):
@@ -110,22 +118,22 @@ def counted(table: np.ndarray, mean_risk: np.ndarray) -> Counted:
     students, called = split.sum(axis=(-3, -2, -1)), split[..., 1, :, :].sum(axis=(-2, -1))
     true, both = split[..., :, 1, :].sum(axis=(-2, -1)), split[..., 1, 1, :].sum(axis=-1)
     above = {
-        CALLED: called,
-        FOUND: both,
-        MISSED: true - both,
-        FALSE_ALARMS: called - both,
-        RIGHT: both,
+        SELECTION_RATE: called,
+        RECALL: both,
+        FALSE_NEGATIVE_RATE: true - both,
+        FALSE_POSITIVE_RATE: called - both,
+        PRECISION: both,
         ACCURACY: split[..., 1].sum(axis=(-2, -1)),
-        GAP: (table * mean_risk).sum(axis=-1) - true,
+        CALIBRATION_GAP: (table * mean_risk).sum(axis=-1) - true,
     }
     below = {
-        CALLED: students,
-        FOUND: true,
-        MISSED: true,
-        FALSE_ALARMS: students - true,
-        RIGHT: called,
+        SELECTION_RATE: students,
+        RECALL: true,
+        FALSE_NEGATIVE_RATE: true,
+        FALSE_POSITIVE_RATE: students - true,
+        PRECISION: called,
         ACCURACY: students,
-        GAP: students,
+        CALIBRATION_GAP: students,
     }
     return Counted(above, below)
 
@@ -156,14 +164,16 @@ def differences(own: Counted, drawn: Counted, by_lot: Mapping[str, float | None]
     farthest apart, in the same order: the range over all groups of a resample would only be larger.
     """
     ends = {name: _ends(own.values(name, FEW), drawn.values(name)) for name in RATES}
-    if ends[FOUND] or ends[FALSE_ALARMS]:
-        ends[ODDS] = max((ends[FOUND], ends[FALSE_ALARMS]), key=lambda two: _apart(two) if two else -1.0)
+    if ends[RECALL] or ends[FALSE_POSITIVE_RATE]:
+        ends[EQUALIZED_ODDS] = max(
+            (ends[RECALL], ends[FALSE_POSITIVE_RATE]), key=lambda two: _apart(two) if two else -1.0
+        )
     return [
         GroupDifference(
             name=name,
             **estimate(_apart(two), two.highest_again - two.lowest_again).model_dump(),
-            ratio=None if name in (GAP, ODDS) else estimate(*_ratio(two)),
-            luck=by_lot[name],
+            ratio=None if name in (CALIBRATION_GAP, EQUALIZED_ODDS) else estimate(*_ratio(two)),
+            p_value=by_lot[name],
         )
         for name, two in ends.items()
         if two
@@ -187,16 +197,16 @@ def _ratio(two: Ends) -> tuple[float, np.ndarray]:
     return two.lowest / two.highest if two.highest > 0 else float("nan"), two.lowest_again / below
 
 
-def lucks(own: Counted, rng: np.random.Generator) -> Mapping[str, float | None]:
+def p_values(own: Counted, rng: np.random.Generator) -> Mapping[str, float | None]:
     """Return how often groups of these sizes would be as far apart if membership were dealt out by lot.
 
     The students behind a rate keep what became of them and their groups are shuffled. None for a
     rate that fewer than two groups have, and for `gap`, which is no share.
     """
-    apart = {name: _shuffled(own, name, rng) for name in RATES if name != GAP}
-    found: dict[str, float | None] = {GAP: None}
-    found |= {name: _luck(spread(own.values(name, FEW)), apart[name]) for name in apart}
-    return {**found, ODDS: either(found[FOUND], found[FALSE_ALARMS])}
+    apart = {name: _shuffled(own, name, rng) for name in RATES if name != CALIBRATION_GAP}
+    found: dict[str, float | None] = {CALIBRATION_GAP: None}
+    found |= {name: _p_value(spread(own.values(name, FEW)), apart[name]) for name in apart}
+    return {**found, EQUALIZED_ODDS: either(found[RECALL], found[FALSE_POSITIVE_RATE])}
 
 
 def either(*chances: float | None) -> float | None:
@@ -223,7 +233,7 @@ def _shuffled(own: Counted, name: str, rng: np.random.Generator) -> np.ndarray:
     return spread(drawn / below[known])
 
 
-def _luck(seen: np.ndarray, dealt: np.ndarray) -> float | None:
+def _p_value(seen: np.ndarray, dealt: np.ndarray) -> float | None:
     if np.isnan(seen):
         return None
     return float((1 + (dealt >= seen - 1e-12).sum()) / (1 + len(dealt)))
@@ -263,19 +273,19 @@ def metric_frame(students: Students, groups: pd.Series) -> "MetricFrame":
     from fairlearn import metrics
 
     functions: dict[str, Callable[..., float]] = {
-        CALLED: metrics.selection_rate,
-        FOUND: metrics.true_positive_rate,
-        MISSED: metrics.false_negative_rate,
-        FALSE_ALARMS: metrics.false_positive_rate,
-        RIGHT: _precision,
+        SELECTION_RATE: metrics.selection_rate,
+        RECALL: metrics.true_positive_rate,
+        FALSE_NEGATIVE_RATE: metrics.false_negative_rate,
+        FALSE_POSITIVE_RATE: metrics.false_positive_rate,
+        PRECISION: _precision,
         ACCURACY: _mean_right,
-        GAP: _gap,
+        CALIBRATION_GAP: _gap,
     }
-    given = {ACCURACY: {"right": students.right}, GAP: {"risk": students.risk}}
+    given = {ACCURACY: {"right": students.right}, CALIBRATION_GAP: {"risk": students.risk}}
     return metrics.MetricFrame(
         metrics=functions,
         y_true=students.true.astype(int),
-        y_pred=students.called.astype(int),
+        y_pred=students.flagged.astype(int),
         sensitive_features=groups,
         sample_params=given,
     )
@@ -311,13 +321,13 @@ def _audit(evidence: Evidence, students: Students, column: Column, rng: np.rando
     )
     enough = table.sum(axis=1) >= ENOUGH
     own, drawn = own.only(enough), drawn.only(enough)
-    by_lot = lucks(own, rng)
+    by_lot = p_values(own, rng)
     return Audit(
         column=column.name,
         groups=groups,
-        luck=either(by_lot[ACCURACY], by_lot[FOUND], by_lot[FALSE_ALARMS]),
+        p_value=either(by_lot[ACCURACY], by_lot[RECALL], by_lot[FALSE_POSITIVE_RATE]),
         differences=tuple(differences(own, drawn, by_lot)),
-        flips=evidence.flips.get(column.name),
+        counterfactuals=evidence.counterfactuals.get(column.name),
     )
 
 
@@ -337,15 +347,15 @@ def _group(name: str, students: Students, rates: Any, drawn: Counted, number: in
 
 def _behind(students: Students) -> Mapping[str, np.ndarray]:
     """Return, for each rate that is a share, what is true (m,) of those it is a share of."""
-    called, true = students.called, students.true
+    flagged, true = students.flagged, students.true
     return {
-        CALLED: called,
-        FOUND: called[true],
-        MISSED: ~called[true],
-        FALSE_ALARMS: called[~true],
-        RIGHT: true[called],
+        SELECTION_RATE: flagged,
+        RECALL: flagged[true],
+        FALSE_NEGATIVE_RATE: ~flagged[true],
+        FALSE_POSITIVE_RATE: flagged[~true],
+        PRECISION: true[flagged],
         ACCURACY: students.right,
-        GAP: true,
+        CALIBRATION_GAP: true,
     }
 
 
@@ -353,7 +363,7 @@ def _rate(name: str, value: float, hits: np.ndarray, drawn: np.ndarray, enough: 
     """Give a share its 90 % interval, and the gap its bootstrap one."""
     if not enough or len(hits) < FEW:
         return Rate(name=name, value=None, n=len(hits))
-    if name == GAP:
+    if name == CALIBRATION_GAP:
         return Rate(name=name, n=len(hits), **estimate(value, drawn).model_dump())
     _, low, high, n = proportion_ci(hits, 0.9)
     return Rate(name=name, n=n, value=value, low=low, high=high)
@@ -376,9 +386,8 @@ def _lines(audit: Audit) -> Iterator[dict[str, Any]]:
             yield {**rate.model_dump(exclude={"name"}), "group": group.wrong.label, "rate": rate.name}
     for apart in audit.differences:
         ratio = apart.ratio.value if apart.ratio else None
-        figures = apart.model_dump(include={"value", "low", "high", "luck"})
+        figures = apart.model_dump(include={"value", "low", "high", "p_value"})
         yield {**figures, "group": APART, "rate": apart.name, "ratio": ratio}
-    if audit.flips is not None:
-        for name in ("classes", "calls"):
-            share, n = getattr(audit.flips, name), audit.flips.n
-            yield {"group": CHANGED, "rate": f"flipped_{name}", "value": share, "n": n}
+    if (changed := audit.counterfactuals) is not None:
+        for name, share in (("classes", changed.classes), ("calls", changed.flagged)):
+            yield {"group": CHANGED, "rate": f"flipped_{name}", "value": share, "n": changed.n}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from data.bundle.bundle import ALIKE, BETTER, TITLES
-from data.bundle.card import ACCURACY, FALSE_ALARMS, FOUND, Audit, Baseline
+from data.bundle.card import ACCURACY, FALSE_POSITIVE_RATE, RECALL, Audit, Baseline
 from data.bundle.manifest import FamilyName
 from data.bundle.reasons import effect_in_words
 from data.contract.columns import Column
@@ -145,11 +145,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DRAWN = {
-    FOUND: "Found, of those at risk",
-    FALSE_ALARMS: "False alarms, of the others",
+    RECALL: "Found, of those at risk",
+    FALSE_POSITIVE_RATE: "False alarms, of the others",
     ACCURACY: "Right class",
 }
-COLORS = {FOUND: MAIN, FALSE_ALARMS: ACCENT, ACCURACY: OKABE_ITO[2]}
+COLORS = {RECALL: MAIN, FALSE_POSITIVE_RATE: ACCENT, ACCURACY: OKABE_ITO[2]}
 
 
 def fairness(evidence: Evidence) -> "Figure":
@@ -248,7 +248,7 @@ def leaderboard(evidence: Evidence) -> "Figure":
 
 
 def _named(line: Baseline) -> str:
-    said = "chosen" if line.chosen else line.standing if line.standing in (BETTER, ALIKE) else ""
+    said = "chosen" if line.chosen else line.comparison if line.comparison in (BETTER, ALIKE) else ""
     return f"{line.name}  ({said})" if said else line.name
 
 
@@ -258,7 +258,7 @@ def _dots(axes: "Axes", lines: list[Baseline], values: list[float], title: str) 
     axes.set_xlim(min(values) - 0.08 * span, max(values) + 0.22 * span)
     axes.hlines(range(len(lines)), *axes.get_xlim(), color=FAINT, linewidth=1)
     for place, (line, value) in enumerate(zip(lines, values, strict=True)):
-        color = MAIN if line.chosen else OKABE_ITO[1] if line.standing in (BETTER, ALIKE) else "#888888"
+        color = MAIN if line.chosen else OKABE_ITO[1] if line.comparison in (BETTER, ALIKE) else "#888888"
         axes.plot(value, place, "D" if line.chosen else "o", color=color, markersize=9)
         axes.annotate(
             f"{value:.3f}",

@@ -8,7 +8,7 @@ from data.bundle.answers import risk_of, risky
 from data.bundle.card import Price
 from data.statistics import proportion_ci
 from data.words import count, figure, listed, percent, plural
-from flows.reports.calls import GRID, calls_of, tally_of
+from flows.reports.calls import GRID, flagging_of, tally_of
 from flows.reports.evidence import Evidence, risks
 from flows.reports.style import (
     ACCENT,
@@ -172,7 +172,7 @@ if TYPE_CHECKING:
 
 def at_risk(evidence: Evidence) -> "Figure":
     """Draw precision against recall of calling at risk, the threshold marked, and the costs where named."""
-    calls = calls_of(evidence)
+    calls = flagging_of(evidence)
     area = figure(calls.average_precision.value)
     named = listed(evidence.contract.target.at_risk)
     drawn = new_figure(f"Called at risk ({named}): average precision {area}", 10, 4.8)

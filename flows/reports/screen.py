@@ -10,7 +10,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from data.bundle.bundle import ALIKE, BETTER, TITLES, standing_of
+from data.bundle.bundle import ALIKE, BETTER, TITLES, comparison_of
 from data.bundle.card import Baseline
 from data.words import NOTHING, count, figure, plural, span
 from flows.reports.text import FIGURES, cell, reasons_of, table
@@ -44,7 +44,7 @@ def lines_of(leaderboard: pd.DataFrame) -> list[Baseline]:
 def _line(row: dict[Hashable, Any]) -> Baseline:
     chosen = row["name"] == OURS
     known = {name: row[name] for name in BESIDE if not chosen and pd.notna(row[name])}
-    alike = bool(known) and standing_of(known["low"], known["high"]) == ALIKE
+    alike = bool(known) and comparison_of(known["low"], known["high"]) == ALIKE
     figures = {name: row[name] for name in ("log_loss", "accuracy", "f1_macro")}
     name = SHOWN if chosen else str(row["name"])
     return Baseline(name=name, chosen=chosen, as_good=alike, **figures, **known)
@@ -55,7 +55,7 @@ def compared_sentence(leaderboard: pd.DataFrame) -> str:
     lines = lines_of(leaderboard)
     if len(lines) < 2:
         return "No baseline was trained beside it."
-    better, alike = ([line for line in lines if line.standing == kind] for kind in (BETTER, ALIKE))
+    better, alike = ([line for line in lines if line.comparison == kind] for kind in (BETTER, ALIKE))
     if not better and not alike:
         return "Each of the others is worse: the interval of its log loss less this one's is above 0."
     said = [f"**{line.name} is better** than the model chosen, {_by(line)}." for line in better]
@@ -216,7 +216,7 @@ def _leaderboard(summary: Summary) -> Table | None:
         return None
     table = table_of("Cross-validated, same folds", "log loss", "accuracy", "beside the chosen one (95 %)")
     for line in lines_of(summary.leaderboard)[:SHOWN_MODELS]:
-        style = "bold" if line.chosen else "yellow" if line.standing in (BETTER, ALIKE) else ""
+        style = "bold" if line.chosen else "yellow" if line.comparison in (BETTER, ALIKE) else ""
         figures = map(figure, (line.log_loss, line.accuracy))
         table.add_row(line.name, *figures, line.mark, style=style)
     return table

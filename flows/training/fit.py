@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from data.bundle.bundle import TITLES, WORSE, standing_of, standing_sentence
+from data.bundle.bundle import TITLES, WORSE, comparison_of, comparison_sentence
 from data.bundle.manifest import FamilyName
 from data.bundle.models import Model
 from data.processes import end_with_parent
@@ -352,10 +352,10 @@ def describe_leaderboard(leaderboard: pd.DataFrame) -> list[str]:
     ]
     baselines = leaderboard[leaderboard["family"].isna()]
     return sentences + [
-        standing_sentence(row["model"], row["difference"], row["low"], row["high"])
+        comparison_sentence(row["model"], row["difference"], row["low"], row["high"])
         for models in (best, baselines)
         for row in models.dropna(subset="low").to_dict("records")
-        if standing_of(row["low"], row["high"]) != WORSE
+        if comparison_of(row["low"], row["high"]) != WORSE
     ]
 
 

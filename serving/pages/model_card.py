@@ -89,6 +89,8 @@ def _audited(audit: Audit, title: str, columns: int) -> dict[str, Any]:
         "fares": card_text.groups_sentence(audit),
         "verdict": card_text.verdict(audit, columns),
         "worrying": card_text.worrying(audit, columns),
-        "flips": card_text.flips_sentence(audit.flips, title) if audit.flips else "",
+        "counterfactuals": card_text.counterfactuals_sentence(audit.counterfactuals, title)
+        if audit.counterfactuals
+        else "",
         "most": max(shown, default=1.0),
     }

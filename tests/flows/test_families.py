@@ -236,7 +236,7 @@ def test_its_flips_are_those_of_records_changed_and_sent_to_the_bundle(served: S
         for code in column.codes:
             after = bundle.matrix([{**record, column.name: code} for record in records])
             changes |= bundle.probabilities(after).argmax(axis=1) != before
-        flips = evidence.flips[column.name]
+        flips = evidence.counterfactuals[column.name]
         assert flips.classes == pytest.approx(changes.mean())
         assert flips.feature == (column in bundle.contract.features) == (flips.most > 0)
 

@@ -191,8 +191,8 @@ def test_what_is_missing_is_in_no_group_of_the_audit_and_is_changed_to_each_code
     rows = trained.submission.processed.test_rows
     assert sum(g.wrong.n for g in group.groups) == rows
     assert sum(g.wrong.n for g in level.groups) < rows
-    assert (level.column, level.flips.feature) == ("Level", True)
-    assert level.flips.most > 0.05
+    assert (level.column, level.counterfactuals.feature) == ("Level", True)
+    assert level.counterfactuals.most > 0.05
 
 
 def test_the_contract_is_read_as_it_was_written(trained: Trained) -> None:

@@ -11,7 +11,7 @@ from data.cohorts import grades as cohort
 from data.contract.contract import Contract
 from data.rows.frames import parse, target_index
 from flows.evaluate import at_risk_intervals, calibration_figures
-from flows.reports.evidence import Evidence, count_flips
+from flows.reports.evidence import Evidence, counterfactuals_of
 from flows.training.metrics import evaluate, evaluate_classes, intervals
 
 
@@ -69,7 +69,7 @@ def evidence_of(
         effects=np.random.default_rng(0).normal(size=(len(y), len(contract.features))),
         frame=frame,
         sets=[[labels[k] for k in np.flatnonzero(row >= min(0.1, row.max()))] for row in probabilities],
-        flips=count_flips(frame, contract, lambda asked: probabilities[: len(asked)]),
+        counterfactuals=counterfactuals_of(frame, contract, lambda asked: probabilities[: len(asked)]),
         pooled=(probabilities, y),
         bayes=None,
         params={"max_depth": 1, "rounds": 600, "cuts": (3.5, 3.0), "sigma": 0.2},

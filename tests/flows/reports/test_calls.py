@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from data.contract.columns import Costs
 from data.contract.contract import Contract
-from flows.reports.calls import GRID, call_metrics, calls_of, cost_of, tally_of
+from flows.reports.calls import GRID, call_metrics, cost_of, flagging_of, tally_of
 from flows.reports.card import model_card
 from flows.reports.evidence import Evidence, found_and_right, risks
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
@@ -27,7 +27,7 @@ def calibrated(contract: Contract, rows: int = 4_000) -> Evidence:
 
 
 def test_without_costs_one_half_is_the_threshold(grade_class: Contract) -> None:
-    calls = calls_of(grade_evidence(grade_class))
+    calls = flagging_of(grade_evidence(grade_class))
     assert calls.threshold == grade_class.target.call_from == 0.5
     assert calls.price is None
     assert "names no costs" in section_of(
@@ -45,7 +45,7 @@ def test_with_calibrated_probabilities_the_cheapest_threshold_is_the_one_of_the_
     pass_fail: Contract,
 ) -> None:
     evidence = calibrated(pass_fail)
-    price = calls_of(evidence).price
+    price = flagging_of(evidence).price
     assert price is not None
     assert price.best_threshold.low <= 0.2 <= price.best_threshold.high
     assert price.best.value <= price.pooled.value <= 1.03 * price.best.value
@@ -77,7 +77,7 @@ def test_figures_of_calls_are_scikit_learns(pass_fail: Contract) -> None:
     found, right = found_and_right(evidence)
     assert metrics["test_at_risk_recall"] == found.share
     assert metrics["test_at_risk_precision"] == right.share
-    calls = calls_of(evidence)
+    calls = flagging_of(evidence)
     for told in (calls.average_precision, calls.balanced_accuracy):
         assert told.low < told.value < told.high
 
@@ -85,7 +85,7 @@ def test_figures_of_calls_are_scikit_learns(pass_fail: Contract) -> None:
 def test_a_test_split_of_one_class_has_no_such_figures(pass_fail: Contract) -> None:
     evidence = any_evidence(pass_fail, 20)
     same = replace(evidence, y=np.zeros(20, dtype=np.int64))
-    calls = calls_of(same)
+    calls = flagging_of(same)
     assert calls.average_precision.value is None
     assert calls.balanced_accuracy.value is None
     assert np.isnan(call_metrics(*risks(same), pass_fail.target)["test_at_risk_recall"])

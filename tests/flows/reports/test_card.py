@@ -46,7 +46,7 @@ def test_a_model_beside_the_chosen_one_is_better_worse_or_cannot_be_told_apart_a
     card = model_card(evidence, {})
     assert mark in line_of(card, "| logistic regression |")
     assert said in card
-    assert card_figures(evidence).rivals[1].mark == mark
+    assert card_figures(evidence).baselines[1].mark == mark
 
 
 def test_nothing_is_claimed_of_a_group_of_fewer_than_thirty_students(grade_class: Contract) -> None:

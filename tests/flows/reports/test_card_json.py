@@ -33,7 +33,7 @@ def test_figures_are_those_of_the_evidence(grade_class: Contract) -> None:
     assert card.figures[0].value == evidence.metrics["test_accuracy"]
     assert sum(c.n for c in card.classes) == len(evidence.y)
     assert sum(s.n for s in card.sets_by_members) == card.sets.n == len(evidence.y)
-    assert card.found.n == int(np.isin(evidence.y, [3, 4]).sum())
+    assert card.recall.n == int(np.isin(evidence.y, [3, 4]).sum())
     assert [audit.column for audit in card.audits] == ["Gender", "Ethnicity"]
     assert card.counted == ("Absences",)
 

@@ -8,11 +8,21 @@ import pandas as pd
 import pytest
 from fairlearn.metrics import equalized_odds_difference
 
-from data.bundle.card import ACCURACY, CALLED, FALSE_ALARMS, FOUND, GAP, MISSED, ODDS, RIGHT, Audit
-from data.bundle.card_text import flips_sentence, groups_sentence, verdict, worrying
+from data.bundle.card import (
+    ACCURACY,
+    CALIBRATION_GAP,
+    EQUALIZED_ODDS,
+    FALSE_NEGATIVE_RATE,
+    FALSE_POSITIVE_RATE,
+    PRECISION,
+    RECALL,
+    SELECTION_RATE,
+    Audit,
+)
+from data.bundle.card_text import counterfactuals_sentence, groups_sentence, verdict, worrying
 from data.contract.columns import Column, Role
 from data.contract.contract import Contract
-from flows.reports.evidence import Evidence, count_flips, members
+from flows.reports.evidence import Evidence, counterfactuals_of, members
 from flows.reports.fairness import (
     MOST_ROWS,
     RATES,
@@ -52,8 +62,8 @@ def test_the_counts_give_fairlearns_own_rates(evidence: Evidence) -> None:
 
 def test_the_difference_in_equalized_odds_is_fairlearns(evidence: Evidence) -> None:
     students, groups = students_of(evidence), evidence.frame["Gender"].astype(int)
-    theirs = equalized_odds_difference(students.true, students.called, sensitive_features=groups)
-    own = audit_of(evidence, "Gender").difference(ODDS)
+    theirs = equalized_odds_difference(students.true, students.flagged, sensitive_features=groups)
+    own = audit_of(evidence, "Gender").difference(EQUALIZED_ODDS)
     assert own is not None
     assert own.value == pytest.approx(theirs)
 
@@ -68,7 +78,7 @@ def test_every_rate_of_a_large_group_lies_in_its_interval(evidence: Evidence) ->
 
 def test_what_adds_up_adds_up(evidence: Evidence) -> None:
     for group in audit_of(evidence, "Gender").groups:
-        found, missed, gap = group.rate(FOUND), group.rate(MISSED), group.rate(GAP)
+        found, missed, gap = group.rate(RECALL), group.rate(FALSE_NEGATIVE_RATE), group.rate(CALIBRATION_GAP)
         assert found.value + missed.value == pytest.approx(1)
         assert group.rate(ACCURACY).value == pytest.approx(1 - group.wrong.share)
         assert gap.value == pytest.approx(group.forecast_risk - group.true_risk)
@@ -99,10 +109,10 @@ def test_a_group_that_is_overlooked_is_said_to_be(evidence: Evidence) -> None:
     girls = (evidence.frame["Gender"] == 1).to_numpy()
     overlooked = girls & (evidence.y == 4) & (np.arange(len(girls)) % 2 == 0)
     audit = audit_of(without_noise(evidence, overlooked), "Gender")
-    found = audit.difference(FOUND)
+    found = audit.difference(RECALL)
     assert found.value > 0.2
     assert found.low > 0.1
-    assert found.luck < 0.001
+    assert found.p_value < 0.001
     assert worrying(audit, 2)
     assert "(Female) and 100 % (Male) had been called so" in groups_sentence(audit)
     assert "by more than luck explains (luck alone: under 0.1 %)" in verdict(audit, 2)
@@ -123,12 +133,12 @@ def test_a_column_that_nobody_gave_is_not_audited(evidence: Evidence) -> None:
 
 
 def test_changing_what_the_model_never_sees_changes_nothing(submission) -> None:
-    flips = submission.evidence.flips
+    flips = submission.evidence.counterfactuals
     assert set(flips) == {"Gender", "Ethnicity"}
     for found in flips.values():
-        assert (found.feature, found.classes, found.calls, found.most) == (False, 0, 0, 0)
+        assert (found.feature, found.classes, found.flagged, found.most) == (False, 0, 0, 0)
         assert found.n == len(submission.evidence.y)
-    assert "by construction: the model never sees it" in flips_sentence(flips["Gender"], "Gender")
+    assert "by construction: the model never sees it" in counterfactuals_sentence(flips["Gender"], "Gender")
 
 
 def test_changing_an_audited_feature_flips_those_whom_it_decides(grade_class: Contract) -> None:
@@ -141,10 +151,12 @@ def test_changing_an_audited_feature_flips_those_whom_it_decides(grade_class: Co
         shares[np.arange(len(frame)), np.where(frame["Gender"] == 1, 4, 0)] = 0.8
         return shares
 
-    flips = count_flips(evidence.frame, contract, by_gender)["Gender"]
-    assert (flips.feature, flips.classes, flips.calls) == (True, 1, 1)
+    flips = counterfactuals_of(evidence.frame, contract, by_gender)["Gender"]
+    assert (flips.feature, flips.classes, flips.flagged) == (True, 1, 1)
     assert flips.most == pytest.approx(0.75)
-    assert "changes the likeliest class of 100.0 % of the students" in flips_sentence(flips, "Gender")
+    assert "changes the likeliest class of 100.0 % of the students" in counterfactuals_sentence(
+        flips, "Gender"
+    )
 
 
 def test_a_number_is_changed_to_the_middle_of_each_third(grade_class: Contract) -> None:
@@ -156,7 +168,7 @@ def test_a_number_is_changed_to_the_middle_of_each_third(grade_class: Contract) 
         asked.append(set(frame["Age"]))
         return np.full((len(frame), 5), 0.2)
 
-    count_flips(grade_evidence(contract, rows=100).frame, contract, noting)
+    counterfactuals_of(grade_evidence(contract, rows=100).frame, contract, noting)
     assert [len(ages) for ages in asked[-3:]] == [1, 1, 1]
     assert set().union(*asked[-3:]) <= {15.0, 16.0, 17.0, 18.0}
 
@@ -164,18 +176,18 @@ def test_a_number_is_changed_to_the_middle_of_each_third(grade_class: Contract) 
 def test_the_table_for_the_registry_has_every_rate_and_difference(evidence: Evidence) -> None:
     table = fairness_table(fairness_audits(evidence))
     gender = table[table["column"] == "Gender"]
-    assert set(gender["rate"]) == {*RATES, ODDS, "flipped_classes", "flipped_calls"}
+    assert set(gender["rate"]) == {*RATES, EQUALIZED_ODDS, "flipped_classes", "flipped_calls"}
     assert gender.loc[gender["group"] == "Male", "rate"].tolist() == list(RATES)
-    assert CALLED in set(gender["rate"])
-    assert FALSE_ALARMS in set(gender["rate"])
+    assert SELECTION_RATE in set(gender["rate"])
+    assert FALSE_POSITIVE_RATE in set(gender["rate"])
 
 
 def test_few_students_of_two_classes_break_nothing(pass_fail: Contract) -> None:
     for rows in (3, 12, 45):
         for audit in fairness_audits(any_evidence(pass_fail, rows)):
-            assert audit.luck is None
+            assert audit.p_value is None
             assert Audit.model_validate_json(audit.model_dump_json()) == audit
-            assert RIGHT in {rate.name for rate in audit.groups[0].rates}
+            assert PRECISION in {rate.name for rate in audit.groups[0].rates}
 
 
 @pytest.mark.parametrize(

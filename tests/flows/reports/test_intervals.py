@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from data.bundle.card import Calls
+from data.bundle.card import Flagging
 from data.contract.contract import Contract
 from data.statistics import count_range
 from flows.evaluate import calibration_figures
 from flows.monitoring.quality import calibration_measured, estimate_accuracy, mean_measured
-from flows.reports.calls import calls_of
+from flows.reports.calls import flagging_of
 from flows.reports.card_json import card_figures
 from flows.training.metrics import calibration_interval, chance_error, evaluate, intervals, paired_bootstrap
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
@@ -84,7 +84,7 @@ def test_those_of_a_card_do(rows: int, seed: int, grade_class: Contract) -> None
 
 
 def test_the_cheapest_threshold_and_its_cost_do(grade_class: Contract) -> None:
-    calls: Calls = calls_of(grade_evidence(changed(grade_class, costs=COSTS), 60))
+    calls: Flagging = flagging_of(grade_evidence(changed(grade_class, costs=COSTS), 60))
     assert calls.price is not None
     for found in (calls.price.best, calls.price.best_threshold, calls.price.here, calls.price.pooled):
         assert found.low <= found.value <= found.high

@@ -127,14 +127,14 @@ def test_it_says_who_is_called_at_risk_and_how_each_group_fares(
 ) -> None:
     figures = Card.model_validate_json((bundle_folder / FIGURES).read_bytes())
     card = html.unescape(client.get("/model/card").text)
-    assert figures.calls is not None
-    assert card_sentences.calls_sentence(figures.calls) in card
+    assert figures.flagging is not None
+    assert card_sentences.flagging_sentence(figures.flagging) in card
     assert "names no costs" in card
     for audit in figures.audits:
         assert card_sentences.groups_sentence(audit) in card
-        assert audit.flips is not None
-        assert card_sentences.flips_sentence(audit.flips, audit.column) in card
-        assert (f"Calls, found and false alarms by {audit.column}" in card) == bool(audit.differences)
+        assert audit.counterfactuals is not None
+        assert card_sentences.counterfactuals_sentence(audit.counterfactuals, audit.column) in card
+        assert (f"Flagging, found and false alarms by {audit.column}" in card) == bool(audit.differences)
 
 
 def test_costs_are_told_with_the_threshold_that_follows(altered: Callable[..., FlaskClient]) -> None:
