@@ -109,8 +109,11 @@ def kept_secret(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def is_inside(key: str) -> bool:
-    """Tell whether the session's owner brought the key that is in force now, and has not logged out."""
+def is_inside() -> bool:
+    """Tell whether no key is wanted, or the session's owner brought that one and has not logged out."""
+    key = wanted_key()
+    if key is None:
+        return True
     if not is_ours(key, str(session.get(INSIDE, ""))):
         return False
     ended: Remembered = current_app.extensions["ended_sessions"]
@@ -140,11 +143,8 @@ def wanted_key() -> str | None:
 
 def may_see() -> bool:
     """Tell whether no key is wanted, or whoever asks has brought it, now or when logging in."""
-    key = wanted_key()
-    if key is None or is_inside(key):
-        return True
     brought = bearer_of(request.environ.get("HTTP_AUTHORIZATION", ""))
-    return brought is not None and is_key(brought)
+    return is_inside() or (brought is not None and is_key(brought))
 
 
 def is_key(given: bytes, *, typed: bool = False) -> bool:
@@ -295,8 +295,7 @@ login = page_blueprint("login", for_anyone=True)
 @login.get("/login")
 def ask_key() -> AnyResponse:
     """Ask for the key; who is inside already goes on."""
-    key = wanted_key()
-    if key is None or is_inside(key):
+    if is_inside():
         return redirect(_next(), HTTPStatus.SEE_OTHER)
     return _ask(wrong=False)
 
@@ -319,7 +318,7 @@ def leave() -> AnyResponse:
     """End the session for all its copies: whoever kept its cookie is let in no more."""
     key = wanted_key()
     try:
-        if key is not None and is_inside(key):
+        if key is not None and is_inside():
             current_app.extensions["ended_sessions"].add(session[NUMBER])
     except OSError as error:
         detail = "You cannot be logged out now: the disk is full. Close the browser."

@@ -102,12 +102,11 @@ ALSO_SHOWN = 2  # columns that the contract does not know, beside the id
 
 
 class RowError(NamedTuple):
-    """What is wrong with one cell: its row, its column, what it says, and what to do."""
+    """What is wrong with one cell: its row, its column, what, and what to do."""
 
     row: int
     column: str
     title: str
-    cell: str
     message: str
     remedy: str
 
@@ -128,9 +127,9 @@ class UploadedClass(NamedTuple):
         return self.rows[self.numbers[place] - FIRST_ROW]
 
 
-def read_roster(sheet: Sheet, contract: Contract, added: Sequence[str] = ()) -> UploadedClass:
+def read_roster(sheet: Sheet, contract: Contract) -> UploadedClass:
     """Read a whole file; raises Problem 413 for too many rows, 422 for columns that do not fit."""
-    check_header(sheet.header, contract, added)
+    check_header(sheet.header, contract, ())
     rows: list[Row] = []
     for chunk in sheet.chunks(MOST_ROWS, blank=True):  # a spreadsheet counts them too
         rows += chunk
@@ -175,13 +174,13 @@ def _troubles(number: int, error: str, header: Row, row: Row, contract: Contract
         column = contract.columns.get(name)
         if column is None or name not in header:
             remedy = "Look for a comma too many or a cell too few."
-            yield RowError(number, "", "The whole row", "", f"{part[:1].upper()}{part[1:]}.", remedy)
+            yield RowError(number, "", "The whole row", f"{part[:1].upper()}{part[1:]}.", remedy)
             continue
         cell = row[header.index(name)].strip()[:SHOWN]
         choices = ", ".join(f"{code} ({label})" for code, label in column.codes.items())
         remedy = f"Give one of {choices}." if choices else describe_allowed(column)
         said = "Nothing is given." if message == "missing" else f"“{cell}” is {message}."
-        yield RowError(number, name, column.title, cell, said, remedy)
+        yield RowError(number, name, column.title, said, remedy)
 
 
 def example_sheet(bundle: Bundle) -> Sheet:

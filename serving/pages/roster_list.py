@@ -293,7 +293,6 @@ class ListCounts(NamedTuple):
 
     listed: int
     false_alarms: CountRange
-    at_risk_listed: CountRange
     left_out: CountRange
 
 
@@ -410,7 +409,7 @@ def counts_of(risks: np.ndarray, listed: np.ndarray, training_rows: int) -> List
     """
     shift = shift_sd(risks, training_rows, FITTED)
     on, off = risks[listed], risks[~listed]
-    return ListCounts(len(on), count_range(1 - on, shift), count_range(on, shift), count_range(off, shift))
+    return ListCounts(len(on), count_range(1 - on, shift), count_range(off, shift))
 
 
 def draw_expected(expected: Mapping[str, CountRange], target: Target) -> Markup:
