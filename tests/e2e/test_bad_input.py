@@ -24,29 +24,12 @@ def written(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def a_directory(place: Path) -> Path:
-    return place
-
-
 def no_such_file(place: Path) -> Path:
     return place / "nothing.csv"
 
 
 def an_empty_file(place: Path) -> Path:
     return written(place / "empty.csv", "")
-
-
-def a_header_alone(place: Path) -> Path:
-    return written(place / "header.csv", students().head(0).to_csv(index=False))
-
-
-def not_utf_8(place: Path) -> Path:
-    lines = students().assign(Note="é").to_csv(index=False).encode("utf-8").splitlines(keepends=True)
-    return written(place / "latin.csv", b"".join([*lines[:7], lines[7].replace("é".encode(), b"\xe9")]))
-
-
-def decimal_commas_between_semicolons(place: Path) -> Path:
-    return written(place / "semicolons.csv", students().to_csv(index=False, sep=";", decimal=","))
 
 
 def without_a_column(place: Path) -> Path:
@@ -67,22 +50,13 @@ def fewer_rows_than_folds(place: Path) -> Path:
     return written(place / "few.csv", students().head(2).to_csv(index=False))
 
 
-def a_picture(place: Path) -> Path:
-    return written(place / "picture.png", b"\x89PNG\r\n")
-
-
 FILES: dict[Make, str] = {
-    a_directory: "no file in this folder can be read. It takes files ending in: .csv",
     no_such_file: "nothing.csv: there is no such file. Check the path",
     an_empty_file: "empty.csv: the file is empty. Give one",
-    a_header_alone: "header.csv: the file has a header and no rows. Give one",
-    not_utf_8: "latin.csv, row 8: not UTF-8 text. Save the file as UTF-8",
-    decimal_commas_between_semicolons: "2, column StudyTimeWeekly: '{hours}' is not a number. Write decimals",
     without_a_column: "short.csv: missing column Sports. The contract",
     text_in_a_number: "text.csv, row 14, column Absences: 'many' is not a number. Put a number there",
     one_class_only: "one.csv: Every row is of the class F: there is nothing to tell apart. Give rows of",
     fewer_rows_than_folds: "few.csv: 2 usable rows are fewer than 3 folds. Give at least 6 rows",
-    a_picture: "picture.png: .png: not a kind of file that can be read. Give one of: .csv",
 }
 
 
@@ -99,11 +73,10 @@ def test_a_bad_file_is_named_with_a_remedy_and_nothing_is_changed(
 
 
 def assert_refused(code: int, told: str, says: str) -> None:
-    hours = str(students()["StudyTimeWeekly"][0]).replace(".", ",")
     assert code == 2, told
     assert "Traceback" not in told
     (message,) = [line for line in told.splitlines() if line.startswith("Bad input")]
-    assert says.replace("{hours}", hours) in message
+    assert says in message
 
 
 def a_wrong_contract(place: Path) -> Path:
@@ -111,10 +84,6 @@ def a_wrong_contract(place: Path) -> Path:
         "title: Absences\n    kind: integer", "title: Absences\n    kind: whole"
     )
     return written(place / "school.yaml", text)
-
-
-def a_contract_with_a_column_twice(place: Path) -> Path:
-    return written(place / "school.yaml", CONTRACT.read_text() + "\n  Music: {title: Music, kind: boolean}\n")
 
 
 def an_unknown_contract(place: Path) -> Path:
@@ -132,7 +101,6 @@ def an_unknown_contract(place: Path) -> Path:
             a_wrong_contract,
             "line 42: columns.Absences.kind: give one of 'number', 'integer', 'boolean',",
         ),
-        (a_contract_with_a_column_twice, "'Music' is there twice"),
     ],
 )
 def test_a_bad_contract_is_named_with_its_line_and_nothing_is_changed(

@@ -136,16 +136,6 @@ def test_after_drift_one_may_train_on_and_the_challenger_must_win(home: Path, ru
     assert state.half_made(home) == []
 
 
-@pytest.mark.slow
-def test_the_second_contract_runs_through_the_same_pipeline(
-    real_courses: Path, run: Run, tmp_path: Path
-) -> None:
-    ended = run(tmp_path / "home", "--contract", "pass_fail", data=real_courses)
-    assert ended.code == 0, ended.told
-    assert re.search(r"Model +pass-fail, version 1", ended.told)
-    assert "ordinal objective learned the cut points" in ended.told
-
-
 def test_help_says_what_there_is_to_choose(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])

@@ -13,6 +13,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from data.durable import file_lock
+from data.processes import recorded
 from flows.runtime.server import (
     is_local_prefect,
     is_taken,
@@ -55,18 +56,13 @@ def test_a_taken_port_is_named_and_nothing_is_started(
     assert [path.name for path in (tmp_path / "home").rglob("*") if path.is_file()] == ["up.lock"]
 
 
-def test_it_runs_once_for_a_state_folder(
+def test_it_runs_once_for_a_state_folder_and_its_ctrl_c_is_not_left_behind(
     ports: dict[str, int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    before = signal.getsignal(signal.SIGINT)
     with file_lock(tmp_path / "home" / "up" / "up.lock"):
         assert main([]) == 2
     assert "`make up` runs already for" in capsys.readouterr().out
-
-
-def test_its_own_ctrl_c_is_not_left_behind(ports: dict[str, int], tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with file_lock(tmp_path / "home" / "up" / "up.lock"):
-        main([])
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -169,26 +165,13 @@ def test_what_is_killed_in_the_middle_of_a_run_is_started_again_and_the_run_is_d
     before = {name: up.group(name) for name in ("predictor", "MLflow", "worker")}
     for name in before:
         up.kill(name)
+    os.killpg(recorded(up.home / "prefect" / "gradecast-server")[0], signal.SIGKILL)
     wait_until(lambda: all(up.group(name) != before[name] for name in before), "they run again", PATIENCE)
     wait_until(lambda: serves_a_model(up), "the predictor answers with the first champion", PATIENCE)
     wait_until(lambda: answers(f"{up.mlflow}/health"), "MLflow answers", PATIENCE)
     wait_until(lambda: set(runs(up)) <= {"Completed", "Crashed"}, "no run is left running", PATIENCE)
     assert state.versions(up.home) == [(1,)]
     assert state.half_made(up.home) == []
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_the_prefect_server_killed_in_the_middle_is_started_again_and_the_run_is_done_in_the_end(
-    up: Up, one_candidate: Path
-) -> None:
-    run(up, one_candidate)
-    wait_until(stage_is_at_work(up), "the run is at work", PATIENCE)
-    server = (up.home / "prefect" / "gradecast-server").read_text().split()[0]
-    os.killpg(int(server), signal.SIGKILL)
-    wait_until(lambda: serves_a_model(up), "the predictor answers with the first champion", PATIENCE)
-    wait_until(lambda: set(runs(up)) <= {"Completed", "Crashed"}, "no run is left running", PATIENCE)
-    assert state.versions(up.home) == [(1,)]
 
 
 @pytest.mark.slow

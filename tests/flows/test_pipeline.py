@@ -72,21 +72,6 @@ def test_a_gates_stop_is_a_failed_state_named_stopped_with_its_reason(grid_file:
 
 
 @pytest.mark.usefixtures("environment")
-def test_the_command_ends_with_3_when_stopped(grid_file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--data", "cohort://400?scenario=absences&strength=6", "--grid", grid_file]) == 3
-    assert "Stopped: drift against champion 1" in capsys.readouterr().out
-
-
-@pytest.mark.usefixtures("environment")
-def test_the_command_ends_with_2_on_bad_input_found_in_a_stage(
-    tmp_path: Path, grid_file: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "header.csv").write_text("StudentID,Age\n1,2\n")
-    assert main(["--data", str(tmp_path / "header.csv"), "--grid", grid_file]) == 2
-    assert "Bad input: " in capsys.readouterr().out
-
-
-@pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
