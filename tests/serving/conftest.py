@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
+from data.log.spool import SpoolError
 from serving.app import create_app
 from serving.settings import Settings
 from serving.sync.bring import sync
 from tests.contract.logged import STUDENT
 
 Student = dict[str, Any]
+KEY = "kéy of the school"
 
 
 @pytest.fixture
@@ -39,13 +42,52 @@ def synced(
     return settings
 
 
+@pytest.fixture(scope="session")
+def app(synced: Settings) -> Flask:
+    """A predictor that has a model; put back what you change of it."""
+    return create_app(synced)
+
+
 @pytest.fixture
-def client(synced: Settings) -> FlaskClient:
-    """A client of a predictor that has a model."""
-    return create_app(synced).test_client()
+def client(app: Flask) -> FlaskClient:
+    """A client of it."""
+    return app.test_client()
 
 
 @pytest.fixture
 def client_without_model(tmp_path: Path, settings_for: Callable[..., Settings]) -> FlaskClient:
     """A client of a predictor that has none yet."""
     return create_app(settings_for(GRADECAST_HOME=tmp_path)).test_client()
+
+
+@pytest.fixture
+def home(tmp_path: Path, synced: Settings) -> Path:
+    """A state folder of the test's own, with the session's model."""
+    (tmp_path / "bundle").symlink_to(synced.bundles.parent)
+    return tmp_path
+
+
+@pytest.fixture
+def locked(home: Path, settings_for: Callable[..., Settings]) -> FlaskClient:
+    """A client of a predictor that wants a key."""
+    return create_app(settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY)).test_client()
+
+
+@pytest.fixture
+def own(synced: Settings, tmp_path: Path) -> Settings:
+    """Settings of a home that has the session's model, and a follower's status of its own."""
+    own, served = synced.model_copy(update={"home": tmp_path}), synced.current_bundle.resolve()
+    own.bundles.mkdir(parents=True)
+    (own.bundles / served.name).symlink_to(served)
+    own.current_bundle.symlink_to(served.name)
+    return own
+
+
+@pytest.fixture
+def full_disk(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client's predictor have no room to write anything down."""
+
+    def refuse(entries: object) -> None:
+        raise SpoolError("no space left")
+
+    monkeypatch.setattr(client.application.extensions["spool"], "append", refuse)

@@ -219,15 +219,6 @@ def test_an_uploaded_file_is_answered_like_a_body(client: FlaskClient, student: 
     upload = {"file": (io.BytesIO(sheet([student]).encode()), "class.csv")}
     (row,) = rows_of(client.post("/predict/batch", data=upload))
     assert row["grade_class"]
-    assert (
-        client.post("/predict/batch", data={"other": "x"}, content_type="multipart/form-data").status_code
-        == 400
-    )
-
-
-@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "", "text/plain"])
-def test_another_media_type_is_415(client: FlaskClient, student: Student, kind: str) -> None:
-    assert ask(client, sheet([student]), kind).status_code == 415
 
 
 def test_a_file_larger_than_allowed_is_413(

@@ -214,7 +214,7 @@ def sweep(home: Path, bundle: Path, student: Student, count: int, patience: floa
 def test_hundreds_of_hostile_requests_do_no_harm(
     tmp_path: Path, bundle_folder: Path, student: Student
 ) -> None:
-    sweep(tmp_path / "home", bundle_folder, student, count=900, patience=PATIENCE)
+    sweep(tmp_path / "home", bundle_folder, student, count=600, patience=PATIENCE)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""GET /metrics: what is counted, and that counts survive their worker."""
+"""GET /metrics: what is counted, that counts survive their worker, and what the monitor measured."""
 
 import os
 import re
@@ -6,22 +6,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from flask.testing import FlaskClient
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from data.bundle.manifest import read_manifest
+from data.log.database import open_log
+from data.log.history import Decision, append
+from data.log.reading import Frame, Measurement, write_measurements
 from data.log.spool import ACTIVE
 from serving.app import create_app
-from serving.health import read_status, write_status
+from serving.drain import Drainer, measured_last
+from serving.health import Status, write_status
+from serving.metrics import FILE, families_of, read_measured
 from serving.metrics_files import FOLDER, empty_folder, fold_dead, read_folder
 from serving.settings import Settings
-from serving.sync.bring import sync
+from tests.serving.conftest import KEY
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +46,12 @@ def value(text: str, name: str, **labels: str) -> float:
     return found
 
 
+@pytest.fixture
+def client(synced: Settings) -> FlaskClient:
+    """A client of a predictor that has counted nothing yet."""
+    return create_app(synced).test_client()
+
+
 def test_requests_are_counted_by_route_and_status(client: FlaskClient, student: Student) -> None:
     for body in (student, student, {}):
         client.post("/predict", json=body)
@@ -53,37 +66,34 @@ def test_requests_are_counted_by_route_and_status(client: FlaskClient, student: 
 
 
 @pytest.fixture
-def locked(tmp_path: Path, synced: Settings, settings_for: Callable[..., Settings]) -> FlaskClient:
+def keyed(locked: FlaskClient) -> FlaskClient:
     """A client that brings the key that its predictor wants."""
-    (tmp_path / "bundle").symlink_to(synced.bundles.parent)
-    app = create_app(settings_for(GRADECAST_HOME=tmp_path, GRADECAST_API_KEY="the key of the school"))
-    client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = "Bearer the key of the school"
-    return client
+    locked.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY.encode().decode('latin-1')}"
+    return locked
 
 
-def test_who_brings_no_key_is_told_of_no_single_forecast(locked: FlaskClient, student: Student) -> None:
+def test_who_brings_no_key_is_told_of_no_single_forecast(keyed: FlaskClient, student: Student) -> None:
     def told() -> dict[str, float]:
-        text = locked.get("/metrics", headers={"Authorization": ""}).text
+        text = keyed.get("/metrics", headers={"Authorization": ""}).text
         names = ("gradecast_predictions", "gradecast_at_risk")
         return {f"{s.name} {s.labels}": s.value for s in samples(text) if s.name.startswith(names)}
 
-    locked.post("/predict", json=[student] * 20)
+    keyed.post("/predict", json=[student] * 20)
     before = told()
     assert max(before.values()) == 20
     for _ in range(5):
-        locked.post("/predict", json={**student, "Absences": 0})
+        keyed.post("/predict", json={**student, "Absences": 0})
         after = told()
         assert all(count % 10 == 0 for name, count in after.items() if "share" not in name)
         assert sum(count for name, count in after.items() if "predictions" in name) == 20
-    assert locked.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert keyed.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
 
 
 def test_forecasts_are_counted_by_class_with_their_share_at_risk(
-    locked: FlaskClient, student: Student
+    keyed: FlaskClient, student: Student
 ) -> None:
-    answers = locked.post("/predict", json=[student, {**student, "Absences": 0}]).get_json()
-    text = locked.get("/metrics").text
+    answers = keyed.post("/predict", json=[student, {**student, "Absences": 0}]).get_json()
+    text = keyed.get("/metrics").text
     for label in {answer["grade_class"] for answer in answers}:
         expected = [answer["grade_class"] for answer in answers].count(label)
         assert value(text, "gradecast_predictions_total", grade_class=label) == expected
@@ -100,18 +110,14 @@ def test_rows_of_batches_are_counted(client: FlaskClient, student: Student) -> N
     assert value(text, "gradecast_batch_rows_total", result="refused") == 1
 
 
-def test_model_reloads_and_backlog_are_told(
-    tmp_path: Path, bundle_folder: Path, settings_for: Callable[..., Settings]
-) -> None:
-    settings = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
-    sync(settings)
-    write_status(settings.bundles, read_status(settings.bundles).model_copy(update={"ok": 3, "refused": 2}))
+def test_model_reloads_and_backlog_are_told(own: Settings, tmp_path: Path, bundle_folder: Path) -> None:
+    write_status(own.bundles, Status(ok=3, refused=2))
     (tmp_path / "spool").mkdir(exist_ok=True)
     for seconds, lines in ((100, b"{}\n"), (50, b"{}\n{}\n")):
         begun = time.time_ns() - seconds * 10**9
         (tmp_path / "spool" / f"{begun:020d}-1{ACTIVE}").write_bytes(lines)
     asked = datetime.now(UTC)
-    text = create_app(settings).test_client().get("/metrics").text
+    text = create_app(own).test_client().get("/metrics").text
     late = (datetime.now(UTC) - asked).total_seconds()
     assert value(text, "gradecast_model_info", model="grade-class", version="local") == 1
     age = (asked - datetime.fromisoformat(read_manifest(bundle_folder).created)).total_seconds()
@@ -157,7 +163,7 @@ def test_no_count_falls_and_no_file_is_left_when_workers_die(tmp_path: Path) -> 
     folder = tmp_path / "metrics"
     empty_folder(folder)
     expected = 0
-    for requests in (3, 5, 1):
+    for requests in (3, 5):
         code, environment = WORKER.format(requests=requests), {**os.environ, FOLDER: str(folder)}
         worker = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=False
@@ -178,3 +184,106 @@ def counted(folder: Path) -> dict[str, float]:
         for sample in family.samples:
             sums[sample.name] = sums.get(sample.name, 0) + sample.value
     return sums
+
+
+# What the monitor measured: from the table, through the drainer's file, to the gauges
+
+END = datetime(2026, 11, 1, tzinfo=UTC)
+FOUND = [
+    Measurement("drift_share", 0.25, 300, verdict="drift"),
+    Measurement("drift", 0.0001, 300, about="Absences", verdict="drift"),
+    Measurement("drift", 0.4, 300, about="Age", verdict="pass"),
+    Measurement("estimated_accuracy", 0.8, 300, 0.77, 0.83),
+    Measurement("realised_accuracy", None, 3, verdict="too few rows"),
+]
+
+
+def window(version: str = "3", until: datetime = END, contract: str = "grade_class") -> Frame:
+    return Frame(contract, version, until - timedelta(days=30), until)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> sa.Engine:
+    """A log in the home that `home_settings` names."""
+    return open_log(f"sqlite:///{tmp_path / 'predictions.db'}")
+
+
+@pytest.fixture
+def home_settings(tmp_path: Path, settings_for: Callable[..., Settings]) -> Settings:
+    return settings_for(GRADECAST_HOME=tmp_path)
+
+
+def gauges(families: list[Metric]) -> dict[tuple[str, str, str], float]:
+    """Values by name, what they are about, and bound."""
+    return {
+        (sample.name, sample.labels.get("about", ""), sample.labels.get("bound", "")): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_the_drainer_brings_what_was_measured_to_metrics(log: sa.Engine, home_settings: Settings) -> None:
+    write_measurements(log, window(), FOUND)
+    assert Drainer(home_settings).try_once()
+    text = create_app(home_settings).test_client().get("/metrics").text
+    labels = 'about="",bound="low",contract="grade_class",version="3"'
+    assert f"gradecast_measured_estimated_accuracy{{{labels}}} 0.77" in text
+    about = 'about="Absences",contract="grade_class",name="drift",version="3"'
+    assert f"gradecast_measured_drifted{{{about}}} 1.0" in text
+
+
+def test_figures_are_told_with_their_bounds_and_verdicts(log: sa.Engine) -> None:
+    write_measurements(log, window(), FOUND)
+    told = gauges(list(families_of(measured_last(log), datetime.now(UTC) + timedelta(hours=1))))
+    assert told["gradecast_measured_estimated_accuracy", "", "value"] == 0.8
+    assert told["gradecast_measured_estimated_accuracy", "", "high"] == 0.83
+    assert told["gradecast_measured_drift", "Age", "value"] == 0.4
+    assert told["gradecast_measured_drifted", "", ""] == 1
+    assert told["gradecast_measured_drifted", "Age", ""] == 0
+    assert told["gradecast_measured_age_seconds", "", ""] == pytest.approx(3_600, abs=60)
+
+
+def test_a_version_that_waits_for_a_person_is_told_until_something_is_decided(log: sa.Engine) -> None:
+    asked = Decision(
+        model="grade-class", event="asked", version="4", champion="3", by="pipeline", reason="better", at=END
+    )
+    append(log, asked)
+    told = list(families_of(measured_last(log), END + timedelta(hours=2)))
+    assert [(sample.name, sample.labels, sample.value) for family in told for sample in family.samples] == [
+        ("gradecast_approval_waiting_seconds", {"model": "grade-class", "version": "4"}, 7_200)
+    ]
+    write_measurements(log, window(), FOUND)
+    later = list(families_of(measured_last(log), datetime.now(UTC) + timedelta(hours=1)))
+    assert gauges(later)["gradecast_measured_age_seconds", "", ""] == pytest.approx(3_600, abs=60)
+    append(log, asked.model_copy(update={"event": "rejected", "at": END + timedelta(hours=3)}))
+    assert "gradecast_approval_waiting_seconds" not in {each.name for each in families_of(measured_last(log))}
+
+
+def test_what_could_not_be_measured_is_not_told(log: sa.Engine) -> None:
+    write_measurements(log, window(), FOUND)
+    assert not [name for name, _, _ in gauges(list(families_of(measured_last(log)))) if "realised" in name]
+
+
+def test_the_last_measurement_of_each_contract_counts(log: sa.Engine) -> None:
+    write_measurements(log, window(), FOUND)
+    write_measurements(log, window(contract="pass_fail"), FOUND)
+    later = window("4", END + timedelta(days=1))
+    write_measurements(log, later, [Measurement("drift_share", 0.0, 300, verdict="pass")])
+    figures = measured_last(log)
+    versions = {figure.contract: figure.model_version for figure in figures}
+    assert versions == {"grade_class": "4", "pass_fail": "3"}
+    assert [figure.name for figure in figures if figure.contract == "grade_class"] == ["drift_share"]
+
+
+def test_a_log_that_was_never_monitored_tells_nothing(log: sa.Engine, home_settings: Settings) -> None:
+    assert measured_last(log) == []
+    assert Drainer(home_settings).try_once()
+    assert "gradecast_measured" not in create_app(home_settings).test_client().get("/metrics").text
+
+
+def test_a_file_that_cannot_be_read_leaves_metrics_as_they_are(
+    home_settings: Settings, client_without_model: FlaskClient
+) -> None:
+    (home_settings.home / FILE).write_text("{")
+    assert read_measured(home_settings.home) == []
+    assert client_without_model.get("/metrics").status_code == 200

@@ -124,26 +124,6 @@ def test_a_csv_without_the_columns_it_takes_is_422(client: FlaskClient, text: st
     assert [error["field"] for error in response.get_json()["errors"]] == fields
 
 
-@pytest.mark.parametrize(
-    ("sent", "status"),
-    [
-        ({"data": b"{", "content_type": "application/json"}, 400),
-        ({"data": b"StudentID,GPA\n1,2,3\n", **CSV}, 400),
-        ({"data": b'StudentID,GPA\n"1,2\n', **CSV}, 400),
-        ({"data": b"StudentID,GPA\n\xff,2\n", **CSV}, 400),
-        ({"data": {"other": "1"}, "content_type": "multipart/form-data"}, 400),
-        ({"data": b"A", "content_type": "text/plain"}, 415),
-        ({"json": [{}] * 1_001}, 413),
-        ({"data": b"StudentID,GPA\n" + b"1,2\n" * 100_001, **CSV}, 413),
-        ({"json": "A"}, 422),
-    ],
-)
-def test_what_cannot_be_read_is_refused(client: FlaskClient, sent: dict[str, Any], status: int) -> None:
-    response = client.post("/outcomes", **sent)
-    assert response.status_code == status
-    assert response.mimetype == "application/problem+json"
-
-
 def test_an_empty_list_is_taken(client: FlaskClient) -> None:
     assert client.post("/outcomes", json=[]).get_json() == {"accepted": 0}
 

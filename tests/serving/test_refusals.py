@@ -1,97 +1,131 @@
-"""POST /predict: what is refused, and how it is said."""
+"""What every door refuses, and how it is said: by a table, by requests made at random, and in a flood."""
 
+import io
 import json
 import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import schemathesis
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from schemathesis import BaseSchema, Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.transport import Response
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 from werkzeug.test import TestResponse
 
 from data.contract.columns import repeated
 from data.rows.outcomes import outcome_reader
 from data.rows.records import record_adapter
+from serving.app import create_app
 from serving.settings import Settings
-from tests.contract.tiny import STUDENT, YAML, contract_of
+from tests.contract.logged import STUDENT
+from tests.contract.tiny import STUDENT as TINY
+from tests.contract.tiny import YAML, contract_of
+from tests.serving.running import running, wait_until
 
 Student = dict[str, Any]
-JSON = {"content_type": "application/json"}
+Sent = dict[str, Any]
+JSON, CSV, FORM = "application/json", "text/csv", "multipart/form-data"
+
+
+def body(data: bytes | str, kind: str = JSON) -> Sent:
+    return {"data": data, "content_type": kind}
+
+
+def form(**fields: str | bytes) -> Sent:
+    """A form of another site: it brings no token."""
+    files = {k: (io.BytesIO(v), "class.csv") if isinstance(v, bytes) else v for k, v in fields.items()}
+    return {"data": files, "content_type": FORM}
+
+
+NOT_JSON = {
+    b"": "not JSON",
+    b"{": "not JSON",
+    b"Age=17": "not JSON",
+    b"\xff\xfe": "not JSON",
+    b'{"Age": NaN}': "NaN is not a JSON number",
+    b'{"Age": -Infinity}': "-Infinity is not a JSON number",
+    b'{"Age": 17, "Age": 15, "Sports": 1}': "'Age' given twice",
+    b'[{"Age": {"a": 1, "a": 2}}]': "'a' given twice",
+    b"[" * 100_000: "nested too deeply",
+    b"[" + b"9" * 5_000 + b"]": "not JSON",
+}
+OF_ANOTHER_TYPE = [CSV, "application/x-www-form-urlencoded", "", "nonsense"]
+PAGES_FORMS = ["/", "/try", "/login", "/logout", "/overrides"]
+PAGES_FORMS += ["/roster", "/roster/data", "/roster/row", "/roster/counts", "/roster/download"]
+REFUSED: list[tuple[str, Sent, int, str]] = [
+    *(("/predict", body(sent), 400, says) for sent, says in NOT_JSON.items()),
+    *(("/predict", body(json.dumps(STUDENT), kind), 415, "application/json") for kind in OF_ANOTHER_TYPE),
+    ("/predict", {"json": [STUDENT] * 1_001}, 413, "1,001 records in one request"),
+    ("/predict", body(b" " * 4_000_001), 413, "exceeds"),
+    ("/predict?explain=perhaps", {"json": STUDENT}, 422, "explain"),
+    *(("/predict/batch", body(b"Age\n17", kind), 415, CSV) for kind in (JSON, *OF_ANOTHER_TYPE[1:])),
+    ("/predict/batch", form(other="1"), 400, "no `file`"),
+    ("/outcomes", body(b"{"), 400, "not JSON"),
+    ("/outcomes", body(b"StudentID,GPA\n1,2,3\n", CSV), 400, "Row 2"),
+    ("/outcomes", body(b'StudentID,GPA\n"1,2\n', CSV), 400, "cannot be read"),
+    ("/outcomes", body(b"StudentID,GPA\n\xff,2\n", CSV), 400, "UTF-8"),
+    ("/outcomes", form(other="1"), 400, "no `file`"),
+    ("/outcomes", body(b"A", "text/plain"), 415, JSON),
+    ("/outcomes", {"json": [{}] * 1_001}, 413, "1001 outcomes"),
+    ("/outcomes", body(b"StudentID,GPA\n" + b"1,2\n" * 100_001, CSV), 413, "100,000 outcomes"),
+    ("/outcomes", {"json": "A"}, 422, "no outcome was taken"),
+    *((path, form(file=b"Age\n17"), 400, "could not be read") for path in PAGES_FORMS),
+    ("/nowhere", {}, 404, "not found"),
+]
+
+
+@pytest.mark.parametrize(("path", "sent", "status", "says"), REFUSED, ids=lambda value: str(value)[:40])
+def test_what_no_door_takes_is_refused_and_told(
+    client: FlaskClient, path: str, sent: Sent, status: int, says: str
+) -> None:
+    answer = client.post(path, **sent)
+    assert answer.status_code == status
+    assert says in answer.text
+    if path not in PAGES_FORMS:
+        assert answer.mimetype == "application/problem+json"
+        assert answer.get_json()["status"] == status
+
+
+def test_a_method_that_is_none_is_refused_with_those_that_are(client: FlaskClient) -> None:
+    answer = client.get("/predict")
+    assert (answer.status_code, answer.mimetype) == (405, "application/problem+json")
+    assert "POST" in answer.headers["Allow"]
 
 
 def errors(answer: TestResponse) -> dict[str, str]:
     """The message of each broken field."""
-    assert answer.mimetype == "application/problem+json"
-    assert answer.get_json()["status"] == answer.status_code
-    return {error["field"]: error["message"] for error in answer.get_json().get("errors", [])}
+    assert (answer.status_code, answer.mimetype) == (422, "application/problem+json")
+    return {error["field"]: error["message"] for error in answer.get_json()["errors"]}
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("field", "values"),
     [
-        (b"", "not JSON"),
-        (b"{", "not JSON"),
-        (b"Age=17", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
-        (b'{"Age": NaN}', "NaN is not a JSON number"),
-        (b'{"Age": -Infinity}', "-Infinity is not a JSON number"),
-        (b'{"Age": 17, "Age": 15, "Sports": 1}', "'Age' given twice"),
-        (b'[{"Age": {"a": 1, "a": 2}}]', "'a' given twice"),
-        (b"[" * 100_000, "nested too deeply"),
-        (b"[" + b"9" * 5_000 + b"]", "not JSON"),
-    ],
-)
-def test_a_body_that_is_not_json_is_400(client: FlaskClient, body: bytes, says: str) -> None:
-    answer = client.post("/predict", data=body, **JSON)
-    assert answer.status_code == 400
-    assert errors(answer) == {}
-    assert says in answer.get_json()["detail"]
-
-
-@pytest.mark.parametrize("kind", ["text/csv", "application/x-www-form-urlencoded", "", "nonsense"])
-def test_another_media_type_is_415(client: FlaskClient, student: Student, kind: str) -> None:
-    answer = client.post("/predict", data=json.dumps(student), content_type=kind)
-    assert answer.status_code == 415
-    assert errors(answer) == {}
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("Age", 99),
-        ("Age", 17.5),
-        ("Age", "17"),
-        ("Age", True),
-        ("Age", None),
-        ("Age", [17]),
-        ("Age", 10**400),
-        ("StudyTimeWeekly", -0.1),
-        ("StudyTimeWeekly", 1e308),
-        ("StudyTimeWeekly", 10**400),
-        ("Absences", {}),
-        ("Tutoring", 2),
-        ("ParentalSupport", "Some"),
-        ("ParentalSupport", True),
-        ("ParentalSupport", ["Low"]),
-        ("ParentalSupport", "\ud800"),
-        ("StudentID", "\ud800"),
+        ("Age", [99, 17.5, "17", True, None, [17], 10**400]),
+        ("StudyTimeWeekly", [-0.1, 1e308, 10**400]),
+        ("Absences", [{}]),
+        ("Tutoring", [2]),
+        ("ParentalSupport", ["Some", True, ["Low"], "\ud800"]),
+        ("StudentID", ["\ud800"]),
     ],
 )
 def test_a_value_that_breaks_the_contract_is_422_naming_its_field(
-    client: FlaskClient, student: Student, field: str, value: object
+    client: FlaskClient, student: Student, field: str, values: list[object]
 ) -> None:
-    answer = client.post("/predict", json={**student, field: value})
-    assert answer.status_code == 422
-    assert list(errors(answer)) == [field]
+    for value in values:
+        assert list(errors(client.post("/predict", json={**student, field: value}))) == [field]
 
 
 def test_every_broken_field_is_named_at_once(client: FlaskClient, student: Student) -> None:
     del student["Music"]
-    answer = client.post("/predict", json={**student, "Age": 3, "GPA": 4.0, "Größe": 1})
-    assert answer.status_code == 422
-    assert errors(answer) == {
+    assert errors(client.post("/predict", json={**student, "Age": 3, "GPA": 4.0, "Größe": 1})) == {
         "Age": "Input should be greater than or equal to 15",
         "Music": "is missing",
         "GPA": "is not a column of the contract",
@@ -101,65 +135,81 @@ def test_every_broken_field_is_named_at_once(client: FlaskClient, student: Stude
 
 def test_a_broken_record_of_a_list_is_named_by_its_place(client: FlaskClient, student: Student) -> None:
     answer = client.post("/predict", json=[student, {**student, "Absences": -1}, student, 5])
-    assert answer.status_code == 422
-    assert [(error["record"], error["field"]) for error in answer.get_json()["errors"]] == [
-        (1, "Absences"),
-        (3, ""),
-    ]
+    told = [(error["record"], error["field"]) for error in answer.get_json()["errors"]]
+    assert (answer.status_code, told) == (422, [(1, "Absences"), (3, "")])
 
 
-@pytest.mark.parametrize("body", ['{"\\ud800": 1}', "5", "null", '"text"', "true", "{}", "[[]]", "[null]"])
-def test_json_that_is_no_record_is_422(client: FlaskClient, body: str) -> None:
-    answer = client.post("/predict", data=body, **JSON)
-    assert answer.status_code == 422
-    assert errors(answer)
+@pytest.mark.parametrize("sent", ['{"\\ud800": 1}', "5", "null", '"text"', "true", "{}", "[[]]", "[null]"])
+def test_json_that_is_no_record_is_422(client: FlaskClient, sent: str) -> None:
+    assert errors(client.post("/predict", **body(sent)))
 
 
-def test_an_unreadable_question_for_reasons_is_422(client: FlaskClient, student: Student) -> None:
-    answer = client.post("/predict?explain=perhaps", json=student)
-    assert (answer.status_code, list(errors(answer))) == (422, ["explain"])
-
-
-def test_too_many_records_and_too_large_a_body_are_413(
-    client: FlaskClient, student: Student, synced: Settings
-) -> None:
-    many = client.post("/predict", json=[student] * (synced.max_records + 1))
-    large = client.post("/predict", data=b" " * (synced.max_body_bytes + 1), **JSON)
-    assert (many.status_code, large.status_code) == (413, 413)
-    assert errors(many) == errors(large) == {}
-
-
-def test_unknown_addresses_and_methods_are_problems_too(client: FlaskClient) -> None:
-    nowhere, method = client.get("/nowhere"), client.get("/predict")
-    assert (nowhere.status_code, method.status_code) == (404, 405)
-    assert errors(nowhere) == errors(method) == {}
-    assert "POST" in method.headers["Allow"]
-
-
-FIELDS = ["Age", "StudyTimeWeekly", "ParentalSupport", "StudentID", "Gender"]
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
+FIELDS = ["Age", "StudyTimeWeekly", "ParentalSupport", "StudentID", "Gender"]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    field=st.sampled_from(["Age", "StudyTimeWeekly", "ParentalSupport", "StudentID", "Gender"]),
-    value=ANY_JSON,
+    sent=st.binary()
+    | ANY_JSON.map(json.dumps).map(str.encode)
+    | st.tuples(st.sampled_from(FIELDS), ANY_JSON).map(lambda one: json.dumps({**STUDENT, one[0]: one[1]}))
 )
-def test_no_value_of_any_field_is_a_server_error(
-    client: FlaskClient, student: Student, field: str, value: object
+def test_no_body_and_no_value_of_any_field_is_a_server_error(client: FlaskClient, sent: bytes | str) -> None:
+    assert client.post("/predict", **body(sent)).status_code in {200, 400, 422}
+
+
+FEW, MANY_REQUESTS = 30, 10_000  # of each mode
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+USUAL = {GenerationMode.POSITIVE: {200, 202}, GenerationMode.NEGATIVE: {400, 422}}
+CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
+
+
+def ask_many(
+    schema: BaseSchema, mode: GenerationMode, count: int, ask: Callable[[Case[Any]], Response]
+) -> set[int]:
+    """Ask what the document suggests as many times as told, check each answer, return the statuses seen."""
+    operations = [result.ok() for result in schema.get_all_operations()]
+    posts = [operation for operation in operations if operation.method.upper() == "POST"]
+    cases = st.one_of([operation.as_strategy(generation_mode=mode) for operation in posts])
+    seen: set[int] = set()
+
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(case=cases)
+    def each(case: Case[Any]) -> None:
+        answer = ask(case)
+        seen.add(answer.status_code)
+        case.validate_response(answer, checks=CHECKS)
+
+    each()
+    return seen
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: str(mode.value))
+def test_no_request_that_the_document_suggests_is_a_server_error(
+    synced: Settings, mode: GenerationMode
 ) -> None:
-    answer = client.post("/predict", data=json.dumps({**student, field: value}), **JSON)
-    assert answer.status_code in {200, 400, 422}
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app(synced))
+    statuses = ask_many(schema, mode, FEW, lambda case: case.call())
+    assert statuses <= {200, 202, 400, 405, 413, 415, 422}
+    assert statuses & USUAL[mode]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(body=st.binary() | ANY_JSON.map(json.dumps).map(str.encode))
-def test_no_body_is_a_server_error(client: FlaskClient, body: bytes) -> None:
-    assert client.post("/predict", data=body, **JSON).status_code in {200, 400, 422}
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+def test_twenty_thousand_bad_requests_kill_no_worker_and_none_is_a_server_error(
+    tmp_path: Path, bundle_folder: Path
+) -> None:
+    with running(tmp_path / "home", GRADECAST_MODEL_URI=bundle_folder) as server:
+        wait_until(lambda: server.ready()[0] == 200, "there is a model")
+        workers = sorted(server.workers())
+        schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/openapi.json")
+        for mode in MODES:
+            assert max(ask_many(schema, mode, MANY_REQUESTS, lambda case: case.call())) < 500
+        assert sorted(server.workers()) == workers
 
 
 MANY = 200_000  # fields or columns, in less than a body may have
@@ -171,7 +221,7 @@ def flood(record: Student) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "more"),
+    ("path", "sent", "more"),
     [
         ("/predict", flood({}), MANY + 10 - NAMED),
         ("/predict", b"[" + flood({}) + b"," + b'{"Age":1},' * 900 + b"{}]", MANY + 902 * 10 - NAMED),
@@ -182,26 +232,25 @@ def flood(record: Student) -> bytes:
     ids=["a record", "a list", "an outcome", "outcomes", "fields given twice"],
 )
 def test_of_a_flood_of_faults_a_hundred_are_named_and_the_rest_counted(
-    client: FlaskClient, path: str, body: bytes, more: int
+    client: FlaskClient, path: str, sent: bytes, more: int
 ) -> None:
     tracemalloc.start()
-    answer = client.post(path, data=body, **JSON)
+    answer = client.post(path, **body(sent))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert answer.status_code == (422 if more else 400)
     assert len(answer.get_json().get("errors", [])) == (NAMED if more else 0)
     assert f"{more or MANY // 2 - NAMED:,} more" in answer.get_json()["detail"]
     assert len(answer.data) < 20_000
-    assert peak < 40 * len(body)  # the parsed body alone takes half of it
+    assert peak < 40 * len(sent)  # the parsed body alone takes half of it
 
 
 def test_a_field_with_a_long_name_is_not_repeated_whole(client: FlaskClient, student: Student) -> None:
     name = "é" * 500_000
     unknown = client.post("/predict", json={**student, name: 1})
-    twice = client.post("/predict", data=f'{{"{name}": 1, "{name}": 2}}'.encode(), **JSON)
+    twice = client.post("/predict", **body(f'{{"{name}": 1, "{name}": 2}}'.encode()))
     (field,) = errors(unknown)
-    assert field.startswith("éé")
-    assert field.endswith("…")
+    assert (field[:2], field[-1]) == ("éé", "…")
     assert len(unknown.data) + len(twice.data) < 5_000
 
 
@@ -210,7 +259,7 @@ def test_a_flood_of_columns_there_twice_is_told_by_a_hundred(
     client: FlaskClient, path: str, says: str
 ) -> None:
     names = [f"c{number}" for number in range(1_000)]
-    answer = client.post(path, data=",".join(names * 2), content_type="text/csv")
+    answer = client.post(path, **body(",".join(names * 2), CSV))
     assert answer.status_code == 422
     assert len(answer.get_json()["errors"]) == NAMED
     assert says in answer.get_json()["errors"][-1]["message"]
@@ -240,6 +289,6 @@ def test_names_there_twice_are_found_without_comparing_each_with_all() -> None:
 def test_an_id_that_is_no_text_is_refused_for_forecasts_and_outcomes(student: str) -> None:
     contract = contract_of(YAML.replace("role: id, kind: integer, min: 1", "role: id, kind: nominal"))
     with pytest.raises(ValidationError, match="give the id as text"):
-        record_adapter(contract).validate_python({**STUDENT, "Student": student})
+        record_adapter(contract).validate_python({**TINY, "Student": student})
     faults = outcome_reader(contract)({"Student": student, "Grade": "A"})[1]
     assert [fault["field"] for fault in faults] == ["Student"]

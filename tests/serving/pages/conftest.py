@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from serving.app import create_app
@@ -23,6 +23,7 @@ def browser() -> Iterator[Browser]:
     """The system's Chromium, for a file's tests: while it is open an event loop runs, which Prefect minds."""
     if not CHROMIUM.exists():
         pytest.skip("no /usr/bin/chromium (apt-get install chromium)")
+    expect.set_options(timeout=30_000)  # milliseconds, on a busy machine
     with sync_playwright() as started:
         browser = started.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
@@ -50,15 +51,32 @@ def address(synced: Settings) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
-    """Open a path in a new window; at the end nothing may have gone wrong in it, nor left this machine."""
-    contexts, wrong = [], []
+@pytest.fixture(scope="module")
+def contexts(browser: Browser) -> Iterator[dict[str, BrowserContext]]:
+    """The browser's profiles, one for each set of options that a file's tests ask for."""
+    found: dict[str, BrowserContext] = {}
+    yield found
+    for context in found.values():
+        context.close()
 
-    def open_page(path: str, *, size: tuple[int, int] = (1280, 900), at: str = "", **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
-        contexts.append(context)
-        page = context.new_page()
+
+@pytest.fixture
+def visit(
+    browser: Browser, contexts: dict[str, BrowserContext], address: str
+) -> Iterator[Callable[..., Page]]:
+    """Open a path in a new window; at the end nothing may have gone wrong in it, nor left this machine.
+
+    `fresh`: in a profile of its own, that has visited nothing.
+    """
+    pages, wrong = [], []
+
+    def open_page(path: str, *, at: str = "", fresh: bool = False, **options: Any) -> Page:
+        options = {"viewport": {"width": 1280, "height": 900}, **options}
+        key = f"{len(contexts)}" if fresh else str(options)
+        if key not in contexts:
+            contexts[key] = browser.new_context(**options)
+        page = contexts[key].new_page()
+        pages.append(page)
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda asked: wrong.append(asked.url) if "//127.0.0.1:" not in asked.url else None)
@@ -66,8 +84,8 @@ def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert [said for said in wrong if "status of 422" not in said and "status of 401" not in said] == []
 
 
@@ -91,3 +109,11 @@ def token() -> Callable[[FlaskClient], str]:
         return text.split('name="csrf_token" value="', 1)[1].split('"', 1)[0]
 
     return read
+
+
+@pytest.fixture
+def spooled(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the client's predictor writes down."""
+    entries: list[dict[str, Any]] = []
+    monkeypatch.setattr(client.application.extensions["spool"], "append", entries.extend)
+    return entries

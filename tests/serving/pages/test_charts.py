@@ -41,26 +41,22 @@ def test_a_bar_marks_where_it_was_before() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "start", "width", "tone"),
+    ("value", "most", "up_is_good", "drawn"),
     [
-        (2, "50%", "50%", "raises"),
-        (-1, "25%", "25%", "lowers"),
-        (0, "50%", "0%", "raises"),
-        (9, "50%", "50%", "raises"),
+        (2, 2, True, ("50%", "50%", "raises")),
+        (-1, 2, True, ("25%", "25%", "lowers")),
+        (0, 2, True, ("50%", "0%", "raises")),
+        (9, 2, True, ("50%", "50%", "raises")),
+        (1, 2, False, ("50%", "25%", "lowers")),
+        (0, 0, True, ("50%", "0%", "raises")),
     ],
+    ids=["up", "down", "nothing", "too far", "up is bad", "all are nothing"],
 )
-def test_an_effect_goes_to_its_side_of_the_middle(value: float, start: str, width: str, tone: str) -> None:
-    (drawn,) = shapes(signed_bar(value, 2), "rect")
-    assert (drawn["x"], drawn["width"], drawn["class"]) == (start, width, tone)
-
-
-def test_an_effect_that_speaks_for_being_at_risk_has_the_colour_of_what_is_bad() -> None:
-    (drawn,) = shapes(signed_bar(1, 2, up_is_good=False), "rect")
-    assert (drawn["x"], drawn["class"]) == ("50%", "lowers")
-
-
-def test_effects_that_are_all_nothing_are_drawn_as_nothing() -> None:
-    assert shapes(signed_bar(0, 0), "rect")[0]["width"] == "0%"
+def test_an_effect_goes_to_its_side_of_the_middle_in_the_colour_of_what_it_does(
+    value: float, most: float, up_is_good: bool, drawn: tuple[str, str, str]
+) -> None:
+    (bar_drawn,) = shapes(signed_bar(value, most, up_is_good=up_is_good), "rect")
+    assert (bar_drawn["x"], bar_drawn["width"], bar_drawn["class"]) == drawn
 
 
 def test_parts_of_a_whole_follow_one_another_and_say_what_they_are() -> None:
@@ -92,20 +88,10 @@ def test_forecasts_that_come_true_as_often_as_they_say_lie_on_the_diagonal() -> 
 
 
 def test_tones_go_from_strong_to_faint_on_either_side_of_the_risk() -> None:
-    assert tones(["A", "B", "C", "D", "F"], ["D", "F"]) == {
-        "A": "safe-1",
-        "B": "safe-2",
-        "C": "safe-3",
-        "D": "risk-2",
-        "F": "risk-1",
-    }
-    assert set(tones([str(k) for k in range(12)], ["11"]).values()) == {
-        "safe-1",
-        "safe-2",
-        "safe-3",
-        "safe-4",
-        "risk-1",
-    }
+    found = tones(["A", "B", "C", "D", "F"], ["D", "F"])
+    assert [found[label] for label in "ABCDF"] == ["safe-1", "safe-2", "safe-3", "risk-2", "risk-1"]
+    many = tones([str(k) for k in range(12)], ["11"])
+    assert set(many.values()) == {"safe-1", "safe-2", "safe-3", "safe-4", "risk-1"}
 
 
 def test_drawings_beside_their_figures_are_hidden_from_screen_readers() -> None:

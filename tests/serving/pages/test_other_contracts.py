@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 from data.contract.contract import load_contract
 from flows.evaluate import gather_evidence
 from flows.process import process_records
-from flows.registry.bundling import Submission, make_bundle
+from flows.registry.bundling import Submission, write_bundle
 from flows.settings import Settings as FlowSettings
 from flows.train import train_model
 from flows.training.grid import Grid
@@ -39,9 +39,10 @@ def other(
     processed = process_records("cohort://400", contract, settings)
     trained = train_model(processed, contract, small_grid, settings)
     evidence = gather_evidence(trained, processed, contract, settings)
-    submission = Submission(trained, processed, name, evidence, settings)
-    make_bundle(submission)
-    serving = settings_for(GRADECAST_HOME=home / "serving", GRADECAST_MODEL_URI=submission.bundle)
+    bundle = home / "bundle"
+    bundle.mkdir()
+    write_bundle(bundle, Submission(trained, processed, name, evidence, settings))
+    serving = settings_for(GRADECAST_HOME=home / "serving", GRADECAST_MODEL_URI=bundle)
     sync(serving)
     return serving
 
@@ -107,7 +108,7 @@ def test_axe_finds_nothing_in_its_pages(
     other: Settings, visit: Callable[..., Page], violations: Callable[[Page], list[str]]
 ) -> None:
     with at_an_address(other) as address:
-        page = visit("/", at=address)
+        page = visit("/", at=address, fresh=True)
         page.get_by_role("button", name="Forecast").click()
         page.get_by_role("heading", name="What it rests on").wait_for()
         assert violations(page) == []

@@ -1,31 +1,25 @@
-"""The page of a class, by its forms alone: what it shows, what it refuses, and that it keeps nothing."""
+"""The page of a class, by its forms alone: what it shows, what it refuses, what it keeps."""
 
 import base64
-import gzip
 import io
 import lzma
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pandas as pd
 import pytest
 from flask.testing import FlaskClient
 
 from data.contract.contract import Contract
+from data.log.entries import read_entry
+from data.rows.ids import PUBLIC_KEY, pseudonym
 from serving.app import create_app
 from serving.pages.roster_file import MOST_UNPACKED
 from serving.settings import Settings
-from tests.serving.pages.rosters import csv_of, field, listed, send, shown, students
+from tests.serving.pages.rosters import csv_of, field, listed, send, shown, students, token_of
 
 Entry = dict[str, Any]
-
-
-@pytest.fixture
-def spooled(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
-    """What is written down."""
-    entries: list[Entry] = []
-    monkeypatch.setattr(client.application.extensions["spool"], "append", entries.extend)
-    return entries
 
 
 def risks(client: FlaskClient, frame: pd.DataFrame) -> dict[str, float]:
@@ -82,24 +76,23 @@ def test_rows_with_problems_are_named_by_row_and_column_and_the_others_forecast(
     assert '<th scope="row" class="number">5</th><td>Sports' in page
 
 
-def test_an_empty_line_is_a_row_as_a_spreadsheet_counts(client: FlaskClient) -> None:
+@pytest.mark.parametrize(
+    ("empty", "told"),
+    [
+        ([""], '<th scope="row" class="number">5</th><td>The whole row'),
+        ([], "The row has 15 cells, the header 14."),
+    ],
+)
+def test_an_empty_line_is_a_row_and_one_with_a_cell_too_many_is_as_wrong_when_it_comes_back(
+    client: FlaskClient, empty: list[str], told: str
+) -> None:
     lines = csv_of(students(4)).decode().splitlines()
     lines[3] = f"1,{lines[3]}"
-    first = send(client, file="\n".join([*lines[:2], "", *lines[2:]]).encode()).text
+    first = send(client, file="\n".join([*lines[:2], *empty, *lines[2:]]).encode()).text
     again = send(client, carried=field(first, "carried")).text
     for page in (first, again):
         assert "3\xa0students forecast" in page
-        assert '<th scope="row" class="number">5</th><td>The whole row' in page
-
-
-def test_a_row_with_a_cell_too_many_is_as_wrong_when_it_comes_back(client: FlaskClient) -> None:
-    lines = csv_of(students(4)).decode().splitlines()
-    lines[2] = f"1,{lines[2]}"
-    first = send(client, file="\n".join(lines).encode()).text
-    again = send(client, carried=field(first, "carried")).text
-    for page in (first, again):
-        assert "3\xa0students forecast" in page
-        assert "The row has 15 cells, the header 14." in page
+        assert told in page
 
 
 def test_a_file_without_a_sound_row_says_what_to_do(client: FlaskClient) -> None:
@@ -109,19 +102,31 @@ def test_a_file_without_a_sound_row_says_what_to_do(client: FlaskClient) -> None
     assert "no rows below them" in send(client, file=csv_of(frame.head(0))).text
 
 
+def compressed(text: bytes) -> dict[str, str]:
+    return {"carried": base64.urlsafe_b64encode(lzma.compress(text)).decode()}
+
+
+CHANGED = "Choose the file again"
+
+
 @pytest.mark.parametrize(
-    ("file", "status", "said"),
+    ("form", "status", "said"),
     [
-        (None, 400, "Choose the CSV with your class first"),
-        (b"", 400, "has no header"),
-        (b"PK\x03\x04\xff\xfe", 400, "CSV UTF-8"),
-        (b"StudentID,Age\n1,17\n", 422, "the file has no such column"),
+        ({}, 400, "Choose the CSV with your class first"),
+        ({"file": b""}, 400, "has no header"),
+        ({"file": b"PK\x03\x04\xff\xfe"}, 400, "CSV UTF-8"),
+        ({"file": b"StudentID,Age\n1,17\n"}, 422, "the file has no such column"),
+        ({"carried": "x"}, 400, CHANGED),
+        ({"carried": "AAAA"}, 400, CHANGED),
+        (compressed(b"no roster"), 400, CHANGED),
+        (compressed(b" " * (MOST_UNPACKED + 1_000_000)), 400, CHANGED),
     ],
+    ids=lambda value: str(value)[:30],
 )
-def test_a_file_that_is_no_class_is_refused_with_a_remedy(
-    client: FlaskClient, file: bytes | None, status: int, said: str
+def test_what_is_no_class_is_refused_with_a_remedy(
+    client: FlaskClient, form: dict[str, Any], status: int, said: str
 ) -> None:
-    response = send(client, file=file)
+    response = send(client, **form)
     assert response.status_code == status
     assert said in response.text
     assert 'role="alert"' in response.text
@@ -137,59 +142,15 @@ def test_too_many_rows_are_refused_and_the_api_is_named(
     assert "POST /predict/batch" in response.text
 
 
-@pytest.mark.parametrize(
-    "carried",
-    [
-        "x",
-        "AAAA",
-        base64.urlsafe_b64encode(lzma.compress(b"no roster")).decode(),
-        base64.urlsafe_b64encode(lzma.compress(b" " * (MOST_UNPACKED + 1_000_000))).decode(),
-    ],
-)
-def test_rows_that_come_back_changed_are_refused(client: FlaskClient, carried: str) -> None:
-    response = send(client, carried=carried)
-    assert response.status_code == 400
-    assert "Choose the file again" in response.text
-
-
-def test_a_form_of_another_site_is_not_taken(client: FlaskClient) -> None:
-    for path in (
-        "/roster",
-        "/roster/data",
-        "/roster/row",
-        "/roster/counts",
-        "/roster/download",
-        "/overrides",
-    ):
-        response = client.post(path, data={"file": (io.BytesIO(csv_of(students(2))), "class.csv")})
-        assert response.status_code == 400
-
-
-def test_without_a_model_the_page_says_so(client_without_model: FlaskClient) -> None:
-    response = client_without_model.get("/roster")
-    assert response.status_code == 503
-    assert "no model" in response.text
-
-
-def test_where_a_key_is_wanted_the_page_is_behind_the_door(
-    synced: Settings, settings_for: Callable[..., Settings]
-) -> None:
-    client = create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY="a key")).test_client()
-    assert client.get("/roster").location == "/login?next=%2Froster"
-
-
 def test_the_list_has_as_many_as_can_be_seen_and_says_what_to_expect(client: FlaskClient) -> None:
     page = send(client, file=csv_of(students(20)), seats="5").text
     assert len(listed(page)) == 5
     assert "False alarms" in page
     assert "Left out" in page
     assert "would not end with D or F" in page
-
-
-def test_without_a_list_the_whole_class_is_counted(client: FlaskClient) -> None:
-    page = send(client, file=csv_of(students(20)), seats="none").text
-    assert listed(page) == []
-    assert "are expected to end with D or F" in page
+    whole = send(client, file=csv_of(students(20)), seats="none").text
+    assert listed(whole) == []
+    assert "are expected to end with D or F" in whole
 
 
 def test_filters_and_search_narrow_what_is_shown(client: FlaskClient) -> None:
@@ -261,14 +222,6 @@ def test_a_row_opens_to_reasons_and_suggestions(client: FlaskClient) -> None:
     assert send(client, "/roster/row", file=csv_of(students(5)), row="9").status_code == 422
 
 
-def test_answers_are_compressed_for_browsers_that_take_it(client: FlaskClient) -> None:
-    plain = client.get("/roster")
-    packed = client.get("/roster", headers={"Accept-Encoding": "gzip"})
-    assert packed.headers["Content-Encoding"] == "gzip"
-    assert len(packed.data) < len(plain.data) / 2
-    assert b"Whom to see first" in gzip.decompress(packed.data)
-
-
 def test_uploaded_classes_are_not_kept(client: FlaskClient, spooled: list[Entry]) -> None:
     file = csv_of(students(5))
     for path in ("/roster", "/roster/data", "/roster/counts", "/roster/download"):
@@ -280,3 +233,122 @@ def test_uploaded_classes_are_not_kept(client: FlaskClient, spooled: list[Entry]
 def test_generated_students_can_be_tried_where_the_model_learned_from_such(client: FlaskClient) -> None:
     assert "generated students" in client.get("/roster").text
     assert "20\xa0students forecast" in send(client, example="yes").text
+
+
+# What a teacher notes on a class's forecasts, and which classes are kept at all
+
+
+def test_a_note_is_kept_beside_its_forecast_and_shown(client: FlaskClient, spooled: list[Entry]) -> None:
+    frame = students(6)
+    carried = field(send(client, file=csv_of(frame)).text, "carried")
+    note: dict[str, Any] = {"note": "disagree:4", "reason-4": "She was ill in spring.", "name": "R. Okafor"}
+    page = send(client, "/overrides", carried=carried, **note).text
+    assert "Noted: you disagree with the forecast in row 4." in page
+    assert field(page, "noted") == "4:disagree"
+    forecast, override = spooled
+    assert forecast["via"] == "roster"
+    assert forecast["student"] == pseudonym(frame["StudentID"][2], PUBLIC_KEY)
+    assert frame["Name"][2] not in str(spooled)
+    assert override["prediction_id"] == forecast["prediction_id"]
+    assert (override["verdict"], override["reason"]) == ("disagree", "She was ill in spring.")
+    assert override["name"] == "R. Okafor"
+
+
+def test_a_second_thought_is_about_the_same_forecast(client: FlaskClient, spooled: list[Entry]) -> None:
+    for note in ("agree:2", "disagree:2"):
+        send(client, "/overrides", file=csv_of(students(3)), note=note)
+    kinds = [read_entry(orjson.dumps(entry))["kind"] for entry in spooled]
+    assert kinds == ["prediction", "override"] * 2, "as the log takes them"
+    assert len({entry["prediction_id"] for entry in spooled}) == 1
+    assert [entry["verdict"] for entry in spooled if entry["kind"] == "override"] == ["agree", "disagree"]
+
+
+def test_earlier_notes_stay_on_the_page(client: FlaskClient, spooled: list[Entry]) -> None:
+    page = send(client, "/overrides", file=csv_of(students(5)), note="agree:3", noted="2:disagree").text
+    assert "You disagree" in page
+    assert "You agree" in page
+    assert field(page, "noted") == "2:disagree,3:agree"
+
+
+def test_the_script_is_told_without_a_page(client: FlaskClient, spooled: list[Entry]) -> None:
+    headers = {"Accept": "application/json"}
+    response = send(client, "/overrides", file=csv_of(students(3)), note="agree:3", headers=headers)
+    assert response.get_json() == {"noted": "agree"}
+    assert len(spooled) == 2
+
+
+@pytest.mark.parametrize(
+    ("note", "status"),
+    [
+        ({"note": "perhaps:2"}, 400),
+        ({"note": "agree"}, 400),
+        ({"note": "agree:99"}, 422),
+        ({"note": "agree:2", "reason-2": "ill\0"}, 400),
+    ],
+)
+def test_a_note_on_nobody_or_with_no_text_in_it_is_refused(
+    client: FlaskClient, spooled: list[Entry], note: dict[str, str], status: int
+) -> None:
+    for headers in ({}, {"Accept": "application/json"}):
+        answer = send(client, "/overrides", file=csv_of(students(3)), headers=headers, **note)
+        assert answer.status_code == status
+    assert spooled == []
+
+
+def test_a_note_that_cannot_be_written_down_is_not_said_to_be(client: FlaskClient, full_disk: None) -> None:
+    assert send(client, "/overrides", file=csv_of(students(3)), note="agree:2").status_code == 503
+
+
+def judged(client: FlaskClient, student: dict[str, Any]) -> dict[str, str]:
+    """The form to judge a forecast by, as the page of one student has it."""
+    asked = {name: str(value) for name, value in student.items()}
+    page = client.post("/", data={"csrf_token": token_of(client), **asked}).text
+    names = ("csrf_token", "prediction_id", "proof")
+    return {"verdict": "agree", "reason": "", "name": "", **{name: field(page, name) for name in names}}
+
+
+def test_a_forecast_of_the_page_is_noted_by_its_id(
+    client: FlaskClient, spooled: list[Entry], student: dict[str, Any]
+) -> None:
+    assert "Noted: you agree" in client.post("/overrides", data=judged(client, student)).text
+    asked, override = spooled
+    assert override["prediction_id"] == asked["prediction_id"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"prediction_id": "7"}, 400),
+        ({"verdict": "perhaps"}, 400),
+        ({"prediction_id": "0" * 32}, 422),
+        ({"proof": "0" * 32}, 422),
+        ({"proof": "é"}, 422),
+        ({"reason": "ill\0"}, 400),
+        ({"name": "R.\0"}, 400),
+    ],
+)
+def test_a_note_on_no_forecast_of_ours_or_with_no_text_in_it_is_refused(
+    client: FlaskClient, spooled: list[Entry], student: dict[str, Any], wrong: dict[str, str], status: int
+) -> None:
+    form = judged(client, student)
+    assert client.post("/overrides", data={**form, **wrong}).status_code == status
+    assert [entry["kind"] for entry in spooled] == ["prediction"]
+
+
+def test_where_classes_are_kept_the_page_says_so_and_one_is_kept_once_however_often_it_is_looked_at(
+    synced: Settings, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_LOG_ROSTERS="true")).test_client()
+    spooled = list[Entry]()
+    monkeypatch.setattr(keeping.application.extensions["spool"], "append", spooled.extend)
+    assert "keep the forecasts of uploaded classes" in keeping.get("/roster").text
+    frame = students(4)
+    page = send(keeping, file=csv_of(frame)).text
+    assert [entry["student"] for entry in spooled] == [
+        pseudonym(student, PUBLIC_KEY) for student in frame["StudentID"]
+    ]
+    assert {entry["via"] for entry in spooled} == {"roster"}
+    send(keeping, carried=field(page, "carried"), order="unsure")
+    assert len(spooled) == 4
+    send(keeping, file=csv_of(frame))
+    assert len({entry["prediction_id"] for entry in spooled}) == 4
