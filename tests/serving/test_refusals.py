@@ -1,4 +1,4 @@
-"""What every door refuses, and how it is said: by a table, by requests made at random, and in a flood."""
+"""What every route refuses, and how it is said: by a table, by requests made at random, and in a flood."""
 
 import io
 import json
@@ -82,7 +82,7 @@ REFUSED: list[tuple[str, Sent, int, str]] = [
 
 
 @pytest.mark.parametrize(("path", "sent", "status", "says"), REFUSED, ids=lambda value: str(value)[:40])
-def test_what_no_door_takes_is_refused_and_told(
+def test_what_no_route_takes_is_refused_and_told(
     client: FlaskClient, path: str, sent: Sent, status: int, says: str
 ) -> None:
     answer = client.post(path, **sent)

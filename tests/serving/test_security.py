@@ -1,4 +1,4 @@
-"""Keys, doors, headers, logs, and shedding."""
+"""Keys, names, headers, logs, and shedding."""
 
 import json
 from collections.abc import Callable

@@ -63,7 +63,7 @@ def test_the_whole_journey_can_be_made_with_the_keyboard(visit: Visit) -> None:
     expect(page.get_by_role("heading", name="What might help")).to_be_visible()
 
 
-def test_the_door_is_passed_once_and_axe_finds_nothing_at_it(
+def test_the_log_in_is_passed_once_and_axe_finds_nothing_at_it(
     visit: Visit, violations: Violations, synced: Settings, settings_for: Callable[..., Settings]
 ) -> None:
     with at_an_address(settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY="school key")) as address:

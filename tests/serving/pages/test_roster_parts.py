@@ -75,15 +75,10 @@ def carried(told: object, *columns: str) -> str:
     "told",
     [
         {"odd": {"7": ["a"]}, "delimiter": ","},
-        {"odd": {"0": "a"}, "delimiter": ","},
-        {"odd": {"0": 3}, "delimiter": ","},
         {"odd": {"0": [{}]}, "delimiter": ","},
-        {"odd": ["0"], "delimiter": ","},
         {"odd": {}, "delimiter": ""},
         {"odd": {}, "delimiter": "\r"},
-        {"odd": {}, "delimiter": 7},
         {"odd": {}},
-        [],
         7,
     ],
     ids=str,
@@ -99,10 +94,6 @@ def test_whatever_travels_back_is_read_or_refused(odd: dict[str, object], delimi
     with contextlib.suppress(Problem):
         sheet = unpack(carried({"odd": odd, "delimiter": delimiter}, cells))
         read_roster(sheet, load_contract("grade_class"))
-
-
-def test_a_student_called_by_a_number_beyond_all_numbers_has_a_rank() -> None:
-    assert list(ranks_of(["9" * 5_000, "10", "9", "b", "a"])) == [2, 1, 0, 4, 3]
 
 
 def test_numbers_travel_as_the_model_reads_them(grade_class: Contract) -> None:
@@ -137,31 +128,26 @@ def test_columns_that_tell_who_a_student_is_are_those_the_contract_does_not_know
     assert also_shown(header, grade_class) == [1, 4]
 
 
-def test_the_best_step_is_the_best_of_all_tried_one_by_one(bundle: Bundle, matrix: np.ndarray) -> None:
-    risks = risk_of(bundle.probabilities(matrix), bundle.contract.target)
+def test_a_step_gains_what_the_model_says_keeps_the_range_and_moves_a_quarter_of_it(
+    bundle: Bundle, matrix: np.ndarray
+) -> None:
+    target = bundle.contract.target
+    risks = risk_of(bundle.probabilities(matrix), target)
     gains = gains_of(bundle, matrix, risks)
     assert (gains.gain >= 0).all()
-    assert (gains.best >= 0).sum() > 10
-    for student in np.flatnonzero(gains.best >= 0).tolist():
-        step = gains.steps[gains.best[student]]
-        stepped = matrix[student : student + 1].copy()
+    helped = np.flatnonzero(gains.best >= 0).tolist()
+    assert len(helped) > 10
+    for student in helped:
+        step, stepped = gains.steps[gains.best[student]], matrix[student : student + 1].copy()
         stepped[0, step.places[0]] = gains.after[student]
-        fall = risks[student] - risk_of(bundle.probabilities(stepped), bundle.contract.target)[0]
+        fall = risks[student] - risk_of(bundle.probabilities(stepped), target)[0]
         assert gains.gain[student] == pytest.approx(fall, abs=1e-5)
         assert step.column.actionable
-
-
-def test_a_step_keeps_the_range_and_moves_a_quarter_of_it(bundle: Bundle, matrix: np.ndarray) -> None:
-    risks = risk_of(bundle.probabilities(matrix), bundle.contract.target)
-    gains = gains_of(bundle, matrix, risks)
-    assert (gains.best >= 0).sum() > 10
-    for student in np.flatnonzero(gains.best >= 0).tolist():
-        column = gains.steps[gains.best[student]].column
-        value, before = gains.value(student), matrix[student, bundle.space.names.index(column.name)]
-        if column.coded:
-            assert value in column.codes
+        value, before = gains.value(student), matrix[student, step.places[0]]
+        if step.column.coded:
+            assert value in step.column.codes
         else:
-            low, high = column.limits
+            low, high = step.column.limits
             assert low <= value <= high
             assert abs(value - before) <= (high - low) / 4 + 1e-6
 
@@ -211,8 +197,9 @@ def test_those_at_risk_are_those_whom_the_contracts_costs_call_so(
     assert half < tenth
 
 
-def test_names_are_put_in_order_numbers_by_their_value() -> None:
+def test_names_are_put_in_order_numbers_by_their_value_and_those_beyond_all_numbers_as_words() -> None:
     assert ranks_of(["10", "9", "bea", "Ada", "100"]).tolist() == [1, 0, 4, 3, 2]
+    assert ranks_of(["9" * 5_000, "10", "9", "b", "a"]).tolist() == [2, 1, 0, 4, 3]
 
 
 def test_what_cannot_be_read_of_a_choice_counts_as_not_chosen() -> None:
