@@ -121,7 +121,7 @@ class Drainer:
                 log.error("%s", doubt)
             else:
                 if any(gone):
-                    log.info("purged what is older than %d days: %s", days, gone)
+                    log.info("purged what is older than %d days: %r", days, gone)
             self._purged = now
 
 

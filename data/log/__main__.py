@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from data.contract.contract import load_contract
 from data.errors import BadInput
 from data.log.database import create_tables, open_log
-from data.log.erasure import Removed, erase, purge
+from data.log.erasure import erase, purge
 from data.log.reading import count_outcomes, read_log, summary
 from data.log.settings import LogSettings
 from data.log.spool import backlog
@@ -80,7 +80,7 @@ def _list(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) -
 
 def _erase(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) -> str:
     removed = erase(engine, settings.spool, given.prediction or _student(given, settings))
-    return f"erased: {_counted(removed)} from the database, {removed.spooled} entries from the spool\n"
+    return f"erased: {removed} from the database, {removed.spooled} entries from the spool\n"
 
 
 def _purge(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) -> str:
@@ -88,12 +88,7 @@ def _purge(given: argparse.Namespace, settings: LogSettings, engine: sa.Engine) 
     if days <= 0:
         return "nothing is purged: GRADECAST_RETENTION_DAYS is 0\n"
     removed = purge(engine, settings.spool, days)
-    return f"purged: {_counted(removed)} older than {days} days\n"
-
-
-def _counted(removed: Removed) -> str:
-    rows = f"{removed.predictions} predictions, {removed.outcomes} outcomes"
-    return f"{rows} and {removed.overrides} overrides"
+    return f"purged: {removed} older than {days} days\n"
 
 
 def _student(given: argparse.Namespace, settings: LogSettings) -> str:

@@ -32,6 +32,10 @@ class Removed(NamedTuple):
     spooled: int
     overrides: int
 
+    def __str__(self) -> str:
+        """Say how many rows went from the database."""
+        return f"{self.predictions} predictions, {self.outcomes} outcomes and {self.overrides} overrides"
+
 
 def erase(engine: sa.Engine, folder: Path, whose: str) -> Removed:
     """Erase all of a student (a pseudonym), or one forecast (its id), with outcomes and overrides.

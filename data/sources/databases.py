@@ -57,7 +57,10 @@ def without_secrets(uri: str) -> str:
         read = _read(uri)
     except BadInput:
         return f"{uri.partition('://')[0]}://…"
-    return uri if read is None or not _secrets(read) else str(_bare(read))
+    if read is None or not _secrets(read):
+        return uri
+    options = tuple(option for option in read.options if not SECRET.search(_name(option)))
+    return str(read._replace(password="", options=options))
 
 
 def with_secrets(uri: str) -> str:
@@ -116,11 +119,6 @@ def _secrets(read: _Address) -> dict[str, Any]:
     """Return what of an address is secret, as it is kept."""
     options = [option for option in read.options if SECRET.search(_name(option))]
     return {"password": read.password, "options": options} if read.password or options else {}
-
-
-def _bare(read: _Address) -> _Address:
-    options = tuple(option for option in read.options if not SECRET.search(_name(option)))
-    return read._replace(password="", options=options)
 
 
 def _name(option: str) -> str:

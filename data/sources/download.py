@@ -32,27 +32,18 @@ def download(target: Path, url: str = URL, sha256: str = SHA256) -> Path:
     if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
         return target
     try:
-        files = _fetch(url)
+        with urlopen(url, timeout=TIMEOUT) as answer, zipfile.ZipFile(io.BytesIO(answer.read())) as archive:
+            files = [archive.read(name) for name in archive.namelist()]
     except BROKEN as error:
         if isinstance(error, HTTPError):  # which is the open answer as well
             error.close()
         raise BadInput(f"{url} gave no archive: {error}.", remedy=REMEDY) from error
     for content in files:
         if hashlib.sha256(content).hexdigest() == sha256:
-            return _write(target, content)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, content)
+            return target
     raise BadInput(f"{url}: no file has the SHA-256 {sha256}; nothing was kept.", remedy=REMEDY)
-
-
-def _fetch(url: str) -> list[bytes]:
-    """Return the content of each file in the archive at an address."""
-    with urlopen(url, timeout=TIMEOUT) as answer, zipfile.ZipFile(io.BytesIO(answer.read())) as archive:
-        return [archive.read(name) for name in archive.namelist()]
-
-
-def _write(target: Path, content: bytes) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, content)
-    return target
 
 
 def main() -> int:

@@ -18,12 +18,9 @@ CODES = pa.dictionary(pa.int32(), pa.string())
 
 def as_stored(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame whose category columns hold text."""
-    coded = {
-        name: _text(frame[name])
-        for name in frame.columns
-        if isinstance(frame[name].dtype, pd.CategoricalDtype)
-    }
-    return frame.assign(**coded)
+    coded = frame.select_dtypes("category")
+    texts = {str(name): column.cat.rename_categories(str) for name, column in coded.items()}
+    return frame.assign(**texts)
 
 
 def stored_table(frame: pd.DataFrame) -> pa.Table:
@@ -95,7 +92,3 @@ def _type(series: pd.Series) -> pa.DataType:
     if isinstance(series.dtype, pd.CategoricalDtype):
         return CODES
     return pa.float64() if series.dtype.kind == "f" else pa.string()
-
-
-def _text(series: pd.Series) -> pd.Series:
-    return series.cat.rename_categories([str(category) for category in series.cat.categories])

@@ -5,6 +5,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -111,15 +112,12 @@ def _files(uri: str, files: list[Path]) -> RosterSource:
         if roster.columns != first.columns:
             remedy = f"Give every file the columns of {first.name}, in their order."
             raise BadInput("its columns are not those of the first file.", file=roster.name, remedy=remedy)
-    chunks = functools.partial(_one_by_one, rosters)
     return replace(
-        first, name=without_secrets(uri), rows=sum(roster.rows for roster in rosters), chunks=chunks
+        first,
+        name=without_secrets(uri),
+        rows=sum(roster.rows for roster in rosters),
+        chunks=lambda: chain.from_iterable(roster.chunks() for roster in rosters),
     )
-
-
-def _one_by_one(rosters: list[RosterSource]) -> Iterator[pa.Table]:
-    for roster in rosters:
-        yield from roster.chunks()
 
 
 def _csv(path: Path) -> RosterSource:
