@@ -42,9 +42,9 @@ def rows(bundle: Bundle) -> np.ndarray:
     return bundle.matrix([bundle.record.validate_python(example["record"]) for example in examples])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
-    """A PostgreSQL that a file's tests share."""
+    """A PostgreSQL that all tests of a session share."""
     with postgres() as started:
         yield started
 
@@ -54,7 +54,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> sa.Engine:
     """A database for the log with nothing in it, of either kind."""
     if request.param == "sqlite":
         return open_log(f"sqlite:///{tmp_path / 'predictions.db'}")
-    engine = open_log(request.getfixturevalue("server").url, patience=0.2)
+    engine = open_log(request.getfixturevalue("server").url)
     with engine.begin() as connection:
         connection.execute(sa.text("DROP SCHEMA public CASCADE"))
         connection.execute(sa.text("CREATE SCHEMA public"))

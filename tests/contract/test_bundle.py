@@ -1,6 +1,8 @@
-"""A bundle is opened only when every byte is the one that was registered."""
+"""A bundle is opened only when every byte is as it was registered, and answers in fixed words."""
 
 import hashlib
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.bundle.manifest import (
     CARD,
@@ -20,6 +23,7 @@ from data.bundle.manifest import (
     BundleError,
     read_manifest,
 )
+from data.contract.contract import Contract
 from data.durable import digest
 from data.rows.records import typical_record
 from tests.contract.tampering import Edit, rewrite, seal
@@ -65,52 +69,57 @@ def test_examples_that_may_be_students_are_not_shown(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("place", [0.0, 0.5, 1.0], ids=["first byte", "middle byte", "last byte"])
 @pytest.mark.usefixtures("unopened")
-def test_a_flipped_bit_in_any_file_is_refused_before_anything_is_opened(
-    name: str, place: float, folder: Path
-) -> None:
-    content = bytearray((folder / name).read_bytes())
-    content[int(place * (len(content) - 1))] ^= 1
-    (folder / name).write_bytes(content)
-    with pytest.raises(BundleError, match=f"{name}: the bytes are not those that were registered"):
-        Bundle.load(folder)
+def test_a_file_of_other_bytes_is_refused_before_anything_is_opened(name: str, folder: Path) -> None:
+    whole = (folder / name).read_bytes()
+    flips = [flipped(whole, place) for place in (0, len(whole) // 2, len(whole) - 1)]
+    for content in (*flips, whole[:-1], whole[: len(whole) // 2], b"", whole + b"\n"):
+        (folder / name).write_bytes(content)
+        with pytest.raises(BundleError, match=f"{name}: the bytes are not those that were registered"):
+            Bundle.load(folder)
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize(
-    "change", [lambda b: b[:-1], lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b + b"\n"]
-)
-@pytest.mark.usefixtures("unopened")
-def test_a_file_cut_short_or_grown_is_refused(
-    name: str, change: Callable[[bytes], bytes], folder: Path
-) -> None:
-    (folder / name).write_bytes(change((folder / name).read_bytes()))
-    with pytest.raises(BundleError, match=f"{name}: the bytes are not those that were registered"):
-        Bundle.load(folder)
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != REFERENCE])
-@pytest.mark.usefixtures("unopened")
-def test_a_missing_file_is_named(name: str, folder: Path) -> None:
-    (folder / name).unlink()
-    with pytest.raises(BundleError, match=f"files missing, or not in the manifest: {name}"):
-        Bundle.load(folder)
-
-
-@pytest.mark.parametrize("name", ["model.pkl", "notes.txt", ".hidden"])
-@pytest.mark.usefixtures("unopened")
-def test_a_file_too_many_is_named(name: str, folder: Path) -> None:
-    (folder / name).write_bytes(b"x")
-    with pytest.raises(BundleError, match=f"files missing, or not in the manifest: {name}"):
-        Bundle.load(folder)
-
-
-@pytest.mark.usefixtures("unopened")
-def test_a_folder_in_the_place_of_a_file_is_refused(folder: Path) -> None:
+def in_the_place_of_the_card(folder: Path) -> None:
     (folder / CARD).unlink()
     (folder / CARD).mkdir()
-    with pytest.raises(BundleError, match=r"card\.md: the bytes are not those"):
+
+
+def a_contract_with_a_mistake(folder: Path) -> None:
+    (folder / CONTRACT).write_text("name: grade_class\n", encoding="utf-8")
+    seal(folder, CONTRACT)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        *(
+            (lambda folder, name=name: (folder / name).unlink(), f"not in the manifest: {name}")
+            for name in FILES
+            if name != REFERENCE
+        ),
+        *(
+            (lambda folder, name=name: (folder / name).touch(), f"not in the manifest: {name}")
+            for name in ("model.pkl", ".hidden")
+        ),
+        (in_the_place_of_the_card, "card.md: the bytes are not those"),
+        (a_contract_with_a_mistake, "contract.yaml: line 1: .*this key is missing"),
+        *(
+            (lambda folder, content=content: (folder / MANIFEST).write_bytes(content), "no readable manifest")
+            for content in (b"", b"{", b"[]", b"\xff", b"null")
+        ),
+        (shutil.rmtree, "no readable manifest"),
+    ],
+)
+@pytest.mark.usefixtures("unopened")
+def test_what_is_no_bundle_is_refused_in_words(
+    spoil: Callable[[Path], object], says: str, folder: Path
+) -> None:
+    spoil(folder)
+    with pytest.raises(BundleError, match=says):
         Bundle.load(folder)
 
 
@@ -140,28 +149,6 @@ def test_a_manifest_that_was_tampered_with_is_refused(edit: Edit, folder: Path) 
         Bundle.load(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"null"])
-@pytest.mark.usefixtures("unopened")
-def test_a_manifest_that_is_none_is_refused(content: bytes, folder: Path) -> None:
-    (folder / MANIFEST).write_bytes(content)
-    with pytest.raises(BundleError, match="no readable manifest"):
-        Bundle.load(folder)
-
-
-def test_a_folder_that_is_not_there_or_has_no_manifest_is_refused(tmp_path: Path) -> None:
-    for place in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(BundleError, match="no readable manifest"):
-            Bundle.load(place)
-
-
-@pytest.mark.usefixtures("unopened")
-def test_a_contract_with_a_mistake_is_refused_even_with_its_digest(folder: Path) -> None:
-    (folder / CONTRACT).write_text("name: grade_class\n", encoding="utf-8")
-    seal(folder, CONTRACT)
-    with pytest.raises(BundleError, match=r"contract\.yaml: line 1: .*this key is missing"):
-        Bundle.load(folder)
-
-
 def test_a_bundle_of_before_there_were_families_is_xgboosts(folder: Path, rows: np.ndarray) -> None:
     before = Bundle.load(folder).explain(rows)
     rewrite(folder, MANIFEST, lambda manifest: manifest.pop("family"))
@@ -169,3 +156,107 @@ def test_a_bundle_of_before_there_were_families_is_xgboosts(folder: Path, rows: 
     assert old.manifest.family == "xgboost"
     assert (old.explain(rows) == before).all()
     old.check()
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (lambda e: e[0]["probabilities"].reverse(), "its examples are answered"),
+        (lambda e: e[-1]["probabilities"].__setitem__(0, float("nan")), "its examples are answered"),
+        (
+            lambda e: e[3]["record"].update(Absences=(e[3]["record"]["Absences"] + 15) % 31),
+            "its examples are answered",
+        ),
+        (lambda e: e[0]["record"].update(Absences=99), "not records of this contract"),
+        (lambda e: e[0].pop("record"), "not records of this contract"),
+        (lambda e: e[0]["probabilities"].pop(), "not records of this contract"),
+        (lambda e: [one["probabilities"].pop() for one in e], "not one probability a class"),
+        (lambda e: e.clear(), "no example"),
+    ],
+)
+def test_examples_that_the_model_does_not_answer_as_registered_are_refused(
+    edit: Edit, says: str, folder: Path
+) -> None:
+    rewrite(folder, EXAMPLES, edit)
+    with pytest.raises(BundleError, match=says):
+        Bundle.load(folder).check()
+
+
+def test_a_model_that_answers_otherwise_is_refused_even_with_its_digest(folder: Path) -> None:
+    import onnx
+
+    model = onnx.load(folder / MODEL)
+    constants = [onnx.numpy_helper.to_array(c) for c in model.graph.initializer]
+    moved = next(i for i, array in enumerate(constants) if array.dtype == np.float32 and array.size)
+    name = model.graph.initializer[moved].name
+    model.graph.initializer[moved].CopyFrom(
+        onnx.numpy_helper.from_array(constants[moved] + np.float32(0.5), name)
+    )
+    onnx.save(model, folder / MODEL)
+    seal(folder, MODEL)
+    with pytest.raises(BundleError, match="its examples are answered"):
+        Bundle.load(folder).check()
+
+
+def test_probabilities_are_shares_of_one(bundle: Bundle, rows: np.ndarray) -> None:
+    found = bundle.probabilities(rows)
+    assert found.dtype == np.float32
+    assert found.shape == (len(rows), 5)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_one_record_is_answered_as_among_many(bundle: Bundle, rows: np.ndarray) -> None:
+    alone = np.concatenate([bundle.probabilities(row[None]) for row in rows])
+    np.testing.assert_allclose(alone, bundle.probabilities(rows), atol=1e-6)
+
+
+def test_an_answer_has_the_fixed_fields(bundle: Bundle, rows: np.ndarray, grade_class: Contract) -> None:
+    for answer in bundle.answers(bundle.probabilities(rows)):
+        assert list(answer) == ["grade_class", "grade_class_index", "probabilities", "at_risk", "grade_set"]
+        shares = answer["probabilities"]
+        assert tuple(shares) == grade_class.target.labels
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert answer["grade_class"] == max(shares, key=shares.__getitem__)
+        assert grade_class.target.labels[answer["grade_class_index"]] == answer["grade_class"]
+        assert answer["at_risk"] == pytest.approx(shares["D"] + shares["F"], abs=1e-6)
+        assert answer["grade_class"] in answer["grade_set"]
+        assert json.loads(json.dumps(answer)) == answer
+
+
+def test_grade_sets_always_hold_the_likeliest_class(bundle: Bundle) -> None:
+    shares = np.random.default_rng(1).dirichlet(np.ones(5), 500).astype(np.float32)
+    strict = Bundle(
+        bundle.folder, bundle.manifest.model_copy(update={"set_thresholds": (2.0,) * 5}), bundle.contract
+    )
+    best = [[bundle.manifest.labels[top]] for top in shares.argmax(axis=1)]
+    assert strict.grade_sets(shares) == best
+    loose = bundle.grade_sets(shares)
+    assert all(set(one) <= set(found) for one, found in zip(best, loose, strict=True))
+    assert all(found == sorted(found, key=bundle.manifest.labels.index) for found in loose)
+
+
+def test_one_answer_says_what_whole_columns_say(bundle: Bundle) -> None:
+    shares = np.random.default_rng(2).dirichlet(np.full(5, 0.5), 500).astype(np.float32)
+    answers = bundle.answers(shares)
+    assert [answer["grade_set"] for answer in answers] == bundle.grade_sets(shares)
+    np.testing.assert_array_equal(
+        [answer["at_risk"] for answer in answers], risk_of(shares, bundle.contract.target)
+    )
+
+
+def test_answering_changes_nothing_of_the_probabilities(bundle: Bundle, rows: np.ndarray) -> None:
+    found = bundle.probabilities(rows)
+    before = found.copy()
+    bundle.answers(found)
+    np.testing.assert_array_equal(found, before)
+
+
+def test_each_feature_has_a_finite_effect_and_a_known_direction(bundle: Bundle, rows: np.ndarray) -> None:
+    effects = bundle.explain(rows)
+    assert effects.shape == (len(rows), len(bundle.space.columns))
+    assert np.isfinite(effects).all()
+    place = bundle.space.columns.index("Absences")
+    often, seldom = rows[:1].copy(), rows[:1].copy()
+    often[0, place], seldom[0, place] = 29, 0
+    assert bundle.explain(often)[0, place] < bundle.explain(seldom)[0, place]

@@ -116,24 +116,6 @@ def test_files_with_and_without_pseudonyms_are_not_one_source(tmp_path: Path, ti
         pass
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ("{header}\n{line}\n{line},9\n", "row 3: the header has 15 cells, this row 16"),
-        ("{header}\n", "the file has a header and no rows"),
-        ("Student\n1\n", "missing columns Group"),
-    ],
-)
-def test_what_is_wrong_with_a_file_is_said_as_when_it_is_read_whole(
-    tmp_path: Path, tiny: Contract, content: str, says: str
-) -> None:
-    header, line = ROWS.head(1).to_csv(index=False).splitlines()
-    path = tmp_path / "rows.csv"
-    path.write_text(content.format(header=header, line=line))
-    with pytest.raises(BadInput, match=says), open_chunks(str(path), tiny) as chunks:
-        list(chunks.read())
-
-
 def test_a_generated_cohort_comes_in_chunks_with_its_plan(grade_class: Contract) -> None:
     with open_chunks("cohort://25?seed=3", grade_class, 10) as chunks:
         assert [len(frame) for frame in chunks.read()] == [10, 10, 5]

@@ -1,16 +1,20 @@
 """Reasons say what they are about and in which unit, and add up to it."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import xgboost as xgb
 
+from data.bundle.bundle import method
+from data.bundle.manifest import FamilyName
 from data.bundle.models import DenseModel, Layer, TreeModel
 from data.bundle.reasons import LOG_ODDS, NOISE, column_effects, effect_in_words, kind_of, scale_of
 from data.contract.contract import Contract, load_contract
 from data.rows.records import feature_space
-from tests.flows.reports.evidences import changed
+from flows.reports.card import model_card
+from tests.flows.reports.evidences import changed, grade_evidence
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +104,24 @@ def test_what_the_oldest_bundles_do_not_say_is_told_by_their_head(
     assert kind_of({"kind": "probit"}, {}, grade_class.target) == "score"
     assert kind_of({"kind": "softmax"}, {}, after_school.target) == "softmax"
     assert kind_of({"kind": "probit"}, {"kind": "ordinal"}, grade_class.target) == "ordinal"
+
+
+@pytest.mark.parametrize(
+    ("family", "head", "words"),
+    [
+        ("xgboost", "probit", "One XGBoost booster predicts a latent score"),
+        ("catboost", "probit", "One CatBoost model predicts a latent score"),
+        ("catboost", "softmax", "One CatBoost model gives a margin for each class"),
+        ("logistic", "softmax", "One logistic regression gives a margin for each class"),
+        ("neural", "softmax", "One small neural network gives a margin for each class"),
+    ],
+)
+def test_the_card_says_how_a_model_forecasts(
+    family: FamilyName, head: str, words: str, grade_class: Contract
+) -> None:
+    evidence = grade_evidence(grade_class, 100)
+    card = model_card(replace(evidence, params={**evidence.params, "family": family, "kind": head}), {})
+
+    assert words in method(family, head)
+    assert words in card
+    assert ("Held to their known direction" in card) == (head == "probit")

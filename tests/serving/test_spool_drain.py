@@ -36,16 +36,8 @@ def files(home: Home) -> list[str]:
     return [path.name for path in home.spool.iterdir() if path.name != ".lock"]
 
 
-def test_what_is_drained_is_in_the_database_and_out_of_the_spool(home: Home) -> None:
-    append(home, asked(), asked(), came("C", "1001"))
-    assert drain(home.log(), home.spool) == (3, 0)
-    assert len(home.logged()) == 2
-    assert files(home) == []
-    assert backlog(home.path).files == 0
-
-
 def test_a_drainer_killed_between_insert_and_removal_inserts_nothing_twice(home: Home) -> None:
-    append(home, *(asked() for _ in range(2_500)))
+    append(home, *(asked() for _ in range(2_499)), came("C", "1001"))
     with drained_alone(home.spool):
         (path,) = take(home.spool)
     as_it_was = Path(shutil.copy(path, home.path))
@@ -53,7 +45,9 @@ def test_a_drainer_killed_between_insert_and_removal_inserts_nothing_twice(home:
     shutil.move(as_it_was, path)
     assert drain(home.log(), home.spool) == (2_500, 0)
     assert set(home.logged().values()) == {1}
-    assert len(home.logged()) == 2_500
+    assert len(home.logged()) == 2_499
+    assert files(home) == []
+    assert backlog(home.path).files == 0
 
 
 def test_a_drainer_that_is_ended_while_it_starts_drains_what_there_is(
@@ -144,7 +138,9 @@ def test_the_drainer_brings_all_that_was_answered_before_it_ends(home: Home) -> 
     assert len(home.logged()) == 2
 
 
-def test_one_drain_says_by_its_exit_code_whether_it_worked(home: Home) -> None:
+def test_one_drain_says_by_its_exit_code_whether_it_worked(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     append(home, asked())
     drain(home.log(), home.spool)
     append(home, asked())
@@ -154,9 +150,6 @@ def test_one_drain_says_by_its_exit_code_whether_it_worked(home: Home) -> None:
         assert drainer.returncode == 1
     assert end(home.drainer("--once"))
     assert len(home.logged()) == 2
-
-
-def test_a_log_that_cannot_be_used_is_said(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADECAST_LOG_URL", "mysql://host/name")
     drainer = home.drainer("--once")
     assert "SQLite or PostgreSQL, not in mysql" in end(drainer)
@@ -184,22 +177,14 @@ def test_a_clock_that_is_years_ahead_purges_nothing_and_says_what_to_do(
     assert "Set the clock if it is wrong; else run `python -m data.log purge`" in said
 
 
-def test_nothing_answered_is_lost_or_twice_when_all_are_killed(home: Home) -> None:
-    kill_all_the_time(home, random.Random(7), rounds=3)
+@pytest.mark.parametrize("rounds", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_nothing_answered_is_lost_or_twice_when_all_are_killed(home: Home, rounds: int) -> None:
+    kill_all_the_time(home, random.Random(7), rounds)
 
 
-def test_nothing_answered_is_lost_while_the_database_is_locked_under_load(home: Home) -> None:
-    lock_under_load(home, seconds=3)
-
-
-@pytest.mark.slow
-def test_nothing_answered_is_lost_or_twice_when_all_are_killed_often(home: Home) -> None:
-    kill_all_the_time(home, random.Random(11), rounds=60)
-
-
-@pytest.mark.slow
-def test_nothing_answered_is_lost_while_the_database_is_locked_for_long(home: Home) -> None:
-    lock_under_load(home, seconds=30)
+@pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_nothing_answered_is_lost_while_the_database_is_locked_under_load(home: Home, seconds: int) -> None:
+    lock_under_load(home, seconds)
 
 
 def kill_all_the_time(home: Home, chance: random.Random, rounds: int) -> None:

@@ -99,15 +99,14 @@ def loaded(home: Home, synced: Settings, student: Student, trouble: Callable[[Ru
     return load
 
 
-@pytest.mark.slow
-def test_workers_are_killed_50_times_under_load_and_nothing_answered_is_missing(
-    home: Home, synced: Settings, student: Student
+@pytest.mark.parametrize("times", [2, pytest.param(50, marks=pytest.mark.slow)])
+def test_workers_killed_under_load_lose_nothing_that_they_answered(
+    home: Home, synced: Settings, student: Student, times: int
 ) -> None:
-    load = loaded(home, synced, student, lambda server, _: kill_workers(server, 50, random.Random(5)))
+    load = loaded(home, synced, student, lambda server, _: kill_workers(server, times, random.Random(5)))
     assert missing(home, load) == set()
     assert load.refused == []
     assert backlog(home.path).files == 0
-    print(f"{len(load.answered)} answered, 50 workers killed, 0 missing")
 
 
 @pytest.mark.slow
@@ -132,11 +131,3 @@ def test_the_database_is_locked_for_half_a_minute_under_load_and_nothing_is_lost
 def test_a_worker_imports_no_database() -> None:
     code = "import serving.app, sys; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([PYTHON, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-def test_a_killed_worker_loses_nothing_that_it_answered(
-    home: Home, synced: Settings, student: Student
-) -> None:
-    load = loaded(home, synced, student, lambda server, _: kill_workers(server, 2, random.Random(3)))
-    assert missing(home, load) == set()
-    assert backlog(home.path).files == 0

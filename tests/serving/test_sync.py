@@ -17,7 +17,7 @@ from flows.settings import Settings as FlowSettings
 from serving.settings import Settings
 from serving.sync.bring import main, sync
 from tests.serving.running import PYTHON, ROOT
-from tests.serving.variants import copy_registry
+from tests.serving.variants import copy_registry, flip
 
 Make = Callable[..., Settings]
 
@@ -26,12 +26,6 @@ Make = Callable[..., Settings]
 def serving_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let bundles be tried in the environment that `make serve` runs in."""
     monkeypatch.setattr(sys, "executable", PYTHON)
-
-
-@pytest.fixture
-def own_copy(tmp_path: Path, bundle_folder: Path) -> Path:
-    """A bundle that a test may spoil."""
-    return Path(shutil.copytree(bundle_folder, tmp_path / "bundle-to-spoil"))
 
 
 def current(settings: Settings) -> str:
@@ -68,18 +62,6 @@ def test_no_student_comes_along_with_a_model(
         assert digest(folder / MANIFEST) == digest(bundle_folder / MANIFEST)
 
 
-def test_students_that_an_earlier_release_fetched_are_removed(
-    tmp_path: Path, bundle_folder: Path, settings_for: Make
-) -> None:
-    wanted = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
-    folder = sync(wanted)
-    before = (folder / MODEL).stat()
-    shutil.copy(bundle_folder / REFERENCE, folder)
-    sync(wanted)
-    assert not (folder / REFERENCE).exists()
-    assert (folder / MODEL).stat().st_ino == before.st_ino
-
-
 def test_what_is_brought_is_nobody_elses_to_read(tmp_path: Path, bundle_folder: Path) -> None:
     home = tmp_path / "home"
     (home / "bundle").mkdir(parents=True, mode=0o755)  # as an earlier release left it
@@ -92,62 +74,34 @@ def test_what_is_brought_is_nobody_elses_to_read(tmp_path: Path, bundle_folder: 
     assert [path for path in found if path.stat().st_mode & 0o077] == []
 
 
-def test_a_second_sync_of_the_same_model_copies_nothing(
+def test_a_second_sync_copies_nothing_but_mends_and_clears_what_it_meets(
     tmp_path: Path, bundle_folder: Path, settings_for: Make
 ) -> None:
     wanted = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
-    before = (sync(wanted) / MODEL).stat()
-    after = (sync(wanted) / MODEL).stat()
-    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-
-
-def test_a_copy_that_was_damaged_on_disk_is_made_anew(
-    tmp_path: Path, bundle_folder: Path, settings_for: Make
-) -> None:
-    wanted = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
-    (sync(wanted) / MODEL).write_bytes(b"damaged")
-    assert (sync(wanted) / MODEL).read_bytes() == (bundle_folder / MODEL).read_bytes()
-
-
-def test_what_a_killed_sync_left_is_in_nobodys_way(
-    tmp_path: Path, bundle_folder: Path, settings_for: Make
-) -> None:
-    wanted = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)
-    half = wanted.bundles / ".drafts" / "bundle"
+    model = sync(wanted) / MODEL
+    before = model.stat()
+    shutil.copy(bundle_folder / REFERENCE, model.parent)  # students, whom an earlier release fetched
+    half = wanted.bundles / ".drafts" / "bundle"  # of a sync that was killed
     half.mkdir(parents=True)
     (half / MODEL).write_bytes(b"half of a mod")
     folder = sync(wanted)
-    assert (folder / MODEL).read_bytes() == (bundle_folder / MODEL).read_bytes()
+    after = model.stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert not (folder / REFERENCE).exists()
     assert {path.name for path in wanted.bundles.iterdir()} == {folder.name, "current", ".lock"}
+    model.write_bytes(b"damaged")
+    assert (sync(wanted) / MODEL).read_bytes() == (bundle_folder / MODEL).read_bytes()
 
 
-def spoil_a_bit(folder: Path) -> None:
-    spoilt = bytearray((folder / MODEL).read_bytes())
-    spoilt[len(spoilt) // 2] ^= 1
-    (folder / MODEL).write_bytes(spoilt)
-
-
-def cut_it_short(folder: Path) -> None:
-    (folder / MODEL).write_bytes((folder / MODEL).read_bytes()[:-1])
-
-
-def lose_a_file(folder: Path) -> None:
-    (folder / MODEL).unlink()
-
-
-def add_a_file(folder: Path) -> None:
-    (folder / "more.pkl").write_bytes(b"")
-
-
-@pytest.mark.parametrize("spoil", [spoil_a_bit, cut_it_short, lose_a_file, add_a_file])
 def test_a_spoilt_bundle_is_refused_and_the_last_good_one_stays(
-    tmp_path: Path, settings_for: Make, own_copy: Path, spoil: Callable[[Path], None]
+    tmp_path: Path, settings_for: Make, bundle_folder: Path
 ) -> None:
+    own_copy = Path(shutil.copytree(bundle_folder, tmp_path / "bundle-to-spoil"))
     wanted = settings_for(GRADECAST_HOME=tmp_path / "home", GRADECAST_MODEL_URI=own_copy)
     sync(wanted)
     good, before = current(wanted), set(wanted.bundles.iterdir())
-    spoil(own_copy)
-    manifest = own_copy / "manifest.json"
+    flip(own_copy / MODEL, 100)
+    manifest = own_copy / MANIFEST
     manifest.write_text(manifest.read_text() + "\n")  # another digest, so that it counts as a new bundle
     with pytest.raises(BundleError):
         sync(wanted)
@@ -180,26 +134,14 @@ def test_a_version_that_the_registry_does_not_have_is_said(
         sync(wanted)
 
 
-def test_the_command_says_what_went_wrong_in_one_line_and_exits_2(
+def test_the_command_says_in_one_line_what_it_would_bring_and_what_went_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GRADECAST_HOME", str(tmp_path))
+    assert main(["--uri"]) == main(["--contract", "pass_fail", "--uri"]) == 0
+    assert capsys.readouterr().out == "models:/grade-class@champion\nmodels:/pass-fail@champion\n"
     assert main(["--contract", "pass_fail"]) == 2
     assert capsys.readouterr().err.startswith("sync: there is no registry yet")
-
-
-@pytest.mark.parametrize(
-    ("given", "uri"),
-    [
-        ([], "models:/grade-class@champion"),
-        (["--contract", "pass_fail"], "models:/pass-fail@champion"),
-    ],
-)
-def test_the_command_says_which_model_it_would_be(
-    given: list[str], uri: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*given, "--uri"]) == 0
-    assert capsys.readouterr().out == f"{uri}\n"
 
 
 def test_a_folder_that_is_no_bundle_is_not_copied(tmp_path: Path, settings_for: Make) -> None:

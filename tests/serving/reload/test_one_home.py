@@ -103,25 +103,19 @@ def test_the_homes_own_registry_and_another_password_make_no_other_model(setting
     assert one.bundles == two.bundles
 
 
-def test_after_a_start_it_is_degraded_until_the_follower_has_looked(serving_first: Settings) -> None:
-    write_status(serving_first.bundles, Status(wanted="1", version="1", checked=datetime.now(UTC)))
+def test_it_is_degraded_until_the_follower_has_looked_and_while_a_new_version_is_fetched(
+    serving_first: Settings,
+) -> None:
     client = create_app(serving_first).test_client()
-    assert client.get("/health/ready").get_json()["status"] == "ok"
+    for wanted, status, detail in (("1", "ok", None), ("2", "degraded", "version 2 is being fetched")):
+        write_status(serving_first.bundles, Status(wanted=wanted, version="1", checked=datetime.now(UTC)))
+        ready = client.get("/health/ready").get_json()
+        assert (ready["status"], ready["model_version"], ready.get("detail")) == (status, "1", detail)
+        assert "wanted_version" not in ready, "which would say that it was refused"
     begin_status(serving_first.bundles)
     ready = client.get("/health/ready")
     assert (ready.status_code, ready.get_json()["status"]) == (200, "degraded")
     assert "nobody has looked yet" in ready.get_json()["detail"]
-
-
-def test_while_a_new_version_is_fetched_the_old_one_is_not_ok(serving_first: Settings) -> None:
-    write_status(serving_first.bundles, Status(wanted="2", version="1", checked=datetime.now(UTC)))
-    ready = create_app(serving_first).test_client().get("/health/ready").get_json()
-    assert (ready["status"], ready["model_version"], ready["detail"]) == (
-        "degraded",
-        "1",
-        "version 2 is being fetched",
-    )
-    assert "wanted_version" not in ready, "which would say that it was refused"
 
 
 @pytest.fixture
@@ -150,28 +144,20 @@ def test_what_the_release_before_served_is_served_on_though_the_registry_is_away
     assert [path.name for path in own.bundles.parent.iterdir()] == [own.bundles.name], "nothing else is left"
 
 
-def test_what_the_release_before_served_of_another_model_is_left_to_that_one(of_before: Settings) -> None:
+def test_what_the_release_before_left_is_not_touched_for_another_model_or_while_it_is_at_work(
+    of_before: Settings,
+) -> None:
     before = sorted(of_before.bundles.parent.iterdir())
     for uri in ("models:/exam-scores@champion", "models:/grade-class/2"):
         other = of_before.model_copy(update={"model_uri": uri})
         adopt_former(other)
         assert not other.bundles.exists()
-    assert sorted(of_before.bundles.parent.iterdir()) == before
-
-
-def test_while_a_predictor_of_the_release_before_is_at_work_its_folder_is_left_alone(
-    of_before: Settings,
-) -> None:
-    before = sorted(of_before.bundles.parent.iterdir())
     with file_lock(of_before.bundles.parent / LOCK):
         adopt_former(of_before)
     assert sorted(of_before.bundles.parent.iterdir()) == before
-
-
-def test_a_damaged_bundle_of_the_release_before_is_not_taken_over(of_before: Settings) -> None:
     flip(of_before.bundles.parent / "current" / MODEL, 100)
     adopt_former(of_before)
-    assert not of_before.current_bundle.exists()
+    assert not of_before.current_bundle.exists(), "a damaged one is not taken over"
 
 
 def test_taking_over_is_gone_on_with_after_a_kill(of_before: Settings) -> None:

@@ -1,6 +1,6 @@
 """No bundle of which a single byte is not as registered gets as far as being tried, let alone served."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,6 @@ from tests.serving.variants import Shelf, flip
 
 SERVED = tuple(name for name in FILES if name != REFERENCE)  # which stays in the registry
 EVERY_FILE = (*SERVED, MANIFEST)
-PLACES = 24
 
 
 @pytest.fixture
@@ -36,39 +35,32 @@ def stored(shelf: Shelf, milder: Path) -> Path:
     return shelf.stored(version)
 
 
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
 def refused(wanted: Settings) -> str:
     with pytest.raises(BundleError) as error:
         sync(wanted)
     return str(error.value)
 
 
-def places(size: int) -> Iterator[int]:
-    """The first and last bytes, and others all over the file."""
-    return iter(sorted({0, 1, size - 2, size - 1, *range(0, size, max(1, size // (PLACES - 4)))}))
+def places(size: int) -> tuple[int, ...]:
+    """The first, a middle and the last byte: of a file that is hashed whole, any stands for all."""
+    return 0, size // 2, size - 1
 
 
 @pytest.mark.parametrize("name", EVERY_FILE)
 @pytest.mark.usefixtures("untried")
-def test_a_flipped_bit_anywhere_is_refused_before_the_bundle_is_loaded(
+def test_a_flipped_bit_or_a_file_cut_or_grown_is_refused_before_the_bundle_is_loaded(
     wanted: Settings, stored: Path, name: str
 ) -> None:
     whole = (stored / name).read_bytes()
-    for place in places(len(whole)):
-        flip(stored / name, place)
+    flips = (flipped(whole, place) for place in places(len(whole)))
+    for content in (*flips, *(whole[:place] for place in places(len(whole))), whole + b"\n"):
+        (stored / name).write_bytes(content)
         assert f"{name}: the bytes are not those that were registered" in refused(wanted)
-        (stored / name).write_bytes(whole)
     assert not wanted.current_bundle.exists()
-
-
-@pytest.mark.parametrize("name", EVERY_FILE)
-@pytest.mark.usefixtures("untried")
-def test_a_file_cut_anywhere_or_grown_is_refused_before_the_bundle_is_loaded(
-    wanted: Settings, stored: Path, name: str
-) -> None:
-    whole = (stored / name).read_bytes()
-    for part in (b"", *(whole[:place] for place in places(len(whole))), whole + b"\n", whole * 2):
-        (stored / name).write_bytes(part)
-        assert "the bytes are not those that were registered" in refused(wanted)
 
 
 @pytest.mark.parametrize("name", SERVED)
