@@ -1,15 +1,13 @@
 """Bring the registry's model to disk: a verified copy, then one atomic switch.
 
-`python -m serving.sync` copies the model of GRADECAST_MODEL_URI to var/bundle/MODEL/VERSION-DIGEST and points
+`sync` copies the model of GRADECAST_MODEL_URI to var/bundle/MODEL/VERSION-DIGEST and points
 `current` beside it at it. Whatever goes wrong before the switch, the last good bundle stays current.
 """
 
-import argparse
 import os
 import shutil
 import sqlite3
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from data.bundle.manifest import MANIFEST, REFERENCE, BundleError, read_manifest
-from data.contract.contract import load_contract
 from data.durable import digest, file_lock, put
 from data.errors import BadInput
 from data.words import TRAIN_ONE
@@ -248,13 +245,6 @@ def adopt_former(settings: Settings) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def copy_to(folder: Path, to: Path) -> None:
-    """Copy a synced bundle to a folder that is not there yet; raises BadInput where it is."""
-    if to.exists():
-        raise BadInput(f"{to} is there already.", remedy="Remove it, or name another folder.")
-    shutil.copytree(folder, to)
-
-
 def _is_version_of(folder: Path, uri: str) -> bool:
     """Tell whether a bundle, sound and named after its version, is of the model that an address names."""
     wanted, version = MODEL_URI.fullmatch(uri), folder.name.rpartition("-")[0]
@@ -275,32 +265,6 @@ def _move_in(folder: Path, settings: Settings) -> None:
     with suppress(FileNotFoundError):
         put(folder.with_name(STATUS), own / STATUS)
     put(folder, own / folder.name)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Sync once; exit 0 when the model is current, 1 when it is refused, 2 when there is none."""
-    parser = argparse.ArgumentParser(prog="python -m serving.sync", description=__doc__)
-    parser.add_argument("--contract", help="serve the champion of this contract (name or path)")
-    parser.add_argument("--uri", action="store_true", help="say which model it would be, and sync nothing")
-    parser.add_argument("--copy-to", type=Path, metavar="FOLDER", help="copy the bundle there, for an image")
-    given = parser.parse_args(arguments)
-    settings = Settings.from_environment()
-    try:
-        if given.contract:
-            uri = f"models:/{load_contract(given.contract).model_name}@champion"
-            settings = settings.model_copy(update={"model_uri": uri})
-        if given.uri:
-            print(settings.model_uri)
-            return 0
-        folder = sync(settings)
-        if given.copy_to:
-            copy_to(folder, given.copy_to)
-    except (BadInput, BundleError, OSError) as error:
-        kept = " The last good model is served on." if settings.current_bundle.exists() else ""
-        print(f"sync: {error}{kept}", file=sys.stderr)
-        return 2 if isinstance(error, BadInput) else 1
-    print(f"sync: {settings.model_uri} is served from {folder}")
-    return 0
 
 
 def _verify(draft: Path, sealed: str | None) -> str:

@@ -15,7 +15,8 @@ from data.errors import BadInput
 from flows.registry.registration import Registered
 from flows.settings import Settings as FlowSettings
 from serving.settings import Settings
-from serving.sync.bring import main, sync
+from serving.sync.__main__ import main
+from serving.sync.bring import sync
 from tests.serving.running import PYTHON, ROOT
 from tests.serving.variants import copy_registry, flip
 

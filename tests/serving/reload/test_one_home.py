@@ -18,7 +18,8 @@ from serving.app import create_app
 from serving.health import Status, begin_status, read_status, write_status
 from serving.metrics_files import hold_folder
 from serving.settings import Settings
-from serving.sync.bring import adopt_former, main, sync
+from serving.sync.__main__ import main
+from serving.sync.bring import adopt_former, sync
 from serving.sync.follow import LOCK
 from tests.serving.running import PYTHON, ROOT, Running, answers, serve, wait_until
 from tests.serving.variants import Shelf, flip
