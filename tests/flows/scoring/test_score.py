@@ -1,7 +1,7 @@
 """Batch score: a roster in, the same rows with their forecasts out, resumed where it stopped."""
 
 import csv
-import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from serving.scoring import added_columns
 
 KEY = "a school's own key"
 CHUNK = 40
+ROWS = 100
 
 
 @pytest.fixture(autouse=True)
@@ -32,31 +33,59 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rosters, "ROWS", CHUNK)
 
 
-@pytest.fixture(scope="module")
-def bundle(bundle_folder: Path) -> Bundle:
-    return Bundle.load(bundle_folder)
+@dataclass(frozen=True)
+class Desk:
+    """A bundle, a folder for what is scored by it, and a log."""
+
+    bundle: Bundle
+    folder: Path
+
+    @property
+    def contract(self) -> Contract:
+        return self.bundle.contract
+
+    @property
+    def log(self) -> str:
+        return f"sqlite:///{self.folder / 'log.db'}"
+
+    def written(self, frame: pd.DataFrame, **options: Any) -> str:
+        """Write a roster as a CSV, and return its path."""
+        frame.to_csv(self.folder / "class.csv", index=False, **options)
+        return str(self.folder / "class.csv")
+
+    def parts(self, uri: str, *, logs: bool = False, jobs: int = 2) -> Parts:
+        scorer = PartScorer(self.bundle.folder, "7", KEY, self.log if logs else None)
+        roster = open_roster(uri, self.contract)
+        return Parts(roster, self.folder / "parts", scorer, Engine.local(), jobs=jobs)
+
+    def score(self, uri: str, *, logs: bool = False) -> tuple[ScoreTally, list[pa.Table]]:
+        parts = self.parts(uri, logs=logs)
+        shown: list[tuple[int, int]] = []
+        tables = list(parts.tables(lambda done, total, best_log_loss=None: shown.append((done, total))))
+        total = max(open_roster(uri, self.contract).parts, len(tables))
+        assert shown == [(done, total) for done in range(1, len(tables) + 1)]
+        return parts.tally, tables
+
+    def logged(self) -> list[Any]:
+        with open_log(self.log).connect() as connection:
+            return list(connection.execute(sa.select(predictions)).mappings().all())
+
+    def names(self) -> list[str]:
+        """The parts that are there."""
+        return [path.name for path in sorted((self.folder / "parts").glob("*.arrow"))]
+
+
+@pytest.fixture
+def desk(bundle_folder: Path, tmp_path: Path) -> Desk:
+    made = Desk(Bundle.load(bundle_folder), tmp_path)
+    make_log(made.log)
+    return made
 
 
 @pytest.fixture
 def students() -> pd.DataFrame:
-    frame = generate(100, seed=4).drop(columns=["GPA", "GradeClass"])
-    return frame.assign(Note=[f"row {place}, quoted" for place in range(100)])
-
-
-def scorer(bundle: Bundle, log: str | None = None) -> PartScorer:
-    return PartScorer(bundle.folder, "7", KEY, log)
-
-
-def score(
-    uri: str, contract: Contract, bundle: Bundle, folder: Path, log: str | None = None
-) -> tuple[ScoreTally, list[pa.Table]]:
-    roster = open_roster(uri, contract)
-    parts = Parts(roster, folder, scorer(bundle, log), Engine.local(), jobs=2)
-    shown: list[tuple[int, int]] = []
-    tables = list(parts.tables(lambda done, total, best_log_loss=None: shown.append((done, total))))
-    total = max(roster.parts, len(tables))
-    assert shown == [(done, total) for done in range(1, len(tables) + 1)]
-    return parts.tally, tables
+    frame = generate(ROWS, seed=4).drop(columns=["GPA", "GradeClass"])
+    return frame.assign(Note=[f"row {place}, quoted" for place in range(ROWS)])
 
 
 def rows_of(tables: list[pa.Table]) -> Any:
@@ -64,34 +93,41 @@ def rows_of(tables: list[pa.Table]) -> Any:
 
 
 def test_a_csv_comes_back_row_by_row_with_its_own_columns_untouched(
-    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
+    students: pd.DataFrame, desk: Desk
 ) -> None:
-    source, out = tmp_path / "class.csv", tmp_path / "out.csv"
-    students.to_csv(source, index=False, sep=";", encoding="utf-8-sig")
-    tally, tables = score(str(source), grade_class, bundle, tmp_path / "parts")
-    assert tally == ScoreTally(rows=100, parts=3)
-    roster = open_roster(str(source), grade_class)
+    source, out = desk.written(students, sep=";", encoding="utf-8-sig"), desk.folder / "out.csv"
+    tally, tables = desk.score(source)
+    assert tally == ScoreTally(rows=ROWS, parts=3)
+    roster = open_roster(source, desk.contract)
     write_sink(str(out), iter(tables), roster.delimiter, bom=roster.bom)
     assert out.read_bytes().startswith(b"\xef\xbb\xbf")
-    with source.open(encoding="utf-8-sig") as before, out.open(encoding="utf-8-sig") as after:
+    with Path(source).open(encoding="utf-8-sig") as before, out.open(encoding="utf-8-sig") as after:
         asked, answered = (list(csv.DictReader(file, delimiter=";")) for file in (before, after))
     assert [{name: row[name] for name in students} for row in answered] == asked
-    assert list(answered[0]) == [*students, *added_columns(bundle.manifest.labels)]
+    assert list(answered[0]) == [*students, *added_columns(desk.bundle.manifest.labels)]
 
 
-def test_a_forecast_is_what_the_bundle_answers(
-    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
+def test_a_forecast_is_what_the_bundle_answers_and_is_logged_without_its_id(
+    students: pd.DataFrame, desk: Desk
 ) -> None:
-    source = tmp_path / "class.parquet"
-    students.to_parquet(source, index=False)
-    _, tables = score(str(source), grade_class, bundle, tmp_path / "parts")
-    rows = rows_of(tables)
-    records = [bundle.record.validate_python(_asked(row, grade_class)) for row in rows.to_dict("records")]
-    answers = bundle.answers(bundle.probabilities(bundle.matrix(records)))
+    students.to_parquet(desk.folder / "class.parquet", index=False)
+    rows = rows_of(desk.score(str(desk.folder / "class.parquet"), logs=True)[1])
+    asked = [{column.name: row[column.name] for column in desk.contract.asked} for row in _dicts(rows)]
+    records = [desk.bundle.record.validate_python(record) for record in asked]
+    answers = desk.bundle.answers(desk.bundle.probabilities(desk.bundle.matrix(records)))
     assert rows["grade_class"].tolist() == [answer["grade_class"] for answer in answers]
     assert rows["at_risk"].tolist() == pytest.approx([a["at_risk"] for a in answers], abs=1e-5)
     assert rows["grade_set"].str.split("|").tolist() == [answer["grade_set"] for answer in answers]
     assert rows["prediction_id"].is_unique
+    logged = desk.logged()
+    kinds = {(row["via"], row["model_version"], row["contract"]) for row in logged}
+    assert kinds == {("score", "7", "grade_class")}
+    assert all("StudentID" not in row["record"] for row in logged)
+    assert len({row["student"] for row in logged}) == ROWS
+
+
+def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 @pytest.mark.parametrize(
@@ -108,18 +144,11 @@ def test_a_forecast_is_what_the_bundle_answers(
     ],
 )
 def test_a_row_that_breaks_the_contract_has_its_error_and_the_others_are_scored(
-    column: str,
-    cell: str,
-    error: str,
-    students: pd.DataFrame,
-    grade_class: Contract,
-    bundle: Bundle,
-    tmp_path: Path,
+    column: str, cell: str, error: str, students: pd.DataFrame, desk: Desk
 ) -> None:
     frame = students.astype(object)
     frame.loc[41, column] = cell
-    frame.to_csv(tmp_path / "class.csv", index=False)
-    tally, tables = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
+    tally, tables = desk.score(desk.written(frame))
     rows = rows_of(tables)
     assert tally.errors == 1
     assert rows.loc[41, "error"].startswith(error.partition(" (")[0])
@@ -128,106 +157,66 @@ def test_a_row_that_breaks_the_contract_has_its_error_and_the_others_are_scored(
 
 
 def test_a_run_that_was_interrupted_goes_on_where_it_stopped_and_answers_the_same(
-    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
+    students: pd.DataFrame, desk: Desk
 ) -> None:
-    students.to_csv(tmp_path / "class.csv", index=False)
-    log = a_log(tmp_path)
-    roster = open_roster(str(tmp_path / "class.csv"), grade_class)
-    parts = Parts(roster, tmp_path / "parts", scorer(bundle, log), Engine.local())
-    stopped = parts.tables(lambda done, total, best_log_loss=None: None)
+    source = desk.written(students)
+    stopped = desk.parts(source, logs=True, jobs=1).tables(lambda done, total, best_log_loss=None: None)
     next(stopped), next(stopped)
     stopped.close()
-    first = parts_in(tmp_path)
-    tally, _ = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts", log)
-    assert (tally.rows, tally.parts, tally.reused) == (100, 3, len(first))
-    assert parts_in(tmp_path)[: len(first)] == first
-    assert len(logged(log)) == 100
+    first = desk.names()
+    tally, _ = desk.score(source, logs=True)
+    assert (tally.rows, tally.parts, tally.reused) == (ROWS, 3, len(first))
+    assert desk.names()[: len(first)] == first
+    assert len(desk.logged()) == ROWS
 
 
-def a_log(folder: Path) -> str:
-    url = f"sqlite:///{folder / 'log.db'}"
-    make_log(url)
-    return url
-
-
-def logged(url: str) -> list[Any]:
-    with open_log(url).connect() as connection:
-        return list(connection.execute(sa.select(predictions)).mappings().all())
-
-
-def parts_in(folder: Path) -> list[str]:
-    return [path.name for path in sorted((folder / "parts").glob("*.arrow"))]
-
-
-def test_rows_that_changed_since_the_interruption_are_scored_anew(
-    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
-) -> None:
-    students.to_csv(tmp_path / "class.csv", index=False)
-    score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
+def test_rows_that_changed_since_the_interruption_are_scored_anew(students: pd.DataFrame, desk: Desk) -> None:
+    desk.score(desk.written(students))
     students["Absences"] = students["Absences"].where(students.index != 50, 29 - students["Absences"])
-    students.to_csv(tmp_path / "class.csv", index=False)
-    tally, _ = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
+    tally, _ = desk.score(desk.written(students))
     assert (tally.parts, tally.reused) == (3, 2)
-    assert len(parts_in(tmp_path)) == 3
-
-
-def test_what_was_scored_is_in_the_log_without_ids(
-    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
-) -> None:
-    students.to_csv(tmp_path / "class.csv", index=False)
-    log = a_log(tmp_path)
-    score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts", log)
-    rows = logged(log)
-    assert {(row["via"], row["model_version"], row["contract"]) for row in rows} == {
-        ("score", "7", "grade_class")
-    }
-    assert grade_class.id is not None
-    assert all(grade_class.id.name not in row["record"] for row in rows)
-    assert len({row["student"] for row in rows}) == 100
+    assert len(desk.names()) == 3
 
 
 def test_a_roster_without_the_columns_that_are_optional_is_scored_and_logged(
-    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
+    students: pd.DataFrame, desk: Desk
 ) -> None:
-    features = [column.name for column in grade_class.features]
-    students[features].to_csv(tmp_path / "class.csv", index=False)
-    log = a_log(tmp_path)
-    tally, _ = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts", log)
-    assert tally == ScoreTally(rows=100, parts=3)
-    assert [(set(row["record"]), row["student"]) for row in logged(log)] == 100 * [(set(features), None)]
+    features = [column.name for column in desk.contract.features]
+    tally, _ = desk.score(desk.written(students[features]), logs=True)
+    assert tally == ScoreTally(rows=ROWS, parts=3)
+    logged = [(set(row["record"]), row["student"]) for row in desk.logged()]
+    assert logged == ROWS * [(set(features), None)]
 
 
-def test_the_reasons_of_rows_with_errors_are_counted(
-    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
-) -> None:
+def test_the_reasons_of_rows_with_errors_are_counted(students: pd.DataFrame, desk: Desk) -> None:
     frame = students.astype(object)
     frame.loc[[1, 41, 42], "Absences"] = 99
     frame.loc[[41, 90], "Age"] = "old"
-    frame.to_csv(tmp_path / "class.csv", index=False)
     found = {"Absences: out of range": 3, "Age: not a number": 2}
     for reused in (0, 3):
-        tally, _ = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
+        tally, _ = desk.score(desk.written(frame))
         assert (tally.errors, tally.reasons, tally.reused) == (4, found, reused)
 
 
-def test_a_table_comes_back_as_a_new_table(
-    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
+def test_a_table_comes_back_as_a_new_table_and_a_query_needs_an_order(
+    students: pd.DataFrame, desk: Desk
 ) -> None:
-    database = tmp_path / "school.db"
-    with sqlite3.connect(database) as connection:
-        students.to_sql("students", connection, index=False)
-    connection.close()
-    out = f"sqlite:///{database}?table=scored"
-    _, tables = score(f"sqlite:///{database}?table=students", grade_class, bundle, tmp_path / "parts")
-    check_sink(out)
-    write_sink(out, iter(tables))
-    engine = sa.create_engine(f"sqlite:///{database}")
+    database = f"sqlite:///{desk.folder / 'school.db'}"
+    engine = sa.create_engine(database, poolclass=sa.NullPool)
+    students.to_sql("students", engine, index=False)
+    _, tables = desk.score(f"{database}?table=students")
+    check_sink(f"{database}?table=scored")
+    write_sink(f"{database}?table=scored", iter(tables))
     with engine.connect() as reading:
         scored = pd.read_sql("SELECT * FROM scored", reading)
-    engine.dispose()
     pd.testing.assert_frame_equal(scored[list(students)], students, check_dtype=False)
     with pytest.raises(BadInput, match="the table is there already"):
-        check_sink(out)
+        check_sink(f"{database}?table=scored")
+    asked = f"{database}?query=SELECT * FROM students"
+    ordered = open_roster(f"{asked} ORDER BY 1", desk.contract)
+    assert sum(chunk.num_rows for chunk in ordered.chunks()) == ordered.rows == ROWS
+    with pytest.raises(BadInput, match="it says no order"):
+        open_roster(asked, desk.contract)
 
 
 @pytest.mark.parametrize(
@@ -257,42 +246,26 @@ def test_a_roster_that_cannot_be_read_is_named_with_a_remedy_and_without_passwor
         assert "secret" not in str(error.value)
 
 
-def test_a_missing_feature_column_is_an_error_of_the_file(
-    students: pd.DataFrame, grade_class: Contract, tmp_path: Path
-) -> None:
-    students.drop(columns="Absences").to_csv(tmp_path / "class.csv", index=False)
+def test_a_missing_feature_column_is_an_error_of_the_file(students: pd.DataFrame, desk: Desk) -> None:
     with pytest.raises(BadInput, match="missing column Absences"):
-        open_roster(str(tmp_path / "class.csv"), grade_class)
+        open_roster(desk.written(students.drop(columns="Absences")), desk.contract)
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_neutralised_in_a_csv_alone(
-    students: pd.DataFrame, grade_class: Contract, bundle: Bundle, tmp_path: Path
+    students: pd.DataFrame, desk: Desk
 ) -> None:
-    noted = students.assign(Note="=HYPERLINK(1)")
-    noted.to_csv(tmp_path / "class.csv", index=False)
-    _, tables = score(str(tmp_path / "class.csv"), grade_class, bundle, tmp_path / "parts")
-    write_sink(str(tmp_path / "out.csv"), iter(tables))
-    write_sink(str(tmp_path / "out.parquet"), iter(tables))
-    assert set(pd.read_csv(tmp_path / "out.csv")["Note"]) == {"'=HYPERLINK(1)"}
-    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    _, tables = desk.score(desk.written(students.assign(Note="=HYPERLINK(1)")))
+    write_sink(str(desk.folder / "out.csv"), iter(tables))
+    write_sink(str(desk.folder / "out.parquet"), iter(tables))
+    assert set(pd.read_csv(desk.folder / "out.csv")["Note"]) == {"'=HYPERLINK(1)"}
+    table = pyarrow.parquet.read_table(desk.folder / "out.parquet")
     assert set(table["Note"].to_pylist()) == {"=HYPERLINK(1)"}
 
 
-def _asked(row: dict[str, Any], contract: Contract) -> dict[str, Any]:
-    return {column.name: row[column.name] for column in contract.asked}
-
-
-def test_a_folder_and_a_query_in_an_order_are_rosters_too(
-    students: pd.DataFrame, grade_class: Contract, tmp_path: Path
-) -> None:
-    folder, database = tmp_path / "year", tmp_path / "school.db"
+def test_the_files_of_a_folder_are_one_roster(students: pd.DataFrame, desk: Desk) -> None:
+    folder = desk.folder / "year"
     folder.mkdir()
     for name in ("a", "b"):
         students.to_csv(folder / f"{name}.csv", index=False)
-    students.to_sql("students", sa.create_engine(f"sqlite:///{database}", poolclass=sa.NullPool), index=False)
-    asked = f"sqlite:///{database}?query=SELECT * FROM students"
-    several, ordered = open_roster(str(folder), grade_class), open_roster(f"{asked} ORDER BY 1", grade_class)
-    assert sum(chunk.num_rows for chunk in several.chunks()) == 2 * len(students)
-    assert sum(chunk.num_rows for chunk in ordered.chunks()) == ordered.rows == len(students)
-    with pytest.raises(BadInput, match="it says no order"):
-        open_roster(asked, grade_class)
+    several = open_roster(str(folder), desk.contract)
+    assert sum(chunk.num_rows for chunk in several.chunks()) == 2 * ROWS
