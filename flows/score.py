@@ -6,7 +6,6 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ def score_roster(
     scorer = PartScorer(bundle.folder.absolute(), version, settings.id_key, url)
     parts = Parts(roster, folder, scorer, engine, settings.jobs)
     with search_progress(name="batch score") as on_progress:
-        rows = chain(_with_rows(parts.tables(on_progress), roster), _refused(parts, folder, roster))
+        rows = _checked(parts.tables(on_progress), parts, folder, roster)
         write_sink(out, rows, roster.delimiter, bom=roster.bom)
     shutil.rmtree(folder)
     name = bundle.contract.model_name
@@ -121,23 +120,19 @@ def score_roster(
     return scored
 
 
-def _with_rows(tables: Iterator[pa.Table], roster: RosterSource) -> Iterator[pa.Table]:
-    """Return the tables; raises BadInput where there is none."""
-    first = next(tables, None)
-    if first is None:
-        raise BadInput("there are no rows.", file=roster.name, remedy="Give a roster with students in it.")
-    return chain([first], tables)
-
-
-def _refused(parts: Parts, folder: Path, roster: RosterSource) -> Iterator[pa.Table]:
-    """Yield nothing after the last table; raises BadInput, so that none is kept, where every row failed."""
+def _checked(
+    tables: Iterator[pa.Table], parts: Parts, folder: Path, roster: RosterSource
+) -> Iterator[pa.Table]:
+    """Yield the tables; raises BadInput after the last, so that none is kept, unless a row was scored."""
+    yield from tables
     tally = parts.tally
+    if not tally.rows:
+        raise BadInput("there are no rows.", file=roster.name, remedy="Give a roster with students in it.")
     if tally.errors == tally.rows:
         shutil.rmtree(folder)
         remedy = "Nothing was written: mend the roster, or name the contract that it is for."
         reason = f"none of its {count(tally.rows)} rows can be scored: {tally.commonest()}."
         raise BadInput(reason, file=roster.name, remedy=remedy)
-    yield from ()
 
 
 @flow(name="batch-score")
