@@ -138,7 +138,7 @@ def forget_calls_and_rates(card: dict[str, Any]) -> None:
         (differ, "/model/card", {"differ by more than luck explains": 2}),
         (name_costs, "/model/card", {"calling from 1 / (4 + 1) = 20 % on costs least": 1}),
         (name_costs, "/model/card", {"calling nobody costs 60.0, everybody 85.0": 1}),
-        (forget_calls_and_rates, "/model/card", {"Wrong class": 2, "Who is called at risk</h2>": 0}),
+        (forget_calls_and_rates, "/model/card", {"Wrong class": 4, "Who is called at risk</h2>": 0}),
     ],
 )
 def test_what_the_figures_say_and_do_not_is_told(
