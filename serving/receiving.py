@@ -144,10 +144,11 @@ class UploadFile(tempfile.SpooledTemporaryFile[bytes]):
         self._folder = folder
 
     def write(self, data: Any) -> int:
-        """Add to it; raises Problem 503 where the disk takes no more."""
+        """Add to it; raises Problem 503 where the disk takes no more, and is closed then."""
         try:
             return super().write(data)
         except OSError as error:
+            self.close()
             detail = "There is no room to put aside what is being sent. Send it later, or in parts."
             raise unavailable(detail, 30) from error
 
