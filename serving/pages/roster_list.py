@@ -61,7 +61,13 @@ class Gains(NamedTuple):
 
 
 def gains_of(bundle: Bundle, matrix: np.ndarray, risks: np.ndarray) -> Gains:
-    """Return what one step could gain each student of a feature matrix (n, float columns)."""
+    """Return what one step could gain each student: by how much the risk falls, in probability.
+
+    Args:
+        bundle: the model that forecasts each step.
+        matrix: the students' features (n, float columns).
+        risks: their probabilities of being at risk (n,).
+    """
     target, steps = bundle.contract.target, list(steps_of(bundle.contract))
     best = np.full(len(matrix), -1)
     gain, after = np.full(len(matrix), WORTH_IT), np.zeros(len(matrix))
@@ -202,7 +208,15 @@ def read_choice(form: Mapping[str, str], labels: tuple[str, ...]) -> Choice:
 def choose(
     choice: Choice, forecasts: ClassForecasts, target: Target, names: list[str], also: list[str]
 ) -> Shown:
-    """Put a choice into effect; `names` and what `also` tells who is meant are what a search looks at."""
+    """Put a choice into effect.
+
+    Args:
+        choice: order, filters, search, and how many can be seen.
+        forecasts: of n students.
+        target: says from which risk on a student is flagged.
+        names: what the n are called.
+        also: what else tells who is meant; a search looks at both.
+    """
     keep = _kept(choice, forecasts, target)
     if choice.find:
         wanted = choice.find.casefold()

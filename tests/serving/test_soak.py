@@ -128,7 +128,7 @@ def soak(home: Path, model: str, student: Student, warm: float, seconds: float) 
 def test_memory_and_open_files_stay_flat_under_load(
     tmp_path: Path, synced: Settings, student: Student
 ) -> None:
-    soak(tmp_path, synced.model_uri, student, warm=4, seconds=6)
+    soak(tmp_path, synced.model_uri, student, warm=3, seconds=4)
 
 
 @pytest.mark.slow
