@@ -40,8 +40,6 @@ from flows.reports.fairness import fairness_audits, fairness_table
 from flows.runtime.workspace import ROOT, with_imports
 
 PYFUNC = Path("data/bundle/pyfunc.py")
-
-
 BEST_FEW = 3
 BATCH = 1_000  # metrics that MLflow takes at once
 DATASET_ROWS = 50_000  # of the records that the run names

@@ -115,12 +115,10 @@ def version_of_fingerprint(client: MlflowClient, name: str, fingerprint: str) ->
     return next(iter(client.search_model_versions(query)), None)
 
 
-def close_dead_runs(client: MlflowClient, experiment: str) -> int:
+def close_dead_runs(client: MlflowClient, experiment: str) -> None:
     """Mark runs left "running" by a killed pipeline as killed; call with the registry's lock held."""
-    dead = client.search_runs([experiment], "attributes.status = 'RUNNING'")
-    for run in dead:
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
         client.set_terminated(run.info.run_id, status=RunStatus.to_string(RunStatus.KILLED))
-    return len(dead)
 
 
 TRAINED = "lineage/trained.parquet"
@@ -200,8 +198,8 @@ def load_champion(client: MlflowClient, name: str) -> Champion | None:
 
     Raises Stopped when there is one that cannot be read: nothing may be decided past it.
     """
-    version = version_of_alias(client, name, CHAMPION)
-    return None if version is None else load_version(client, name, str(version.version))
+    version = version_named(client, name, CHAMPION)
+    return None if version is None else load_version(client, name, version)
 
 
 def load_version(client: MlflowClient, name: str, version: str) -> Champion:

@@ -11,7 +11,7 @@ from data.words import NOTHING, count, figure, percent, span
 from flows.reports.evidence import Evidence
 from flows.reports.screen import chosen_and_baselines, compared_sentence, lines_of
 from flows.reports.text import FIGURES, bullets, cell, table
-from flows.training.fit import OURS
+from flows.training.metrics import OURS
 
 
 def process_markdown(processed: Mapping[str, Any]) -> str:

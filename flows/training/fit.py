@@ -40,11 +40,18 @@ from flows.training.families import (
     refit_booster,
 )
 from flows.training.grid import Candidates, Grid
-from flows.training.metrics import BESIDE, Thresholds, beside_chosen, calibrate, oof_figures
+from flows.training.metrics import (
+    BESIDE,
+    OURS,
+    Thresholds,
+    beside_chosen,
+    best_of_families,
+    calibrate,
+    oof_figures,
+)
 from flows.training.ordinal import OrdinalLink, class_probabilities, fit_sigma
 from flows.training.symmetric import SymmetricLearner, refit_symmetric
 
-OURS = "gradecast"
 REFERENCE: FamilyName = "xgboost"
 IDLE_SECONDS = 20  # after which a worker process ends and gives its memory back
 
@@ -330,14 +337,6 @@ def _leaderboard(
     frame = pd.DataFrame(rows)
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *BESIDE])))
     return frame.sort_values("cv_log_loss", kind="stable", ignore_index=True)
-
-
-def best_of_families(leaderboard: pd.DataFrame) -> pd.DataFrame:
-    """Return the row of each family's best candidate, lowest log loss first."""
-    if "family" not in leaderboard:
-        return leaderboard[:0]
-    candidates = leaderboard.dropna(subset="family").sort_values("cv_log_loss", kind="stable")
-    return candidates.drop_duplicates("family")
 
 
 def describe_leaderboard(leaderboard: pd.DataFrame) -> list[str]:

@@ -135,8 +135,6 @@ FamilyOfGrid = Annotated[
 ]
 
 
-__all__ = ["Candidates", "Family", "Grid", "load_grid"]
-
 TAGS = set(get_args(FamilyName))
 
 GRIDS = Path(__file__).parents[1] / "grids"

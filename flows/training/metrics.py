@@ -8,6 +8,7 @@ from math import ceil
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.stats import rankdata
 
 from flows.training.data import Folds
@@ -18,6 +19,8 @@ ECE_BINS = 10
 REPEATS = 1_000
 DRAWS = 20_000_000  # rows drawn in all: fewer repeats on large sets, whose intervals are narrow
 LEVEL = (2.5, 97.5)
+OURS = "gradecast"
+"""The model of a leaderboard that is a candidate of the grid."""
 BESIDE = ("difference", "low", "high")
 """Columns of a leaderboard: of `beside_chosen`."""
 COVERAGE = 0.9
@@ -262,6 +265,14 @@ def beside_chosen(oof: Array, chosen_oof: Array, y: Array, seed: int = 0) -> dic
     """
     gap = paired_bootstrap(row_losses(oof, y), row_losses(chosen_oof, y), seed)
     return dict(zip(BESIDE, gap[:3], strict=True))
+
+
+def best_of_families(leaderboard: pd.DataFrame) -> pd.DataFrame:
+    """Return the row of each family's best candidate, lowest log loss first."""
+    if "family" not in leaderboard:
+        return leaderboard[:0]
+    candidates = leaderboard.dropna(subset="family").sort_values("cv_log_loss", kind="stable")
+    return candidates.drop_duplicates("family")
 
 
 def _resampled_means(values: Array, rng: np.random.Generator) -> Array:

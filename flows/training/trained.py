@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from data.bundle.manifest import MODEL, MODEL_FILES, FamilyName
 from data.contract.contract import Contract
-from flows.training.fit import OURS, Fitted
+from flows.training.fit import Fitted
+from flows.training.metrics import OURS
 from flows.training.onnx_export import export
 
 LEADERBOARD, OUT_OF_FOLD, SUMMARY = "leaderboard.parquet", "out_of_fold.parquet", "trained.json"

@@ -19,9 +19,9 @@ from data.errors import BadInput
 from flows.reports.screen import chosen_and_baselines, compared_sentence, lines_of
 from flows.training.data import TrainingData
 from flows.training.families import Refitted, refit_booster
-from flows.training.fit import OURS, Fitted, describe_leaderboard, fit, run
+from flows.training.fit import Fitted, describe_leaderboard, fit, run
 from flows.training.grid import Grid
-from flows.training.metrics import evaluate
+from flows.training.metrics import OURS, evaluate
 from tests.flows.training.conftest import FAMILIES, Watched, grid_of
 from tests.flows.training.students import NOISE, Make
 
