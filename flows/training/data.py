@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from data.errors import BadInput
 
-Kind = Literal["score", "ordinal", "softmax"]
+LatentKind = Literal["score", "ordinal", "softmax"]
 PAIR = 2
 
 
@@ -33,7 +33,7 @@ class TrainingData:
     rule_of_thumb: int | None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> LatentKind:
         """How the latent is learned: on the score, by the ordinal objective, or one margin a class.
 
         Two classes are in order, whether or not it means anything.

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from data.bundle.manifest import FamilyName
 from data.bundle.models import DenseModel, Layer, Model, TreeModel
-from flows.training.data import Kind, TrainingData
+from flows.training.data import LatentKind, TrainingData
 from flows.training.ordinal import OrdinalLink, gradient, move_cuts, starting_cuts
 
 BLOCK = 10  # rounds between two checkpoints of a curve, and between two moves of the ordinal cuts
@@ -38,14 +38,14 @@ class Refitted:
         return OrdinalLink("probit" if len(self.cuts) else "softmax", tuple(self.cuts.tolist()), sigma)
 
 
-DESCRIPTIONS: dict[Kind, str] = {
+DESCRIPTIONS: dict[LatentKind, str] = {
     "score": "The booster was trained on the score; the classes' own bounds are its cut points.",
     "ordinal": "No score to train on: the ordinal objective learned the cut points.",
     "softmax": "The classes have no order: one margin a class, and softmax.",
 }
 
 
-def describe_training(family: FamilyName, kind: Kind, data: TrainingData) -> str:
+def describe_training(family: FamilyName, kind: LatentKind, data: TrainingData) -> str:
     """Say how a model was trained."""
     orderless = (
         " It makes no use of the order of the classes, nor of known directions." if data.ordered else ""

@@ -25,7 +25,7 @@ from flows.training.baselines import BaselineResult, baselines_for, out_of_fold
 from flows.training.data import (
     TUNING_ROWS,
     Folds,
-    Kind,
+    LatentKind,
     TrainingData,
     stratified_folds,
     tuning_rows,
@@ -72,7 +72,7 @@ class Fitted:
     """
 
     family: FamilyName
-    kind: Kind
+    kind: LatentKind
     model: Model
     link: OrdinalLink
     thresholds: Thresholds
@@ -130,7 +130,7 @@ def fit(
     best, threads = found.best, 1 if sample is None else jobs
     refitted = refit_on_all(data, best.family, found.params, best.rounds, seed, threads, refit)
     tuned_on = np.arange(len(data.y)) if sample is None else sample
-    kind: Kind = data.kind if len(refitted.cuts) else "softmax"
+    kind: LatentKind = data.kind if len(refitted.cuts) else "softmax"
     shares = best.probabilities()
     sampled = f"Tuned on a stratified sample of {len(tuned_on):,} rows, refitted on all {len(data.y):,}."
     return Fitted(
