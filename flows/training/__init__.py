@@ -1,1 +1,6 @@
-"""The training core: arrays in, a fitted model out; `fit.fit` is the way in."""
+"""The training core: arrays in, a fitted model out.
+
+`fit.fit` is the way in: it searches a `grid` over the model `families`, CatBoost's in `symmetric`, beside the
+`baselines`, by the `metrics` and the `ordinal` link, and refits the best, `distributed` where there are many
+rows. `rows` gives it its arrays; `trained` keeps what comes of it.
+"""

@@ -8,12 +8,10 @@ from mlflow import MlflowClient
 from data.log.history import Decision
 from flows.registry.bundling import Submission
 from flows.registry.decisions import (
-    PromotionVerdict,
     carry_out,
     deciding,
     finish,
     promotion,
-    settle,
     way_back,
 )
 from tests.flows.registry.desk import NAME, Desk
@@ -97,17 +95,6 @@ def back_to_one(desk: Desk) -> None:
     client.set_registered_model_alias(NAME, "champion", "1")
     client.delete_registered_model_alias(NAME, "previous")
     client.delete_model_version_tag(NAME, "2", "replaces")
-
-
-def test_a_rejection_makes_a_challenger_and_an_entry(
-    weak: Submission, submission: Submission, desk: Desk
-) -> None:
-    desk.seat(submission)
-    desk.add(weak)
-    settle(desk.client, desk.settings, NAME, "2", PromotionVerdict(False, "worse", {}), "test")
-    assert desk.aliases() == {"champion": "1", "challenger": "2"}
-    assert desk.history()[-1] == ("rejected", "2", "1", "test")
-    assert desk.client.get_model_version(NAME, "2").description == "worse"
 
 
 def test_a_decision_is_done_though_the_history_cannot_be_written_and_is_recorded_later(

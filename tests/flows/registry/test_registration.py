@@ -78,6 +78,7 @@ def test_a_worse_model_stays_challenger_with_the_reason_on_its_version(
     assert desk.history()[-1] == ("rejected", "2", "1", "pipeline")
     assert kept.reason.startswith("may be worse by more than 0.01")
     assert desk.tags("2")["reason"] == kept.reason
+    assert desk.client.get_model_version(NAME, "2").description == kept.reason
 
 
 def test_a_better_model_replaces_the_champion_which_becomes_previous_and_stays_so_for_an_equal_run(
