@@ -13,8 +13,7 @@ from data.rows.kinds import Reason
 from data.rows.quarantine import ONE_ROW
 from data.sources.reading import ROWS, ChunkedRecords, open_chunks
 from data.sources.storage import read_rows
-from flows.processing.chunks import Terms, counted, examine_piece
-from flows.processing.duplicates import Met, with_repeats
+from flows.processing.chunks import SeenIds, counted, examine_chunk, with_repeats
 from flows.processing.processed import (
     FAULTS,
     PARSED,
@@ -46,11 +45,12 @@ def write_processed(
     Raises BadInput where there is nothing to learn from, unless that is for too many bad rows.
     """
     who = PSEUDONYM if records.pseudonymous else contract.id.name if contract.id else None
-    met, terms = Met(), _terms(records.uri, contract, settings)
-    pieces = ((frame, first, terms) for first, frame in counted(records.read()))
+    seen = SeenIds()
+    terms = contract, records.uri, settings.id_key, settings.test_share
+    pieces = ((frame, first, *terms) for first, frame in counted(records.read()))
     with written(folder, contract.target.column) as found:
-        for piece in in_order(examine_piece, pieces, engine, settings.jobs):
-            found.append(with_repeats(piece, met, who))
+        for chunk in in_order(examine_chunk, pieces, engine, settings.jobs):
+            found.append(with_repeats(chunk, seen, who))
     if found.clean >= (1 - settings.bad_row_limit) * found.rows:
         check_trainable(found.class_rows, records.uri, contract, settings)
     write_report(folder, found, contract)
@@ -131,10 +131,6 @@ def check_bad_share(processed: Processed, limit: float) -> None:
         f"{processed.bad_share:.1%} of the rows are bad, more than the {limit:.0%} allowed: {reasons}. "
         f"See {processed.folder / QUARANTINE}, mend the source, or raise GRADECAST_BAD_ROW_LIMIT.{apart}"
     )
-
-
-def _terms(source: str, contract: Contract, settings: Settings) -> Terms:
-    return Terms(contract, source, settings.id_key, settings.test_share)
 
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)

@@ -18,7 +18,7 @@ from data.contract.contract import Contract
 from data.rows.quarantine import count_reasons
 from data.rows.spreadsheets import FIRST_ROW, neutralised, neutralised_column
 from data.sources.storage import appended, read_blocks, read_frame, read_rows
-from flows.processing.chunks import Piece
+from flows.processing.chunks import Chunk
 
 
 def stratified(
@@ -101,29 +101,29 @@ class Written:
         self._write_rows = self._files.enter_context(appended(folder / PARSED))
         self._write_faults = self._files.enter_context(appended(folder / FAULTS))
 
-    def append(self, piece: Piece) -> None:
-        """Write a piece, and count it."""
-        self._write_rows(piece.table)
-        self._write_faults(pa.Table.from_pandas(piece.faults, FAULT_SCHEMA, preserve_index=False))
-        self._write_bad(piece)
-        self._count(piece)
+    def append(self, chunk: Chunk) -> None:
+        """Write a chunk, and count it."""
+        self._write_rows(chunk.table)
+        self._write_faults(pa.Table.from_pandas(chunk.faults, FAULT_SCHEMA, preserve_index=False))
+        self._write_bad(chunk)
+        self._count(chunk)
 
     def close(self) -> None:
         """End the files."""
         self._files.close()
 
-    def _write_bad(self, piece: Piece) -> None:
-        wrong = pc.not_equal(piece.table["quarantine"], "").to_numpy(zero_copy_only=False)
-        bad = _to_be_read(piece.table.filter(pa.array(wrong))).to_pandas()
-        bad["row"] = np.flatnonzero(wrong) + piece.first + FIRST_ROW
+    def _write_bad(self, chunk: Chunk) -> None:
+        wrong = pc.not_equal(chunk.table["quarantine"], "").to_numpy(zero_copy_only=False)
+        bad = _to_be_read(chunk.table.filter(pa.array(wrong))).to_pandas()
+        bad["row"] = np.flatnonzero(wrong) + chunk.first + FIRST_ROW
         bad.to_csv(self._folder / QUARANTINE, mode="a", header=not self.rows, index=False)
 
-    def _count(self, piece: Piece) -> None:
-        self.rows += len(piece.table)
-        self.bad += piece.faults["row"].nunique()
-        self.reasons.update(count_reasons(piece.faults))
-        self.faults.update(by_reason(piece.faults))
-        sound = piece.table.filter(pc.equal(piece.table["quarantine"], ""))
+    def _count(self, chunk: Chunk) -> None:
+        self.rows += len(chunk.table)
+        self.bad += chunk.faults["row"].nunique()
+        self.reasons.update(count_reasons(chunk.faults))
+        self.faults.update(by_reason(chunk.faults))
+        sound = chunk.table.filter(pc.equal(chunk.table["quarantine"], ""))
         self.clean += len(sound)
         self.split_rows.update(_counts(sound["split"]))
         self.class_rows.update(_counts(sound.filter(pc.equal(sound["split"], "train"))[self._target]))

@@ -10,7 +10,7 @@ from data.cohorts.addresses import CohortPlan
 from data.contract.contract import Contract
 from data.rows.frames import matrix, target_index
 from flows.evaluate import bayes_limit, published_accuracy
-from flows.processing.chunks import Terms, examine_rows
+from flows.processing.chunks import examine_rows
 from flows.processing.processed import PARSED, Processed
 from flows.registry.bundling import Submission
 from flows.settings import Settings
@@ -26,8 +26,9 @@ def contradicted(
 ) -> Processed:
     """Students of whom the last fifth have a random grade, processed as far as evaluation reads."""
     source = "cohort://600?scenario=label-tail&strength=0.2"
-    terms = Terms(grade_class, source, settings.id_key, settings.test_share)
-    frame, _ = examine_rows(read_records(source, grade_class).frame, 0, terms)
+    frame, _ = examine_rows(
+        read_records(source, grade_class).frame, 0, grade_class, source, settings.id_key, 0.2
+    )
     folder = tmp_path_factory.mktemp("contradicted")
     write_frame(frame, folder / PARSED)
     return submission.processed.model_copy(update={"folder": folder, "generated": CohortPlan.of(source)})

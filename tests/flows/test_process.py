@@ -13,7 +13,7 @@ from data.cohorts import grades as cohort
 from data.contract.contract import Contract
 from data.errors import BadInput, Stopped
 from flows.process import REPORT, check_bad_share, process_records
-from flows.processing.chunks import Terms, examine_rows
+from flows.processing.chunks import examine_rows
 from flows.processing.processed import QUARANTINE, Processed
 from flows.settings import Settings
 from flows.up import MAKE_REGISTRY
@@ -100,8 +100,9 @@ def test_equal_records_are_processed_once_and_it_is_said(
 
 def test_a_student_stays_in_a_split_when_others_are_added(settings: Settings, grade_class: Contract) -> None:
     full = cohort.generate(400, seed=5).sample(frac=1, random_state=1)
-    terms = Terms(grade_class, "a file", settings.id_key, settings.test_share)
-    some, all_ = (examine_rows(part.reset_index(drop=True), 0, terms)[0] for part in (full.head(100), full))
+    terms = grade_class, "a file", settings.id_key, settings.test_share
+    parts = (part.reset_index(drop=True) for part in (full.head(100), full))
+    some, all_ = (examine_rows(part, 0, *terms)[0] for part in parts)
     before, after = (frame.set_index("StudentID")["split"] for frame in (some, all_))
     assert set(before) == {"train", "test"}
     assert before.equals(after.loc[before.index])
@@ -110,7 +111,7 @@ def test_a_student_stays_in_a_split_when_others_are_added(settings: Settings, gr
 def test_examining_leaves_the_records_as_they_were(settings: Settings, grade_class: Contract) -> None:
     records = read_records("cohort://50", grade_class)
     before = records.frame.copy()
-    examine_rows(records.frame, 0, Terms(grade_class, records.uri, settings.id_key, settings.test_share))
+    examine_rows(records.frame, 0, grade_class, records.uri, settings.id_key, settings.test_share)
     pd.testing.assert_frame_equal(records.frame, before)
 
 

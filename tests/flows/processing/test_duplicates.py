@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from data.cohorts import grades as cohort
 from data.contract.contract import Contract
 from data.rows.ids import PUBLIC_KEY
-from flows.processing.chunks import Terms, counted, examine_piece, examine_rows
-from flows.processing.duplicates import Met, with_repeats
+from flows.processing.chunks import SeenIds, counted, examine_chunk, examine_rows, with_repeats
 
 
 def names_of(numbers: list[int]) -> pa.ChunkedArray:
@@ -21,17 +20,17 @@ def names_of(numbers: list[int]) -> pa.ChunkedArray:
 
 @given(st.lists(st.lists(st.integers(0, 30), max_size=8), max_size=12))
 def test_who_was_met_before_is_found_in_any_order_of_calls(calls: list[list[int]]) -> None:
-    met, before = Met(), set()
+    seen, before = SeenIds(), set()
     for numbers in calls:
-        assert met.again(names_of(numbers)).tolist() == [n in before for n in numbers]
+        assert seen.repeated(names_of(numbers)).tolist() == [n in before for n in numbers]
         before |= {n for n in numbers if n}
 
 
 def test_pseudonyms_with_one_half_in_common_are_two_students() -> None:
-    met = Met()
-    met.again(pa.chunked_array([["a" * 32]]))
+    seen = SeenIds()
+    seen.repeated(pa.chunked_array([["a" * 32]]))
     others = pa.chunked_array([["a" * 16 + "b" * 16, "b" * 16 + "a" * 16, "a" * 32]])
-    assert met.again(others).tolist() == [False, False, True]
+    assert seen.repeated(others).tolist() == [False, False, True]
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +48,14 @@ def doubled(grade_class: Contract) -> pd.DataFrame:
 def test_chunks_find_the_faults_that_the_whole_has(
     doubled: pd.DataFrame, grade_class: Contract, rows: int
 ) -> None:
-    terms = Terms(grade_class, "a file", PUBLIC_KEY, 0.2)
+    options = grade_class, "a file", PUBLIC_KEY, 0.2
     chunks = [doubled.iloc[at : at + rows].reset_index(drop=True) for at in range(0, 60, rows)]
-    met = Met()
+    seen = SeenIds()
+    frames = counted(chunks)
     pieces = [
-        with_repeats(examine_piece(frame, first, terms), met, "StudentID") for first, frame in counted(chunks)
+        with_repeats(examine_chunk(frame, first, *options), seen, "StudentID") for first, frame in frames
     ]
-    whole, faults = examine_rows(doubled, 0, terms)
+    whole, faults = examine_rows(doubled, 0, *options)
     found = pd.concat([piece.faults for piece in pieces], ignore_index=True)
     expected = faults.assign(value=faults["value"].astype(str))
     pd.testing.assert_frame_equal(found.astype(object), expected.astype(object), check_dtype=False)
@@ -67,7 +67,7 @@ def test_chunks_find_the_faults_that_the_whole_has(
 def test_rows_without_ids_are_no_duplicates_however_alike(
     grade_class: Contract, doubled: pd.DataFrame
 ) -> None:
-    piece = examine_piece(doubled, 0, Terms(grade_class, "a file", PUBLIC_KEY, 0.2))
-    met = Met()
-    assert with_repeats(piece, met, None) is piece
-    assert with_repeats(piece, met, None) is piece
+    piece = examine_chunk(doubled, 0, grade_class, "a file", PUBLIC_KEY, 0.2)
+    seen = SeenIds()
+    assert with_repeats(piece, seen, None) is piece
+    assert with_repeats(piece, seen, None) is piece
