@@ -25,7 +25,7 @@ class Supervised:
         self.pause = self._since = 0.0
 
     def begin(self) -> subprocess.Popen[bytes]:
-        """Start the process; an OSError, of no memory or no process left, is one more short life."""
+        """Start what is to run, and return it."""
         raise NotImplementedError
 
     def reap(self, process: subprocess.Popen[bytes]) -> None:
@@ -45,12 +45,16 @@ class Supervised:
             self.reap(ended)
         if now - self._since < self.pause:
             return False
-        self._since = now
         try:
-            self.process = self.begin()
-        except OSError:
+            self.start(now)
+        except OSError:  # no memory or no process left: one more short life
             self._back_off(now)
         return self.process is not None
+
+    def start(self, now: float) -> None:
+        """Start the process; raises OSError where that cannot be done."""
+        self._since = now
+        self.process = self.begin()
 
     def _back_off(self, now: float) -> None:
         steady = now - self._since >= STEADY_SECONDS

@@ -116,7 +116,7 @@ def supervised(service: Service, folder: Path, say: Say) -> Iterator[ServiceProc
     folder.mkdir(parents=True, exist_ok=True)
     end_recorded(folder / service.name)
     process = ServiceProcess(service, folder, say)
-    process.restart()
+    process.start(time.monotonic())
     try:
         yield process
     finally:
