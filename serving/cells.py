@@ -13,7 +13,6 @@ from data.rows.kinds import Reason, rule_of
 from data.rows.records import Record
 
 MOST_REMEMBERED, LONGEST_REMEMBERED = 10_000, 100  # texts of one column, and letters of one
-LONGEST_ID = 38  # digits of what is within reach of a float32 for certain
 WIDE = 4  # times as many columns as are asked for
 Row = Sequence[str]
 
@@ -54,9 +53,8 @@ class ColumnReader(dict[str, Any]):
     def _plain(self, texts: Sequence[str]) -> Sequence[Any] | None:
         """Return at one look what texts mean that are hardly ever twice the same, as long as all is well."""
         if self._column.role is Role.ID:
-            unbounded = self._column.whole and self._column.limits[0] <= 1 and self._column.max is None
-            short = max(map(len, texts), default=0) <= LONGEST_ID
-            return texts if unbounded and short and are_plain(texts) else None
+            plain = self._column.whole and all(texts) and are_plain(texts)
+            return None if not plain or any(wrong.any() for _, wrong in self._rule.faults(texts)) else texts
         if not self._column.decimal:
             return None
         together = "".join(texts)

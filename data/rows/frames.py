@@ -122,7 +122,7 @@ def parse_cells(raw: pd.DataFrame, contract: Contract, *, labelled: bool) -> tup
             parsed[column.name], wrong = to_numbers(raw[column.name])
             if wrong.any():
                 not_numbers[column.name] = wrong
-    frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)))
+    frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)), copy=False)
     return (_with_target(frame, raw, contract) if labelled else frame), not_numbers
 
 
@@ -160,9 +160,9 @@ def within_reach(numbers: pd.Series) -> pd.Series:
 
 def to_ids(series: pd.Series, *, whole: bool) -> pd.Series:
     """Return ids as text, None where there is none; 1001, 1001.0 and "1001" are one student."""
-    texts, missing = series.tolist(), series.isna().to_numpy()
-    if missing.any() or not are_plain(texts):
-        cells = zip(texts, missing, strict=True)
+    texts = series.tolist()
+    if not are_plain(texts):
+        cells = zip(texts, series.isna(), strict=True)
         texts = [None if gone else canonical_id(v, whole=whole) or None for v, gone in cells]
     return pd.Series(texts, name=series.name, dtype=object)
 
@@ -183,7 +183,7 @@ def _to_codes(series: pd.Series, rule: Rule) -> "pd.Categorical[Any]":
     cells = zip(meant, texts, strict=True)
     places = [*(known[code] if text is None else others[text] for code, text in cells), -1]
     positions = np.array(places, dtype=np.int64)[raw.codes.to_numpy()]
-    return pd.Categorical.from_codes(positions.tolist(), dtype=pd.CategoricalDtype([*codes, *unknown]))
+    return pd.Categorical.from_codes(positions, dtype=pd.CategoricalDtype([*codes, *unknown]), validate=False)
 
 
 def _text_of(value: Any) -> str:
@@ -203,7 +203,7 @@ def from_arrow(cells: "pa.ChunkedArray", column: Column | None) -> pd.Series:
     if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
         return cells.to_pandas(integer_object_nulls=True)
     if column is not None and column.role is Role.ID:
-        return cells.to_pandas()
+        return pd.Series(cells.to_numpy(), dtype=object)
     if column is not None and not column.coded:
         numbers = _arrow_numbers(cells)
         if numbers is None:

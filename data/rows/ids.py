@@ -5,6 +5,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from numbers import Real
 
 from data.contract.columns import MISSING_TEXTS
@@ -68,13 +69,14 @@ def canonical_id(value: object, *, whole: bool) -> str:
     return LEADING_ZEROS.sub(r"\1", text) if whole else text
 
 
-def are_plain(texts: Sequence[object]) -> bool:
+def are_plain(texts: Sequence[str]) -> bool:
     """Tell at one look that all ids are canonical already: whole numbers without zeros before them."""
     try:
-        together = "".join(texts)  # type: ignore[arg-type]
+        together = "".join(texts)
     except TypeError:
         return False
-    return together.isdecimal() and together.isascii() and all(text and text[0] != "0" for text in texts)  # type: ignore[index]
+    zero = map(str.startswith, texts, repeat("0"))
+    return together.isdecimal() and together.isascii() and all(texts) and not any(zero)
 
 
 def record_id(values: list[str]) -> str:

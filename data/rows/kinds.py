@@ -10,7 +10,7 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
@@ -25,6 +25,7 @@ from data.contract.columns import MISSING_TEXTS, Code, Column, Kind, Role, Targe
 from data.rows.ids import WHOLE_ID, canonical_id
 
 WHOLE = re.compile(r"(-?[0-9]{1,18})(?:\.0+)?")
+SHORT = 38  # digits, that a float32 reaches beyond
 HALF = re.compile("[\ud800-\udfff]")  # of a character: JSON can hold it, UTF-8 cannot
 
 
@@ -49,7 +50,8 @@ class Rule(ABC):
     """What the cells of one column mean."""
 
     def __init__(self, column: Column) -> None:
-        self.column = column
+        self.column, self.whole = column, column.whole
+        self.low, self.high = column.limits
 
     @abstractmethod
     def read(self, cell: Any) -> Any:
@@ -64,8 +66,12 @@ class Rule(ABC):
         """Names of the float columns that the model sees."""
         return [self.column.name]
 
+    def array_of(self, values: Sequence[Any]) -> np.ndarray:
+        """Return values, one by one, as an array of them."""
+        return np.array(values, dtype=float)
+
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """Return values (n,) as their float32 columns (n, d); a missing one is NaN in each."""
+        """Return an array of values (n,) as their float32 columns (n, d); a missing one is NaN in each."""
         return values.astype(np.float32)[:, None]
 
     def floats(self) -> Mapping[Any, tuple[float, ...]]:
@@ -93,27 +99,28 @@ class NumberRule(Rule):
         if math.isnan(number):
             return None
         reason = next((reason for reason, broken in self.faults(number) if broken), None)
-        return reason or (int(number) if self.column.whole else number)
+        return reason or (int(number) if self.whole else number)
 
     def faults(self, values: Any) -> Faults:
         """Compare with the limits; NaN is missing and fails no comparison."""
-        low, high = self.column.limits
         yield Reason.NOT_FINITE, abs(values) == np.inf
-        if self.column.whole:
+        if self.whole:
             yield Reason.NOT_WHOLE, np.floor(values) < values
-        yield Reason.OUT_OF_RANGE, (values < low) | (values > high)
+        yield Reason.OUT_OF_RANGE, (values < self.low) | (values > self.high)
 
     def field(self) -> Any:
         """Return a strict type: in JSON a text is no number, and 3.0 no whole one."""
-        low, high = self.column.limits
         about = Field(title=self.column.title, description=self.column.help)
-        if self.column.whole:
-            return Annotated[int, Field(strict=True, ge=math.ceil(low), le=math.floor(high)), about]
-        return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=low, le=high), about]
+        if self.whole:
+            return Annotated[int, Field(strict=True, ge=math.ceil(self.low), le=math.floor(self.high)), about]
+        return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=self.low, le=self.high), about]
 
 
 class CodeRule(Rule):
     """One of the contract's codes, in order: written as itself, as a number, or as its label in any case."""
+
+    _words: tuple[type, ...] = (str,)
+    """What JSON may say beside whole numbers."""
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
@@ -121,6 +128,7 @@ class CodeRule(Rule):
         self._numbers = {code: code for code in codes if isinstance(code, int)}
         self._texts: dict[str, Code] = {str(code): code for code in codes}
         self._labels: dict[str, Code] = {label.casefold(): code for code, label in codes.items()}
+        self._places: dict[Code | None, int] = {code: n for n, code in enumerate(codes)} | {None: -1}
 
     def read(self, cell: Any) -> Any:
         """Return a code: 2, 2.0, "2", "2.0" and "Moderate" may all mean 2."""
@@ -138,9 +146,13 @@ class CodeRule(Rule):
         """Tell the positions behind those of the codes."""
         yield Reason.UNKNOWN_CODE, values >= len(self.column.codes)
 
+    def array_of(self, values: Sequence[Any]) -> np.ndarray:
+        """Return the positions of codes."""
+        return np.array([self._places[code] for code in values], dtype=np.int64)
+
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Return the rows of the table; an unknown code is as a missing one."""
-        return self._table[np.where(values < len(self.column.codes), values, -1)]
+        return self._table[np.minimum(values, len(self._table) - 1)]
 
     def floats(self) -> Mapping[Any, tuple[float, ...]]:
         """Return the same table by code."""
@@ -157,19 +169,20 @@ class CodeRule(Rule):
     def field(self) -> Any:
         """Return a type that takes a code or its label; of numbers whole ones alone."""
         allowed = ", ".join(f"{code} ({label})" for code, label in self.column.codes.items())
+        exact = {label: code for code, label in self.column.codes.items()} | self._texts
+        numbers, words = self._numbers, self._words
 
         def check(value: Any) -> Any:
-            code = self._read_json(value)
+            code: Any = None
+            if type(value) is int:
+                code = numbers.get(value)
+            elif isinstance(value, words):
+                code = exact[value] if value in exact else self.read(value)
             if code is None or code is Reason.UNKNOWN_CODE:
                 raise PydanticCustomError("unknown_code", "give one of {allowed}", {"allowed": allowed})
             return code
 
         return Annotated[Any, BeforeValidator(check), WithJsonSchema(self._schema())]
-
-    def _read_json(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._texts.get(value) or self.read(value)
-        return self._numbers.get(value) if type(value) is int else None
 
     def _schema(self) -> dict[str, Any]:
         unique = {json.dumps(choice): choice for choice in self._choices()}
@@ -182,13 +195,12 @@ class CodeRule(Rule):
 class BooleanRule(CodeRule):
     """No or yes; true and false mean the same."""
 
+    _words = (str, bool)
+
     def __init__(self, column: Column) -> None:
         super().__init__(column)
         no, yes = column.codes
         self._labels = {"false": no, "true": yes} | self._labels
-
-    def _read_json(self, value: Any) -> Any:
-        return self.read(value) if isinstance(value, bool) else super()._read_json(value)
 
     def _choices(self) -> list[Any]:
         return [*super()._choices(), False, True]
@@ -211,26 +223,36 @@ class IdRule(Rule):
 
     def read(self, cell: Any) -> Any:
         """Return the canonical id."""
-        text = "" if cell is None or cell != cell else canonical_id(cell, whole=self.column.whole)
+        text = "" if cell is None or cell != cell else canonical_id(cell, whole=self.whole)
         return (self._fault(text) or text) if text else None
 
     def faults(self, values: Any) -> Faults:
-        """Judge text by text."""
+        """Judge all at one look where they are numbers that are not long, else text by text."""
+        if not self.whole or (self._unbounded and self._are_short_numbers(values)):
+            return
         found = [None if text is None else self._fault(text) for text in values]
         for reason in (Reason.NOT_WHOLE, Reason.OUT_OF_RANGE):
             yield reason, np.array([one is reason for one in found], dtype=bool)
 
+    def _are_short_numbers(self, texts: Iterable[str | None]) -> bool:
+        known = list(filter(None, texts))
+        together = "".join(known)
+        return together.isdecimal() and together.isascii() and max(map(len, known)) <= SHORT
+
+    @property
+    def _unbounded(self) -> bool:
+        return self.low <= 1 and self.column.max is None
+
     def _fault(self, text: str) -> Reason | None:
-        if not self.column.whole:
+        if not self.whole:
             return None
         if not WHOLE_ID.fullmatch(text):
             return Reason.NOT_WHOLE
-        low, high = self.column.limits
-        return None if low <= float(text) <= high else Reason.OUT_OF_RANGE
+        return None if self.low <= float(text) <= self.high else Reason.OUT_OF_RANGE
 
     def field(self) -> Any:
         """Return a type that takes whole numbers too, and gives text."""
-        wanted = f"give the id as {'' if self.column.whole else 'text or as '}a whole number"
+        wanted = f"give the id as {'' if self.whole else 'text or as '}a whole number"
 
         def check(value: Any) -> str:
             given = type(value) is int or (isinstance(value, str) and not HALF.search(value))

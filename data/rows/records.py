@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, NotRequired
 
 import numpy as np
@@ -69,18 +68,16 @@ def record_adapter(contract: Contract) -> TypeAdapter[Record]:
 
 def matrix_maker(contract: Contract) -> Callable[[Sequence[Record]], np.ndarray]:
     """Return the function that turns validated records into the float32 matrix (rows, float columns)."""
-    tables = [(column.name, rule_of(column).floats()) for column in contract.features]
-    groups = feature_space(contract).groups
-    width = groups[-1][-1] + 1
+    rules = [(column.name, rule_of(column)) for column in contract.features]
+    tables = [(name, rule.floats()) for name, rule in rules]
+    width = len(feature_space(contract).names)
 
     def to_matrix(records: Sequence[Record]) -> np.ndarray:
         if len(records) < MANY:
             rows = [[value for name, table in tables for value in table[record[name]]] for record in records]
             return np.array(rows, dtype=np.float32).reshape(-1, width)
-        matrix = np.empty((len(records), width), dtype=np.float32)
-        for (name, table), places in zip(tables, groups, strict=True):
-            matrix[:, list(places)] = [table[value] for value in map(itemgetter(name), records)]
-        return matrix
+        columns = [rule.encode(rule.array_of([record[name] for record in records])) for name, rule in rules]
+        return np.concatenate(columns, axis=1)
 
     return to_matrix
 

@@ -34,7 +34,7 @@ def examine(chunk: pa.Table, contract: Contract) -> tuple[pd.DataFrame, np.ndarr
     """Return a chunk as parsed, and each row's errors as one text, empty where the row is sound."""
     asked = {column.name: column for column in (*contract.asked, *([contract.id] if contract.id else []))}
     raw = {n: from_arrow(chunk[n], column) for n, column in asked.items() if n in chunk.column_names}
-    frame, not_numbers = parse_cells(pd.DataFrame(raw), contract, labelled=False)
+    frame, not_numbers = parse_cells(pd.DataFrame(raw, copy=False), contract, labelled=False)
     faults = cell_faults(frame, contract, labelled=False, not_numbers=not_numbers)
     errors = np.full(len(frame), "", dtype=object)
     texts = reasons_by_row(faults)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from data.contract.columns import Role
 from data.contract.contract import FOLDER, Contract, load_contract
 from data.rows.frames import matrix, parse
-from data.rows.kinds import Reason, rule_of
+from data.rows.kinds import rule_of
 from data.rows.records import feature_space
 from tests.contract.tiny import STUDENT, contract_of, rows_of, students
 
@@ -77,25 +77,6 @@ def test_a_missing_value_is_nan_in_every_float_column_of_its_feature(tiny: Contr
     assert values.dtype == np.float32
     assert np.isnan(values[0]).tolist() == [False] * 7 + [True] * 6
     assert not np.isnan(values[1]).any()
-
-
-@pytest.mark.parametrize(
-    "value", [2, 2.0, "2", "2.0", " 2 ", "Much", "much", "MUCH ", np.int64(2), np.float64(2)]
-)
-def test_a_code_may_be_written_as_number_text_or_label(tiny: Contract, value: object) -> None:
-    assert rule_of(tiny.columns["Help"]).read(value) == 2
-
-
-@pytest.mark.parametrize("value", [3, -1, 1.5, "mu", "0_2", "٢", "2e0", "0x2", "inf", True, [2], 10**30])
-def test_anything_else_means_no_code(tiny: Contract, value: object) -> None:
-    assert rule_of(tiny.columns["Help"]).read(value) is Reason.UNKNOWN_CODE
-
-
-@pytest.mark.parametrize(
-    ("value", "code"), [(True, 1), (False, 0), ("true", 1), ("FALSE", 0), ("Yes", 1), ("no", 0)]
-)
-def test_a_boolean_column_knows_true_and_false(tiny: Contract, value: object, code: int) -> None:
-    assert rule_of(tiny.columns["Club"]).read(value) == code
 
 
 def test_true_and_false_mean_the_text_codes_of_a_boolean(pass_fail: Contract) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from data.contract.contract import Contract
-from data.rows.outcomes import from_cells, outcome_fields, outcome_reader
+from data.rows.outcomes import outcome_fields, outcome_reader
 
 PREDICTION = "0123456789abcdef" * 2
 
@@ -21,16 +21,6 @@ def test_a_class_is_said_by_code_label_or_score(grade_class: Contract, said: dic
     assert faults == []
     score = said.get("GPA")
     assert outcome == {"prediction_id": None, "student": "1001", "outcome": "C", "score": score}
-
-
-@pytest.mark.parametrize(
-    ("score", "label"), [(4, "A"), (3.5, "A"), (3.49, "B"), (2.0, "D"), (1.99, "F"), (0, "F")]
-)
-def test_a_score_makes_the_class_of_the_contracts_rule(
-    grade_class: Contract, score: float, label: str
-) -> None:
-    read = outcome_reader(grade_class)({"prediction_id": PREDICTION, "GPA": score})
-    assert read[0]["outcome"] == label
 
 
 def test_a_derived_target_is_said_by_its_score(pass_fail: Contract) -> None:
@@ -67,11 +57,3 @@ def test_every_wrong_field_is_named(grade_class: Contract, raw: Any, wrong: list
 def test_a_contract_without_ids_knows_forecasts_alone(pass_fail: Contract) -> None:
     assert set(outcome_fields(pass_fail)) == {"prediction_id", "grade_class", "Result", "G3"}
     assert fields(pass_fail, {"grade_class": "Pass"}) == ["prediction_id"]
-
-
-def test_cells_are_read_as_json_would_say_them(grade_class: Contract) -> None:
-    row = {"StudentID": " 1001 ", "Name": "Ada", "GPA": "3.10", "GradeClass": "", "prediction_id": "NA"}
-    assert from_cells(row, grade_class) == {"StudentID": "1001", "GPA": 3.1}
-    assert from_cells({"GPA": "1_0"}, grade_class) == {"GPA": "1_0"}
-    assert from_cells({"GPA": "3,1"}, grade_class) == {"GPA": "3,1"}
-    assert from_cells({"GPA": "nan"}, grade_class) == {}

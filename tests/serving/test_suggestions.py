@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.cohorts.grades import generate
 from data.contract.columns import Column
@@ -133,11 +131,6 @@ def _best(column: Column, value: Any) -> Any:
     return ends[-1] if column.effect == "raises" else ends[0]
 
 
-def test_risk_is_the_probability_of_the_classes_at_risk(bundle: Bundle, students: list[Student]) -> None:
-    risks = risk_of(bundle.probabilities(bundle.matrix(students)), bundle.contract.target)
-    assert risks == pytest.approx([forecast(bundle, student)["at_risk"] for student in students], abs=1e-5)
-
-
 def test_text_codes_are_changed_by_their_order(pass_fail: Contract) -> None:
     column = next(column for column in pass_fail.features if column.actionable and column.effect == "raises")
     first, second, *rest = column.codes
@@ -186,9 +179,3 @@ def test_combinations_change_each_column_once() -> None:
     options = {name: changes_of(column(kind="integer", min=0, max=9), 4) for name in "abc"}
     widths = [len({id(change) for change in changes}) for changes in combined(options)]
     assert set(widths) == {1, 2, 3}
-
-
-def test_a_prediction_in_a_batch_is_the_same_as_alone(bundle: Bundle, students: list[Student]) -> None:
-    together = bundle.probabilities(bundle.matrix(students))
-    alone = np.concatenate([bundle.probabilities(bundle.matrix([student])) for student in students])
-    assert together == pytest.approx(alone, abs=1e-6)
