@@ -177,8 +177,6 @@ def _object(properties: dict[str, Schema], required: list[str]) -> Schema:
     return {**whole, "required": required} if required else whole
 
 
-Node = dict[str, Any]
-
 ABOUT = "Calibrated, explained forecasts of every student's final grade class. It forecasts; people decide."
 PROBLEMS = {
     400: "Not JSON, not CSV, or cut off.",
@@ -190,21 +188,23 @@ PROBLEMS = {
     422: "The contract is broken; every broken field is named.",
     503: "No model yet, or more to do than can be done: see Retry-After.",
 }
+SENT = (400, 401, 403, 408, 413, 415, 422, 503)
+"""What may be answered where a body is sent."""
 EXAMPLE_ID = "0" * 32
 
 
-def describe(predictor: Predictor, settings: Settings) -> Node:
+def describe(predictor: Predictor, settings: Settings) -> Schema:
     """Return the document of what this predictor answers."""
     bundle = predictor.bundle
     locked = settings.api_key is not None
-    record: Node = bundle.shown[0]
+    record: Schema = bundle.shown[0]
     schemas = all_schemas(bundle.contract, bundle.record.json_schema(), settings.max_records)
     schemas["Record"]["examples"] = [record]
     schemas["Forecast"]["examples"] = [_example_answer(predictor, record)]
-    components: Node = {"schemas": schemas}
+    components: Schema = {"schemas": schemas}
     if locked:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    document: Node = {
+    document: Schema = {
         "openapi": "3.1.0",
         "info": {
             "title": f"Gradecast: {bundle.contract.title}",
@@ -217,85 +217,63 @@ def describe(predictor: Predictor, settings: Settings) -> Node:
     return {**document, "security": [{"key": []}]} if locked else document
 
 
-def _example_answer(predictor: Predictor, record: Node) -> Node:
+def _example_answer(predictor: Predictor, record: Schema) -> Schema:
     bundle = predictor.bundle
     matrix = bundle.matrix([bundle.record.validate_python(record)])
     answer = bundle.answers(bundle.probabilities(matrix))[0]
     return {**answer, "model_version": predictor.version, "prediction_id": EXAMPLE_ID}
 
 
-def _forecast_paths(predictor: Predictor, record: Node) -> Node:
+def _forecast_paths(predictor: Predictor, record: Schema) -> Schema:
     explain = {
         "name": "explain",
         "in": "query",
         "schema": {"enum": ["true", "false"], "default": "false"},
         "description": "Whether to add the reasons.",
     }
-    body = _json_body({"anyOf": [ref("Record"), ref("Records")]}, record)
     answer = _json(
         "The forecast, or one for each record in order.", {"anyOf": [ref("Forecast"), ref("Forecasts")]}
     )
-    one = _operation(
-        "predict", "Forecast one record, or each of a list", answer, 400, 401, 403, 408, 413, 415, 422, 503
-    )
+    one = _operation("predict", "Forecast one record, or each of a list", answer, *SENT)
+    form = {"type": "object", "properties": {"file": {**TEXT, "format": "binary"}}, "required": ["file"]}
+    many = _operation("predictBatch", "Forecast every row of a CSV", _batch_answer(predictor), *SENT)
     about = {"description": predictor.counts_warning} if predictor.counts_warning else {}
+    records = _json_body({"anyOf": [ref("Record"), ref("Records")]}, record)
+    files = {"text/csv": {"schema": TEXT}, "multipart/form-data": {"schema": form}}
+    file = {"required": True, "content": files}
     return {
-        "/predict": {"post": {**one, **about, "parameters": [explain], "requestBody": body}},
-        "/predict/batch": {"post": {**_batch(predictor), **about}},
+        "/predict": {"post": {**one, **about, "parameters": [explain], "requestBody": records}},
+        "/predict/batch": {"post": {**many, **about, "requestBody": file}},
     }
 
 
-def _batch(predictor: Predictor) -> Node:
+def _batch_answer(predictor: Predictor) -> Schema:
     added = ", ".join(added_columns(predictor.bundle.contract.target.labels))
-    text: Node = {"type": "string"}
-    form: Node = {
-        "type": "object",
-        "properties": {"file": {**text, "format": "binary"}},
-        "required": ["file"],
-    }
-    counts: Node = {
-        ROWS: {"schema": {"type": "integer"}, "description": "Rows of the file."},
-        BAD_ROWS: {
-            "schema": {"type": "integer"},
-            "description": "Rows that have an error instead of a forecast.",
-        },
-    }
-    answer: Node = {
+    counts = {ROWS: "Rows of the file.", BAD_ROWS: "Rows that have an error instead of a forecast."}
+    whole: Schema = {"type": "integer"}
+    return {
         "description": f"The same rows in the same order, with the columns {added}. Cells that a spreadsheet "
         "would run as a formula begin with an apostrophe.",
-        "headers": counts,
-        "content": {"text/csv": {"schema": text}},
+        "headers": {name: {"schema": whole, "description": what} for name, what in counts.items()},
+        "content": {"text/csv": {"schema": TEXT}},
     }
-    operation = _operation(
-        "predictBatch", "Forecast every row of a CSV", answer, 400, 401, 403, 408, 413, 415, 422, 503
-    )
-    content = {"text/csv": {"schema": text}, "multipart/form-data": {"schema": form}}
-    return {**operation, "requestBody": {"required": True, "content": content}}
 
 
-def _other_paths(label: str) -> Node:
-    model = _operation(
-        "model", "Show the model, its contract and its card", _json("The model.", ref("Model")), 401, 403, 503
-    )
-    return {"/outcomes": {"post": _outcomes(label)}, "/model": {"get": model}, **_watched_paths()}
-
-
-def _outcomes(label: str) -> Node:
+def _other_paths(label: str) -> Schema:
     body = _json_body(
         {"anyOf": [ref("Outcome"), ref("Outcomes")]}, {"prediction_id": EXAMPLE_ID, "grade_class": label}
     )
-    body["content"]["text/csv"] = {"schema": {"type": "string"}}
+    body["content"]["text/csv"] = {"schema": TEXT}
     taken = _json("Taken.", {"type": "object", "properties": {"accepted": {"type": "integer"}}})
-    what = "Report grades that came later"
-    operation = _operation("reportOutcomes", what, taken, 400, 401, 403, 408, 413, 415, 422, 503, status=202)
-    return {**operation, "requestBody": body}
-
-
-def _watched_paths() -> Node:
-    health, text = _json("It answers.", ref("Health")), {"schema": {"type": "string"}}
-    counts: Node = {"description": "Prometheus' text format.", "content": {"text/plain": text}}
+    outcomes = _operation("reportOutcomes", "Report grades that came later", taken, *SENT, status=202)
+    told = _json("The model.", ref("Model"))
+    model = _operation("model", "Show the model, its contract and its card", told, 401, 403, 503)
+    health = _json("It answers.", ref("Health"))
+    counts: Schema = {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": TEXT}}}
     which = "Tell which model answers, and whether it is the one that is wanted"
     return {
+        "/outcomes": {"post": {**outcomes, "requestBody": body}},
+        "/model": {"get": model},
         "/health": {"get": _open("health", which, health, 503)},
         "/health/ready": {"get": _open("ready", which, health, 503)},
         "/health/live": {"get": _open("live", "Tell that the process answers", health)},
@@ -303,25 +281,25 @@ def _watched_paths() -> Node:
     }
 
 
-def _operation(name: str, summary: str, answer: Node, *problems: int, status: int = 200) -> Node:
+def _operation(name: str, summary: str, answer: Schema, *problems: int, status: int = 200) -> Schema:
     responses = {str(status): answer} | {str(code): _problem(code) for code in problems}
     return {"operationId": name, "summary": summary, "responses": responses}
 
 
-def _open(name: str, summary: str, answer: Node, *problems: int) -> Node:
+def _open(name: str, summary: str, answer: Schema, *problems: int) -> Schema:
     return {**_operation(name, summary, answer, *problems), "security": []}
 
 
-def _problem(code: int) -> Node:
+def _problem(code: int) -> Schema:
     content = {"application/problem+json": {"schema": ref("Problem")}}
     return {"description": f"{HTTPStatus(code).phrase}. {PROBLEMS[code]}", "content": content}
 
 
-def _json(about: str, schema: Node) -> Node:
+def _json(about: str, schema: Schema) -> Schema:
     return {"description": about, "content": {"application/json": {"schema": schema}}}
 
 
-def _json_body(schema: Node, example: Node) -> Node:
+def _json_body(schema: Schema, example: Schema) -> Schema:
     return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
 
 

@@ -1,5 +1,6 @@
 """A contract as a pandas frame: raw columns parsed to its kinds, the float32 matrix, who the students are."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from data.rows.ids import (
     record_id,
     split_position,
 )
-from data.rows.kinds import Reason, Rule, class_places, number_of, rule_of
+from data.rows.kinds import CodeRule, IdRule, NumberRule, Reason, Rule, class_places, number_of, rule_of
 from data.rows.spreadsheets import FIRST_ROW
 
 if TYPE_CHECKING:
@@ -114,12 +115,13 @@ def parse_cells(raw: pd.DataFrame, contract: Contract, *, labelled: bool) -> tup
     for column in contract.columns.values():
         if column.role in barred or column.name not in raw:
             continue
-        if column.role is Role.ID:
+        rule = rule_of(column)
+        if isinstance(rule, IdRule):
             parsed[column.name] = to_ids(raw[column.name], whole=column.whole)
-        elif column.coded:
-            parsed[column.name] = _to_codes(raw[column.name], rule_of(column))
-        else:
-            parsed[column.name], wrong = to_numbers(raw[column.name])
+        elif isinstance(rule, CodeRule):
+            parsed[column.name] = _to_codes(raw[column.name], rule)
+        elif isinstance(rule, NumberRule):
+            parsed[column.name], wrong = to_numbers(raw[column.name], rule.number_of)
             if wrong.any():
                 not_numbers[column.name] = wrong
     frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)), copy=False)
@@ -139,16 +141,18 @@ def _with_target(frame: pd.DataFrame, raw: pd.DataFrame, contract: Contract) -> 
     return frame.assign(**{target.column: classes})
 
 
-def to_numbers(series: pd.Series) -> tuple[pd.Series, np.ndarray]:
+def to_numbers(
+    series: pd.Series, read: Callable[[Any], float | None] = number_of
+) -> tuple[pd.Series, np.ndarray]:
     """Return float64 values, missing ones NaN, and which cells are no number: text, a boolean, a date."""
     plain = series.reset_index(drop=True)
     if plain.dtype.kind in "iuf":
         return plain.astype("float64"), np.zeros(len(plain), dtype=bool)
     if isinstance(plain.dtype, pd.CategoricalDtype):
-        cells = np.array([*map(number_of, plain.cat.categories), np.nan], dtype=object)[plain.cat.codes]
+        cells = np.array([*map(read, plain.cat.categories), np.nan], dtype=object)[plain.cat.codes]
     else:
-        read = (np.nan if gone else number_of(v) for v, gone in zip(plain, plain.isna(), strict=True))
-        cells = np.fromiter(read, dtype=object, count=len(plain))
+        both = zip(plain, plain.isna(), strict=True)
+        cells = np.fromiter((np.nan if gone else read(v) for v, gone in both), object, count=len(plain))
     wrong = np.array([value is None for value in cells], dtype=bool)
     return pd.Series(np.where(wrong, np.nan, cells).astype("float64"), name=series.name), wrong
 

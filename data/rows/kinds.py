@@ -91,9 +91,13 @@ class _Itself(dict[Any, tuple[float, ...]]):
 class NumberRule(Rule):
     """A number within its limits."""
 
+    def number_of(self, cell: Any) -> float | None:
+        """Return the number that a raw cell holds, NaN where it is missing, None where it holds none."""
+        return number_of(cell)
+
     def read(self, cell: Any) -> Any:
         """Return a float, or an int where the column is whole."""
-        number = number_of(cell)
+        number = self.number_of(cell)
         if number is None:
             return Reason.NOT_A_NUMBER
         if math.isnan(number):
