@@ -101,17 +101,6 @@ def violations() -> Callable[[Page], list[str]]:
 
 
 @pytest.fixture
-def token() -> Callable[[FlaskClient], str]:
-    """Read the token that a client's forms must bring."""
-
-    def read(client: FlaskClient, path: str = "/") -> str:
-        text = client.get(path).get_data(as_text=True)
-        return text.split('name="csrf_token" value="', 1)[1].split('"', 1)[0]
-
-    return read
-
-
-@pytest.fixture
 def spooled(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the client's predictor writes down."""
     entries: list[dict[str, Any]] = []

@@ -36,8 +36,9 @@ def send(client: FlaskClient, path: str = "/roster", file: bytes | None = None, 
     return client.post(path, data=data, headers=headers, content_type="multipart/form-data")
 
 
-def token_of(client: FlaskClient) -> str:
-    return field(client.get("/roster").text, "csrf_token")
+def token_of(client: FlaskClient, path: str = "/roster") -> str:
+    """The token that a client's forms must bring."""
+    return field(client.get(path).text, "csrf_token")
 
 
 def field(page: str, name: str) -> str:

@@ -12,15 +12,14 @@ from serving.pages.layout import kept_secret
 from serving.security import GUESSES_OF_ALL, GUESSES_OF_ONE, Remembered
 from serving.settings import Settings
 from tests.serving.conftest import KEY
+from tests.serving.pages.rosters import field, token_of
 
 PAGES = ["/", "/roster", "/model/card"]
 BEARER = {"Authorization": f"Bearer {KEY.encode().decode('latin-1')}"}
 
-Token = Callable[..., str]
 
-
-def log_in(client: FlaskClient, token: Token, key: str = KEY, to: str = "/model/card") -> TestResponse:
-    return client.post("/login", data={"key": key, "next": to, "csrf_token": token(client, "/login")})
+def log_in(client: FlaskClient, key: str = KEY, to: str = "/model/card") -> TestResponse:
+    return client.post("/login", data={"key": key, "next": to, "csrf_token": token_of(client, "/login")})
 
 
 def test_every_page_is_behind_the_log_in_but_itself_and_its_style(locked: FlaskClient) -> None:
@@ -34,12 +33,10 @@ def test_every_page_is_behind_the_log_in_but_itself_and_its_style(locked: FlaskC
     assert locked.get("/static/style.css", buffered=True).status_code == 200
 
 
-def test_the_key_opens_the_pages_and_leads_on_to_the_one_that_was_asked_for(
-    locked: FlaskClient, token: Token
-) -> None:
-    assert log_in(locked, token, "wrong").status_code == 401
+def test_the_key_opens_the_pages_and_leads_on_to_the_one_that_was_asked_for(locked: FlaskClient) -> None:
+    assert log_in(locked, "wrong").status_code == 401
     assert locked.get("/").status_code == 303
-    answer = log_in(locked, token, f" {KEY} ")
+    answer = log_in(locked, f" {KEY} ")
     assert (answer.status_code, answer.location) == (303, "/model/card")
     assert all(locked.get(path).status_code == 200 for path in PAGES)
     assert locked.get("/login").location == "/"
@@ -51,53 +48,51 @@ def test_forms_are_taken_behind_a_proxy_that_asks_by_another_name_and_from_no_ot
     locked: FlaskClient, site: str, status: int
 ) -> None:
     page = locked.get("/login", base_url="https://127.0.0.1:9696").text
-    form = {"key": KEY, "csrf_token": page.split('name="csrf_token" value="', 1)[1].split('"', 1)[0]}
+    form = {"key": KEY, "csrf_token": field(page, "csrf_token")}
     ours = "https://grades.example"
     headers = {"Origin": ours, "Referer": f"{ours}/login", "Sec-Fetch-Site": site}
     answer = locked.post("/login", base_url="https://127.0.0.1:9696", data=form, headers=headers)
     assert answer.status_code == status
 
 
-def test_the_log_in_leads_to_our_own_pages_alone(locked: FlaskClient, token: Token) -> None:
+def test_the_log_in_leads_to_our_own_pages_alone(locked: FlaskClient) -> None:
     for to in ("https://example.org/", "//example.org", "//model/card", "/nowhere", "/try", ""):
         newcomer = locked.application.test_client()
-        assert log_in(newcomer, token, to=to).location == "/"
+        assert log_in(newcomer, to=to).location == "/"
 
 
 def test_a_cookie_that_was_kept_is_worth_nothing_after_logging_out(
-    locked: FlaskClient, token: Token, home: Path, settings_for: Callable[..., Settings]
+    locked: FlaskClient, home: Path, settings_for: Callable[..., Settings]
 ) -> None:
-    log_in(locked, token)
+    log_in(locked)
     cookie = locked.get_cookie("gradecast")
     assert cookie is not None
-    assert locked.post("/logout", data={"csrf_token": token(locked)}).location == "/login"
+    assert locked.post("/logout", data={"csrf_token": token_of(locked)}).location == "/login"
     assert locked.get("/").status_code == 303
     other = create_app(settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY)).test_client()
     for client in (locked, other):
         client.set_cookie("gradecast", cookie.value)
         assert client.get("/").status_code == 303
-    log_in(locked, token)
+    log_in(locked)
     assert locked.get("/").status_code == 200
 
 
-def test_who_guesses_keys_waits_and_others_do_not(locked: FlaskClient, token: Token) -> None:
-    tried = [log_in(locked, token, f"guess {number}") for number in range(GUESSES_OF_ONE)]
+def test_who_guesses_keys_waits_and_others_do_not(locked: FlaskClient) -> None:
+    tried = [log_in(locked, f"guess {number}") for number in range(GUESSES_OF_ONE)]
     assert {answer.status_code for answer in tried} == {401}
-    answer = log_in(locked, token)
+    answer = log_in(locked)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
     assert "Wait a minute" in answer.text
     locked.environ_base["REMOTE_ADDR"] = "198.51.100.1"
-    assert log_in(locked, token).status_code == 303
+    assert log_in(locked).status_code == 303
 
 
-def test_once_many_guess_together_nobody_types_a_key_for_a_minute(
-    locked: FlaskClient, token: Token, home: Path
-) -> None:
-    log_in(locked, token)
+def test_once_many_guess_together_nobody_types_a_key_for_a_minute(locked: FlaskClient, home: Path) -> None:
+    log_in(locked)
     for number in range(GUESSES_OF_ALL):
         Remembered(home / "wrong-keys.json", 60).add(f"192.0.2.{number}")
     newcomer = locked.application.test_client()
-    assert log_in(newcomer, token).status_code == 429
+    assert log_in(newcomer).status_code == 429
     assert locked.get("/").status_code == 200, "who is inside stays inside"
     assert newcomer.get("/model", headers=BEARER).status_code == 200, "programs with the key go on"
     assert newcomer.get("/", headers=BEARER).status_code == 200, "on pages, too"
@@ -115,9 +110,9 @@ def test_behind_a_proxy_of_ours_with_tls_the_cookie_is_for_https_alone(
 
 
 def test_another_key_ends_every_session_and_the_same_one_holds_with_every_worker(
-    locked: FlaskClient, token: Token, home: Path, settings_for: Callable[..., Settings]
+    locked: FlaskClient, home: Path, settings_for: Callable[..., Settings]
 ) -> None:
-    log_in(locked, token)
+    log_in(locked)
     cookie = locked.get_cookie("gradecast")
     assert cookie is not None
     for key, status in (("another one", 303), (KEY, 200)):

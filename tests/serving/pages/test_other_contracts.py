@@ -21,8 +21,7 @@ from serving.pages.student import example
 from serving.settings import Settings
 from serving.sync.bring import sync
 from tests.serving.pages.conftest import at_an_address
-
-Token = Callable[[FlaskClient], str]
+from tests.serving.pages.rosters import token_of
 
 
 @pytest.fixture(scope="module", params=["after_school", "exam_scores"])
@@ -53,45 +52,41 @@ def other_client(other: Settings) -> FlaskClient:
     return create_app(other).test_client()
 
 
-def form_of(client: FlaskClient, token: Token, **otherwise: str) -> dict[str, Any]:
+def form_of(client: FlaskClient, **otherwise: str) -> dict[str, Any]:
     """The form as the page fills it in with its example."""
     bundle = client.application.extensions["predictor"].get().bundle
     values = {name: "" if value is None else str(value) for name, value in example(bundle).items()}
-    return {**values, "csrf_token": token(client), **otherwise}
+    return {**values, "csrf_token": token_of(client), **otherwise}
 
 
-def test_the_example_is_forecast_and_every_column_is_asked_for(
-    other_client: FlaskClient, token: Token
-) -> None:
+def test_the_example_is_forecast_and_every_column_is_asked_for(other_client: FlaskClient) -> None:
     bundle = other_client.application.extensions["predictor"].get().bundle
     page = other_client.get("/").text.replace("&#39;", "'")
     for column in bundle.contract.asked:
         assert f'name="{column.name}"' in page
     assert not re.search(r'id="[^"]* ', page), "an id holds no space"
-    answer = other_client.post("/", data=form_of(other_client, token))
+    answer = other_client.post("/", data=form_of(other_client))
     assert answer.status_code == 200
     assert re.search("Most likely|is likeliest", answer.text)
     assert ("points of 100" if bundle.contract.target.ordered else "for and against No place") in answer.text
 
 
-def test_what_may_be_missing_may_be_left_empty(other_client: FlaskClient, token: Token) -> None:
+def test_what_may_be_missing_may_be_left_empty(other_client: FlaskClient) -> None:
     contract = other_client.application.extensions["predictor"].get().bundle.contract
     nullable = {column.name: "" for column in contract.features if column.nullable}
-    answer = other_client.post("/", data=form_of(other_client, token, **nullable))
+    answer = other_client.post("/", data=form_of(other_client, **nullable))
     assert answer.status_code == 200
     assert ("not known" in answer.text) == bool(nullable)
 
 
-def test_a_class_without_a_sound_row_is_told_what_is_wrong_with_each(
-    other_client: FlaskClient, token: Token
-) -> None:
+def test_a_class_without_a_sound_row_is_told_what_is_wrong_with_each(other_client: FlaskClient) -> None:
     contract = other_client.application.extensions["predictor"].get().bundle.contract
     header, row = (line.split(",") for line in other_client.get("/roster/template.csv").text.splitlines()[:2])
     number = next(column for column in contract.features if not column.coded)
     row[header.index(number.name)] = '"72,5"'
     for path in ("", "/data", "/counts", "/download"):
         file = io.BytesIO(f"{','.join(header)}\n{','.join(row)}\n".encode())
-        form = {"csrf_token": token(other_client), "file": (file, "class.csv")}
+        form = {"csrf_token": token_of(other_client), "file": (file, "class.csv")}
         answer = other_client.post(f"/roster{path}", data=form)
         assert answer.status_code == 200
         assert path or "72,5” is not a number" in answer.text

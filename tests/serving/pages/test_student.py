@@ -12,17 +12,17 @@ from flask.testing import FlaskClient
 from data.contract.contract import Contract
 from data.log.entries import read_entry
 from serving.settings import Settings
+from tests.serving.pages.rosters import token_of
 
 Student = dict[str, Any]
-Token = Callable[[FlaskClient], str]
 
 
 @pytest.fixture
-def send(client: FlaskClient, student: Student, token: Token) -> Callable[..., Any]:
+def send(client: FlaskClient, student: Student) -> Callable[..., Any]:
     """Send the form of a student, with some of it otherwise."""
 
     def post(path: str = "/", headers: dict[str, str] | None = None, **otherwise: object) -> Any:
-        form = {**student, **otherwise, "csrf_token": token(client)}
+        form = {**student, **otherwise, "csrf_token": token_of(client)}
         return client.post(path, data={k: v for k, v in form.items() if v is not None}, headers=headers)
 
     return post
@@ -68,7 +68,7 @@ def test_a_forecast_is_written_down_as_the_pages_without_the_id(
 
 
 def test_the_untouched_example_is_not_written_down(
-    client: FlaskClient, token: Token, spooled: list[dict[str, Any]]
+    client: FlaskClient, spooled: list[dict[str, Any]]
 ) -> None:
     page = client.get("/").text
     form = dict(re.findall(r'<input [^>]*name="(\w+)" type="number" value="([^"]+)"', page))
@@ -77,7 +77,7 @@ def test_the_untouched_example_is_not_written_down(
     for name, options in re.findall(r'<select id="\S+" name="(\w+)"[^>]*>(.*?)</select>', page, re.DOTALL):
         chosen = re.search(r'value="(\d)" selected', options)
         form[name] = chosen[1] if chosen else ""
-    answer = client.post("/", data={**form, "csrf_token": token(client)})
+    answer = client.post("/", data={**form, "csrf_token": token_of(client)})
     assert answer.status_code == 200
     assert "The example is not written down" in answer.text
     assert spooled == []
