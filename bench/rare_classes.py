@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from data.bundle.answers import risk_of, risky
 from data.contract.columns import Costs, Target
-from flows.reports.calls import PER, call_metrics, cost_of
+from flows.reports.figures import PER, call_metrics, cost_of
 from flows.training.data import TrainingData, stratified_folds
 from flows.training.metrics import calibration_error
 from flows.training.ordinal import row_losses

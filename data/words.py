@@ -1,7 +1,7 @@
-"""How figures, counts and lists are written for people, wherever they are read: page, Markdown, screen."""
+"""How figures, counts, lists and tables are written for people: on a page, in Markdown, on the screen."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -58,3 +58,30 @@ def plural(number: int, one: str, many: str = "", gap: str = " ") -> str:
 def listed(words: Sequence[str], last: str = "and") -> str:
     """Return words as a list in a sentence: `A, B and C`."""
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def number(value: float) -> str:
+    """Return a number without needless digits."""
+    return f"{value:,.4g}".replace("-", MINUS) if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def cell(value: object) -> str:
+    """Return a value as one line that cannot break a table or become HTML."""
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "\\<")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, words: bool = False) -> str:
+    """Return a table: figures to the right of the first column are set right, `words` left."""
+    rule = [":---", *[":---" if words else "---:"] * (len(header) - 1)]
+    lines = [header, rule, *([cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def bullets(items: Iterable[str]) -> str:
+    """Return a list with a line for each item."""
+    return "\n".join(f"- {item}" for item in items)
+
+
+def section(title: str, *parts: str) -> str:
+    """Return a headed section of the parts that say something."""
+    return "\n\n".join([f"## {title}", *[part for part in parts if part]])

@@ -16,7 +16,7 @@ from data.errors import BadInput, Stopped
 from flows.registry.decisions import ApprovalAnswer, settle_answer, waiting
 from flows.registry.rollout import watch
 from flows.registry.store import open_registry
-from flows.reports.screen import comparison_markdown
+from flows.reports.artifacts import comparison_markdown
 from flows.runtime.exit_codes import DONE, explain
 from flows.runtime.progress import open_console, print_line
 from flows.settings import Settings

@@ -17,9 +17,8 @@ from data.contract.columns import OWN, Target
 from data.contract.contract import Contract
 from data.rows.frames import matrix, target_index
 from flows.processing.processed import Processed
-from flows.reports.calls import call_metrics
-from flows.reports.evidence import Evidence, counterfactuals_of
-from flows.reports.screen import chosen_and_baselines
+from flows.reports.evidence import Evidence, chosen_and_baselines, counterfactuals_of
+from flows.reports.figures import call_metrics
 from flows.runtime.workspace import git_commit
 from flows.settings import Settings
 from flows.training.metrics import (

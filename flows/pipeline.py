@@ -19,7 +19,8 @@ from flows.register import register
 from flows.registry.decisions import answer_command
 from flows.registry.registration import Registered
 from flows.reports.artifacts import left_out
-from flows.reports.screen import Summary, chosen_and_baselines, show_summary
+from flows.reports.evidence import chosen_and_baselines
+from flows.reports.screen import Summary, show_summary
 from flows.runtime.commands import run_flow
 from flows.runtime.engine import Engine, EngineName, on_engine, running
 from flows.runtime.exit_codes import ended

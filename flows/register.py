@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
 from data.contract.contract import load_contract
+from data.words import cell
 from flows.evaluate import gather_evidence
 from flows.processing.processed import Processed
 from flows.registry.bundling import Submission
@@ -14,8 +15,7 @@ from flows.registry.decisions import answer_command
 from flows.registry.registration import Registered, register_submission
 from flows.registry.rollout import watch
 from flows.reports import artifacts
-from flows.reports.screen import comparison_markdown
-from flows.reports.text import cell
+from flows.reports.artifacts import comparison_markdown
 from flows.runtime.progress import stage
 from flows.settings import Approval, Settings
 from flows.training.trained import Trained

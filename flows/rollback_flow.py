@@ -9,10 +9,10 @@ from pydantic import Field
 
 from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
+from data.words import cell
 from flows.approve import decide
 from flows.registry.decisions import ApprovalAnswer
 from flows.registry.rollout import RolledBack, roll_back
-from flows.reports.text import cell
 from flows.rollback import NO_REASON, describe_rollback
 from flows.runtime.exit_codes import ended
 from flows.settings import Settings

@@ -20,9 +20,8 @@ from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
 from data.log.settings import LogSettings
 from data.sources.databases import is_table, set_aside, without_secrets
-from data.words import TRAIN_ONE, count, plural
+from data.words import TRAIN_ONE, cell, count, plural, table
 from flows.registry.store import load_bundle, open_registry, version_named
-from flows.reports.text import cell, table
 from flows.runtime.commands import run_flow
 from flows.runtime.engine import Engine, EngineName, running
 from flows.runtime.exit_codes import ended

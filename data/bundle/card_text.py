@@ -13,9 +13,11 @@ from data.bundle.card import (
     Price,
     RiskError,
 )
+from data.contract.columns import Column, Target
 from data.contract.contract import Contract
-from data.words import percent
+from data.words import listed, number, percent, plural
 
+GENERATED = "Trained on generated students, not real ones."
 NOT_REAL = (
     "It shows what the pipeline does. It knows nothing of any school, and must not be used on real students."
 )
@@ -24,6 +26,14 @@ NOT_FOR = (
     "Ranking students against each other, or judging teachers and schools.",
     "Saying what causes a grade. Its reasons are associations in past records.",
     "Students unlike those it learned from: another school, course, age or way of marking.",
+)
+KNOWN_WHEN = "All of these must be known when a forecast is asked for, and mean what they meant in training."
+PART_WAY_UNKNOWN = (
+    "How good it is part of the way through is not known: the records it learned from do not say how things "
+    "stood at an earlier time."
+)
+NO_COSTS = (
+    "The contract names no costs of a missed student and of a false alarm, so the threshold is one half."
 )
 WHOLE_PERIOD = "counted up over a period, and here over the whole of it."
 WHOLE_COUNT = "Counted over the whole period, not so far."
@@ -82,6 +92,37 @@ RATES = {
     "equalized_odds": "Equalized odds: found or false alarms",
 }
 """Rates of the fairness audit and what people call them."""
+
+
+def purpose_sentence(target: Target) -> str:
+    """Say what is forecast, and what being at risk means."""
+    order = ", best first" if target.ordered else ""
+    return (
+        f"It forecasts each student’s {target.title.lower()} ({listed(target.labels)}{order}), so that an "
+        f"educator can see whom to talk to first, and why. At risk means {listed(target.at_risk, 'or')}."
+    )
+
+
+def values_of(column: Column) -> str:
+    """Return what a column can be: its labels, or its range with the unit."""
+    if column.coded:
+        return ", ".join(column.codes.values())
+    ends = [number(end) for end in (column.min, column.max) if end is not None]
+    return f"{' to '.join(ends) if len(ends) == 2 else 'any number'} {column.unit}".strip()
+
+
+def leaks_sentence(contract: Contract) -> str:
+    """Name the columns that would give the outcome away, where there are any."""
+    leaks = [column.title for column in contract.leaks]
+    return f"Known too late or too close to the outcome, and never used: {listed(leaks)}." if leaks else ""
+
+
+def tested_sentence(rows: int) -> str:
+    """Say on whom it was tested, and what that does not show."""
+    return (
+        f"It was tested on {plural(rows, 'student')} of the source it was trained on. How it does "
+        "elsewhere, or in a later year, has not been shown."
+    )
 
 
 def counts_warning(contract: Contract, part_year: Sequence[PartOfYear]) -> str:

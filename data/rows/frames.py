@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from data.contract.columns import FLOAT32_MAX, MISSING_TEXTS, PSEUDONYM, Column, Role, repeated
+from data.contract.columns import FLOAT32_MAX, MISSING_TEXTS, PSEUDONYM, Codes, Column, Role, repeated
 from data.contract.contract import Contract
 from data.errors import BadInput
 from data.rows.ids import (
@@ -285,3 +285,25 @@ def splits(pseudonyms_: np.ndarray, test_share: float) -> np.ndarray:
     """Return "train" or "test" for each pseudonym, by its hash alone."""
     positions = np.array([split_position(text) if text else 0.0 for text in pseudonyms_])
     return np.where(positions < test_share, "test", "train")
+
+
+def labels_of(codes: Codes) -> list[str]:
+    """Return the label of each code, with the code beside it where two labels are the same."""
+    labels = list(codes.values())
+    return [f"{label} ({code})" if labels.count(label) > 1 else label for code, label in codes.items()]
+
+
+def labelled(series: pd.Series, codes: Codes, unknown: Callable[[str], str]) -> pd.Series:
+    """Return a parsed coded column with its labels as categories, in the contract's order.
+
+    What is no code stands behind them, under the name that `unknown` gives its text; several may have one.
+    """
+    known, texts, places = labels_of(codes), series.cat.categories, series.cat.codes.to_numpy()
+    extra = [place for place in np.unique(places).tolist() if place >= len(known)]
+    named = known + [unknown(str(texts[place])) for place in extra]
+    labels = list(dict.fromkeys(named))
+    found = np.full(len(texts) + 1, -1)  # the last for what is missing, whose place is -1
+    found[[*range(len(known)), *extra]] = [labels.index(name) for name in named]
+    return pd.Series(
+        pd.Categorical.from_codes(found[places], dtype=pd.CategoricalDtype(labels)), index=series.index
+    )

@@ -7,7 +7,7 @@ import pandas as pd
 
 from data.contract.columns import Codes, Column
 from data.contract.contract import Contract
-from data.rows.frames import within_reach
+from data.rows.frames import labelled, within_reach
 from data.rows.quarantine import REASONS, reasons_by_row
 from data.rows.spreadsheets import FIRST_ROW
 
@@ -105,16 +105,14 @@ def _values(series: pd.Series, column: Column) -> pd.Series:
 
 def _labels(series: pd.Series, codes: Codes) -> pd.Series:
     """Give the labels of parsed codes; what the contract does not know is called unknown."""
-    known = list(codes.values())
-    texts = series.cat.categories[len(known) :]
-    unknown = [f"unknown {_harmless(text)}" if len(texts) <= MOST_UNKNOWN else "unknown" for text in texts]
-    names = np.array([*known, *unknown, None], dtype=object)
-    return pd.Series(names[series.cat.codes.to_numpy()], index=series.index, dtype=object)
+    few = len(series.cat.categories) - len(codes) <= MOST_UNKNOWN
+    named = labelled(series, codes, lambda text: f"unknown {_harmless(text)}" if few else "unknown")
+    return named.astype(object).where(named.notna(), None)
 
 
 def _harmless(text: str) -> str:
     """Shorten a text of the records and take its angle brackets: Evidently's page would run scripts in it."""
-    return str(text)[:40].translate(str.maketrans("<>", "‹›"))
+    return text[:40].translate(str.maketrans("<>", "‹›"))
 
 
 def _yes(flags: pd.Series) -> pd.Series:

@@ -14,14 +14,13 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from data.log.reading import Measurement
-from data.words import NOTHING, count, figure, percent, plural
+from data.words import NOTHING, bullets, cell, count, figure, percent, plural, table
 from flows.drift_gate import DRIFT, NO_LABELS, PASS, Finding
 from flows.drift_gate.verdict import save_html
 from flows.monitoring.retraining import Asked
 from flows.monitoring.watch import LOSS, Watched
 from flows.reports.screen import DRIFT_STYLES, WIDTH, facts_of, rule_with, table_of
 from flows.reports.style import ACCENT, FAINT, MAIN, SOFT, new_figure, styled
-from flows.reports.text import bullets, cell, table
 from flows.runtime.workspace import finished_file
 from flows.settings import Settings
 

@@ -35,9 +35,9 @@ from data.rows.records import feature_space, typical_value
 from data.sources.storage import appended, as_stored
 from flows.processing.processed import Processed
 from flows.registry.store import TRAINED, lineage_of
-from flows.reports.card import model_card, part_year_figures
-from flows.reports.card_json import card_figures
+from flows.reports.card import model_card
 from flows.reports.evidence import Evidence
+from flows.reports.figures import card_figures, part_year_figures
 from flows.reports.plots import write_plots
 from flows.runtime.workspace import ROOT, code_digest, fingerprint, finished_folder
 from flows.settings import Settings

@@ -18,8 +18,8 @@ from flows.drift_gate.relation import label_fault, label_noise_losses
 from flows.registry.bundling import Submission
 from flows.registry.decisions import REPLACES, PromotionVerdict
 from flows.registry.store import CHAMPION, Champion, load_champion, load_version, version_named
+from flows.reports.artifacts import GROUP
 from flows.reports.evidence import members
-from flows.reports.screen import GROUP
 from flows.training.metrics import paired_bootstrap
 from flows.training.ordinal import SMALLEST, row_losses
 

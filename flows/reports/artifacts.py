@@ -1,16 +1,16 @@
-"""What Prefect shows of each stage, as Markdown."""
+"""What Prefect shows of each stage and of each comparison, as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from data.bundle.card import Baseline, CardFigure
 from data.intake.draft import names_students
 from data.rows.quarantine import ONE_ROW
-from data.words import NOTHING, count, figure, percent, span
-from flows.reports.evidence import Evidence
-from flows.reports.screen import chosen_and_baselines, compared_sentence, lines_of
-from flows.reports.text import FIGURES, bullets, cell, table
+from data.words import NOTHING, bullets, cell, count, figure, percent, span, table
+from flows.reports.evidence import Evidence, chosen_and_baselines, compared_sentence, lines_of
+from flows.reports.figures import figures_on_test
 from flows.training.metrics import OURS
 
 
@@ -62,7 +62,7 @@ def drift_markdown(verdict: str, reasons: Sequence[str], columns: Sequence[Mappi
 def train_markdown(board: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     """Give the chosen candidate beside the baselines, from the search's whole leaderboard."""
     candidates = board[board["model"] == OURS]
-    compared = chosen_and_baselines(board)
+    compared = lines_of(chosen_and_baselines(board))
     best = candidates.nsmallest(1, "cv_log_loss").dropna(axis=1).drop(columns="model").to_dict("records")
     chosen = [(name, _shown(value)) for name, value in best[0].items()] if best else []
     return _joined(
@@ -81,13 +81,49 @@ def register_markdown(registered: Mapping[str, Any], evidence: Evidence) -> str:
     return _joined(
         f"## {cell(registered['name'])} version {registered['version']}: {verdict}{again}",
         cell(registered["reason"]),
-        metrics_table(evidence),
+        metrics_table(figures_on_test(evidence)),
     )
 
 
-def leaderboard_table(leaderboard: pd.DataFrame) -> str:
+GROUP = "group_difference "
+"""Begins the name of a figure of one audit group."""
+
+
+def comparison_markdown(name: str, version: str, reason: str, figures: Mapping[str, float]) -> str:
+    """Give the figures of a verdict beside what they are compared with, then each group's."""
+    against = f"champion {figures['champion']:.0f}" if "champion" in figures else "the class shares alone"
+    return _joined(
+        f"### {cell(name)} version {cell(version)} against {against}",
+        cell(reason),
+        table(["Figure", ""], _lines(figures), words=True),
+        _groups(figures),
+    )
+
+
+def _lines(figures: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    if "difference" in figures:
+        interval = span((figures["low"], figures["high"]), 4)
+        yield "Log loss, difference (below 0 is better)", f"{figures['difference']:+.4f}, 95 % {interval}"
+    yield "Held-out students compared on", f"{figures.get('rows', 0):.0f}"
+    if "new_students" in figures:
+        yield "Students that it learned from and the champion did not", f"{figures['new_students']:.0f}"
+    if "latency_us" in figures:
+        own, theirs = figures["latency_us"], figures["champion_latency_us"]
+        yield "Time for one record", f"{own:.0f} µs, champion {theirs:.0f} µs"
+    if "bundle_megabytes" in figures:
+        yield "Size of the bundle", f"{figures['bundle_megabytes']:.1f} MB"
+
+
+def _groups(figures: Mapping[str, float]) -> str:
+    found = {name.removeprefix(GROUP): gap for name, gap in figures.items() if name.startswith(GROUP)}
+    if not found:
+        return ""
+    return table(["Group", "log loss, difference"], [(name, f"{gap:+.4f}") for name, gap in found.items()])
+
+
+def leaderboard_table(lines: Sequence[Baseline]) -> str:
     """Return the leaderboard as a table, the chosen model in bold."""
-    lines = [
+    rows = [
         (
             f"**{cell(line.name)}**" if line.chosen else cell(line.name),
             figure(line.log_loss),
@@ -95,27 +131,23 @@ def leaderboard_table(leaderboard: pd.DataFrame) -> str:
             figure(line.f1_macro),
             line.mark,
         )
-        for line in lines_of(leaderboard)
+        for line in lines
     ]
-    return table(
-        ["Model", "log loss", "accuracy", "macro F1", "log loss beside the chosen one (95 %)"], lines
-    )
+    return table(["Model", "log loss", "accuracy", "macro F1", "log loss beside the chosen one (95 %)"], rows)
 
 
-def metrics_table(evidence: Evidence) -> str:
+def metrics_table(figures: Sequence[CardFigure]) -> str:
     """Return the test figures with their intervals and, on a generated cohort, the limit of the data."""
-    limit = evidence.bayes or {}
+    limited = any(found.limit is not None for found in figures)
     lines = [
-        [
-            title,
-            figure(evidence.metrics.get(key)),
-            span(evidence.intervals.get(key)),
-            *([figure(limit.get(key.removeprefix("test_")))] if limit else []),
-        ]
-        for key, title in FIGURES.items()
+        [found.title, figure(found.value), _span(found), *([figure(found.limit)] if limited else [])]
+        for found in figures
     ]
-    header = ["On the test split", "", "95 % interval", *(["best possible"] if limit else [])]
-    return table(header, [line for line in lines if line[1] != NOTHING])
+    return table(["On the test split", "", "95 % interval", *(["best possible"] if limited else [])], lines)
+
+
+def _span(found: CardFigure) -> str:
+    return NOTHING if found.low is None or found.high is None else span((found.low, found.high))
 
 
 def _shown(value: object) -> str:

@@ -12,10 +12,9 @@ import pandas as pd
 
 from data.contract.columns import Codes, Column
 from data.contract.contract import Contract
-from data.rows.frames import within_reach
+from data.rows.frames import labelled, within_reach
 from data.words import count, figure, plural
 from flows.reports.style import OKABE_ITO
-from flows.reports.text import labels_of, with_unit
 
 SAMPLE_ROWS = 20_000
 PARTS = 30  # bars of a number's histogram
@@ -56,7 +55,7 @@ def views_of(parsed: pd.DataFrame, contract: Contract) -> list[ColumnView]:
     views = [ColumnView(_plain(target.title), "target", classes, None, None)]
     for column in (*contract.asked, *([contract.score] if contract.score else [])):
         if column.name in parsed:
-            titled = _plain(with_unit(column.title, column.unit))
+            titled = _plain(f"{column.title} ({column.unit})" if column.unit else column.title)
             taken = titled in {view.title for view in views}
             views.append(_view(parsed[column.name], column, f"{titled}, {column.name}" if taken else titled))
     return views
@@ -82,12 +81,8 @@ def _fence(values: pd.Series) -> tuple[float, float] | None:
 
 def _named(series: pd.Series, codes: Codes, otherwise: str) -> pd.Series:
     """Return labels for codes, and one word for all that is none."""
-    labels = [*map(_plain, labels_of(codes)), otherwise]
-    positions = np.minimum(series.cat.codes.to_numpy(dtype=np.int64), len(codes))
-    used = labels if (positions == len(codes)).any() else labels[:-1]
-    return pd.Series(
-        pd.Categorical.from_codes(positions, dtype=pd.CategoricalDtype(used)), index=series.index
-    )
+    named = labelled(series, codes, lambda _: otherwise)
+    return named.cat.rename_categories([_plain(label) for label in named.cat.categories])
 
 
 def _plain(text: str) -> str:

@@ -1,20 +1,23 @@
-"""What is known of a trained model: test split, groups, counterfactuals."""
+"""What is known of a trained model: test split, groups, counterfactuals, leaderboard."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from data.bundle.answers import risk_of, risky
-from data.bundle.card import Counterfactuals
+from data.bundle.bundle import ALIKE, BETTER, TITLES, comparison_of
+from data.bundle.card import Baseline, Counterfactuals
 from data.bundle.reasons import Scale
 from data.contract.columns import Column
 from data.contract.contract import Contract
-from data.statistics import Proportion, proportion_ci
-from flows.reports.text import relabelled
+from data.rows.frames import labelled
+from data.words import count
+from flows.training.metrics import BESIDE, OURS, best_of_families
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +69,9 @@ PARTS = 3  # a number is audited in thirds
 
 def members(series: pd.Series, column: Column) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the name of each group of an audit column and which rows (n,) are in it: codes, or thirds."""
-    named = relabelled(series, column.codes) if column.coded else _in_parts(series, column)
+    named = (
+        labelled(series, column.codes, "unknown: {}".format) if column.coded else _in_parts(series, column)
+    )
     for name in named.cat.categories:
         rows = (named == name).to_numpy()
         if rows.any():
@@ -105,18 +110,75 @@ def risks(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
     return risk_of(evidence.probabilities, target), risky(target)[evidence.y]
 
 
-def found_and_right(evidence: Evidence) -> tuple[Proportion, Proportion]:
-    """Return the share of at-risk students called so, and of those called so who are."""
-    risk, true = risks(evidence)
-    called = risk >= evidence.contract.target.call_from
-    return proportion_ci(called[true]), proportion_ci(true[called])
+FIGURES = {
+    "test_accuracy": "Accuracy",
+    "test_f1_macro": "Macro F1",
+    "test_qwk": "Quadratic kappa",
+    "test_log_loss": "Log loss",
+    "test_ece_at_risk": "Calibration error of being at risk",
+    "test_ece": "Calibration error of the likeliest class",
+    "test_roc_auc_ovr": "ROC AUC, each against the rest",
+    "test_accuracy_published": "Accuracy on labels as published",
+}
+"""Registry names of the figures shown, in their order, and what people call them."""
 
 
-def set_coverage(evidence: Evidence) -> dict[str, Proportion]:
-    """Return, for each class by label, the share of its students whose grade set holds it."""
-    labels = evidence.contract.target.labels
-    held = np.array([labels[k] in s for k, s in zip(evidence.y, evidence.sets, strict=True)], dtype=bool)
-    return {label: proportion_ci(held[evidence.y == k]) for k, label in enumerate(labels)}
+def reasons_of(quarantined: Mapping[str, int]) -> str:
+    """Return the reasons of quarantine with their counts, most frequent first."""
+    ranked = sorted(quarantined.items(), key=lambda item: -item[1])
+    return ", ".join(f"{reason} {count(number)}" for reason, number in ranked) or "none"
+
+
+SHOWN = "Gradecast"
+
+
+def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
+    """Return the best candidate, the best of each other family and the baselines, lowest log loss first.
+
+    From the columns model, family, cv_log_loss, cv_accuracy, cv_f1_macro, difference, low and high to name,
+    log_loss, accuracy, f1_macro and the same three.
+    """
+    candidates = board["model"] == OURS
+    best = board[candidates].nsmallest(1, "cv_log_loss")
+    families = best_of_families(board[candidates])
+    others = families.drop(best.index, errors="ignore")
+    others = others.assign(model=[f"{TITLES[name]}, tuned" for name in others.get("family", ())])
+    rows = pd.concat([best, others, board[~candidates]]).sort_values("cv_log_loss")
+    names = {"model": "name", "cv_log_loss": "log_loss", "cv_accuracy": "accuracy", "cv_f1_macro": "f1_macro"}
+    return rows.rename(columns=names)[[*names.values(), *BESIDE]].reset_index(drop=True)
+
+
+def lines_of(leaderboard: pd.DataFrame) -> list[Baseline]:
+    """Return the lines of a leaderboard with name, log_loss, accuracy, f1_macro, difference, low, high."""
+    return [_line(row) for row in leaderboard.to_dict("records")]
+
+
+def _line(row: dict[Hashable, Any]) -> Baseline:
+    chosen = row["name"] == OURS
+    known = {name: row[name] for name in BESIDE if not chosen and pd.notna(row[name])}
+    alike = bool(known) and comparison_of(known["low"], known["high"]) == ALIKE
+    figures = {name: row[name] for name in ("log_loss", "accuracy", "f1_macro")}
+    name = SHOWN if chosen else str(row["name"])
+    return Baseline(name=name, chosen=chosen, as_good=alike, **figures, **known)
+
+
+def compared_sentence(lines: Sequence[Baseline]) -> str:
+    """Say plainly which models are better than the chosen one, and which cannot be told apart from it."""
+    if len(lines) < 2:
+        return "No baseline was trained beside it."
+    better, alike = ([line for line in lines if line.comparison == kind] for kind in (BETTER, ALIKE))
+    if not better and not alike:
+        return "Each of the others is worse: the interval of its log loss less this one's is above 0."
+    said = [f"**{line.name} is better** than the model chosen, {_by(line)}." for line in better]
+    said += [f"**{line.name} cannot be told apart** from it, {_by(line)}." for line in alike]
+    return " ".join(
+        [*said, "Where a simpler model is no worse, nothing in these figures speaks against using it."]
+    )
+
+
+def _by(line: Baseline) -> str:
+    difference, low, high = line.difference or 0.0, line.low or 0.0, line.high or 0.0
+    return f"by a log loss that differs by {difference:+.4f} (95 %: {low:+.4f} to {high:+.4f})"
 
 
 ROWS = 5_000

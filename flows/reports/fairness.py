@@ -27,17 +27,17 @@ from data.bundle.card import (
     Share,
 )
 from data.contract.columns import Column
-from data.statistics import Proportion, proportion_ci
+from data.statistics import proportion_ci
 from flows.reports.evidence import Evidence, members, risks
 from flows.training.metrics import FEW, ends_around
 
 LEVEL = (5.0, 95.0)
 
 
-def card_share(share: Proportion, label: str = "") -> Share:
-    """Return a share under its label."""
-    values = {name: known(value) for name, value in share._asdict().items() if name != "n"}
-    return Share.model_validate({**values, "n": share.n, "label": label})
+def share_of(hits: np.ndarray, label: str = "") -> Share:
+    """Return the share of true values (n,) with its 95 % interval, under a label; nothing of none."""
+    found = {name: known(value) for name, value in proportion_ci(hits)._asdict().items()}
+    return Share.model_validate({**found, "n": len(hits), "label": label})
 
 
 def known(value: float | None) -> float | None:
@@ -335,7 +335,7 @@ def _group(name: str, students: Students, rates: Any, drawn: Counted, number: in
     enough = len(students.true) >= ENOUGH
     behind = _behind(students)
     return Group(
-        wrong=card_share(proportion_ci(~students.right), name),
+        wrong=share_of(~students.right, name),
         forecast_risk=float(students.risk.mean()),
         true_risk=float(students.true.mean()),
         rates=tuple(

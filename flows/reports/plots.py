@@ -11,12 +11,12 @@ from data.bundle.card import ACCURACY, FALSE_POSITIVE_RATE, RECALL, Audit, Basel
 from data.bundle.manifest import FamilyName
 from data.bundle.reasons import effect_in_words
 from data.contract.columns import Column
+from data.rows.frames import labelled, labels_of
 from data.words import count, plural
 from flows.reports import quality_plots as plot_calls
 from flows.reports import quality_plots as plot_quality
-from flows.reports.evidence import Evidence
+from flows.reports.evidence import Evidence, lines_of
 from flows.reports.fairness import fairness_audits
-from flows.reports.screen import lines_of
 from flows.reports.style import (
     ACCENT,
     FAINT,
@@ -29,7 +29,6 @@ from flows.reports.style import (
     share_axes,
     styled,
 )
-from flows.reports.text import labels_of, relabelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,7 +115,7 @@ def _coded(axes: "Axes", column: Column, values: pd.Series) -> tuple[np.ndarray,
     tilt: dict[str, Any] = {"rotation": 25, "ha": "right"} if sum(map(len, labels)) > LONGEST_LABELS else {}
     axes.set_xticks(range(len(labels)), labels, **tilt)
     axes.set_xlim(-0.6, len(labels) - 0.4)
-    places = relabelled(values, column.codes).cat.codes.to_numpy().astype(float)
+    places = labelled(values, column.codes, str).cat.codes.to_numpy().astype(float)
     return np.where((places >= 0) & (places < len(labels)), places, np.nan), 0.34
 
 

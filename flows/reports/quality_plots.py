@@ -8,8 +8,8 @@ from data.bundle.answers import risk_of, risky
 from data.bundle.card import Price
 from data.statistics import proportion_ci
 from data.words import count, figure, listed, percent, plural
-from flows.reports.calls import GRID, flagging_of, tally_of
 from flows.reports.evidence import Evidence, risks
+from flows.reports.figures import GRID, flagging_of, tally_of
 from flows.reports.style import (
     ACCENT,
     FAINT,

@@ -1,8 +1,7 @@
-"""The end screen: leaderboard, metrics with intervals, comparison, what next."""
+"""The end screen: leaderboard, metrics with intervals, what next."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 from rich.console import Console, Group, RenderableType
@@ -10,101 +9,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from data.bundle.bundle import ALIKE, BETTER, TITLES, comparison_of
-from data.bundle.card import Baseline
+from data.bundle.bundle import ALIKE, BETTER
 from data.words import NOTHING, count, figure, plural, span
-from flows.reports.text import FIGURES, cell, reasons_of, table
-from flows.training.metrics import BESIDE, OURS, best_of_families
-
-SHOWN = "Gradecast"
-
-
-def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
-    """Return the best candidate, the best of each other family and the baselines, lowest log loss first.
-
-    From the columns model, family, cv_log_loss, cv_accuracy, cv_f1_macro, difference, low and high to name,
-    log_loss, accuracy, f1_macro and the same three.
-    """
-    candidates = board["model"] == OURS
-    best = board[candidates].nsmallest(1, "cv_log_loss")
-    families = best_of_families(board[candidates])
-    others = families.drop(best.index, errors="ignore")
-    others = others.assign(model=[f"{TITLES[name]}, tuned" for name in others.get("family", ())])
-    rows = pd.concat([best, others, board[~candidates]]).sort_values("cv_log_loss")
-    names = {"model": "name", "cv_log_loss": "log_loss", "cv_accuracy": "accuracy", "cv_f1_macro": "f1_macro"}
-    return rows.rename(columns=names)[[*names.values(), *BESIDE]].reset_index(drop=True)
-
-
-def lines_of(leaderboard: pd.DataFrame) -> list[Baseline]:
-    """Return the lines of a leaderboard with name, log_loss, accuracy, f1_macro, difference, low, high."""
-    return [_line(row) for row in leaderboard.to_dict("records")]
-
-
-def _line(row: dict[Hashable, Any]) -> Baseline:
-    chosen = row["name"] == OURS
-    known = {name: row[name] for name in BESIDE if not chosen and pd.notna(row[name])}
-    alike = bool(known) and comparison_of(known["low"], known["high"]) == ALIKE
-    figures = {name: row[name] for name in ("log_loss", "accuracy", "f1_macro")}
-    name = SHOWN if chosen else str(row["name"])
-    return Baseline(name=name, chosen=chosen, as_good=alike, **figures, **known)
-
-
-def compared_sentence(leaderboard: pd.DataFrame) -> str:
-    """Say plainly which models are better than the chosen one, and which cannot be told apart from it."""
-    lines = lines_of(leaderboard)
-    if len(lines) < 2:
-        return "No baseline was trained beside it."
-    better, alike = ([line for line in lines if line.comparison == kind] for kind in (BETTER, ALIKE))
-    if not better and not alike:
-        return "Each of the others is worse: the interval of its log loss less this one's is above 0."
-    said = [f"**{line.name} is better** than the model chosen, {_by(line)}." for line in better]
-    said += [f"**{line.name} cannot be told apart** from it, {_by(line)}." for line in alike]
-    return " ".join(
-        [*said, "Where a simpler model is no worse, nothing in these figures speaks against using it."]
-    )
-
-
-def _by(line: Baseline) -> str:
-    difference, low, high = line.difference or 0.0, line.low or 0.0, line.high or 0.0
-    return f"by a log loss that differs by {difference:+.4f} (95 %: {low:+.4f} to {high:+.4f})"
-
-
-GROUP = "group_difference "
-"""Begins the name of a figure of one audit group."""
-
-
-def comparison_markdown(name: str, version: str, reason: str, figures: Mapping[str, float]) -> str:
-    """Give the figures of a verdict beside what they are compared with, then each group's."""
-    against = f"champion {figures['champion']:.0f}" if "champion" in figures else "the class shares alone"
-    parts = (
-        f"### {cell(name)} version {cell(version)} against {against}",
-        cell(reason),
-        table(["Figure", ""], _lines(figures), words=True),
-        _groups(figures),
-    )
-    return "\n\n".join(part for part in parts if part)
-
-
-def _lines(figures: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    if "difference" in figures:
-        interval = span((figures["low"], figures["high"]), 4)
-        yield "Log loss, difference (below 0 is better)", f"{figures['difference']:+.4f}, 95 % {interval}"
-    yield "Held-out students compared on", f"{figures.get('rows', 0):.0f}"
-    if "new_students" in figures:
-        yield "Students that it learned from and the champion did not", f"{figures['new_students']:.0f}"
-    if "latency_us" in figures:
-        own, theirs = figures["latency_us"], figures["champion_latency_us"]
-        yield "Time for one record", f"{own:.0f} µs, champion {theirs:.0f} µs"
-    if "bundle_megabytes" in figures:
-        yield "Size of the bundle", f"{figures['bundle_megabytes']:.1f} MB"
-
-
-def _groups(figures: Mapping[str, float]) -> str:
-    found = {name.removeprefix(GROUP): gap for name, gap in figures.items() if name.startswith(GROUP)}
-    if not found:
-        return ""
-    return table(["Group", "log loss, difference"], [(name, f"{gap:+.4f}") for name, gap in found.items()])
-
+from flows.reports.evidence import FIGURES, lines_of, reasons_of
 
 WIDTH = 100
 SHOWN_REASONS, SHOWN_NOTES, SHOWN_MODELS, LONGEST_SOURCE = 3, 2, 7, 70  # so that all fits 40 lines

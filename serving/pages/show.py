@@ -10,7 +10,7 @@ from data import words
 from data.bundle.card import ReliabilityBin
 from data.bundle.reasons import Scale, effect_in_words
 from data.contract.columns import Column
-from data.words import MINUS, count, figure, listed, signed
+from data.words import count, figure, listed, number, signed
 
 Axis = Callable[[float], str]
 
@@ -25,11 +25,6 @@ plural = partial(words.plural, gap=GAP)
 def chance(share: float) -> str:
     """Return a forecast probability as whole percent; a model is never certain."""
     return percent(min(max(share, 1e-6), 1 - 1e-6))
-
-
-def number(value: float) -> str:
-    """Return a number without needless digits."""
-    return f"{value:,.4g}".replace("-", MINUS) if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def value_of(column: Column, value: Any) -> str:
@@ -59,15 +54,6 @@ def describe_allowed(column: Column) -> str:
     if len(ends) == 1:
         span = f" of at {'least' if column.min is not None else 'most'} {ends[0]}"
     return f"Give {kind}{span}{f' ({column.unit})' if column.unit else ''}."
-
-
-def values_of(column: Column) -> str:
-    """Return what a column can be: its labels, or its range with the unit."""
-    if column.coded:
-        return ", ".join(column.codes.values())
-    ends = [number(end) for end in (column.min, column.max) if end is not None]
-    span = " to ".join(ends) if len(ends) == 2 else "any number"
-    return f"{span} {column.unit}".strip()
 
 
 def compared(scale: Scale) -> str:

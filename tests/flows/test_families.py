@@ -30,7 +30,7 @@ from flows.process import process_records
 from flows.registry.bundling import Submission, make_bundle
 from flows.registry.registration import example_input, model_signature, register_submission
 from flows.reports.artifacts import metrics_table
-from flows.reports.card_json import card_figures
+from flows.reports.figures import card_figures, figures_on_test
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
@@ -219,7 +219,7 @@ def test_agreement_that_forgives_near_misses_is_told_of_ordered_classes_alone(se
     ordered = served.submission.contract.target.ordered
     assert ("test_qwk" in served.submission.evidence.metrics) == ordered
     for told in (
-        metrics_table(served.submission.evidence),
+        metrics_table(figures_on_test(served.submission.evidence)),
         (served.folder / CARD).read_text(encoding="utf-8"),
     ):
         assert ("Quadratic kappa" in told) == ordered

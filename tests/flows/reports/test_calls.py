@@ -8,9 +8,9 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from data.contract.columns import Costs
 from data.contract.contract import Contract
-from flows.reports.calls import GRID, call_metrics, cost_of, flagging_of, tally_of
 from flows.reports.card import model_card
-from flows.reports.evidence import Evidence, found_and_right, risks
+from flows.reports.evidence import Evidence, risks
+from flows.reports.figures import GRID, call_metrics, card_figures, cost_of, flagging_of, tally_of
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
 from tests.flows.reports.test_card import section_of
 
@@ -74,9 +74,9 @@ def test_figures_of_calls_are_scikit_learns(pass_fail: Contract) -> None:
     assert metrics["test_at_risk_balanced_accuracy"] == pytest.approx(
         balanced_accuracy_score(true, risk >= 0.2)
     )
-    found, right = found_and_right(evidence)
-    assert metrics["test_at_risk_recall"] == found.share
-    assert metrics["test_at_risk_precision"] == right.share
+    card = card_figures(evidence)
+    assert metrics["test_at_risk_recall"] == card.recall.share
+    assert metrics["test_at_risk_precision"] == card.precision.share
     calls = flagging_of(evidence)
     for told in (calls.average_precision, calls.balanced_accuracy):
         assert told.low < told.value < told.high

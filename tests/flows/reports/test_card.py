@@ -9,7 +9,7 @@ import pytest
 from data.contract.columns import Role
 from data.contract.contract import Contract
 from flows.reports.card import model_card
-from flows.reports.card_json import card_figures
+from flows.reports.figures import card_figures
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence, leaderboard
 
 

@@ -10,8 +10,8 @@ from data.bundle.card import Card, PartOfYear, Share
 from data.bundle.card_text import counts_warning, risk_errors_sentence
 from data.cohorts import grades as cohort
 from data.contract.contract import Contract
-from flows.reports.card import model_card, part_year_figures
-from flows.reports.card_json import card_figures, reliability_bins
+from flows.reports.card import model_card
+from flows.reports.figures import card_figures, part_year_figures, reliability_bins
 from tests.contract.tiny import contract_of
 from tests.flows.reports.evidences import any_evidence, grade_evidence
 from tests.flows.reports.test_card import section_of

@@ -14,8 +14,7 @@ from data.contract.contract import Contract
 from data.statistics import count_range
 from flows.evaluate import calibration_figures
 from flows.monitoring.quality import calibration_measured, estimate_accuracy, mean_measured
-from flows.reports.calls import flagging_of
-from flows.reports.card_json import card_figures
+from flows.reports.figures import card_figures, flagging_of
 from flows.training.metrics import calibration_interval, chance_error, evaluate, intervals, paired_bootstrap
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
 

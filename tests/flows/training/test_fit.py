@@ -16,7 +16,7 @@ import pytest
 
 from data.bundle.models import TreeModel
 from data.errors import BadInput
-from flows.reports.screen import chosen_and_baselines, compared_sentence, lines_of
+from flows.reports.evidence import chosen_and_baselines, compared_sentence, lines_of
 from flows.training.data import TrainingData
 from flows.training.families import Refitted, refit_booster
 from flows.training.fit import Fitted, describe_leaderboard, fit, run
@@ -179,7 +179,7 @@ def test_the_shown_leaderboard_has_a_line_for_the_best_of_each_family(mixed: Wat
     assert sum(name.endswith(", tuned") for name in names) == 3
     assert list(shown["log_loss"]) == sorted(shown["log_loss"])
     good = [line.name for line in lines_of(shown) if line.as_good]
-    assert all(name in compared_sentence(shown) for name in good)
+    assert all(name in compared_sentence(lines_of(shown)) for name in good)
 
 
 def test_a_model_with_margins_says_so_of_itself(students: Make, two_classes: TrainingData) -> None:

@@ -8,7 +8,7 @@ from data.bundle.card import Share
 from data.bundle.reasons import scale_of
 from data.contract.columns import Column
 from data.contract.contract import Contract, load_contract
-from flows.reports.card_json import card_figures
+from flows.reports.figures import card_figures
 from serving.pages import show, student
 from tests.flows.reports.evidences import grade_evidence
 

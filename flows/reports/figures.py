@@ -1,0 +1,304 @@
+"""The card's figures: of all, of flagging students at risk and its price, part of the way through."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import PurePath
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from data.bundle.answers import risk_of, risky
+from data.bundle.card import (
+    Card,
+    CardEstimate,
+    CardFigure,
+    ClassFigures,
+    Data,
+    Flagging,
+    PartOfYear,
+    Price,
+    ReliabilityBin,
+    RiskError,
+    members,
+)
+from data.contract.columns import Column, Costs, Target
+from data.statistics import proportion_ci
+from flows.reports.evidence import FIGURES, Evidence, lines_of, risks
+from flows.reports.fairness import estimate, fairness_audits, known, share_of
+from flows.training.metrics import FEW, null_calibration_error, null_chance_error
+
+BINS = 10
+OF_ORDER = "test_qwk"
+"""A figure that means something where classes have an order."""
+
+
+def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Card:
+    """Return every figure of the card."""
+    labels, (risk, true) = evidence.contract.target.labels, risks(evidence)
+    flagged = risk >= evidence.contract.target.call_from
+    held = np.array([labels[k] in s for k, s in zip(evidence.y, evidence.sets, strict=True)], dtype=bool)
+    named = np.array([members(some) for some in evidence.sets], dtype=object)
+    return Card(
+        data=_data(evidence),
+        figures=tuple(figures_on_test(evidence)),
+        baselines=tuple(lines_of(evidence.leaderboard)),
+        classes=tuple(_classes(evidence)),
+        sets=share_of(held),
+        sets_by_class=tuple(share_of(held[evidence.y == k], label) for k, label in enumerate(labels)),
+        sets_by_members=tuple(share_of(held[named == one], one) for one in sorted(set(named))),
+        recall=share_of(flagged[true]),
+        precision=share_of(true[flagged]),
+        flagging=flagging_of(evidence),
+        reliability=tuple(reliability_bins(risk, true)),
+        calibration_luck=null_calibration_error(evidence.probabilities),
+        risk_errors=tuple(risk_errors(evidence)),
+        audits=fairness_audits(evidence),
+        counted=tuple(column.name for column in evidence.contract.counted),
+        part_year=tuple(part_year),
+        notes=evidence.notes,
+    )
+
+
+def risk_errors(evidence: Evidence) -> list[RiskError]:
+    """Return the calibration error of being at risk, out of fold on the training split, then on the test."""
+    target, pooled = evidence.contract.target, risk_of(evidence.pooled[0], evidence.contract.target)
+    found = []
+    for prefix, risk in (("cv_", pooled), ("test_", risk_of(evidence.probabilities, target))):
+        figures = {part: evidence.metrics.get(f"{prefix}ece_at_risk{part}") for part in ("", "_low", "_high")}
+        value, low, high = figures.values()
+        if value is not None and low is not None and high is not None:
+            held_out, luck = prefix == "test_", null_chance_error(risk)
+            found.append(
+                RiskError(held_out=held_out, value=value, low=low, high=high, n=len(risk), luck=luck)
+            )
+    return found
+
+
+def reliability_bins(said: np.ndarray, came: np.ndarray) -> list[ReliabilityBin]:
+    """Return forecast probabilities (n,) in bins of equal width, beside how often they came true (n,)."""
+    place = np.minimum((said * BINS).astype(int), BINS - 1)
+    return [
+        ReliabilityBin(said=float(said[place == k].mean()), seen=share_of(came[place == k]))
+        for k in np.unique(place)
+    ]
+
+
+def _data(evidence: Evidence) -> Data:
+    known = evidence.data
+    source = str(known["source"])
+    return Data.model_validate(
+        {
+            **{name: known[name] for name in Data.model_fields if name in known},
+            "source": source if "://" in source else PurePath(source).name,
+            "generated": known.get("generated") not in (None, False),
+        }
+    )
+
+
+def figures_on_test(evidence: Evidence) -> list[CardFigure]:
+    """Return the figures on the test split that there are, in their order."""
+    limit = evidence.bayes or {}
+    found = []
+    for name, title in FIGURES.items():
+        value = known(evidence.metrics.get(name))
+        low, high = evidence.intervals.get(name, (None, None))
+        if value is not None and (name != OF_ORDER or evidence.contract.target.ordered):
+            best = limit.get(name.removeprefix("test_"))
+            found.append(
+                CardFigure(name=name, title=title, value=value, low=known(low), high=known(high), limit=best)
+            )
+    return found
+
+
+def _classes(evidence: Evidence) -> list[ClassFigures]:
+    labels = evidence.contract.target.labels
+    rows = np.bincount(evidence.y, minlength=len(labels)).tolist()
+    return [
+        ClassFigures.model_validate(
+            {"label": label, "n": n}
+            | {
+                name: known(evidence.metrics.get(f"test_{name}_{label}")) if n >= FEW else None
+                for name in ("precision", "recall", "f1")
+            }
+        )
+        for label, n in zip(labels, rows, strict=True)
+    ]
+
+
+GRID = 100  # thresholds are tried at each percent
+REPEATS = 1_000
+CURVE_REPEATS, CURVE_ROWS = 200, 20_000
+PER = 100  # students that a cost is given for
+
+
+class RiskCounts(NamedTuple):
+    """Students by their risk in percent (…, GRID + 1): those who ended at risk, and the others."""
+
+    risky: np.ndarray
+    safe: np.ndarray
+
+    def cost(self, costs: Costs) -> np.ndarray:
+        """Return the cost per 100 students of each threshold (…, GRID + 2); at the last, none are called."""
+        missed = _from_zero(self.risky)
+        alarms = self.safe.sum(axis=-1, keepdims=True) - _from_zero(self.safe)
+        students = self.risky.sum(axis=-1, keepdims=True) + self.safe.sum(axis=-1, keepdims=True)
+        return np.asarray(PER * (costs.missed * missed + costs.false_alarm * alarms) / students)
+
+    def again(self, rng: np.random.Generator) -> "RiskCounts":
+        """Return the same of students drawn again with replacement, (REPEATS, GRID + 1)."""
+        cells = np.concatenate([self.risky, self.safe])
+        drawn = rng.multinomial(cells.sum(), cells / cells.sum(), size=REPEATS)
+        return RiskCounts(drawn[:, : GRID + 1], drawn[:, GRID + 1 :])
+
+
+@lru_cache(maxsize=1)
+def flagging_of(evidence: Evidence, seed: int = 0) -> Flagging:
+    """Return how the test students are called at risk, and the price where the contract names costs."""
+    target, rng = evidence.contract.target, np.random.default_rng(seed)
+    risk, true = risks(evidence)
+    called = risk >= target.call_from
+    area, balanced = figures_of(risk, true, called)
+    return Flagging(
+        threshold=target.call_from,
+        at_risk=share_of(true),
+        flagged=share_of(called),
+        average_precision=estimate(area, _areas_again(risk, true, area, rng)),
+        balanced_accuracy=estimate(balanced, _balanced_again(true, called, rng)),
+        price=None if target.costs is None else _price(evidence, target.costs, rng),
+    )
+
+
+def figures_of(risk: np.ndarray, true: np.ndarray, called: np.ndarray) -> tuple[float, float]:
+    """Return the average precision and the balanced accuracy of calls (n,); NaN where all are alike."""
+    from sklearn.metrics import average_precision_score
+
+    if true.all() or not true.any():
+        return float("nan"), float("nan")
+    balanced = (called[true].mean() + (~called[~true]).mean()) / 2
+    return float(average_precision_score(true, risk)), float(balanced)
+
+
+def call_metrics(risk: np.ndarray, true: np.ndarray, target: Target) -> dict[str, float]:
+    """Return the figures of calling students (n,) under their registry names; NaN where none can be told."""
+    called = risk >= target.call_from
+    area, balanced = figures_of(risk, true, called)
+    found = {
+        "share": proportion_ci(true).share,
+        "average_precision": area,
+        "balanced_accuracy": balanced,
+        "recall": proportion_ci(called[true]).share,
+        "precision": proportion_ci(true[called]).share,
+    }
+    if target.costs is not None:
+        found["cost_per_100"] = PER * float(cost_of(risk, true, target.costs, target.call_from).mean())
+    return {f"test_at_risk_{name}": value for name, value in found.items()}
+
+
+def cost_of(risk: np.ndarray, true: np.ndarray, costs: Costs, threshold: float) -> np.ndarray:
+    """Return what calling each student (n,) cost, or not calling."""
+    called = risk >= threshold
+    return np.asarray(costs.missed * (true & ~called) + costs.false_alarm * (~true & called))
+
+
+def tally_of(risk: np.ndarray, true: np.ndarray) -> RiskCounts:
+    """Count students (n,) by their risk in percent."""
+    place = np.floor(np.clip(risk, 0, 1) * GRID + 1e-9).astype(int)
+    return RiskCounts(*(np.bincount(place[rows], minlength=GRID + 1) for rows in (true, ~true)))
+
+
+def _price(evidence: Evidence, costs: Costs, rng: np.random.Generator) -> Price:
+    target = evidence.contract.target
+    probabilities, y = evidence.pooled
+    pooled = risk_of(probabilities, target), risky(target)[y]
+    tally = tally_of(*pooled)
+    own, drawn = tally.cost(costs), tally.again(rng).cost(costs)
+    place = int(own.argmin())  # resamples are judged there too: at a best of their own they cost too little
+    return Price(
+        missed=costs.missed,
+        false_alarm=costs.false_alarm,
+        here=_mean_again(cost_of(*risks(evidence), costs, target.call_from), rng),
+        pooled=_mean_again(cost_of(*pooled, costs, target.call_from), rng),
+        best=estimate(float(own[place]), drawn[:, place]),
+        best_threshold=estimate(place / GRID, drawn.argmin(axis=1) / GRID),
+        nobody=float(own[-1]),
+        everybody=float(own[0]),
+    )
+
+
+def _mean_again(costs: np.ndarray, rng: np.random.Generator) -> CardEstimate:
+    """Return the mean of each student's cost (n,), per 100, with its bootstrap interval."""
+    values, counts = np.unique(PER * costs, return_counts=True)
+    drawn = rng.multinomial(len(costs), counts / len(costs), size=REPEATS)
+    return estimate(PER * float(costs.mean()), drawn @ values / len(costs))
+
+
+def _balanced_again(true: np.ndarray, called: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    cells = np.bincount(2 * true + called, minlength=4)
+    drawn = rng.multinomial(len(true), cells / len(true), size=REPEATS).reshape(REPEATS, 2, 2)
+    rows = drawn.sum(axis=2)
+    shares = np.where(rows > 0, drawn[:, [0, 1], [0, 1]] / np.maximum(rows, 1), np.nan)
+    return np.asarray(shares.mean(axis=1))
+
+
+def _areas_again(risk: np.ndarray, true: np.ndarray, area: float, rng: np.random.Generator) -> np.ndarray:
+    """Return the average precision of resamples: of m students, their distance to it by sqrt(m / n)."""
+    from sklearn.metrics import average_precision_score
+
+    if np.isnan(area):
+        return np.array([area])
+    size = min(len(true), CURVE_ROWS)
+    drawn = (rng.integers(0, len(true), size) for _ in range(CURVE_REPEATS))
+    areas = [average_precision_score(true[rows], risk[rows]) for rows in drawn if true[rows].any()]
+    return np.asarray(area + (np.array(areas) - area) * np.sqrt(size / len(true)))
+
+
+def _from_zero(counts: np.ndarray) -> np.ndarray:
+    """Return how many are below each threshold: none below the first, all below the last."""
+    below = counts.cumsum(axis=-1)
+    return np.concatenate([np.zeros_like(below[..., :1]), below], axis=-1)
+
+
+PARTS = (0.25, 0.5, 0.75, 1.0)
+Forecast = Callable[[pd.DataFrame], np.ndarray]
+
+
+def part_year_figures(evidence: Evidence, forecast: Forecast, seed: int = 0) -> list[PartOfYear]:
+    """Return how a model does on the test students as they stood after parts of the year.
+
+    Generated students alone have such records: of what a column counts up over the year, each unit has
+    come by then with the chance of that part, independently (binomial thinning). `forecast` gives the
+    class probabilities (n, K) of a frame. Empty for real data, and where no column counts anything up.
+    """
+    counted = evidence.contract.counted
+    if evidence.data.get("generated") in (None, False) or not counted:
+        return []
+    rng = np.random.default_rng(seed)
+    return [_at(part, evidence, forecast, counted, rng) for part in PARTS]
+
+
+def _at(
+    part: float, evidence: Evidence, forecast: Forecast, counted: Sequence[Column], rng: np.random.Generator
+) -> PartOfYear:
+    so_far = evidence.frame.assign(**{c.name: _thinned(evidence.frame[c.name], part, rng) for c in counted})
+    projected = so_far.assign(
+        **{c.name: (so_far[c.name] / part).round().clip(upper=c.limits[1]) for c in counted}
+    )
+    target = evidence.contract.target
+    said, said_projected = forecast(so_far), forecast(projected)
+    true = risky(target)[evidence.y]
+    return PartOfYear(
+        part=part,
+        so_far=share_of(said.argmax(axis=1) == evidence.y),
+        projected=share_of(said_projected.argmax(axis=1) == evidence.y),
+        found_so_far=share_of(risk_of(said, target)[true] >= target.call_from),
+        found_projected=share_of(risk_of(said_projected, target)[true] >= target.call_from),
+    )
+
+
+def _thinned(counts: pd.Series, part: float, rng: np.random.Generator) -> pd.Series:
+    """Return counts (n,) as they stood after a part of the period; what is missing stays missing."""
+    values = counts.to_numpy(dtype=float, na_value=np.nan)
+    known = ~np.isnan(values)
+    drawn = rng.binomial(np.where(known, values, 0).astype(np.int64), part)
+    return pd.Series(np.where(known, drawn, np.nan), index=counts.index)
