@@ -11,8 +11,7 @@ import pytest
 from data.contract.columns import Role
 from data.contract.contract import Contract
 from flows.reports.evidence import Evidence
-from flows.reports.plots import QUALITY, effects, write_plots
-from flows.reports.quality_plots import roc
+from flows.reports.plots import QUALITY, effects, roc, write_plots
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
 
 ALL = [
