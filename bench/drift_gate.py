@@ -21,7 +21,7 @@ from data.rows.quarantine import quarantine
 from flows.drift_gate import DRIFT, Finding
 from flows.drift_gate.relation import LABELS, LOSS, RESIDUAL
 from flows.drift_gate.samples import QUARANTINE, Reference, faults_text
-from flows.drift_gate.verdict import Champion, Verdict, gate
+from flows.drift_gate.verdict import Champion, DriftVerdict, gate
 from flows.training.data import stratified_folds
 from flows.training.families import refit_booster
 from flows.training.ordinal import fit_sigma
@@ -90,7 +90,7 @@ def judge(batch: Batch, reference: Reference, champion: Champion, contract: Cont
     return Outcome(batch.scenario, batch.rows, fired | {"process"} if stopped else fired)
 
 
-def fired_gates(verdict: Verdict, contract: Contract) -> frozenset[str]:
+def fired_gates(verdict: DriftVerdict, contract: Contract) -> frozenset[str]:
     """Name the kinds of gate that fired."""
     found = (*verdict.columns, *verdict.relation)
     return frozenset(_kind(finding, contract) for finding in found if finding.verdict == DRIFT)

@@ -17,7 +17,7 @@ from data.cohorts.grades import generate
 from data.contract.contract import Contract, load_contract
 from data.rows.frames import matrix, parse, target_index
 from flows.drift_gate.verdict import Champion
-from flows.monitoring.quality import estimate_accuracy
+from flows.monitoring.window import estimate_accuracy
 
 TRAINED_ROWS, CHAMPIONS, POOL = 2392, 20, 3_000
 JUDGED, JUDGED_BATCHES, NEAR = 500, 10, 0.03  # of each champion: 200 batches in all

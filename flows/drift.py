@@ -13,7 +13,7 @@ from data.errors import Stopped
 from flows.drift_gate import DRIFT, LEAST_ROWS, NO_REFERENCE, NOT_TESTED, TOO_FEW_ROWS
 from flows.drift_gate.relation import undecided
 from flows.drift_gate.samples import LOOKED_AT, Reference, without_unasked
-from flows.drift_gate.verdict import Verdict, gate, save_html, table
+from flows.drift_gate.verdict import DriftVerdict, gate, save_html, table
 from flows.processing.processed import Processed
 from flows.registry.store import Champion, load_champion, open_registry
 from flows.reports import artifacts
@@ -43,7 +43,7 @@ class Drift(BaseModel):
         return self.verdict == DRIFT
 
 
-def compare(processed: Processed, contract: Contract, champion: Champion | None) -> Verdict:
+def compare(processed: Processed, contract: Contract, champion: Champion | None) -> DriftVerdict:
     """Return the gate's verdict on processed records.
 
     Without a champion the test split is compared with the train split, which decides nothing: the
@@ -121,7 +121,7 @@ def sampled_note(processed: Processed, tested: int) -> str:
     )
 
 
-def check_drift(processed: Processed, contract_name: str, settings: Settings) -> tuple[Drift, Verdict]:
+def check_drift(processed: Processed, contract_name: str, settings: Settings) -> tuple[Drift, DriftVerdict]:
     """Compare processed records with the champion, and write the report.
 
     Raises Stopped when the champion cannot be read.

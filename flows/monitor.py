@@ -13,8 +13,8 @@ from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
 from data.log.database import open_log
 from data.log.reading import read_measurements
-from flows.monitoring.report import Seen, show_seen, write_report
-from flows.monitoring.retraining import NOT_ASKED, ask_for_retraining
+from flows.monitoring.report import MonitorSummary, show_summary, write_report
+from flows.monitoring.retraining import NOT_ASKED, decide_retraining
 from flows.monitoring.watch import watch
 from flows.monitoring.window import Window
 from flows.registry.store import load_champion, open_registry
@@ -42,7 +42,7 @@ def window_of(since: datetime | None, until: datetime | None, days: float) -> Wi
     return window
 
 
-def look(contract_name: str, window: Window, settings: Settings, *, retrain: bool) -> Seen:
+def look(contract_name: str, window: Window, settings: Settings, *, retrain: bool) -> MonitorSummary:
     """Judge and measure a window; ask for a retraining where it is due; write the report.
 
     Raises Stopped when the champion cannot be read.
@@ -51,15 +51,15 @@ def look(contract_name: str, window: Window, settings: Settings, *, retrain: boo
     client, engine = open_registry(settings), open_log(settings.database_url)
     champion = load_champion(client, contract.model_name)
     watched = watch(engine, client, contract, champion, window)
-    asked = ask_for_retraining(engine, watched, champion, contract_name, settings) if retrain else NOT_ASKED
+    asked = decide_retraining(engine, watched, champion, contract_name, settings) if retrain else NOT_ASKED
     history = read_measurements(engine, contract.name, names=PLOTTED, before=window.until)
     report = write_report(watched, history, asked, settings.home)
-    return Seen.of(watched, asked, report)
+    return MonitorSummary.of(watched, asked, report)
 
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
 @stage("monitor")
-def look_at_window(contract_name: str, window: Window, retrain: bool) -> Seen:
+def look_at_window(contract_name: str, window: Window, retrain: bool) -> MonitorSummary:
     """Look at a window and publish what was seen."""
     seen = look(contract_name, window, Settings(), retrain=retrain)
     create_markdown_artifact(seen.markdown, key="monitor")
@@ -75,7 +75,7 @@ def drift_monitor(
     until: datetime | None = None,
     days: Annotated[float, Field(gt=0)] = DAYS,
     retrain: bool = True,
-) -> Seen:
+) -> MonitorSummary:
     """Look at the last days of the prediction log; where it drifted or got worse, ask for a retraining."""
     try:
         return look_at_window(contract, window_of(since, until, days), retrain)
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--no-retrain", dest="retrain", action="store_false", help="only look")
     options = parser.parse_args(arguments)
-    return run_flow(drift_monitor, vars(options), lambda: check_input(options), show_seen)
+    return run_flow(drift_monitor, vars(options), lambda: check_input(options), show_summary)
 
 
 def check_input(options: argparse.Namespace) -> None:

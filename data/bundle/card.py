@@ -152,7 +152,7 @@ class CardFigure(CardPart):
     limit: float | None = None
 
 
-class Baseline(CardPart):
+class ComparedModel(CardPart):
     """A model beside the chosen one, cross-validated on the same folds.
 
     `difference`: its mean log loss less the chosen one's, with the 95 % interval of a paired bootstrap;
@@ -255,7 +255,7 @@ class Card(CardPart):
     format: int = 1
     data: Data
     figures: tuple[CardFigure, ...]
-    baselines: tuple[Baseline, ...] = Field(alias="rivals")
+    baselines: tuple[ComparedModel, ...] = Field(alias="rivals")
     classes: tuple[ClassFigures, ...]
     sets: Share
     """Of all test students, those whose set of plausible classes held the true one."""

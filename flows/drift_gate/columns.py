@@ -146,7 +146,7 @@ WASSERSTEIN = ColumnTest("wasserstein", "normed Wasserstein distance", distance=
 JENSEN_SHANNON = ColumnTest("jensenshannon", "Jensen–Shannon distance", distance=True)
 
 
-class Kind(NamedTuple):
+class KindTests(NamedTuple):
     """How columns of a kind are tested: by p-value, or by distance up to a limit; how a change is told."""
 
     by_p: ColumnTest
@@ -156,9 +156,9 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    NUMBER: Kind(NUMBERS, WASSERSTEIN, 0.1, number_words),
-    CODE: Kind(CODES, JENSEN_SHANNON, 0.1, code_words),
-    SHARE: Kind(MORE_OFTEN, RISE, 0.02, share_words),
+    NUMBER: KindTests(NUMBERS, WASSERSTEIN, 0.1, number_words),
+    CODE: KindTests(CODES, JENSEN_SHANNON, 0.1, code_words),
+    SHARE: KindTests(MORE_OFTEN, RISE, 0.02, share_words),
 }
 LARGE = 2500
 """Effective rows n·m / (n + m) from which any difference is significant: 5,000 a side."""

@@ -53,7 +53,7 @@ BODY, STYLE = (
 Champion = Callable[[np.ndarray], np.ndarray]
 
 
-class Verdict(BaseModel):
+class DriftVerdict(BaseModel):
     """What the gate says of a batch: for the whole, for each column, and for the relation to the class."""
 
     model_config = ConfigDict(frozen=True)
@@ -80,7 +80,7 @@ def gate(
     untrained: np.ndarray | None,
     contract: Contract,
     seed: int = 0,
-) -> Verdict:
+) -> DriftVerdict:
     """Judge a parsed batch, with its quarantine table, against what the champion was trained on.
 
     `champion` maps a feature matrix to class probabilities (n, K). `untrained` (n,) says which rows it was
@@ -98,7 +98,7 @@ def gate(
     usable = draw(_usable(batch, bad, untrained, contract), RELATION_ROWS, seed)
     relation = relation_findings(usable, reference, champion, contract)
     reasons = tuple(found.sentence for found in (*columns, *relation) if found.verdict == DRIFT)
-    return Verdict(
+    return DriftVerdict(
         overall=DRIFT if reasons else PASS,
         columns=tuple(columns),
         relation=tuple(relation),
@@ -108,13 +108,13 @@ def gate(
     )
 
 
-def table(verdict: Verdict) -> list[dict[str, Any]]:
+def table(verdict: DriftVerdict) -> list[dict[str, Any]]:
     """Give the findings as rows for a table: those that drifted first, and of them those on the relation."""
     found = sorted((*verdict.relation, *verdict.columns), key=lambda finding: finding.verdict != DRIFT)
     return [finding.cells() for finding in found]
 
 
-def save_html(verdict: Verdict, path: Path, about: str = "", note: str = "") -> None:
+def save_html(verdict: DriftVerdict, path: Path, about: str = "", note: str = "") -> None:
     """Write the verdict, its reasons and every finding; below them Evidently's report, if it tested anything.
 
     `about` says what was compared with what.
@@ -128,14 +128,14 @@ def save_html(verdict: Verdict, path: Path, about: str = "", note: str = "") -> 
     path.write_text(shown.replace(BODY, f"{BODY}{head}", 1), encoding="utf-8")
 
 
-def _head(verdict: Verdict, about: str, note: str) -> str:
+def _head(verdict: DriftVerdict, about: str, note: str) -> str:
     lines = "".join(f"<p>{escape(line)}</p>" for line in (about, *verdict.reasons, note) if line)
     rows = pd.DataFrame(table(verdict)).to_html(index=False, border=0)
     return f'<section style="{STYLE}"><h1>Drift: {escape(verdict.overall)}</h1>{lines}{rows}</section>'
 
 
-def _undecided(overall: str, reason: str, sizes: dict[str, int]) -> Verdict:
-    return Verdict(overall=overall, reasons=(reason,), **sizes)
+def _undecided(overall: str, reason: str, sizes: dict[str, int]) -> DriftVerdict:
+    return DriftVerdict(overall=overall, reasons=(reason,), **sizes)
 
 
 def _columns(

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from io import BytesIO
@@ -17,7 +16,7 @@ from data.log.reading import Measurement
 from data.words import NOTHING, bullets, cell, count, figure, percent, plural, table
 from flows.drift_gate import DRIFT, NO_LABELS, PASS, Finding
 from flows.drift_gate.verdict import save_html
-from flows.monitoring.retraining import Asked
+from flows.monitoring.retraining import RetrainingDecision
 from flows.monitoring.watch import LOSS, Watched
 from flows.reports.screen import DRIFT_STYLES, WIDTH, facts_of, rule_with, table_of
 from flows.reports.style import ACCENT, FAINT, MAIN, SOFT, new_figure, styled
@@ -57,46 +56,30 @@ TRUST = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a table of figures, as text."""
-
-    title: str
-    value: str
-    interval: str
-    rows: str
-    verdict: str
-
-    @property
-    def cells(self) -> list[str]:
-        """Return the texts in order."""
-        return [self.title, self.value, self.interval, self.rows, self.verdict]
-
-
 HEADER = ["", "", "90 % interval", "rows", ""]
 
 
-def lines(watched: Watched) -> list[Line]:
-    """Return the figures of a window that have a title, in their order."""
+def lines(watched: Watched) -> list[list[str]]:
+    """Return the figures of a window that have a title, in their order: as texts under HEADER."""
     order = list(TITLES)
     named = [found for found in watched.measurements if found.name in TITLES]
     return [_line(found) for found in sorted(named, key=lambda found: order.index(found.name))]
 
 
-def group_lines(watched: Watched) -> list[Line]:
+def group_lines(watched: Watched) -> list[list[str]]:
     """Return the share of wrong classes of each audit group."""
     titles = {column.name: column.title for column in watched.contract.audited}
     groups = [found for found in watched.measurements if found.name == "group_error"]
     return [_line(found, _group_title(found.about, titles)) for found in groups]
 
 
-def trust(watched: Watched) -> str:
+def describe_trust(watched: Watched) -> str:
     """Say whether the estimated accuracy can be trusted; nothing where none was made."""
     found = watched.value("estimated_accuracy")
     return "" if found is None or found.value is None else TRUST[found.verdict]
 
 
-def head(watched: Watched) -> str:
+def describe_window(watched: Watched) -> str:
     """Say in one sentence what was looked at."""
     window = watched.window
     span = f"{window.since:%Y-%m-%d %H:%M} to {window.until:%Y-%m-%d %H:%M} UTC"
@@ -105,15 +88,15 @@ def head(watched: Watched) -> str:
     return f"{span}: {told}; champion: {f'version {watched.version}' if watched.version else 'none'}."
 
 
-def monitor_markdown(watched: Watched, asked: Asked) -> str:
+def monitor_markdown(watched: Watched, asked: RetrainingDecision) -> str:
     """Give the verdict with its reasons, the figures, and what becomes of it."""
     parts = [
         f"## Monitor: {cell(watched.contract.model_name)}: {watched.judgement.verdict}",
-        cell(head(watched)),
+        cell(describe_window(watched)),
         bullets(map(cell, watched.judgement.reasons)),
-        table(HEADER, [line.cells for line in lines(watched)]),
-        trust(watched),
-        f"Retraining: {cell(asked.told)}.",
+        table(HEADER, lines(watched)),
+        describe_trust(watched),
+        f"Retraining: {cell(asked.decision)}.",
         bullets(map(cell, asked.notes)),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -125,13 +108,13 @@ def drift_rows(watched: Watched) -> list[dict[str, str]]:
     return [finding.cells() for finding in found]
 
 
-def _line(found: Measurement, title: str | None = None) -> Line:
+def _line(found: Measurement, title: str | None = None) -> list[str]:
     about = f"version {found.about}" if found.name.startswith("shadow") else found.about
     shown = title or TITLES[found.name] + (f" ({about})" if about else "")
     verdict = "" if found.verdict in (PASS, NO_LABELS) else found.verdict
     if (found.name, found.verdict) == ("estimated_accuracy", LOSS):
         verdict = "not to be trusted"
-    return Line(shown, _shown(found, found.value), _span(found), count(found.rows), verdict)
+    return [shown, _shown(found, found.value), _span(found), count(found.rows), verdict]
 
 
 def _shown(found: Measurement, value: float | None) -> str:
@@ -182,7 +165,7 @@ def accuracy_over_time(history: Rows) -> "Figure":
     _mark_alarms(axes, history)
     _mark_versions(axes, history)
     axes.set(xlabel="End of the window", ylabel="Accuracy")
-    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+    axes.yaxis.set_major_formatter(lambda share, _: percent(share))
     drawn.autofmt_xdate()
     if axes.get_legend_handles_labels()[0]:
         drawn.legend(loc="outside lower center", ncols=4, fontsize=9)
@@ -243,7 +226,7 @@ def _mark_versions(axes: "Axes", history: Rows) -> None:
 SHOWN_REASONS = 4
 
 
-class Seen(BaseModel):
+class MonitorSummary(BaseModel):
     """What was seen in a window, and what became of it."""
 
     model_config = ConfigDict(frozen=True)
@@ -270,7 +253,7 @@ class Seen(BaseModel):
     markdown: str
 
     @classmethod
-    def of(cls, watched: Watched, asked: Asked, report: Path) -> Self:
+    def of(cls, watched: Watched, asked: RetrainingDecision, report: Path) -> Self:
         """Gather it from what was watched."""
         return cls(
             verdict=watched.judgement.verdict,
@@ -279,13 +262,13 @@ class Seen(BaseModel):
             champion=watched.version,
             since=watched.window.since,
             until=watched.window.until,
-            head=head(watched),
+            head=describe_window(watched),
             asked=len(watched.asked),
             settled=len(watched.settled),
-            lines=tuple(tuple(line.cells) for line in lines(watched)),
+            lines=tuple(map(tuple, lines(watched))),
             findings=tuple(drift_rows(watched)),
-            trust=trust(watched),
-            retraining=asked.told,
+            trust=describe_trust(watched),
+            retraining=asked.decision,
             notes=asked.notes,
             data=asked.data,
             report=report,
@@ -293,7 +276,7 @@ class Seen(BaseModel):
         )
 
 
-def show_seen(console: Console, seen: Seen, _settings: Settings) -> None:
+def show_summary(console: Console, seen: MonitorSummary, _settings: Settings) -> None:
     """Print what was seen: within 100 by 40 characters, plain text where stdout is no terminal."""
     table = table_of(f"{seen.model}, the window's figures", *HEADER[1:])
     for line in seen.lines:
@@ -301,7 +284,7 @@ def show_seen(console: Console, seen: Seen, _settings: Settings) -> None:
     verdict = Text(seen.verdict, style=DRIFT_STYLES.get(seen.verdict, "yellow"))
     for reason in _shortened(seen.reasons):
         verdict.append(f"\n{reason}", style="default")
-    told = [("Window", Text(seen.head)), ("Verdict", verdict)]
+    told = [("Window", Text(seen.head)), ("DriftVerdict", verdict)]
     then = [("Estimate", Text(seen.trust))] if seen.trust else []
     then += [("Retraining", Text(seen.retraining)), *(("Note", Text(note)) for note in seen.notes)]
     then.append(("Report", Text(str(seen.report), style="cyan")))
@@ -314,9 +297,6 @@ def _shortened(reasons: tuple[str, ...]) -> list[str]:
     left = len(reasons) - SHOWN_REASONS
     return [*reasons[:SHOWN_REASONS], *([f"and {left} more"] if left > 0 else [])]
 
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COLUMNS_ALONE = (
     "What was asked, column by column; the verdict on answers and grades too is in the monitor's report."
@@ -331,7 +311,7 @@ th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px so
 """
 
 
-def write_report(watched: Watched, history: Rows, asked: Asked, home: Path) -> Path:
+def write_report(watched: Watched, history: Rows, asked: RetrainingDecision, home: Path) -> Path:
     """Write `reports/monitor-….html`, with Evidently's report on the columns beside it; return its path."""
     name = f"monitor-{watched.contract.name}"
     path = home / "reports" / f"{name}-{watched.window.until:%Y%m%dT%H%M%SZ}.html"
@@ -342,7 +322,7 @@ def write_report(watched: Watched, history: Rows, asked: Asked, home: Path) -> P
     return path
 
 
-def _page(watched: Watched, history: Rows, asked: Asked, evidently: str) -> str:
+def _page(watched: Watched, history: Rows, asked: RetrainingDecision, evidently: str) -> str:
     judgement, title = watched.judgement, escape(watched.contract.title)
     findings = [found for found in judgement.findings if found.score is not None]
     measured = any(row["name"] != "drift_share" and row["value"] is not None for row in history)
@@ -350,13 +330,13 @@ def _page(watched: Watched, history: Rows, asked: Asked, evidently: str) -> str:
     parts = [
         f"<h1>Monitor: {title}</h1>",
         f'<p><span class="verdict {judgement.verdict.split()[0]}">{judgement.verdict}</span></p>',
-        f"<p>{escape(head(watched))}</p>",
-        _list([*judgement.reasons, f"Retraining: {asked.told}.", *asked.notes]),
+        f"<p>{escape(describe_window(watched))}</p>",
+        _list([*judgement.reasons, f"Retraining: {asked.decision}.", *asked.notes]),
         "<h2>How good the forecasts are</h2>",
         _image(accuracy_over_time, history, "Accuracy of the windows measured so far") if measured else "",
-        _table("This window", HEADER, [line.cells for line in lines(watched)]),
-        f"<p>{escape(trust(watched))}</p>",
-        _table("Wrong classes by group", HEADER, [line.cells for line in group_lines(watched)]),
+        _table("This window", HEADER, lines(watched)),
+        f"<p>{escape(describe_trust(watched))}</p>",
+        _table("Wrong classes by group", HEADER, group_lines(watched)),
         "<h2>What was asked, answered and graded, against what the champion learned</h2>",
         _image(drift_by_column, findings, "How far each column is from its limit") if findings else "",
         _table("Every test", list(rows[0]), [list(row.values()) for row in rows]) if rows else "",

@@ -1,4 +1,4 @@
-"""Whether a retraining is wanted, on which students, and whether one is under way."""
+"""The trigger of a retraining: whether one is wanted, on which students, and whether one is under way."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -211,39 +211,39 @@ WANTED = "retraining_wanted"
 
 
 @dataclass(frozen=True)
-class Asked:
+class RetrainingDecision:
     """What became of the question whether to retrain: said in words, and the set where it is wanted."""
 
-    told: str
+    decision: str
     notes: tuple[str, ...] = ()
     data: Path | None = None
 
 
-NOT_ASKED = Asked("not looked into")
+NOT_ASKED = RetrainingDecision("not looked into")
 
 
-def ask_for_retraining(
+def decide_retraining(
     engine: sa.Engine, watched: Watched, champion: Champion | None, contract: str, settings: Settings
-) -> Asked:
+) -> RetrainingDecision:
     """Ask for a retraining if one is wanted, on a set that is written for it; say why, or why not.
 
     To be called in a flow run: runs are looked up at its Prefect server, and the event goes there.
     """
     if champion is None:
-        return Asked("none: there is no champion yet; run the pipeline on records of your own")
+        return RetrainingDecision("none: there is no champion yet; run the pipeline on records of your own")
     runs = pipeline_runs(watched.contract.name)
-    last = last_wanted(engine, watched, runs)
+    last = last_trigger(engine, watched, runs)
     sure = watched.judgement.clear or confirmed(engine, watched)
-    reason = why_not(watched, champion, last, runs, settings.cooldown_days, sure=sure)
+    reason = reason_not_to_retrain(watched, champion, last, runs, settings.cooldown_days, sure=sure)
     if reason:
-        return Asked(f"none: {reason}")
+        return RetrainingDecision(f"none: {reason}")
     found = write_retraining_set(
         watched.log, watched.window, champion, settings.home, settings.retrain_window
     )
-    return Asked(want(engine, watched, found, contract), found.notes, found.path)
+    return RetrainingDecision(trigger_retraining(engine, watched, found, contract), found.notes, found.path)
 
 
-def last_wanted(engine: sa.Engine, watched: Watched, runs: Iterable[Run]) -> datetime | None:
+def last_trigger(engine: sa.Engine, watched: Watched, runs: Iterable[Run]) -> datetime | None:
     """Return when the window ended of the last retraining that was wanted, and has not crashed or failed."""
     newest = {Path(run.data).stem: run for run in reversed(list(runs))}
     broken = {name for name, run in newest.items() if run.broken}
@@ -263,7 +263,7 @@ def confirmed(engine: sa.Engine, watched: Watched) -> bool:
     return bool(mine) and mine[-1] in (DRIFT, LOSS)
 
 
-def why_not(
+def reason_not_to_retrain(
     watched: Watched,
     champion: Champion,
     last: datetime | None,
@@ -300,7 +300,7 @@ def _new_grades(watched: Watched, champion: Champion, last: datetime | None) -> 
     return sum(at >= last for at in graded.about["outcome_at"])
 
 
-def want(engine: sa.Engine, watched: Watched, found: RetrainingSet, contract: str) -> str:
+def trigger_retraining(engine: sa.Engine, watched: Watched, found: RetrainingSet, contract: str) -> str:
     """Ask for a retraining on a set, write down that it was asked for, and return why."""
     from prefect.events import emit_event
 

@@ -17,7 +17,6 @@ from data.log.reading import Frame, Measurement, read_measurements, write_measur
 from data.rows.frames import matrix
 from data.rows.quarantine import quarantine
 from data.rows.spreadsheets import FIRST_ROW
-from data.statistics import proportion_ci
 from data.words import plural
 from flows.drift_gate import (
     DRIFT,
@@ -39,17 +38,19 @@ from flows.drift_gate.columns import (
     numbers_p,
 )
 from flows.drift_gate.samples import Reference, draw, sound_rows, without_unasked
-from flows.drift_gate.verdict import RELATION_ROWS, Verdict, gate, relation_findings
-from flows.monitoring.quality import (
-    LEVEL,
+from flows.drift_gate.verdict import RELATION_ROWS, DriftVerdict, gate, relation_findings
+from flows.monitoring.window import (
+    Forecasts,
+    Window,
     answered,
     by_group,
     compare_shadow,
     estimated,
     load_challenger,
+    read_forecasts,
     realised,
+    share_measured,
 )
-from flows.monitoring.window import Forecasts, Window, read_forecasts
 from flows.registry.store import Champion
 
 LOSS = "loss"
@@ -72,7 +73,7 @@ class Judgement:
 
     verdict: str
     reasons: tuple[str, ...]
-    columns: Verdict
+    columns: DriftVerdict
     answers: tuple[Finding, ...] = ()
     relation: tuple[Finding, ...] = ()
     clear: bool = False
@@ -87,7 +88,7 @@ class Judgement:
 def judge(asked: Forecasts, settled: Forecasts, champion: Champion | None, contract: Contract) -> Judgement:
     """Judge what was asked and the grades that came, against what the champion was trained on."""
     if champion is None:
-        nothing = Verdict(overall=NO_REFERENCE, rows=len(asked), reference_rows=0)
+        nothing = DriftVerdict(overall=NO_REFERENCE, rows=len(asked), reference_rows=0)
         return Judgement(NO_REFERENCE, ("There is no champion to compare with yet.",), nothing)
     trained = int(champion.bundle.manifest.training["rows"])
     reference = Reference(champion.reference(), trained)
@@ -99,7 +100,7 @@ def judge(asked: Forecasts, settled: Forecasts, champion: Champion | None, contr
     return conclude(columns, answers, relation)
 
 
-def conclude(columns: Verdict, answers: tuple[Finding, ...], relation: tuple[Finding, ...]) -> Judgement:
+def conclude(columns: DriftVerdict, answers: tuple[Finding, ...], relation: tuple[Finding, ...]) -> Judgement:
     """Draw the verdict from the findings; grades that came outweigh what was asked."""
     alarms = [found for found in (*relation, *answers, *columns.columns) if found.verdict == DRIFT]
     lost = any(found.verdict == DRIFT for found in relation)
@@ -180,8 +181,7 @@ def override_shares(engine: sa.Engine, contract: Contract, window: Window) -> It
     with engine.connect() as connection:
         said = connection.execute(sa.select(overrides.c.verdict).where(*inside)).scalars().all()
     for verdict in VERDICTS if said else ():
-        found = proportion_ci(np.array(said) == verdict, LEVEL)
-        yield Measurement("override_share", found.share, found.n, found.low, found.high, about=verdict)
+        yield share_measured("override_share", np.array(said) == verdict, verdict)
 
 
 NO_VERSION = "none"
@@ -279,7 +279,11 @@ def _quarantined(asked: Forecasts, contract: Contract) -> Iterator[Measurement]:
 
 
 def _shadowed(
-    client: MlflowClient, asked: Forecasts, settled: Forecasts, champion: Champion, contract: Contract
+    client: MlflowClient,
+    asked: Forecasts,
+    settled: Forecasts,
+    champion: Champion,
+    contract: Contract,
 ) -> Iterator[Measurement]:
     challenger = load_challenger(client, contract)
     if challenger is not None:

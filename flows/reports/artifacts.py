@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from data.bundle.card import Baseline, CardFigure
+from data.bundle.card import CardFigure, ComparedModel
 from data.intake.draft import names_students
 from data.rows.quarantine import ONE_ROW
 from data.words import NOTHING, bullets, cell, count, figure, percent, span, table
@@ -121,7 +121,7 @@ def _groups(figures: Mapping[str, float]) -> str:
     return table(["Group", "log loss, difference"], [(name, f"{gap:+.4f}") for name, gap in found.items()])
 
 
-def leaderboard_table(lines: Sequence[Baseline]) -> str:
+def leaderboard_table(lines: Sequence[ComparedModel]) -> str:
     """Return the leaderboard as a table, the chosen model in bold."""
     rows = [
         (

@@ -11,7 +11,7 @@ import pandas as pd
 
 from data.bundle.answers import risk_of, risky
 from data.bundle.bundle import ALIKE, BETTER, TITLES, comparison_of
-from data.bundle.card import Baseline, Counterfactuals
+from data.bundle.card import ComparedModel, Counterfactuals
 from data.bundle.reasons import Scale
 from data.contract.columns import Column
 from data.contract.contract import Contract
@@ -148,21 +148,21 @@ def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
     return rows.rename(columns=names)[[*names.values(), *BESIDE]].reset_index(drop=True)
 
 
-def lines_of(leaderboard: pd.DataFrame) -> list[Baseline]:
+def lines_of(leaderboard: pd.DataFrame) -> list[ComparedModel]:
     """Return the lines of a leaderboard with name, log_loss, accuracy, f1_macro, difference, low, high."""
     return [_line(row) for row in leaderboard.to_dict("records")]
 
 
-def _line(row: dict[Hashable, Any]) -> Baseline:
+def _line(row: dict[Hashable, Any]) -> ComparedModel:
     chosen = row["name"] == OURS
     known = {name: row[name] for name in BESIDE if not chosen and pd.notna(row[name])}
     alike = bool(known) and comparison_of(known["low"], known["high"]) == ALIKE
     figures = {name: row[name] for name in ("log_loss", "accuracy", "f1_macro")}
     name = SHOWN if chosen else str(row["name"])
-    return Baseline(name=name, chosen=chosen, as_good=alike, **figures, **known)
+    return ComparedModel(name=name, chosen=chosen, as_good=alike, **figures, **known)
 
 
-def compared_sentence(lines: Sequence[Baseline]) -> str:
+def compared_sentence(lines: Sequence[ComparedModel]) -> str:
     """Say plainly which models are better than the chosen one, and which cannot be told apart from it."""
     if len(lines) < 2:
         return "No baseline was trained beside it."
@@ -176,7 +176,7 @@ def compared_sentence(lines: Sequence[Baseline]) -> str:
     )
 
 
-def _by(line: Baseline) -> str:
+def _by(line: ComparedModel) -> str:
     difference, low, high = line.difference or 0.0, line.low or 0.0, line.high or 0.0
     return f"by a log loss that differs by {difference:+.4f} (95 %: {low:+.4f} to {high:+.4f})"
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from data.bundle.answers import risk_of, risky
 from data.bundle.bundle import ALIKE, BETTER, TITLES
-from data.bundle.card import ACCURACY, FALSE_POSITIVE_RATE, RECALL, Audit, Baseline, Price
+from data.bundle.card import ACCURACY, FALSE_POSITIVE_RATE, RECALL, Audit, ComparedModel, Price
 from data.bundle.manifest import FamilyName
 from data.bundle.reasons import effect_in_words
 from data.contract.columns import Column
@@ -426,12 +426,12 @@ def leaderboard(evidence: Evidence) -> "Figure":
     return drawn
 
 
-def _named(line: Baseline) -> str:
+def _named(line: ComparedModel) -> str:
     said = "chosen" if line.chosen else line.comparison if line.comparison in (BETTER, ALIKE) else ""
     return f"{line.name}  ({said})" if said else line.name
 
 
-def _dots(axes: "Axes", lines: list[Baseline], values: list[float], title: str) -> None:
+def _dots(axes: "Axes", lines: list[ComparedModel], values: list[float], title: str) -> None:
     axes.set_title(f"{title}; cross-validated")
     span = max(values) - min(values) or 1.0
     axes.set_xlim(min(values) - 0.08 * span, max(values) + 0.22 * span)

@@ -12,9 +12,9 @@ from data.rows.frames import parse
 from data.rows.quarantine import quarantine
 from data.rows.records import feature_space
 from flows.drift_gate.samples import QUARANTINE, Reference, faults_text
-from flows.drift_gate.verdict import Champion, Verdict, gate
+from flows.drift_gate.verdict import Champion, DriftVerdict, gate
 
-Ask = Callable[..., Verdict]
+Ask = Callable[..., DriftVerdict]
 
 
 def reference_of(parsed: pd.DataFrame, bad: pd.DataFrame) -> Reference:
@@ -46,7 +46,7 @@ def ask(contract: Contract, rule: Champion, reference: Reference) -> Ask:
 
     def ask(
         raw: pd.DataFrame, champion: Champion | None = rule, untrained: np.ndarray | None = None
-    ) -> Verdict:
+    ) -> DriftVerdict:
         parsed = parse(raw, contract)
         _, bad = quarantine(parsed, contract)
         return gate(parsed, bad, reference, champion, untrained, contract)

@@ -11,10 +11,10 @@ from data.rows.frames import parse
 from data.rows.quarantine import quarantine
 from flows.drift_gate import Finding
 from flows.drift_gate.samples import Reference
-from flows.drift_gate.verdict import Champion, Verdict, gate, save_html, table
+from flows.drift_gate.verdict import Champion, DriftVerdict, gate, save_html, table
 from tests.flows.gates.conftest import reference_of
 
-Ask = Callable[..., Verdict]
+Ask = Callable[..., DriftVerdict]
 NO_FAULTS = pd.DataFrame({"row": [], "column": [], "value": [], "reason": []})
 
 
@@ -22,7 +22,7 @@ def batch(rows: int = 300, seed: int = 70, scenario: str | None = None) -> pd.Da
     return generate(rows, seed, scenario, first_id=50_000)
 
 
-def finding(verdict: Verdict, name: str) -> Finding:
+def finding(verdict: DriftVerdict, name: str) -> Finding:
     return next(found for found in (*verdict.columns, *verdict.relation) if found.name == name)
 
 

@@ -6,7 +6,7 @@ import pytest
 from bench import estimate as bench
 from data.cohorts import grades as cohort
 from data.statistics import closest_interval
-from flows.monitoring.quality import estimate_accuracy, interval_of_share
+from flows.monitoring.window import estimate_accuracy, interval_of_share
 
 MANY = 100_000  # training rows of a champion that is calibrated
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from flows.drift_gate import Finding
-from flows.drift_gate.verdict import Verdict
+from flows.drift_gate.verdict import DriftVerdict
 from flows.monitoring.watch import conclude, is_clear, judge, trusted
 from flows.processing.processed import Processed
 from flows.registry.bundling import Submission
 from tests.flows.monitoring.school import School, month, students
 
-QUIET = Verdict(overall="pass", rows=300, reference_rows=500)
+QUIET = DriftVerdict(overall="pass", rows=300, reference_rows=500)
 
 
 def found(verdict: str, score: float | None = None, *, distance: bool = False) -> Finding:

@@ -5,9 +5,8 @@ import pytest
 
 from data.contract.contract import Contract
 from data.log.reading import Measurement
-from flows.monitoring.quality import answered, by_group, estimated, realised
 from flows.monitoring.watch import override_shares
-from flows.monitoring.window import Window
+from flows.monitoring.window import Window, answered, by_group, estimated, realised
 from flows.registry.store import Champion
 from flows.training.metrics import evaluate
 from tests.flows.monitoring.school import School, month, students

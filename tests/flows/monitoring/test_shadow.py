@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.log.reading import Measurement
-from flows.monitoring.quality import compare_shadow
+from flows.monitoring.window import compare_shadow
 from flows.registry.store import Champion
 from tests.flows.monitoring.school import School, month, students
 

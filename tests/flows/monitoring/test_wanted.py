@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from data.log.reading import Measurement, write_measurements
-from flows.monitoring.retraining import WANTED, Run, confirmed, is_of_set, last_wanted, why_not
+from flows.monitoring.retraining import WANTED, Run, confirmed, is_of_set, last_trigger, reason_not_to_retrain
 from flows.monitoring.watch import Watched, earlier_relation
 from flows.monitoring.window import Window
 from tests.flows.monitoring.school import School, month, students
@@ -29,7 +29,7 @@ def watched(school: School) -> Watched:
 def reason(
     watched: Watched, school: School, last: datetime | None = None, *runs: Run, sure: bool = True
 ) -> str | None:
-    return why_not(watched, school.champion, last, runs, 7, sure=sure)
+    return reason_not_to_retrain(watched, school.champion, last, runs, 7, sure=sure)
 
 
 def note(engine: sa.Engine, watched: Watched, number: int, name: str, about: str, verdict: str) -> None:
@@ -89,10 +89,10 @@ def test_none_is_wanted_without_grades_newer_than_the_last_one(watched: Watched,
 
 
 def test_the_last_one_is_the_newest_that_was_wanted(watched: Watched, school: School) -> None:
-    assert last_wanted(school.engine, watched, []) is None
+    assert last_trigger(school.engine, watched, []) is None
     for number in (-3, -2):
         note(school.engine, watched, number, WANTED, f"grade_class-{number}", "wanted")
-    assert last_wanted(school.engine, watched, []) == month(-1)
+    assert last_trigger(school.engine, watched, []) == month(-1)
 
 
 def test_one_that_crashed_or_failed_counts_as_never_wanted_until_it_was_run_again(
@@ -102,9 +102,9 @@ def test_one_that_crashed_or_failed_counts_as_never_wanted_until_it_was_run_agai
     failed, done = (
         Run(str(SETS / "grade_class-a.parquet"), under_way=False, broken=b) for b in (True, False)
     )
-    assert last_wanted(school.engine, watched, [failed]) is None
-    assert last_wanted(school.engine, watched, [done, failed]) == month(-1)
-    assert last_wanted(school.engine, watched, [failed, done]) is None
+    assert last_trigger(school.engine, watched, [failed]) is None
+    assert last_trigger(school.engine, watched, [done, failed]) == month(-1)
+    assert last_trigger(school.engine, watched, [failed, done]) is None
 
 
 def test_a_run_on_other_records_is_no_retraining() -> None:

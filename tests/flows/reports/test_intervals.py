@@ -13,7 +13,7 @@ from data.bundle.card import Flagging
 from data.contract.contract import Contract
 from data.statistics import count_range
 from flows.evaluate import calibration_figures
-from flows.monitoring.quality import calibration_measured, estimate_accuracy, mean_measured
+from flows.monitoring.window import calibration_measured, estimate_accuracy, mean_measured
 from flows.reports.figures import card_figures, flagging_of
 from flows.training.metrics import calibration_interval, chance_error, evaluate, intervals, paired_bootstrap
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
