@@ -208,21 +208,6 @@ MOST_CLASSES, MOST_ROWS = 20, 5_000
 """Of more classes, not every pair is tried; more rows could tell no more."""
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """Labels of another class in a share of the students: `places` (K,) says whose label each class has."""
-
-    places: np.ndarray
-    share: float
-    fit: float
-    """Log likelihood of the labels."""
-
-    @property
-    def moved(self) -> np.ndarray:
-        """Return the classes that have another's label."""
-        return np.flatnonzero(self.places != np.arange(len(self.places)))
-
-
 def label_noise_losses(
     probabilities: np.ndarray, y: np.ndarray, most: float = 1.0
 ) -> tuple[np.ndarray, float]:
@@ -279,12 +264,14 @@ def label_fault_in(findings: Iterable[Finding]) -> str:
 def exchanged_classes(probabilities: np.ndarray, y: np.ndarray, target: Target) -> str:
     """Say which classes look exchanged, where that explains the labels better than a changed world does."""
     own = np.maximum(probabilities.astype(np.float64), SMALLEST)
-    best = max((_exchange(own, y, places) for places in _ways(own, y)), key=lambda found: found.fit)
+    fits = [(*_exchange(own, y, places), places) for places in _ways(own, y)]
+    fit, share, places = max(fits, key=lambda found: found[0])
     others = max(_changed_world(probabilities, y), -label_noise_losses(own, y)[0].sum()) + CLEAR
-    if best.fit < others or best.fit < _one_way(own, y, best.places) + ALL_WAYS:
+    if fit < others or fit < _one_way(own, y, places) + ALL_WAYS:
         return ""
-    read = ", ".join(f"{target.labels[k]} stands for {target.labels[best.places[k]]}" for k in best.moved)
-    return f"classes look exchanged, for {percent(best.share)} of their students: {read}"
+    moved = np.flatnonzero(places != np.arange(len(places)))
+    read = ", ".join(f"{target.labels[k]} stands for {target.labels[places[k]]}" for k in moved)
+    return f"classes look exchanged, for {percent(share)} of their students: {read}"
 
 
 def risk_backwards(probabilities: np.ndarray, y: np.ndarray, target: Target) -> str:
@@ -326,10 +313,11 @@ def _ways(own: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
         yield best
 
 
-def _exchange(own: np.ndarray, y: np.ndarray, places: np.ndarray, stays: int = -1) -> Exchange:
+def _exchange(own: np.ndarray, y: np.ndarray, places: np.ndarray, stays: int = -1) -> tuple[float, float]:
     """Fit the share of students whose label is exchanged, by expectation maximisation.
 
-    Label k is then that of class places[k]; students of the class `stays` keep their own.
+    Label k is then that of class places[k] (K,); students of the class `stays` keep their own. Return the
+    log likelihood of the labels, and the share.
     """
     rows, classes = np.arange(len(y)), np.arange(len(places))
     leaves = (places != classes) & (classes != stays)
@@ -342,14 +330,14 @@ def _exchange(own: np.ndarray, y: np.ndarray, places: np.ndarray, stays: int = -
         if abs(share - before) < 1e-6:
             break
     fit = np.log(own_label * np.where(leaves[y], 1 - share, 1.0) + share * other_label + LEAST).sum()
-    return Exchange(places, share, float(fit))
+    return float(fit), share
 
 
 def _one_way(own: np.ndarray, y: np.ndarray, places: np.ndarray) -> float:
     """Return the best log likelihood where one of the classes keeps its label, as where all grades rose."""
     came = np.unique(y)
     moved = places[came][places[came] != came]
-    return max(_exchange(own, y, places, int(stays)).fit for stays in moved)
+    return max(_exchange(own, y, places, int(stays))[0] for stays in moved)
 
 
 def _changed_world(probabilities: np.ndarray, y: np.ndarray) -> float:

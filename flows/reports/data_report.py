@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import chi2_contingency
 
 from data.contract.columns import Codes, Column
 from data.contract.contract import Contract
@@ -20,7 +21,6 @@ SAMPLE_ROWS = 20_000
 PARTS = 30  # bars of a number's histogram
 TENTHS = 10
 UNKNOWN, NO_CLASS = "unknown code", "no known class"
-VIRIDIS = ("#fde725", "#5ec962", "#21918c", "#3b528b", "#440154")  # the best class is the lightest
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,7 @@ def association(view: ColumnView, target: ColumnView) -> float:
     n, (rows, columns) = counts.sum(), counts.shape
     if min(rows, columns) < 2 or n < 2:
         return float("nan")
-    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / n
-    squared = ((counts - expected) ** 2 / expected).sum() / n
+    squared = chi2_contingency(counts, correction=False).statistic / n
     corrected = max(0.0, squared - (rows - 1) * (columns - 1) / (n - 1))
     side = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1))
     return float(np.sqrt(corrected / (side - 1)))
@@ -125,32 +124,21 @@ def _places(view: ColumnView) -> tuple[np.ndarray, list[Any]]:
     """Return each row's bar (-1 for none) and the name or middle of each bar."""
     if view.coded:
         return view.series.cat.codes.to_numpy().astype(int), view.labels
-    known = view.series.dropna()
-    if known.empty:
-        return np.full(len(view.series), -1), []
-    distinct = np.unique(known)
+    places, distinct = pd.factorize(view.series, sort=True)
     if len(distinct) <= PARTS:
-        found = np.searchsorted(distinct, view.series.fillna(distinct[0]).to_numpy())
-        return np.where(view.series.isna(), -1, found), distinct.tolist()
-    edges = np.linspace(known.min(), known.max(), PARTS + 1)
-    found = np.clip(
-        np.searchsorted(edges, view.series.fillna(edges[0]).to_numpy(), side="right") - 1, 0, PARTS - 1
-    )
-    return np.where(view.series.isna(), -1, found), ((edges[1:] + edges[:-1]) / 2).tolist()
+        return places, distinct.tolist()
+    parts, edges = pd.cut(view.series, PARTS, labels=False, retbins=True)
+    return parts.fillna(-1).to_numpy(dtype=int), ((edges[1:] + edges[:-1]) / 2).tolist()
 
 
 def _color(position: int, classes: int, *, ordered: bool) -> str:
+    """Return a class's colour; of ordered ones the best is the lightest."""
     if not ordered:
         return OKABE_ITO[position % len(OKABE_ITO)]
-    place = position / max(classes - 1, 1) * (len(VIRIDIS) - 1)
-    low = min(int(place), len(VIRIDIS) - 2)
-    mixed = (_mix(VIRIDIS[low], VIRIDIS[low + 1], place - low, channel) for channel in range(3))
-    return f"rgb({', '.join(map(str, mixed))})"
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
 
-
-def _mix(first: str, second: str, share: float, channel: int) -> int:
-    one, two = (int(color[1 + 2 * channel : 3 + 2 * channel], 16) for color in (first, second))
-    return round(one + share * (two - one))
+    return to_hex(colormaps["viridis_r"](position / max(classes - 1, 1)))
 
 
 def _layout(legend: str) -> dict[str, Any]:
