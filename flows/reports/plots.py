@@ -1,5 +1,6 @@
 """All plots of a model: its quality, what it goes by, the groups, the search."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -456,16 +457,21 @@ QUALITY = (reliability, confusion, roc, precision_recall, at_risk)
 GOES_BY = (importance, effects)
 
 
-def write_plots(evidence: Evidence, folder: Path) -> list[Path]:
-    """Write every plot that the evidence allows as PNG, and return their paths."""
-    draw = [*QUALITY] if len(evidence.y) else []
+def plots_of(evidence: Evidence) -> list[Callable[[Evidence], "Figure"]]:
+    """Return the plots that the evidence allows."""
+    draw: list[Callable[[Evidence], Figure]] = [*QUALITY] if len(evidence.y) else []
     draw += [fairness] if len(evidence.y) and fairness_audits(evidence) else []
     draw += GOES_BY if evidence.effects.size else ()
     draw += [candidates] if len(evidence.candidates) else []
     draw += [leaderboard] if len(evidence.leaderboard) else []
+    return draw
+
+
+def write_plots(evidence: Evidence, folder: Path) -> list[Path]:
+    """Write every plot that the evidence allows as PNG, and return their paths."""
     written = []
     with styled():
-        for plot in draw:
+        for plot in plots_of(evidence):
             path = folder / f"{plot.__name__}.png"
             plot(evidence).savefig(path, facecolor="white")
             written.append(path)

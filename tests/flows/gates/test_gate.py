@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,76 +71,54 @@ def test_thirty_rows_are_judged(ask: Ask) -> None:
     assert ask(batch(30)).overall == "pass"
 
 
-def test_without_a_reference_the_gate_says_so(contract: Contract, rule: Champion) -> None:
-    verdict = gate(parse(batch(), contract), NO_FAULTS, None, rule, None, contract)
-    assert verdict.overall == "no reference"
-
-
-def test_a_reference_of_few_rows_decides_nothing(
+def test_without_a_reference_or_with_one_of_few_rows_nothing_is_decided(
     contract: Contract, rule: Champion, reference: Reference
 ) -> None:
     few = Reference(reference.sample.head(12), 12)
-    assert gate(parse(batch(), contract), NO_FAULTS, few, rule, None, contract).overall == "too few rows"
+    for known, overall in ((None, "no reference"), (few, "too few rows")):
+        assert gate(parse(batch(), contract), NO_FAULTS, known, rule, None, contract).overall == overall
 
 
-@pytest.mark.parametrize("column", ["StudyTimeWeekly", "Age", "Tutoring", "Gender"])
-def test_a_column_without_values_has_drifted(ask: Ask, column: str) -> None:
-    verdict = ask(batch().assign(**{column: np.nan}))
-    assert finding(verdict, column).verdict == "drift"
-    assert finding(verdict, column).words == "no values"
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("StudyTimeWeekly", np.nan, "no values"),
+        ("Gender", np.nan, "no values"),
+        ("StudyTimeWeekly", -np.inf, "no values"),
+        ("StudyTimeWeekly", 10.0, "always 10"),
+        ("Tutoring", 1, "→ 100.0 %"),
+        ("Ethnicity", "Martian", "unknown Martian"),
+        ("Ethnicity", [f"name {n}" for n in range(300)], "unknown 0.0 % → 100.0 %"),
+    ],
+)
+def test_a_column_of_nothing_of_one_value_or_of_something_else_has_drifted(
+    ask: Ask, column: str, value: Any, words: str
+) -> None:
+    found = finding(ask(batch().assign(**{column: value})), column)
+    assert found.verdict == "drift"
+    assert words in found.words
 
 
-def test_a_constant_number_has_drifted(ask: Ask) -> None:
-    verdict = ask(batch().assign(StudyTimeWeekly=10.0))
-    assert finding(verdict, "StudyTimeWeekly").verdict == "drift"
-    assert finding(verdict, "StudyTimeWeekly").words.startswith("always 10")
-
-
-def test_a_constant_code_has_drifted(ask: Ask) -> None:
-    verdict = ask(batch().assign(Tutoring=1))
-    assert finding(verdict, "Tutoring").verdict == "drift"
-    assert "→ 100.0 %" in finding(verdict, "Tutoring").words
-
-
-def test_infinite_numbers_are_counted_and_not_lost(ask: Ask) -> None:
+def test_infinite_and_huge_numbers_are_counted_and_not_lost(ask: Ask) -> None:
     raw = batch()
     raw.loc[raw.index[:30], "StudyTimeWeekly"] = np.inf
+    raw.loc[raw.index[30:60], "StudyTimeWeekly"] = 1e308
     verdict = ask(raw)
-    assert finding(verdict, "quarantined: not finite").verdict == "drift"
-    assert "10.0 %" in finding(verdict, "quarantined: not finite").words
+    for reason in ("not finite", "out of range"):
+        assert finding(verdict, f"quarantined: {reason}").verdict == "drift"
+        assert "10.0 %" in finding(verdict, f"quarantined: {reason}").words
     assert finding(verdict, "StudyTimeWeekly").verdict == "pass"
 
 
-def test_a_column_of_infinities_has_no_values(ask: Ask) -> None:
-    assert finding(ask(batch().assign(StudyTimeWeekly=-np.inf)), "StudyTimeWeekly").words == "no values"
+@pytest.mark.parametrize(("column", "expected"), [("Absences", "drift"), ("Gender", "not tested")])
+def test_a_feature_that_the_batch_lacks_has_drifted_and_an_audit_column_is_not_tested(
+    contract: Contract, reference: Reference, column: str, expected: str
+) -> None:
+    parsed = parse(batch(), contract).drop(columns=column)
+    assert finding(gate(parsed, NO_FAULTS, reference, None, None, contract), column).verdict == expected
 
 
-def test_numbers_near_the_limits_of_floats_are_survived(ask: Ask) -> None:
-    raw = batch()
-    raw.loc[raw.index[:30], "StudyTimeWeekly"] = 1e308
-    assert finding(ask(raw), "quarantined: out of range").verdict == "drift"
-
-
-def test_a_code_never_seen_has_a_verdict_of_its_own(ask: Ask) -> None:
-    verdict = ask(batch().assign(Ethnicity="Martian"))
-    assert "unknown Martian" in finding(verdict, "Ethnicity").words
-    assert finding(verdict, "Ethnicity").verdict == "drift"
-
-
-def test_a_feature_that_the_batch_lacks_has_drifted(contract: Contract, reference: Reference) -> None:
-    parsed = parse(batch(), contract).drop(columns="Absences")
-    verdict = gate(parsed, NO_FAULTS, reference, None, None, contract)
-    assert finding(verdict, "Absences").verdict == "drift"
-
-
-def test_an_audit_column_that_the_batch_lacks_is_not_tested(contract: Contract, reference: Reference) -> None:
-    parsed = parse(batch(), contract).drop(columns="Gender")
-    verdict = gate(parsed, NO_FAULTS, reference, None, None, contract)
-    assert finding(verdict, "Gender").verdict == "not tested"
-    assert verdict.overall == "pass"
-
-
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_whatever_a_column_holds_there_is_a_verdict(ask: Ask, seed: int) -> None:
     rng = np.random.default_rng(seed)
     odd = [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300, 1e-300, 7.5]
@@ -205,26 +184,19 @@ def test_many_rows_are_judged_on_a_sample_and_always_the_same_one(
     assert first.rows == 25_000
 
 
-def test_the_report_and_the_table_can_be_had(ask: Ask, tmp_path: Path) -> None:
-    verdict = ask(batch(scenario="absences"))
-    save_html(verdict, tmp_path / "drift.html")
-    assert "Absences" in (tmp_path / "drift.html").read_text(encoding="utf-8")
-    rows = table(verdict)
-    assert rows[0]["what"] == "Absences"
-    assert rows[0]["verdict"] == "drift"
-    assert len(rows) == len(verdict.columns) + len(verdict.relation)
-
-
-def test_the_report_begins_with_the_verdict_and_the_finding_that_raised_the_alarm(
+def test_table_and_report_begin_with_the_verdict_and_the_finding_that_raised_the_alarm(
     ask: Ask, tmp_path: Path
 ) -> None:
     verdict = ask(generate(400, 8, "tutoring-void"))
+    rows = table(verdict)
+    assert [row["what"] for row in rows][:2] == ["relation: loss", "relation: residual"]
+    assert len(rows) == len(verdict.columns) + len(verdict.relation)
     save_html(verdict, tmp_path / "drift.html", "400 rows of a.csv against version 1.")
     text = (tmp_path / "drift.html").read_text(encoding="utf-8")
     start = text[text.index("<body>") :][:4_000]
     assert "<h1>Drift: drift</h1><p>400 rows of a.csv against version 1.</p>" in start
     assert "relation: residual: Tutoring = Yes" in start
-    assert [row["what"] for row in table(verdict)][:2] == ["relation: loss", "relation: residual"]
+    assert "snapshot" not in verdict.model_dump_json()
 
 
 def test_a_verdict_without_tests_has_a_report_too(ask: Ask, tmp_path: Path) -> None:
@@ -232,22 +204,11 @@ def test_a_verdict_without_tests_has_a_report_too(ask: Ask, tmp_path: Path) -> N
     assert "The batch has 3 rows" in (tmp_path / "drift.html").read_text(encoding="utf-8")
 
 
-def test_a_verdict_is_json_without_evidently_in_it(ask: Ask) -> None:
-    text = ask(batch()).model_dump_json()
-    assert "Absences" in text
-    assert "snapshot" not in text
-
-
 def test_the_batch_is_not_changed(ask: Ask, contract: Contract, rule: Champion, reference: Reference) -> None:
     parsed = parse(batch(scenario="new-category"), contract)
     before = parsed.copy(deep=True)
     gate(parsed, quarantine(parsed, contract)[1], reference, rule, None, contract)
     pd.testing.assert_frame_equal(parsed, before)
-
-
-def test_a_column_of_something_else_altogether_has_a_verdict(ask: Ask) -> None:
-    verdict = ask(batch().assign(Ethnicity=[f"name {n}" for n in range(300)]))
-    assert finding(verdict, "Ethnicity").words == "unknown 0.0 % → 100.0 %"
 
 
 def test_a_reference_without_a_sound_row_leaves_the_relation_undecided(

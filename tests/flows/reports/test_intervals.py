@@ -72,7 +72,7 @@ def spans(value: Any) -> Iterator[tuple[Any, Any, float, float]]:
             yield from spans(one)
 
 
-@pytest.mark.parametrize(("rows", "seed"), [(15, 0), (40, 1), (90, 2), (300, 3)])
+@pytest.mark.parametrize(("rows", "seed"), [(15, 0), (90, 2)])
 def test_those_of_a_card_do(rows: int, seed: int, grade_class: Contract) -> None:
     costly = changed(grade_class, costs=COSTS)
     for evidence in (any_evidence(costly, rows, seed), grade_evidence(costly, rows)):
