@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from data.contract.columns import PSEUDONYM
-from data.contract.contract import Contract
 from data.log.reading import Measurement, read_measurements, write_measurements
 from data.sources.storage import as_stored
 from data.words import plural
@@ -53,10 +52,14 @@ def write_retraining_set(
     source = source_records(champion, home)
     if source is None:
         notes += ("The records that the champion learned from are gone; the set is of the log alone.",)
-    parts = [_columns(part, contract) for part in ([] if source is None else [source]) + [graded.frame]]
+    columns = [PSEUDONYM, *(column.name for column in contract.asked), contract.target.column]
+    columns += [contract.score.name] if contract.score else []
+    parts = [part.reindex(columns=columns) for part in (source, graded.frame) if part is not None]
     everyone = pd.concat([as_stored(part) for part in parts], ignore_index=True)
     chosen = everyone[~everyone[PSEUDONYM].duplicated(keep="last")].tail(limit)
-    path = home / FOLDER / f"{contract.name}-{_digest(chosen)}.parquet"
+    content = pd.util.hash_pandas_object(chosen, index=False).to_numpy().tolist()
+    digest = fingerprint(rows=content, columns=list(chosen))
+    path = home / FOLDER / f"{contract.name}-{digest}.parquet"
     finished_file(path, lambda draft: chosen.to_parquet(draft, index=False))
     from_log = int(chosen[PSEUDONYM].isin(graded.frame[PSEUDONYM]).sum())
     return RetrainingSet(path, len(chosen), from_log, notes)
@@ -72,20 +75,19 @@ def usable_forecasts(log: Forecasts, window: Window, champion: Champion) -> tupl
     contract = champion.bundle.contract
     graded = log.take(log.classes(contract) >= 0).newest()
     order = np.argsort(graded.about["outcome_at"].to_numpy(), kind="stable")
-    graded = _with_names(graded.take_order(order))
-    whole = sound_of(graded, contract) & _has_what_derives(graded.frame, contract)
+    graded = graded.take_order(order)
+    names = graded.frame[PSEUDONYM].fillna(graded.about["prediction_id"])
+    graded = replace(graded, frame=graded.frame.assign(**{PSEUDONYM: names}))
+    whole = sound_of(graded, contract)
+    if contract.target.derived and contract.score is not None:
+        whole &= graded.frame[contract.score.name].notna().to_numpy()
     alike = like_today(graded, window, champion)
-    kept = graded.take(whole & alike)
-    notes = []
-    if (left := int((~whole).sum())) > 0:
-        notes.append(
-            f"{left} graded forecasts were left out: faulty, or without the score that the class is of."
-        )
-    if (left := int((whole & ~alike).sum())) > 0:
-        notes.append(
-            f"{left} graded forecasts were left out: their grades do not follow from the records as before."
-        )
-    return kept, tuple(notes)
+    left = (
+        (~whole, "faulty, or without the score that the class is of"),
+        (whole & ~alike, "their grades do not follow from the records as before"),
+    )
+    notes = (f"{out.sum()} graded forecasts were left out: {why}." for out, why in left if out.any())
+    return graded.take(whole & alike), tuple(notes)
 
 
 def like_today(graded: Forecasts, window: Window, champion: Champion) -> np.ndarray:
@@ -140,28 +142,6 @@ def _stretches(graded: Forecasts, window: Window) -> Iterator[tuple[int, np.ndar
     numbers = np.maximum(np.ceil(np.array(ages, dtype=float)).astype(int) - 1, 0)
     for number in np.unique(numbers):
         yield int(number), numbers == number
-
-
-def _has_what_derives(frame: pd.DataFrame, contract: Contract) -> np.ndarray:
-    if not contract.target.derived or contract.score is None:
-        return np.ones(len(frame), dtype=bool)
-    return frame[contract.score.name].notna().to_numpy()
-
-
-def _with_names(graded: Forecasts) -> Forecasts:
-    names = graded.frame[PSEUDONYM].fillna(graded.about["prediction_id"])
-    return replace(graded, frame=graded.frame.assign(**{PSEUDONYM: names}))
-
-
-def _columns(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    names = [PSEUDONYM, *(column.name for column in contract.asked), contract.target.column]
-    names += [contract.score.name] if contract.score else []
-    return frame.reindex(columns=names)
-
-
-def _digest(frame: pd.DataFrame) -> str:
-    content = pd.util.hash_pandas_object(frame, index=False).to_numpy()
-    return fingerprint(rows=content.tolist(), columns=list(frame))
 
 
 PIPELINE = "grade-pipeline"

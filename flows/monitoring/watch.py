@@ -131,9 +131,8 @@ def judge_relation(
 def faults_of(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """Return the table of what is wrong with records of the log; a grade that has not come is no fault."""
     _, faults = quarantine(frame, contract)
-    waiting = (faults["column"] == contract.target.column) & (faults["reason"] == "missing")
-    score = contract.score.name if contract.score else None
-    return faults[~(waiting | ((faults["column"] == score) & (faults["reason"] == "missing")))]
+    come_later = [contract.target.column, *([contract.score.name] if contract.score else [])]
+    return faults[~(faults["column"].isin(come_later) & (faults["reason"] == "missing"))]
 
 
 def sound_of(forecasts: Forecasts, contract: Contract) -> np.ndarray:
@@ -226,13 +225,18 @@ def watch(
     asked, settled = log.asked(window).newest(), log.settled(window).newest()
     judgement = judge(asked, settled, champion, contract)
     version = champion.version if champion else None
-    figures = [*_of_findings(judgement), *_quarantined(asked, contract), *answered(asked, contract)]
+    figures = [*_of_findings(judgement), *answered(asked, contract)]
+    if len(asked):
+        bad = faults_of(asked.frame, contract)["row"].nunique()
+        figures.append(Measurement("quarantine_rate", bad / len(asked), len(asked)))
     if champion is not None:
         trained = int(champion.bundle.manifest.training["rows"])
         trust = trusted(judgement, earlier_relation(engine, contract, champion.version, window.until))
         sound = settled.take(sound_of(settled, contract))
         figures += [*estimated(asked, trained, trust), *realised(sound, contract, trained)]
-        figures += [*by_group(sound, contract), *_shadowed(client, asked, sound, champion, contract)]
+        figures += by_group(sound, contract)
+        if (challenger := load_challenger(client, contract)) is not None:
+            figures += compare_shadow(asked, sound, champion, challenger, contract)
     figures += override_shares(engine, contract, window)
     found = Watched(contract, window, version, log, asked, settled, judgement, tuple(figures))
     write_measurements(engine, found.frame, found.measurements)
@@ -270,21 +274,3 @@ def _of_findings(judgement: Judgement) -> Iterator[Measurement]:
     for found in judgement.relation:
         about = found.name.removeprefix("relation: ")
         yield Measurement("relation", found.score, rows, about=about, verdict=found.verdict)
-
-
-def _quarantined(asked: Forecasts, contract: Contract) -> Iterator[Measurement]:
-    if len(asked):
-        bad = faults_of(asked.frame, contract)["row"].nunique()
-        yield Measurement("quarantine_rate", bad / len(asked), len(asked))
-
-
-def _shadowed(
-    client: MlflowClient,
-    asked: Forecasts,
-    settled: Forecasts,
-    champion: Champion,
-    contract: Contract,
-) -> Iterator[Measurement]:
-    challenger = load_challenger(client, contract)
-    if challenger is not None:
-        yield from compare_shadow(asked, settled, champion, challenger, contract)
