@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from data.bundle.answers import risk_of, risky
 from data.contract.columns import Costs, Target
-from flows.reports.figures import PER, call_metrics, cost_of
+from flows.reports.figures import PER, cost_of, flagging_metrics
 from flows.training.data import TrainingData, stratified_folds
 from flows.training.metrics import calibration_error
 from flows.training.ordinal import row_losses
@@ -48,7 +48,7 @@ def figures_of(
 ) -> list[float]:
     """Return the figures of one model's held-out probabilities (n, K), called by one threshold."""
     risk = risk_of(shares, target)
-    calls = call_metrics(risk, true, target)
+    calls = flagging_metrics(risk, true, target)
     names = ("average_precision", "balanced_accuracy", "recall", "precision")
     cost = PER * cost_of(risk, true, costs, target.call_from).mean()
     told = [calls[f"test_at_risk_{name}"] for name in names]

@@ -18,7 +18,7 @@ from data.contract.contract import Contract
 from data.rows.frames import matrix, target_index
 from flows.processing.processed import Processed
 from flows.reports.evidence import Evidence, chosen_and_baselines, counterfactuals_of
-from flows.reports.figures import call_metrics
+from flows.reports.figures import flagging_metrics
 from flows.runtime.workspace import git_commit
 from flows.settings import Settings
 from flows.training.metrics import (
@@ -97,7 +97,7 @@ def all_metrics(
     for label, figures in evaluate_classes(probabilities, y, contract.target.labels).items():
         found |= {f"test_{name}_{label}": value for name, value in figures.items() if name != "n"}
     target = contract.target
-    found |= call_metrics(risk_of(probabilities, target), risky(target)[y], target)
+    found |= flagging_metrics(risk_of(probabilities, target), risky(target)[y], target)
     if not target.ordered:
         found.pop("test_qwk")  # near misses have no meaning there
     pooled, classes = trained.out_of_fold()

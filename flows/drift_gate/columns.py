@@ -47,7 +47,18 @@ def numbers_p(reference: pd.Series, current: pd.Series) -> float:
 
 
 def level_and_spread_p(reference: np.ndarray, current: np.ndarray) -> float:
-    """Test the mean of the first two Legendre polynomials of the pooled mid-ranks (Neyman's smooth test)."""
+    """Test two samples for another level or spread.
+
+    Neyman's smooth test (1937): the means of the first two Legendre polynomials of the pooled mid-ranks,
+    whose joint permutation distribution is close to chi-square with two degrees of freedom.
+
+    Args:
+        reference: numbers (m,).
+        current: numbers (n,).
+
+    Returns:
+        The p-value; 1 where both sides have one value alone.
+    """
     n, m = len(current), len(reference)
     ranks = stats.rankdata(np.concatenate([reference, current])) / (n + m) * 2 - 1 - 1 / (n + m)
     scores = np.column_stack([ranks, (3 * ranks**2 - 1) / 2])

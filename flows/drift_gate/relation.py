@@ -101,9 +101,15 @@ class Residual:
 def loss_finding(probabilities: np.ndarray, y: np.ndarray, trained_rows: int, alpha: float) -> Finding:
     """Judge z = Σ(ℓ − H) / √ΣV over labelled rows; H, V are the loss's mean and variance under the champion.
 
-    `probabilities` is (n, K), `y` (n,) class indices. The variance is widened by (1 + n / trained_rows) for
-    the champion's own error. Two-sided: a loss above what the champion expects means corrupt labels or a
-    changed relation; one below it means labels copied from forecasts, of which nothing can be learned.
+    The variance is widened by (1 + n / trained_rows) for the champion's own error. Two-sided: a loss above
+    what the champion expects means corrupt labels or a changed relation; one below it means labels copied
+    from forecasts, of which nothing can be learned.
+
+    Args:
+        probabilities: the champion's, of the classes (n, K).
+        y: class indices (n,).
+        trained_rows: of the champion.
+        alpha: false alarms allowed.
     """
     n = len(y)
     losses = np.minimum(-np.log(np.maximum(probabilities, 1e-12)), LOSS_CAP)
@@ -135,6 +141,14 @@ def residual_finding(
     Of ordered classes y is the class index, of others each class's indicator in turn. The variance of a
     subgroup of m rows is widened by (1 + m / M), M the subgroup's rows in the champion's training: its
     estimate of a group's level is as uncertain as the mean of those.
+
+    Args:
+        probabilities: the champion's, of the classes (n, K).
+        y: class indices (n,).
+        groups: at least one with 10 rows and more.
+        trained_rows: of the champion.
+        target: says whether the classes are ordered.
+        alpha: false alarms allowed.
     """
     exactness = min(trained_rows, MOST_EXACT)
     tested = [group for group in groups if group.rows.sum() >= LEAST_IN_SUBGROUP]

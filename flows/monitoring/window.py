@@ -156,10 +156,14 @@ MOST_EXACT = 5_000
 
 
 def estimate_accuracy(probabilities: np.ndarray, trained_rows: int) -> Proportion:
-    """Estimate the share of right forecasts from (n, K) probabilities, n > 0, without any outcome.
+    """Estimate the share of right forecasts without any outcome: the mean of the top probabilities.
 
     The 90 % interval is for the accuracy that these rows will turn out to have. It holds the luck of the
-    rows and the champion's calibration error, taken as that of a logistic intercept fitted on `trained_rows`.
+    rows and the champion's calibration error, taken as that of a logistic intercept.
+
+    Args:
+        probabilities: of the classes (n, K), n > 0.
+        trained_rows: on which that intercept is fitted.
     """
     sure = probabilities.max(axis=1).astype(float)
     low, high = interval_of_share(sure, trained_rows)

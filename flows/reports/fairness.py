@@ -74,7 +74,7 @@ class Students(NamedTuple):
     risk: np.ndarray
     """Forecast probability of the classes at risk."""
     flagged: np.ndarray
-    """Whether they are called at risk."""
+    """Whether they are flagged as at risk."""
     true: np.ndarray
     """Whether they ended so."""
     right: np.ndarray
@@ -113,14 +113,14 @@ def table_of(students: Students, groups: np.ndarray, count: int) -> tuple[np.nda
 
 def counted(table: np.ndarray, mean_risk: np.ndarray) -> Counted:
     """Return the parts of every rate from counts (…, groups, cells)."""
-    split = table.reshape(*table.shape[:-1], 2, 2, 2, BINS).sum(axis=-1)  # called, true, right
-    students, called = split.sum(axis=(-3, -2, -1)), split[..., 1, :, :].sum(axis=(-2, -1))
+    split = table.reshape(*table.shape[:-1], 2, 2, 2, BINS).sum(axis=-1)  # flagged, true, right
+    students, flagged = split.sum(axis=(-3, -2, -1)), split[..., 1, :, :].sum(axis=(-2, -1))
     true, both = split[..., :, 1, :].sum(axis=(-2, -1)), split[..., 1, 1, :].sum(axis=-1)
     above = {
-        SELECTION_RATE: called,
+        SELECTION_RATE: flagged,
         RECALL: both,
         FALSE_NEGATIVE_RATE: true - both,
-        FALSE_POSITIVE_RATE: called - both,
+        FALSE_POSITIVE_RATE: flagged - both,
         PRECISION: both,
         ACCURACY: split[..., 1].sum(axis=(-2, -1)),
         CALIBRATION_GAP: (table * mean_risk).sum(axis=-1) - true,
@@ -130,7 +130,7 @@ def counted(table: np.ndarray, mean_risk: np.ndarray) -> Counted:
         RECALL: true,
         FALSE_NEGATIVE_RATE: true,
         FALSE_POSITIVE_RATE: students - true,
-        PRECISION: called,
+        PRECISION: flagged,
         ACCURACY: students,
         CALIBRATION_GAP: students,
     }
@@ -155,10 +155,10 @@ class Ends(NamedTuple):
     lowest_again: np.ndarray
 
 
-def differences(own: Counted, drawn: Counted, by_lot: Mapping[str, float | None]) -> list[GroupDifference]:
+def differences(own: Counted, drawn: Counted, chances: Mapping[str, float | None]) -> list[GroupDifference]:
     """Return the differences that at least two groups allow.
 
-    `own` is of the students, `drawn` of their resamples, `by_lot` the luck of each. A group counts in
+    `own` is of the students, `drawn` of their resamples, `chances` the p-value of each. A group counts in
     a rate that at least 10 of its students are behind. Intervals are of the two groups that are
     farthest apart, in the same order: the range over all groups of a resample would only be larger.
     """
@@ -172,7 +172,7 @@ def differences(own: Counted, drawn: Counted, by_lot: Mapping[str, float | None]
             name=name,
             **estimate(_apart(two), two.highest_again - two.lowest_again).model_dump(),
             ratio=None if name in (CALIBRATION_GAP, EQUALIZED_ODDS) else estimate(*_ratio(two)),
-            p_value=by_lot[name],
+            p_value=chances[name],
         )
         for name, two in ends.items()
         if two
@@ -205,10 +205,10 @@ def p_values(own: Counted, rng: np.random.Generator) -> Mapping[str, float | Non
     apart = {name: _shuffled(own, name, rng) for name in RATES if name != CALIBRATION_GAP}
     found: dict[str, float | None] = {CALIBRATION_GAP: None}
     found |= {name: _p_value(spread(own.values(name, FEW)), apart[name]) for name in apart}
-    return {**found, EQUALIZED_ODDS: either(found[RECALL], found[FALSE_POSITIVE_RATE])}
+    return {**found, EQUALIZED_ODDS: bonferroni(found[RECALL], found[FALSE_POSITIVE_RATE])}
 
 
-def either(*chances: float | None) -> float | None:
+def bonferroni(*chances: float | None) -> float | None:
     """Return the smallest of a few chances times their number (Bonferroni); None of none."""
     told = [chance for chance in chances if chance is not None]
     return min(1.0, len(told) * min(told)) if told else None
@@ -269,12 +269,12 @@ def _audit(evidence: Evidence, students: Students, column: Column, rng: np.rando
     )
     enough = table.sum(axis=1) >= ENOUGH
     own, drawn = own.only(enough), drawn.only(enough)
-    by_lot = p_values(own, rng)
+    chances = p_values(own, rng)
     return Audit(
         column=column.name,
         groups=groups,
-        p_value=either(by_lot[ACCURACY], by_lot[RECALL], by_lot[FALSE_POSITIVE_RATE]),
-        differences=tuple(differences(own, drawn, by_lot)),
+        p_value=bonferroni(chances[ACCURACY], chances[RECALL], chances[FALSE_POSITIVE_RATE]),
+        differences=tuple(differences(own, drawn, chances)),
         counterfactuals=evidence.counterfactuals.get(column.name),
     )
 

@@ -154,41 +154,49 @@ class RiskCounts(NamedTuple):
 
 @lru_cache(maxsize=1)
 def flagging_of(evidence: Evidence, seed: int = 0) -> Flagging:
-    """Return how the test students are called at risk, and the price where the contract names costs."""
+    """Return how the test students are flagged at risk, and the price where the contract names costs."""
     target, rng = evidence.contract.target, np.random.default_rng(seed)
     risk, true = risks(evidence)
-    called = risk >= target.call_from
-    area, balanced = figures_of(risk, true, called)
+    flagged = risk >= target.call_from
+    area, balanced = ranking_figures(risk, true, flagged)
     return Flagging(
         threshold=target.call_from,
         at_risk=share_of(true),
-        flagged=share_of(called),
+        flagged=share_of(flagged),
         average_precision=estimate(area, _areas_again(risk, true, area, rng)),
-        balanced_accuracy=estimate(balanced, _balanced_again(true, called, rng)),
+        balanced_accuracy=estimate(balanced, _balanced_again(true, flagged, rng)),
         price=None if target.costs is None else _price(evidence, target.costs, rng),
     )
 
 
-def figures_of(risk: np.ndarray, true: np.ndarray, called: np.ndarray) -> tuple[float, float]:
-    """Return the average precision and the balanced accuracy of calls (n,); NaN where all are alike."""
-    from sklearn.metrics import average_precision_score
+def ranking_figures(risk: np.ndarray, true: np.ndarray, flagged: np.ndarray) -> tuple[float, float]:
+    """Return how well students are told apart, by scikit-learn's definitions.
+
+    Args:
+        risk: forecast probabilities of ending at risk (n,).
+        true: who ended so (n,), bool.
+        flagged: who is called so (n,), bool.
+
+    Returns:
+        The average precision of the risk and the balanced accuracy of the flags; NaN where all ended alike.
+    """
+    from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
     if true.all() or not true.any():
         return float("nan"), float("nan")
-    balanced = (called[true].mean() + (~called[~true]).mean()) / 2
-    return float(average_precision_score(true, risk)), float(balanced)
+    return float(average_precision_score(true, risk)), float(balanced_accuracy_score(true, flagged))
 
 
-def call_metrics(risk: np.ndarray, true: np.ndarray, target: Target) -> dict[str, float]:
-    """Return the figures of calling students (n,) under their registry names; NaN where none can be told."""
-    called = risk >= target.call_from
-    area, balanced = figures_of(risk, true, called)
+def flagging_metrics(risk: np.ndarray, true: np.ndarray, target: Target) -> dict[str, float]:
+    """Return the figures of flagging students (n,) under their registry names; NaN where none can be told."""
+    flagged = risk >= target.call_from
+    area, balanced = ranking_figures(risk, true, flagged)
     found = {
         "share": proportion_ci(true).share,
         "average_precision": area,
         "balanced_accuracy": balanced,
-        "recall": proportion_ci(called[true]).share,
-        "precision": proportion_ci(true[called]).share,
+        "recall": proportion_ci(flagged[true]).share,
+        "precision": proportion_ci(true[flagged]).share,
     }
     if target.costs is not None:
         found["cost_per_100"] = PER * float(cost_of(risk, true, target.costs, target.call_from).mean())
@@ -196,12 +204,12 @@ def call_metrics(risk: np.ndarray, true: np.ndarray, target: Target) -> dict[str
 
 
 def cost_of(risk: np.ndarray, true: np.ndarray, costs: Costs, threshold: float) -> np.ndarray:
-    """Return what calling each student (n,) cost, or not calling."""
-    called = risk >= threshold
-    return np.asarray(costs.missed * (true & ~called) + costs.false_alarm * (~true & called))
+    """Return what flagging each student (n,) cost, or not, in the contract's unit."""
+    flagged = risk >= threshold
+    return np.asarray(costs.missed * (true & ~flagged) + costs.false_alarm * (~true & flagged))
 
 
-def tally_of(risk: np.ndarray, true: np.ndarray) -> RiskCounts:
+def risk_counts(risk: np.ndarray, true: np.ndarray) -> RiskCounts:
     """Count students (n,) by their risk in percent."""
     place = np.floor(np.clip(risk, 0, 1) * GRID + 1e-9).astype(int)
     return RiskCounts(*(np.bincount(place[rows], minlength=GRID + 1) for rows in (true, ~true)))
@@ -211,7 +219,7 @@ def _price(evidence: Evidence, costs: Costs, rng: np.random.Generator) -> Price:
     target = evidence.contract.target
     probabilities, y = evidence.pooled
     pooled = risk_of(probabilities, target), risky(target)[y]
-    tally = tally_of(*pooled)
+    tally = risk_counts(*pooled)
     own, drawn = tally.cost(costs), tally.again(rng).cost(costs)
     place = int(own.argmin())  # resamples are judged there too: at a best of their own they cost too little
     return Price(
@@ -233,8 +241,8 @@ def _mean_again(costs: np.ndarray, rng: np.random.Generator) -> CardEstimate:
     return estimate(PER * float(costs.mean()), drawn @ values / len(costs))
 
 
-def _balanced_again(true: np.ndarray, called: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    cells = np.bincount(2 * true + called, minlength=4)
+def _balanced_again(true: np.ndarray, flagged: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    cells = np.bincount(2 * true + flagged, minlength=4)
     drawn = rng.multinomial(len(true), cells / len(true), size=REPEATS).reshape(REPEATS, 2, 2)
     rows = drawn.sum(axis=2)
     shares = np.where(rows > 0, drawn[:, [0, 1], [0, 1]] / np.maximum(rows, 1), np.nan)

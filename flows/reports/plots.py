@@ -18,7 +18,7 @@ from data.statistics import proportion_ci
 from data.words import count, figure, listed, percent, plural
 from flows.reports.evidence import Evidence, lines_of, risks
 from flows.reports.fairness import fairness_audits
-from flows.reports.figures import GRID, flagging_of, tally_of
+from flows.reports.figures import GRID, flagging_of, risk_counts
 from flows.reports.style import (
     ACCENT,
     FAINT,
@@ -198,16 +198,16 @@ def _curve(axes: "Axes", evidence: Evidence, threshold: float) -> None:
     axes.annotate(f"guessing {percent(true.mean())}", (0, true.mean()), (4, 4), color=SOFT, ha="left",
                   textcoords="offset points", fontsize=9)  # fmt: skip
     axes.set_title("On the test split")
-    called = risk >= threshold
-    if called.any():
-        _mark(axes, called[true].mean(), true[called].mean(), f"from {percent(threshold)} on")
+    flagged = risk >= threshold
+    if flagged.any():
+        _mark(axes, flagged[true].mean(), true[flagged].mean(), f"from {percent(threshold)} on")
 
 
 def _costs(axes: "Axes", evidence: Evidence, price: Price, threshold: float) -> None:
     target, (probabilities, y) = evidence.contract.target, evidence.pooled
     if target.costs is None:
         return
-    own = tally_of(risk_of(probabilities, target), risky(target)[y]).cost(target.costs)
+    own = risk_counts(risk_of(probabilities, target), risky(target)[y]).cost(target.costs)
     axes.plot(np.arange(GRID + 1) / GRID, own[: GRID + 1], color=MAIN, linewidth=2)
     best = price.best_threshold
     if best.low is not None and best.high is not None:

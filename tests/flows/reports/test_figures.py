@@ -16,13 +16,13 @@ from flows.reports.card import model_card
 from flows.reports.evidence import Evidence, risks
 from flows.reports.figures import (
     GRID,
-    call_metrics,
     card_figures,
     cost_of,
+    flagging_metrics,
     flagging_of,
     part_year_figures,
     reliability_bins,
-    tally_of,
+    risk_counts,
 )
 from tests.contract.tiny import contract_of
 from tests.flows.reports.evidences import any_evidence, changed, grade_evidence
@@ -74,7 +74,7 @@ def test_the_costs_of_all_thresholds_are_those_of_each() -> None:
     rng = np.random.default_rng(0)
     risk = rng.integers(0, 101, 500) / 100
     true = rng.random(500) < risk
-    costs = tally_of(risk, true).cost(COSTS)
+    costs = risk_counts(risk, true).cost(COSTS)
     each = [100 * cost_of(risk, true, COSTS, k / GRID).mean() for k in range(GRID + 1)]
     assert costs[: GRID + 1] == pytest.approx(each)
     assert costs[-1] == pytest.approx(400 * true.mean())
@@ -83,7 +83,7 @@ def test_the_costs_of_all_thresholds_are_those_of_each() -> None:
 def test_figures_of_calls_are_scikit_learns(pass_fail: Contract) -> None:
     evidence = calibrated(pass_fail, 500)
     risk, true = risks(evidence)
-    metrics = call_metrics(risk, true, pass_fail.target)
+    metrics = flagging_metrics(risk, true, pass_fail.target)
     assert metrics["test_at_risk_average_precision"] == pytest.approx(average_precision_score(true, risk))
     assert metrics["test_at_risk_balanced_accuracy"] == pytest.approx(
         balanced_accuracy_score(true, risk >= 0.2)
@@ -102,7 +102,7 @@ def test_a_test_split_of_one_class_has_no_such_figures(pass_fail: Contract) -> N
     calls = flagging_of(same)
     assert calls.average_precision.value is None
     assert calls.balanced_accuracy.value is None
-    assert np.isnan(call_metrics(*risks(same), pass_fail.target)["test_at_risk_recall"])
+    assert np.isnan(flagging_metrics(*risks(same), pass_fail.target)["test_at_risk_recall"])
 
 
 def test_the_card_says_how_rare_it_is_and_what_calling_costs(pass_fail: Contract) -> None:
