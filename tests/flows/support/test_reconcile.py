@@ -1,6 +1,6 @@
 """Runs whose process is gone, on a real Prefect server: ended, and started again where that is wanted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -107,14 +107,15 @@ def test_a_run_at_work_is_left_alone(home: Home, client: SyncPrefectClient) -> N
         assert state_of(client, run.id) == "Running"
 
 
-@pytest.mark.parametrize(
-    ("waiting", "then"),
-    [(Paused(timeout_seconds=60), "Crashed"), (Suspended(timeout_seconds=60), "Suspended")],
-)
+@pytest.mark.parametrize(("waiting", "then"), [(Paused, "Crashed"), (Suspended, "Suspended")])
 def test_a_run_that_waits_in_a_process_that_is_gone_has_crashed_and_one_that_waits_without_has_not(
-    home: Home, client: SyncPrefectClient, begun: FlowRun, waiting: State, then: str
+    home: Home,
+    client: SyncPrefectClient,
+    begun: FlowRun,
+    waiting: Callable[..., State[None]],
+    then: str,
 ) -> None:
-    client.set_flow_run_state(begun.id, waiting, force=True)
+    client.set_flow_run_state(begun.id, waiting(timeout_seconds=60), force=True)
     reconcile(home)
     assert state_of(client, begun.id) == then
 
