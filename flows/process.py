@@ -1,6 +1,7 @@
 """Process: records in, a clean train and test split out, and what was wrong with the rest set aside."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 from prefect import flow, task
@@ -22,7 +23,6 @@ from flows.processing.processed import (
     Processed,
     Written,
     seeded_places,
-    written,
 )
 from flows.reports import artifacts
 from flows.reports.data_report import SAMPLE_ROWS, write_sample_report
@@ -48,7 +48,7 @@ def write_processed(
     seen = SeenIds()
     terms = contract, records.uri, settings.id_key, settings.test_share
     pieces = ((frame, first, *terms) for first, frame in counted(records.read()))
-    with written(folder, contract.target.column) as found:
+    with closing(Written(folder, contract.target.column)) as found:
         for chunk in in_order(examine_chunk, pieces, engine, settings.jobs):
             found.append(with_repeats(chunk, seen, who))
     if found.clean >= (1 - settings.bad_row_limit) * found.rows:

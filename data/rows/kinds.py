@@ -241,7 +241,8 @@ class IdRule(Rule):
     def _are_short_numbers(self, texts: Iterable[str | None]) -> bool:
         known = list(filter(None, texts))
         together = "".join(known)
-        return together.isdecimal() and together.isascii() and max(map(len, known)) <= SHORT
+        plain = together.isdecimal() and together.isascii() and "0" not in known
+        return plain and max(map(len, known)) <= SHORT
 
     @property
     def _unbounded(self) -> bool:

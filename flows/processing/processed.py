@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +85,7 @@ FAULT_SCHEMA = pa.schema(
 
 
 class Written:
-    """What was written so far, in numbers.
+    """What was written into an empty folder so far, in numbers; `target` is the column of the class.
 
     split_rows: sound rows by split. class_rows: sound rows of the train split by the text of their class.
     """
@@ -136,13 +136,6 @@ def _to_be_read(table: pa.Table) -> pa.Table:
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             table = table.set_column(place, field.name, neutralised_column(table[place].cast(kind)))
     return table.rename_columns([neutralised(name) for name in table.column_names])
-
-
-@contextmanager
-def written(folder: Path, target: str) -> Iterator[Written]:
-    """Write into an empty folder; `target` is the column of the class."""
-    with closing(Written(folder, target)) as files:
-        yield files
 
 
 def by_reason(faults: pd.DataFrame) -> Counter[tuple[str, str]]:

@@ -44,7 +44,7 @@ def changed(tree: Path, file: str) -> set[str]:
         ("flows/training/rows.py", {TRAIN}),
         ("data/contract/leakage.py", {TRAIN}),
         ("flows/training/fit.py", {TRAIN}),
-        ("flows/processing/chunks.py", {PROCESS}),
+        ("flows/processing/chunks.py", {PROCESS, TRAIN}),
         ("flows/reports/data_report.py", {PROCESS}),
         ("data/rows/frames.py", {PROCESS, TRAIN}),
         ("data/contract/contract.py", {PROCESS, TRAIN}),
