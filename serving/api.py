@@ -19,8 +19,8 @@ from data.rows.records import Record
 from serving.predictor import CurrentPredictor, Predictor
 from serving.problems import (
     MOST_FAULTS,
-    Fault,
-    Faults,
+    FieldError,
+    FieldErrors,
     Problem,
     no_model,
     problem_response,
@@ -74,7 +74,7 @@ def validate(parsed: Any, adapter: TypeAdapter[Record], known: Container[str], m
     if len(raw) > most:
         raise _too_many(f"{len(raw):,} records", most)
     records: list[Record] = []
-    faults = Faults()
+    faults = FieldErrors()
     for position, item in enumerate(raw):
         kept, more = _without_most_unknown(item, known)
         try:
@@ -105,7 +105,7 @@ def _without_most_unknown(item: Any, known: Container[str]) -> tuple[Any, int]:
     return {name: item[name] for name in item if name not in left_out}, len(left_out)
 
 
-def _faults(error: ValidationError, where: Fault) -> list[Fault]:
+def _faults(error: ValidationError, where: FieldError) -> list[FieldError]:
     return [
         {
             **where,

@@ -16,7 +16,7 @@ from data.log.spool import SpoolError
 from data.rows.outcomes import GRADE, PREDICTION_ID, Outcome, from_cells, outcome_reader
 from data.rows.spreadsheets import FIRST_ROW, split_header
 from serving.api import parse_json, ready_predictor
-from serving.problems import Faults, Problem
+from serving.problems import FieldErrors, Problem
 from serving.settings import Settings
 
 CSV_TYPES = ("text/csv", "application/csv", "multipart/form-data")
@@ -32,7 +32,7 @@ def report() -> Response:
     contract = ready_predictor(current_app.extensions["predictor"]).bundle.contract
     read = outcome_reader(contract)
     accepted: list[Outcome] = []
-    faults = Faults()
+    faults = FieldErrors()
     for where, raw in _given(contract, settings.max_records):
         outcome, wrong, more = read(raw)
         accepted.append(outcome)

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from data.words import TRAIN_ONE
 
-Fault = Mapping[str, str | int]
+FieldError = Mapping[str, str | int]
 """One broken field: `field`, `message`, and in a list of records the `record` it is in, from 0."""
 
 
@@ -18,15 +18,15 @@ MOST_FAULTS = 100  # named in one answer
 MOST_LETTERS = 100  # of a field's name, which comes from the caller
 
 
-class Faults:
+class FieldErrors:
     """The broken fields of a request: the first hundred by name, and the number of the rest."""
 
-    def __init__(self, found: Iterable[Fault] = ()) -> None:
-        self.named: list[Fault] = []
+    def __init__(self, found: Iterable[FieldError] = ()) -> None:
+        self.named: list[FieldError] = []
         self.more = 0
         self.add(found)
 
-    def add(self, found: Iterable[Fault], more: int = 0) -> None:
+    def add(self, found: Iterable[FieldError], more: int = 0) -> None:
         """Add faults, and the number of those that are not even given; a long name is cut."""
         self.more += more
         for fault in found:
@@ -56,10 +56,10 @@ class Problem(Exception):
         self,
         status: HTTPStatus,
         detail: str,
-        errors: Iterable[Fault] | Faults = (),
+        errors: Iterable[FieldError] | FieldErrors = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        faults = errors if isinstance(errors, Faults) else Faults(errors)
+        faults = errors if isinstance(errors, FieldErrors) else FieldErrors(errors)
         self.detail = f"{detail} There are {faults.more:,} more faults." if faults.more else detail
         super().__init__(self.detail)
         self.status, self.errors, self.headers = status, faults.named, headers or {}

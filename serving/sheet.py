@@ -14,7 +14,7 @@ from typing import BinaryIO
 from data.contract.columns import repeated
 from data.contract.contract import Contract
 from data.rows.spreadsheets import BETWEEN, neutralised, nothing_to_neutralise, split_header
-from serving.problems import Fault, Problem
+from serving.problems import FieldError, Problem
 
 BOM = codecs.BOM_UTF8
 LONGEST = 1_000_000  # bytes of a line, and letters of a row, whose quoted cells may hold lines
@@ -125,7 +125,7 @@ def check_header(header: Sequence[str], contract: Contract, added: Iterable[str]
     """Raise Problem 422 naming columns that are missing, there twice, or in the way of those to add."""
     names, ours = dict.fromkeys(filter(None, header)), frozenset(added)
     missing = [column.name for column in contract.features if column.name not in names]
-    faults: list[Fault] = [
+    faults: list[FieldError] = [
         *({"field": name, "message": "the file has no such column"} for name in missing),
         *(
             {"field": name, "message": "the file has this column twice"}

@@ -42,7 +42,7 @@ class Reason(StrEnum):
     CONTRADICTION = "label contradicts score"
 
 
-Faults = Iterator[tuple[Reason, Any]]
+Broken = Iterator[tuple[Reason, Any]]
 """Reasons, the first ones first, and whether each holds: of a value, or of which in an array (n,)."""
 
 
@@ -58,7 +58,7 @@ class Rule(ABC):
         """Return the value that a raw cell means, None where it is missing, or the Reason why it has none."""
 
     @abstractmethod
-    def faults(self, values: Any) -> Faults:
+    def faults(self, values: Any) -> Broken:
         """Say what is wrong with values that are there; what is missing is none of them."""
 
     @property
@@ -105,7 +105,7 @@ class NumberRule(Rule):
         reason = next((reason for reason, broken in self.faults(number) if broken), None)
         return reason or (int(number) if self.whole else number)
 
-    def faults(self, values: Any) -> Faults:
+    def faults(self, values: Any) -> Broken:
         """Compare with the limits; NaN is missing and fails no comparison."""
         yield Reason.NOT_FINITE, abs(values) == np.inf
         if self.whole:
@@ -146,7 +146,7 @@ class CodeRule(Rule):
             code = self._numbers.get(int(whole[1]))
         return Reason.UNKNOWN_CODE if code is None else code
 
-    def faults(self, values: Any) -> Faults:
+    def faults(self, values: Any) -> Broken:
         """Tell the positions behind those of the codes."""
         yield Reason.UNKNOWN_CODE, values >= len(self.column.codes)
 
@@ -230,7 +230,7 @@ class IdRule(Rule):
         text = "" if cell is None or cell != cell else canonical_id(cell, whole=self.whole)
         return (self._fault(text) or text) if text else None
 
-    def faults(self, values: Any) -> Faults:
+    def faults(self, values: Any) -> Broken:
         """Judge all at one look where they are numbers that are not long, else text by text."""
         if not self.whole or (self._unbounded and self._are_short_numbers(values)):
             return

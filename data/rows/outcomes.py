@@ -17,7 +17,7 @@ GRADE = "grade_class"
 HEX = re.compile(r"[0-9a-f]{32}")
 MOST_UNKNOWN = 100  # fields of one outcome that are named
 
-Fault = dict[str, str | int]
+FieldError = dict[str, str | int]
 Outcome = dict[str, Any]
 
 
@@ -31,7 +31,7 @@ def outcome_fields(contract: Contract) -> dict[str, str]:
     return fields
 
 
-def outcome_reader(contract: Contract) -> Callable[[Any], tuple[Outcome, list[Fault], int]]:
+def outcome_reader(contract: Contract) -> Callable[[Any], tuple[Outcome, list[FieldError], int]]:
     """Return the function that reads one outcome and names every field that is wrong, the rest by number.
 
     An outcome is prediction_id, student (canonical id), outcome (label) and score. Codes and labels both say
@@ -40,7 +40,7 @@ def outcome_reader(contract: Contract) -> Callable[[Any], tuple[Outcome, list[Fa
     adapter, known = record_adapter(_as_columns(contract)), outcome_fields(contract)
     target = contract.target.column
 
-    def read(raw: Any) -> tuple[Outcome, list[Fault], int]:
+    def read(raw: Any) -> tuple[Outcome, list[FieldError], int]:
         if not isinstance(raw, dict):
             return {}, [_fault("", "give an object")], 0
         unknown = [name for name in raw if name not in known]
@@ -80,7 +80,7 @@ def from_cells(row: Mapping[str, str], contract: Contract) -> dict[str, Any]:
 
 def _outcome(
     contract: Contract, values: dict[str, Any], prediction: Any, said: str
-) -> tuple[Outcome, list[Fault]]:
+) -> tuple[Outcome, list[FieldError]]:
     """Return the outcome of validated values; what is missing or contradicts itself is a fault."""
     target, faults = contract.target, []
     student = values.get(contract.id.name) if contract.id else None
@@ -114,10 +114,10 @@ def _as_columns(contract: Contract) -> Contract:
     return contract.model_copy(update={"name": f"{contract.name}_outcome", "columns": named})
 
 
-def _faults(error: ValidationError, renamed: Mapping[str, str]) -> list[Fault]:
+def _faults(error: ValidationError, renamed: Mapping[str, str]) -> list[FieldError]:
     found = [(str(item["loc"][0]), item["msg"]) for item in error.errors(include_url=False)]
     return [_fault(renamed.get(name, name), message) for name, message in found]
 
 
-def _fault(field: str, message: str) -> Fault:
+def _fault(field: str, message: str) -> FieldError:
     return {"field": field, "message": message}
