@@ -43,13 +43,11 @@ def cell_faults(
     features alone; ids and audit columns may be absent. So they may where rows of the log, which have
     pseudonyms for ids, are to be trained on.
     """
-    given = contract.columns.values()
-    judged = [*given, contract.target.as_column] if labelled else [*contract.asked, contract.id]
+    barred = (Role.LEAK,) if labelled else (Role.LEAK, Role.SCORE)
+    judged = [column for column in contract.columns.values() if column.role not in barred]
     strict = labelled and PSEUDONYM not in frame
     parts = []
-    for column in judged:
-        if column is None or column.role is Role.LEAK:
-            continue
+    for column in [*judged, *([contract.target.as_column] if labelled else [])]:
         if column.name not in frame and column.role is not Role.FEATURE and not strict:
             continue
         series, taken = frame[column.name], np.zeros(len(frame), dtype=bool)
