@@ -43,7 +43,7 @@ PYFUNC = Path("data/bundle/pyfunc.py")
 BEST_FEW = 3
 BATCH = 1_000  # metrics that MLflow takes at once
 DATASET_ROWS = 50_000  # of the records that the run names
-REQUIRED = ["mlflow", "numpy", "onnxruntime", "pandas", "pandera", "pydantic", "pyyaml", "xgboost-cpu"]
+REQUIRED = ["mlflow", "numpy", "onnxruntime", "pandas", "pydantic", "pyyaml", "xgboost-cpu"]
 
 
 class Registered(BaseModel):
