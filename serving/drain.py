@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -25,22 +24,6 @@ from data.rows.ids import PUBLIC_KEY
 from serving.metrics import ASKED, MeasuredFigure, write_measured
 from serving.processes import end_when_told
 from serving.request_log import log_json_lines
-
-EVERY = 15.0  # seconds, as often as Prometheus asks
-
-
-class MeasuredFile:
-    """Keeps the file of a home as fresh as Prometheus can see."""
-
-    def __init__(self, home: Path) -> None:
-        self._home, self._written = home, float("-inf")
-
-    def refresh(self, engine: sa.Engine) -> None:
-        """Write what was measured last, if it is time. Raises SQLAlchemyError or OSError."""
-        now = time.monotonic()
-        if now - self._written >= EVERY:
-            write_measured(self._home, measured_last(engine))
-            self._written = now
 
 
 def measured_last(engine: sa.Engine) -> list[MeasuredFigure]:
@@ -73,26 +56,26 @@ INTERVAL = 0.5  # seconds between two looks at the spool
 LONGEST_PAUSE = 5.0  # seconds between two tries while the database is away
 PATIENCE = 1.0  # seconds for a locked database, at each try
 PURGE_EVERY = 3_600.0  # seconds
+TELL_EVERY = 15.0  # seconds, as often as Prometheus asks
 NICENESS = 10  # answers come first
 
 log = logging.getLogger("gradecast.drain")
 
 
 class Drainer:
-    """Drains and purges, and says once when it cannot and once when it can again."""
+    """Drains, purges and tells what was measured, and says once when it cannot and once when it can again."""
 
     def __init__(self, settings: LogSettings) -> None:
         """Raises BadInput where the log's URL cannot be used."""
         self._settings, self._engine = settings, open_log(settings.database_url, patience=PATIENCE)
-        self._failures, self._purged = 0, float("-inf")
-        self._measured = MeasuredFile(settings.home)
+        self._failures, self._purged, self._told = 0, float("-inf"), float("-inf")
 
     def try_once(self) -> bool:
         """Drain what there is; return whether it worked."""
         try:
             drained = drain(self._engine, self._settings.spool)
             self._purge()
-            self._measured.refresh(self._engine)
+            self._tell_measured()
         except (sa.exc.SQLAlchemyError, OSError) as error:
             self._failures += 1
             if self._failures == 1:
@@ -109,6 +92,13 @@ class Drainer:
     def pause(self) -> float:
         """Seconds to wait before the next try."""
         return min(INTERVAL * 2 ** min(self._failures, 10), LONGEST_PAUSE)
+
+    def _tell_measured(self) -> None:
+        """Write what was measured last for the workers' /metrics, if it is time."""
+        now = time.monotonic()
+        if now - self._told >= TELL_EVERY:
+            write_measured(self._settings.home, measured_last(self._engine))
+            self._told = now
 
     def _purge(self) -> None:
         now, days = time.monotonic(), self._settings.retention_days

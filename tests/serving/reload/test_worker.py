@@ -42,19 +42,16 @@ def test_it_answers_with_the_new_bundle_by_itself(
     assert before.predict([student])[0]["probabilities"] != answer["probabilities"], "who has it keeps it"
 
 
-def test_without_a_model_it_says_so_and_takes_the_first_that_comes(wanted: Settings) -> None:
+def test_without_a_model_it_says_so_and_who_asks_first_waits_for_one_that_is_there(
+    wanted: Settings, student: Student
+) -> None:
     current = CurrentPredictor(wanted.current_bundle)
     with pytest.raises(BundleError, match="no model has been synced yet"):
         current.get()
     sync(wanted)
+    assert CurrentPredictor(wanted.current_bundle).get().predict([student]), "its thread may not have looked"
     wait_until(lambda: has_model(current), "the bundle is opened")
     assert current.problem is None
-
-
-def test_who_asks_first_waits_for_a_bundle_that_is_there(wanted: Settings, student: Student) -> None:
-    current = CurrentPredictor(wanted.current_bundle)
-    sync(wanted)
-    assert current.get().predict([student]), "though its thread may not have looked yet"
 
 
 @pytest.mark.parametrize("spoil", [lambda model: flip(model, 100), Path.unlink])
@@ -70,11 +67,6 @@ def test_a_bundle_that_it_cannot_open_leaves_the_last_good_one(
     point_at(wanted, spoilt)
     wait_until(lambda: current.problem is not None, "the bundle is refused")
     assert current.get().predict([student])
-
-
-def test_a_bundle_that_vanishes_leaves_the_last_good_one(
-    current: CurrentPredictor, wanted: Settings, student: Student
-) -> None:
     wanted.current_bundle.unlink()
     current.look()
     assert current.get().predict([student])
