@@ -241,6 +241,7 @@ def test_figures_are_told_with_their_bounds_and_verdicts(log: sa.Engine) -> None
     assert told["gradecast_measured_drifted", "", ""] == 1
     assert told["gradecast_measured_drifted", "Age", ""] == 0
     assert told["gradecast_measured_age_seconds", "", ""] == pytest.approx(3_600, abs=60)
+    assert not [name for name, _, _ in told if "realised" in name], "what could not be measured is not told"
 
 
 def test_a_version_that_waits_for_a_person_is_told_until_something_is_decided(log: sa.Engine) -> None:
@@ -259,11 +260,6 @@ def test_a_version_that_waits_for_a_person_is_told_until_something_is_decided(lo
     assert "gradecast_approval_waiting_seconds" not in {each.name for each in families_of(measured_last(log))}
 
 
-def test_what_could_not_be_measured_is_not_told(log: sa.Engine) -> None:
-    write_measurements(log, window(), FOUND)
-    assert not [name for name, _, _ in gauges(list(families_of(measured_last(log)))) if "realised" in name]
-
-
 def test_the_last_measurement_of_each_contract_counts(log: sa.Engine) -> None:
     write_measurements(log, window(), FOUND)
     write_measurements(log, window(contract="pass_fail"), FOUND)
@@ -275,15 +271,13 @@ def test_the_last_measurement_of_each_contract_counts(log: sa.Engine) -> None:
     assert [figure.name for figure in figures if figure.contract == "grade_class"] == ["drift_share"]
 
 
-def test_a_log_that_was_never_monitored_tells_nothing(log: sa.Engine, home_settings: Settings) -> None:
+def test_a_log_that_was_never_monitored_tells_nothing_and_a_file_that_cannot_be_read_no_more(
+    log: sa.Engine, home_settings: Settings
+) -> None:
     assert measured_last(log) == []
     assert Drainer(home_settings).try_once()
-    assert "gradecast_measured" not in create_app(home_settings).test_client().get("/metrics").text
-
-
-def test_a_file_that_cannot_be_read_leaves_metrics_as_they_are(
-    home_settings: Settings, client_without_model: FlaskClient
-) -> None:
+    client = create_app(home_settings).test_client()
+    assert "gradecast_measured" not in client.get("/metrics").text
     (home_settings.home / FILE).write_text("{")
     assert read_measured(home_settings.home) == []
-    assert client_without_model.get("/metrics").status_code == 200
+    assert client.get("/metrics").status_code == 200

@@ -53,15 +53,18 @@ def test_an_empty_list_has_no_answers(client: FlaskClient) -> None:
     assert client.post("/predict", json=[]).get_json() == []
 
 
-def test_labels_say_the_same_as_codes(client: FlaskClient, student: Student) -> None:
-    by_code, by_label = {**student, "ParentalSupport": 2}, {**student, "ParentalSupport": "Moderate"}
-    answers = client.post("/predict", json=[by_code, by_label]).get_json()
-    assert answers[0]["probabilities"] == answers[1]["probabilities"]
-
-
-def test_id_and_audit_columns_are_taken_and_change_nothing(client: FlaskClient, student: Student) -> None:
-    named = {**student, "StudentID": 1001, "Gender": 1, "Ethnicity": "Asian"}
-    answers = client.post("/predict", json=[student, named]).get_json()
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        {"ParentalSupport": "Moderate"},
+        {"StudentID": 1001, "Gender": 1, "Ethnicity": "Asian"},
+    ],
+    ids=["a label for its code", "id and audit columns"],
+)
+def test_what_means_the_same_or_is_no_feature_changes_nothing(
+    client: FlaskClient, student: Student, otherwise: Student
+) -> None:
+    answers = client.post("/predict", json=[student, {**student, **otherwise}]).get_json()
     assert answers[0]["probabilities"] == answers[1]["probabilities"]
 
 
@@ -74,9 +77,6 @@ def test_reasons_are_every_features_effect_largest_first(client: FlaskClient, st
     assert sizes == sorted(sizes, reverse=True)
     effects = {reason["feature"]: reason["effect"] for reason in reasons}
     assert effects["Absences"] < 0, "21 absences cost grade points"
-
-
-def test_reasons_are_left_out_unless_asked_for(client: FlaskClient, student: Student) -> None:
     assert "reasons" not in client.post("/predict?explain=false", json=student).get_json()
 
 
