@@ -9,6 +9,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from data.bundle.manifest import MANIFEST
+from data.durable import digest
 from data.log.spool import SpoolError
 from serving.app import create_app
 from serving.settings import Settings
@@ -17,6 +19,15 @@ from tests.contract.logged import STUDENT
 
 Student = dict[str, Any]
 KEY = "kéy of the school"
+
+
+def put_in_place(bundle: Path, settings: Settings) -> Settings:
+    """Make a bundle's folder the one that is current, as a sync would, without trying it."""
+    synced = settings.bundles / f"1-{digest(bundle / MANIFEST)[:12]}"
+    settings.bundles.mkdir(parents=True)
+    bundle.rename(synced)
+    settings.current_bundle.symlink_to(synced.name)
+    return settings
 
 
 @pytest.fixture

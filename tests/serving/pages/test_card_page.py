@@ -14,13 +14,13 @@ from flask.testing import FlaskClient
 from data.bundle import card_text
 from data.bundle.card import Card
 from data.bundle.manifest import FIGURES, MANIFEST
-from data.durable import digest
 from data.log import history
 from data.log.database import open_log
 from serving.app import create_app
 from serving.pages.model_card import recorded_decisions
 from serving.settings import Settings
 from tests.contract.tampering import rewrite, seal
+from tests.serving.conftest import put_in_place
 
 
 @pytest.fixture
@@ -30,14 +30,10 @@ def altered(
     """Make a client of a predictor whose bundle is another one."""
 
     def make(edit: Callable[[Path], object]) -> FlaskClient:
-        draft, settings = tmp_path / "draft", settings_for(GRADECAST_HOME=tmp_path / "home")
+        draft = tmp_path / "draft"
         shutil.copytree(bundle_folder, draft)
         edit(draft)
-        synced = settings.bundles / f"1-{digest(draft / MANIFEST)[:12]}"
-        settings.bundles.mkdir(parents=True)
-        draft.rename(synced)
-        settings.current_bundle.symlink_to(synced.name)
-        return create_app(settings).test_client()
+        return create_app(put_in_place(draft, settings_for(GRADECAST_HOME=tmp_path / "home"))).test_client()
 
     return make
 

@@ -19,7 +19,7 @@ from flows.training.grid import Grid
 from serving.app import create_app
 from serving.pages.student import example
 from serving.settings import Settings
-from serving.sync.bring import sync
+from tests.serving.conftest import put_in_place
 from tests.serving.pages.conftest import at_an_address
 from tests.serving.pages.rosters import token_of
 
@@ -41,9 +41,7 @@ def other(
     bundle = home / "bundle"
     bundle.mkdir()
     write_bundle(bundle, Submission(trained, processed, name, evidence, settings))
-    serving = settings_for(GRADECAST_HOME=home / "serving", GRADECAST_MODEL_URI=bundle)
-    sync(serving)
-    return serving
+    return put_in_place(bundle, settings_for(GRADECAST_HOME=home / "serving"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.cohorts.grades import generate
 from data.contract.columns import Costs
-from data.contract.contract import Contract, load_contract
+from data.contract.contract import Contract
 from serving.pages.roster_file import COLUMN, MOST_CARRIED, PACKING, also_shown, pack, read_roster, unpack
 from serving.pages.roster_list import (
     Choice,
@@ -55,12 +55,12 @@ def forecasts(bundle: Bundle) -> ClassForecasts:
     return ClassForecasts(bundle, records)
 
 
-@given(st.lists(st.lists(CELL, max_size=4).map(tuple), max_size=6))
+@given(rows=st.lists(st.lists(CELL, max_size=4).map(tuple), max_size=6))
 @settings(max_examples=60, deadline=None)
-def test_rows_come_back_as_they_were(rows: list[tuple[str, ...]]) -> None:
+def test_rows_come_back_as_they_were(grade_class: Contract, rows: list[tuple[str, ...]]) -> None:
     header = ["first", "second", "third"]
     before = [list(row) for row in rows]
-    sheet = unpack(pack(header, before, ";", load_contract("grade_class")))
+    sheet = unpack(pack(header, before, ";", grade_class))
     assert sheet.header == header
     assert [row for chunk in sheet.chunks(100, blank=True) for row in chunk] == before
 
@@ -88,12 +88,18 @@ def test_rows_that_we_never_packed_are_refused(told: object) -> None:
         unpack(carried(told, "first\x1f1", "second\x1f2"))
 
 
-@given(st.dictionaries(st.text(), st.lists(st.text()) | st.text() | st.integers()), st.text(), st.text())
+@given(
+    odd=st.dictionaries(st.text(), st.lists(st.text()) | st.text() | st.integers()),
+    delimiter=st.text(),
+    cells=st.text(),
+)
 @settings(max_examples=100, deadline=None)
-def test_whatever_travels_back_is_read_or_refused(odd: dict[str, object], delimiter: str, cells: str) -> None:
+def test_whatever_travels_back_is_read_or_refused(
+    grade_class: Contract, odd: dict[str, object], delimiter: str, cells: str
+) -> None:
     with contextlib.suppress(Problem):
         sheet = unpack(carried({"odd": odd, "delimiter": delimiter}, cells))
-        read_roster(sheet, load_contract("grade_class"))
+        read_roster(sheet, grade_class)
 
 
 def test_numbers_travel_as_the_model_reads_them(grade_class: Contract) -> None:
