@@ -284,7 +284,7 @@ def show_summary(console: Console, seen: MonitorSummary, _settings: Settings) ->
     verdict = Text(seen.verdict, style=DRIFT_STYLES.get(seen.verdict, "yellow"))
     for reason in _shortened(seen.reasons):
         verdict.append(f"\n{reason}", style="default")
-    told = [("Window", Text(seen.head)), ("DriftVerdict", verdict)]
+    told = [("Window", Text(seen.head)), ("Verdict", verdict)]
     then = [("Estimate", Text(seen.trust))] if seen.trust else []
     then += [("Retraining", Text(seen.retraining)), *(("Note", Text(note)) for note in seen.notes)]
     then.append(("Report", Text(str(seen.report), style="cyan")))
