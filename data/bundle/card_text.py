@@ -193,30 +193,30 @@ def verdict(audit: Audit, columns: int) -> str:
     )
 
 
-def counterfactuals_sentence(flips: Counterfactuals, title: str) -> str:
+def counterfactuals_sentence(changed: Counterfactuals, title: str) -> str:
     """Say what changing the column alone does to forecasts."""
-    asked = f"asked of {flips.n:,} test students"
-    if not flips.feature:
-        kept = "changes no forecast" if not flips.classes and not flips.most else "changed forecasts"
+    asked = f"asked of {changed.n:,} test students"
+    if not changed.feature:
+        kept = "changes no forecast" if not changed.classes and not changed.most else "changed forecasts"
         return f"Changing {title} alone {kept}, by construction: the model never sees it ({asked})."
     return (
-        f"Changing {title} alone changes the likeliest class of {percent(flips.classes, 1)} of the students "
-        f"and whether {percent(flips.flagged, 1)} are called at risk; a risk changes by up to "
-        f"{100 * flips.most:.0f} points ({asked})."
+        f"Changing {title} alone changes the likeliest class of {percent(changed.classes, 1)} of the "
+        f"students and whether {percent(changed.flagged, 1)} are called at risk; a risk changes by up to "
+        f"{100 * changed.most:.0f} points ({asked})."
     )
 
 
-def flagging_sentence(calls: Flagging) -> str:
+def flagging_sentence(flagging: Flagging) -> str:
     """Say from which risk on students are called at risk, and how rare that is."""
-    share, area, balanced = calls.at_risk.share, calls.average_precision, calls.balanced_accuracy
-    said = f"A student is called at risk from a risk of {percent(calls.threshold)} on."
+    share, area, balanced = flagging.at_risk.share, flagging.average_precision, flagging.balanced_accuracy
+    said = f"A student is called at risk from a risk of {percent(flagging.threshold)} on."
     if share is None or area.value is None or balanced.value is None:
         return said
     return (
-        f"{said} {percent(share)} of the test students ended at risk, {percent(calls.flagged.share or 0.0)} "
-        f"were called so. Average precision is {area.value:.3f}{_span(area.low, area.high)}, where guessing "
-        f"has {share:.3f}; balanced accuracy is {balanced.value:.3f}{_span(balanced.low, balanced.high)}, "
-        "where guessing has 0.5."
+        f"{said} {percent(share)} of the test students ended at risk, "
+        f"{percent(flagging.flagged.share or 0.0)} were called so. Average precision is "
+        f"{area.value:.3f}{_span(area.low, area.high)}, where guessing has {share:.3f}; balanced accuracy is "
+        f"{balanced.value:.3f}{_span(balanced.low, balanced.high)}, where guessing has 0.5."
     )
 
 

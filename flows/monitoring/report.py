@@ -18,7 +18,7 @@ from flows.drift_gate import DRIFT, NO_LABELS, PASS, Finding
 from flows.drift_gate.verdict import save_html
 from flows.monitoring.retraining import RetrainingDecision
 from flows.monitoring.watch import LOSS, Watched
-from flows.reports.screen import DRIFT_STYLES, WIDTH, facts_of, rule_with, table_of
+from flows.reports.screen import WIDTH, facts_of, rule_with, table_of, verdict_text
 from flows.reports.style import ACCENT, FAINT, MAIN, SOFT, new_figure, styled
 from flows.runtime.workspace import finished_file
 from flows.settings import Settings
@@ -61,16 +61,16 @@ HEADER = ["", "", "90 % interval", "rows", ""]
 
 def lines(watched: Watched) -> list[list[str]]:
     """Return the figures of a window that have a title, in their order: as texts under HEADER."""
-    order = list(TITLES)
-    named = [found for found in watched.measurements if found.name in TITLES]
-    return [_line(found) for found in sorted(named, key=lambda found: order.index(found.name))]
+    return [_line(found) for name in TITLES for found in watched.measurements if found.name == name]
 
 
 def group_lines(watched: Watched) -> list[list[str]]:
     """Return the share of wrong classes of each audit group."""
     titles = {column.name: column.title for column in watched.contract.audited}
-    groups = [found for found in watched.measurements if found.name == "group_error"]
-    return [_line(found, _group_title(found.about, titles)) for found in groups]
+    groups = [
+        (found, found.about.partition("=")) for found in watched.measurements if found.name == "group_error"
+    ]
+    return [_line(found, f"{titles.get(name, name)}: {group}") for found, (name, _, group) in groups]
 
 
 def describe_trust(watched: Watched) -> str:
@@ -127,11 +127,6 @@ def _span(found: Measurement) -> str:
     if found.low is None or found.high is None:
         return ""
     return f"{_shown(found, found.low)} to {_shown(found, found.high)}"
-
-
-def _group_title(about: str, titles: dict[str, str]) -> str:
-    column, _, group = about.partition("=")
-    return f"{titles.get(column, column)}: {group}"
 
 
 if TYPE_CHECKING:
@@ -235,20 +230,13 @@ class MonitorSummary(BaseModel):
     """pass, drift, loss, too few rows or no reference."""
     reasons: tuple[str, ...]
     model: str
-    champion: str | None
-    since: datetime
-    until: datetime
     head: str
-    asked: int
-    settled: int
     lines: tuple[tuple[str, ...], ...]
     """The figures as text: title, value, 90 % interval, rows, verdict."""
     findings: tuple[dict[str, str], ...]
     trust: str
     retraining: str
     notes: tuple[str, ...]
-    data: Path | None
-    """The retraining set, where a retraining is wanted."""
     report: Path
     markdown: str
 
@@ -259,18 +247,12 @@ class MonitorSummary(BaseModel):
             verdict=watched.judgement.verdict,
             reasons=watched.judgement.reasons,
             model=watched.contract.model_name,
-            champion=watched.version,
-            since=watched.window.since,
-            until=watched.window.until,
             head=describe_window(watched),
-            asked=len(watched.asked),
-            settled=len(watched.settled),
             lines=tuple(map(tuple, lines(watched))),
             findings=tuple(drift_rows(watched)),
             trust=describe_trust(watched),
             retraining=asked.decision,
             notes=asked.notes,
-            data=asked.data,
             report=report,
             markdown=monitor_markdown(watched, asked),
         )
@@ -281,21 +263,13 @@ def show_summary(console: Console, seen: MonitorSummary, _settings: Settings) ->
     table = table_of(f"{seen.model}, the window's figures", *HEADER[1:])
     for line in seen.lines:
         table.add_row(*line)
-    verdict = Text(seen.verdict, style=DRIFT_STYLES.get(seen.verdict, "yellow"))
-    for reason in _shortened(seen.reasons):
-        verdict.append(f"\n{reason}", style="default")
-    told = [("Window", Text(seen.head)), ("Verdict", verdict)]
+    told = [("Window", Text(seen.head)), ("Verdict", verdict_text(seen.verdict, seen.reasons, SHOWN_REASONS))]
     then = [("Estimate", Text(seen.trust))] if seen.trust else []
     then += [("Retraining", Text(seen.retraining)), *(("Note", Text(note)) for note in seen.notes)]
     then.append(("Report", Text(str(seen.report), style="cyan")))
     figures: list[RenderableType] = [table, Text()] if seen.lines else []
     parts = (rule_with("Monitor"), facts_of(told), Text(), *figures, facts_of(then))
     console.print(Group(*parts), width=min(console.width, WIDTH), highlight=False)
-
-
-def _shortened(reasons: tuple[str, ...]) -> list[str]:
-    left = len(reasons) - SHOWN_REASONS
-    return [*reasons[:SHOWN_REASONS], *([f"and {left} more"] if left > 0 else [])]
 
 
 COLUMNS_ALONE = (
@@ -327,11 +301,12 @@ def _page(watched: Watched, history: Rows, asked: RetrainingDecision, evidently:
     findings = [found for found in judgement.findings if found.score is not None]
     measured = any(row["name"] != "drift_share" and row["value"] is not None for row in history)
     rows = drift_rows(watched)
+    sentences = [*judgement.reasons, f"Retraining: {asked.decision}.", *asked.notes]
     parts = [
         f"<h1>Monitor: {title}</h1>",
         f'<p><span class="verdict {judgement.verdict.split()[0]}">{judgement.verdict}</span></p>',
         f"<p>{escape(describe_window(watched))}</p>",
-        _list([*judgement.reasons, f"Retraining: {asked.decision}.", *asked.notes]),
+        f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>",
         "<h2>How good the forecasts are</h2>",
         _image(accuracy_over_time, history, "Accuracy of the windows measured so far") if measured else "",
         _table("This window", HEADER, lines(watched)),
@@ -352,10 +327,6 @@ def _image(draw: Callable[[Any], "Figure"], content: Sequence[Any], alt: str) ->
         draw(content).savefig(buffer, format="png", facecolor="white")
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
-
-
-def _list(sentences: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>"
 
 
 def _table(caption: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

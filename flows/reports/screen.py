@@ -1,6 +1,6 @@
 """The end screen: leaderboard, metrics with intervals, what next."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -91,7 +91,7 @@ def _data_facts(summary: Summary) -> list[tuple[str, Text]]:
         ("Records", Text(source)),
         ("Rows in", Text(f"{count(summary.rows)}; {count(summary.clean)} clean: {splits}")),
         ("Quarantined", Text(set_aside, style="yellow" if bad else "")),
-        ("Drift", _drift(summary)),
+        ("Drift", verdict_text(summary.drift, summary.drift_reasons, SHOWN_REASONS)),
     ]
 
 
@@ -100,12 +100,13 @@ def _shortened(source: str) -> str:
     return source if len(source) <= LONGEST_SOURCE else f"…{source[1 - LONGEST_SOURCE :]}"
 
 
-def _drift(summary: Summary) -> Text:
-    text = Text(summary.drift, style=DRIFT_STYLES.get(summary.drift, "yellow"))
-    for reason in summary.drift_reasons[:SHOWN_REASONS]:
-        text.append(f"\n{reason}", style="default")
-    left = len(summary.drift_reasons) - SHOWN_REASONS
-    return text.append(f"\nand {left} more", style="default") if left > 0 else text
+def verdict_text(verdict: str, reasons: Sequence[str], most: int) -> Text:
+    """Return a verdict in its colour, and below it at most so many of its reasons."""
+    text = Text(verdict, style=DRIFT_STYLES.get(verdict, "yellow"))
+    left = len(reasons) - most
+    for line in (*reasons[:most], *([f"and {left} more"] if left > 0 else [])):
+        text.append(f"\n{line}", style="default")
+    return text
 
 
 def table_of(title: str, *columns: str) -> Table:
