@@ -7,6 +7,7 @@ import numpy as np
 
 RANGE_LEVEL = 0.90
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
+CERTAIN = 1e-7  # chances as near to 0 or 1 move no count; most of a large school are
 MOST_SHIFT = 0.5  # on the logit scale, for a handful of training rows
 
 
@@ -113,8 +114,11 @@ def count_range(chances: np.ndarray, shift: float) -> CountRange:
         chances: of the cases (n,).
         shift: as of `count_distribution`.
     """
-    reached = np.cumsum(count_distribution(chances, shift))
-    low, high = np.searchsorted(reached, ((1 - RANGE_LEVEL) / 2, (1 + RANGE_LEVEL) / 2)).tolist()
+    certain = int((chances >= 1 - CERTAIN).sum())
+    open_ = chances[(chances > CERTAIN) & (chances < 1 - CERTAIN)]
+    reached = np.cumsum(count_distribution(open_, shift))
+    ends = np.searchsorted(reached, ((1 - RANGE_LEVEL) / 2, (1 + RANGE_LEVEL) / 2))
+    low, high = (certain + ends).tolist()
     expected = float(chances.sum())
     return CountRange(expected, min(low, round(expected)), max(high, round(expected)))
 
