@@ -23,15 +23,13 @@ def test_records_answers_and_grades_are_read_as_they_were(school: School, grade_
     assert np.allclose(log.frame["GPA"], raw["GPA"])
 
 
-def test_a_canary_is_no_student(school: School) -> None:
+def test_canaries_and_answers_of_other_classes_are_left_out_and_students_without_an_id_kept(
+    school: School,
+) -> None:
     school.ask(students(5, 1), NOW, via="canary")
-    school.ask(students(3, 2), NOW)
-    assert len(school.log()) == 3
-
-
-def test_answers_of_other_classes_are_left_out(school: School) -> None:
-    school.ask(students(5, 1), NOW, probabilities={"Pass": 0.5, "Fail": 0.5})
-    assert len(school.log()) == 0
+    school.ask(students(5, 3), NOW, probabilities={"Pass": 0.5, "Fail": 0.5})
+    school.ask(students(3, 2), NOW, student=None, graded=False)
+    assert len(school.log()) == len(school.log().newest()) == 3
 
 
 def test_a_student_who_was_asked_about_again_counts_once_with_the_newest_record(school: School) -> None:
@@ -42,23 +40,12 @@ def test_a_student_who_was_asked_about_again_counts_once_with_the_newest_record(
     assert (len(newest), set(newest.frame["Absences"])) == (4, {29})
 
 
-def test_students_without_an_id_are_all_kept(school: School) -> None:
-    school.ask(students(4, 1), NOW, student=None, graded=False)
-    assert len(school.log().newest()) == 4
-
-
 def test_a_grade_that_came_after_the_window_is_not_known_in_it(school: School, grade_class: Contract) -> None:
     raw = students(4, 1)
     school.ask(raw, month(0), graded=False)
     school.grade(raw, month(2))
     assert (school.log(month(1)).classes(grade_class) == -1).all()
     assert (school.log(month(3)).classes(grade_class) >= 0).all()
-
-
-def test_what_was_asked_and_what_was_settled_have_windows_of_their_own(school: School) -> None:
-    raw = students(4, 1)
-    school.ask(raw, month(0), graded=False)
-    school.grade(raw, month(2))
     log, first, third = school.log(), Window(month(0), month(1)), Window(month(2), month(3))
     assert [len(log.asked(window)) for window in (first, third)] == [4, 0]
     assert [len(log.settled(window)) for window in (first, third)] == [0, 4]
