@@ -52,8 +52,6 @@ def gather_evidence(
     probabilities = _probabilities(session, features)
     metrics = all_metrics(trained, processed, contract, session, probabilities, y)
     labels = np.array(contract.target.labels)
-    about = processed.model_dump(mode="json", exclude={"folder", "reused", "undeclared"})
-    today = datetime.now(UTC).date().isoformat()
     return Evidence(
         contract=contract,
         y=y,
@@ -75,8 +73,13 @@ def gather_evidence(
         bayes=bayes_limit(frame, y, processed),
         params={"family": trained.family, **trained.params, "rounds": trained.rounds, **trained.head},
         notes=trained.notes,
-        data={**about, "date": today, "git_commit": git_commit()},
+        data=_about_data(processed),
     )
+
+
+def _about_data(processed: Processed) -> dict[str, object]:
+    about = processed.model_dump(mode="json", exclude={"folder", "reused", "undeclared"})
+    return {**about, "date": datetime.now(UTC).date().isoformat(), "git_commit": git_commit()}
 
 
 def _probabilities(session: "InferenceSession", features: np.ndarray) -> np.ndarray:
