@@ -90,7 +90,7 @@ restore: setup ## Restore a backup over nothing (FROM=folder; ARGS=--check only 
 	@$(DEV) -m flows.restore "$$FROM" $(ARGS)
 
 test: setup ## Run the tests (ARGS="-k word" for some)
-	@$(DEV) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(DEV) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup ## Run the long forms: soaks, kills, long loads (half an hour)
 	@$(DEV) -m pytest -m slow $(ARGS)
