@@ -27,7 +27,7 @@ from serving.problems import (
     shortened,
     unavailable,
 )
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 SPARE = 10  # objects for each record that is taken: what is refused for its form may hold more
 LONG = re.compile(rb"[0-9]{19}")
@@ -153,7 +153,7 @@ def forecast(
     extensions: Mapping[str, Any], body: bytes, *, explain: bool = False, via: Via = "predict"
 ) -> bytes:
     """Return the JSON that answers a request's body, written down already; raises Problem."""
-    settings: Settings = extensions["settings"]
+    settings: PredictorSettings = extensions["settings"]
     parsed = parse_json(body, settings.max_records)
     predictor = ready_predictor(extensions["predictor"])
     bundle = predictor.bundle
@@ -211,7 +211,7 @@ class Shortcut:
         self._app = app
         self._flask: WSGIApplication = app.wsgi_app
         self._extensions = app.extensions
-        settings: Settings = app.extensions["settings"]
+        settings: PredictorSettings = app.extensions["settings"]
         self._most = settings.max_body_bytes
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -19,7 +19,7 @@ from serving.problems import register_problems
 from serving.receiving import UploadFile
 from serving.request_log import ExcInfo, RequestLog, log_error
 from serving.security import ApiKey
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 
 class UploadRequest(Request):
@@ -40,9 +40,9 @@ class Application(Flask):
             log_error(exc_info[1], exc_info[2], request.environ.get("gradecast.request_id", ""))
 
 
-def create_app(config: Settings | None = None) -> Flask:
+def create_app(config: PredictorSettings | None = None) -> Flask:
     """Make the application; with no model yet it starts all the same and says so."""
-    settings = config or Settings.from_environment()
+    settings = config or PredictorSettings.from_environment()
     app = Application(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions |= {

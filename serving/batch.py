@@ -29,7 +29,7 @@ from serving.predictor import Predictor
 from serving.problems import Problem, unavailable
 from serving.receiving import UploadFile
 from serving.scoring import Scorer, added_columns
-from serving.settings import BATCH, Settings
+from serving.settings import BATCH, PredictorSettings
 from serving.sheet import BOM, LINE_END, Row, Sheet, check_header, quoted
 
 CSV_TYPES = ("text/csv", "application/csv")
@@ -44,7 +44,7 @@ batch = Blueprint("batch", __name__)
 def predict_batch() -> Response:
     """Forecast every row of a CSV, sent as the body or as the form's `file`."""
     extensions = current_app.extensions
-    settings: Settings = extensions["settings"]
+    settings: PredictorSettings = extensions["settings"]
     predictor = ready_predictor(extensions["predictor"])
     with ExitStack() as resources:
         if not extensions["batches"].acquire(blocking=False):
@@ -73,7 +73,7 @@ class Scoring:
     """One file on its way through one model."""
 
     def __init__(
-        self, sheet: Sheet, predictor: Predictor, settings: Settings, spool: Spool, metrics: Metrics
+        self, sheet: Sheet, predictor: Predictor, settings: PredictorSettings, spool: Spool, metrics: Metrics
     ) -> None:
         """Check the header; raises Problem 422."""
         self._contract = predictor.bundle.contract
@@ -130,7 +130,7 @@ class Scoring:
         return "".join([f"{row}{between}{more}{LINE_END}" for row, more in pairs]).encode()
 
 
-def _received(settings: Settings) -> BinaryIO:
+def _received(settings: PredictorSettings) -> BinaryIO:
     """Return the whole file, which can be read twice; raises Problem 400, 413, 415 or 503."""
     request.max_content_length = settings.body_limit(BATCH)
     if request.mimetype == FORM:

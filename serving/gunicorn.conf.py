@@ -11,9 +11,9 @@ from serving.health import begin_status
 from serving.metrics_files import FOLDER, empty_folder, fold_dead, hold_folder
 from serving.processes import allow_open_files, end_beside, keep_beside
 from serving.security import require_api_key
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
-_settings = Settings.from_environment()
+_settings = PredictorSettings.from_environment()
 _counters = _settings.metrics_folder.absolute()
 
 # One thread a worker for OpenMP; it is read when NumPy and XGBoost are first imported.

@@ -12,7 +12,7 @@ from data.durable import write_whole
 from serving.api import json_response
 from serving.predictor import CurrentPredictor
 from serving.problems import no_model
-from serving.settings import CREDENTIALS, Settings
+from serving.settings import CREDENTIALS, PredictorSettings
 
 FILE = "status.json"
 NOT_LOOKED = "since the start nobody has looked yet which version is wanted"
@@ -84,7 +84,7 @@ health = Blueprint("health", __name__)
 def ready() -> Response:
     """Tell which model answers, and why it is not the one that is wanted; 503 when there is none."""
     current: CurrentPredictor = current_app.extensions["predictor"]
-    settings: Settings = current_app.extensions["settings"]
+    settings: PredictorSettings = current_app.extensions["settings"]
     status = read_status(settings.bundles)
     try:
         predictor = current.get()

@@ -40,7 +40,7 @@ from serving.metrics_files import FOLDER, ROOM, read_folder, reserve
 from serving.predictor import CurrentPredictor
 from serving.problems import Problem
 from serving.security import ApiKey, bearer_of
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
@@ -255,7 +255,7 @@ def show_metrics() -> Response:
 
     Who brings no key is told of forecasts in tens: asking after each would tell what a student's was.
     """
-    settings: Settings = current_app.extensions["settings"]
+    settings: PredictorSettings = current_app.extensions["settings"]
     counted = _Families(_counts(current_app.extensions["metrics"]))
     if not _brings_key():
         _coarsen(counted)

@@ -24,7 +24,7 @@ from serving.security import (
     believe_proxies,
     is_foreign,
 )
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 OTHER = "other"
 STATIC = "/static/"
@@ -39,7 +39,7 @@ FOREIGN = "A page of another site may send nothing here."
 class Middleware:
     """A WSGI application around Flask's, so that a refused request costs next to nothing."""
 
-    def __init__(self, app: Flask, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: Flask, settings: PredictorSettings, metrics: Metrics) -> None:
         self._app: WSGIApplication = Shortcut(app)
         self._extensions, self._metrics, self._ids = app.extensions, metrics, RequestIds()
         self._log: RequestLog = app.extensions["request_log"]

@@ -17,7 +17,7 @@ from serving.api import json_response, ready_predictor
 from serving.batch import BAD_ROWS, ROWS
 from serving.predictor import Predictor
 from serving.scoring import added_columns
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 Schema = dict[str, Any]
 
@@ -193,7 +193,7 @@ SENT = (400, 401, 403, 408, 413, 415, 422, 503)
 EXAMPLE_ID = "0" * 32
 
 
-def describe(predictor: Predictor, settings: Settings) -> Schema:
+def describe(predictor: Predictor, settings: PredictorSettings) -> Schema:
     """Return the document of what this predictor answers."""
     bundle = predictor.bundle
     locked = settings.api_key is not None
@@ -329,7 +329,7 @@ docs = Blueprint("docs", __name__)
 @docs.get("/openapi.json")
 def openapi() -> Response:
     """Show the API's OpenAPI document."""
-    settings: Settings = current_app.extensions["settings"]
+    settings: PredictorSettings = current_app.extensions["settings"]
     return json_response(describe(_predictor(), settings))
 
 

@@ -17,7 +17,7 @@ from data.rows.outcomes import GRADE, PREDICTION_ID, Outcome, from_cells, outcom
 from data.rows.spreadsheets import FIRST_ROW, split_header
 from serving.api import parse_json, ready_predictor
 from serving.problems import FieldErrors, Problem
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 CSV_TYPES = ("text/csv", "application/csv", "multipart/form-data")
 MOST_ROWS = 100_000  # of a CSV, which is taken whole or not at all, and so is held in memory
@@ -28,7 +28,7 @@ outcomes = Blueprint("outcomes", __name__)
 @outcomes.post("/outcomes")
 def report() -> Response:
     """Take outcomes in JSON (one or a list) or CSV (body or `file`), all of them or none."""
-    settings: Settings = current_app.extensions["settings"]
+    settings: PredictorSettings = current_app.extensions["settings"]
     contract = ready_predictor(current_app.extensions["predictor"]).bundle.contract
     read = outcome_reader(contract)
     accepted: list[Outcome] = []

@@ -14,7 +14,7 @@ from wsgiref.types import WSGIEnvironment
 from data.durable import file_lock
 from data.rows.ids import OWN_KEY, PUBLIC_KEY, is_loopback
 from serving.problems import Problem, unavailable
-from serving.settings import Network, Settings
+from serving.settings import Network, PredictorSettings
 
 MOST = 10_000  # names; of more, those that were heard of longest ago are forgotten
 
@@ -71,7 +71,7 @@ GUESSES_OF_ONE, GUESSES_OF_ALL = 10, 100  # wrong keys a minute
 HOUSE = 64  # bits of an IPv6 address that one client has to choose from
 
 
-def require_api_key(settings: Settings) -> None:
+def require_api_key(settings: PredictorSettings) -> None:
     """Raise SystemExit where others could ask without a key, or with one that is soon guessed.
 
     Nobody who has allowed the former by name is stopped by it.
@@ -178,7 +178,7 @@ class Names:
     stranger; and where a key is wanted, who does not bring it gets nothing by any name.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: PredictorSettings) -> None:
         listed = settings.allowed_hosts or (("*",) if settings.api_key else ())
         self._all, self._listed = "*" in listed, {*listed, settings.host.lower()}
         self.admit = lru_cache(maxsize=1_000)(self._admit)

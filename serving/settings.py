@@ -29,7 +29,7 @@ def _names(given: str | Sequence[str]) -> Sequence[str]:
 Network = IPv4Network | IPv6Network
 
 
-class Settings(LogSettings):
+class PredictorSettings(LogSettings):
     """Settings of serving/; each field's alias is the environment variable it comes from."""
 
     model_uri: str = Field(

@@ -25,7 +25,7 @@ from serving.problems import Problem, unavailable
 from serving.receiving import IN_MEMORY, LEAST_RATE, Incoming, Withheld, too_large
 from serving.request_log import RequestLog, log_error
 from serving.security import OPEN
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 LOOK_SECONDS = 1.0
 LINGER_SECONDS = 5.0  # without a byte, in which a refused client may still be sending
@@ -117,7 +117,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         gc.freeze()  # what is loaded stays: it need not be looked through for garbage again and again
         extensions = self.wsgi.extensions
         extensions["in_flight"] = lambda: len(self._in_flight)
-        self._settings: Settings = extensions["settings"]
+        self._settings: PredictorSettings = extensions["settings"]
         self._patience = self._settings.request_seconds
         self._refusal: Callable[[dict[str, Any]], Problem | None] = extensions["refusal"]
         self._log: RequestLog = extensions["request_log"]

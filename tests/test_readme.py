@@ -8,7 +8,7 @@ import yaml
 from data.cohorts.grades import SCENARIOS
 from data.sources.databases import PASSWORD
 from flows.settings import Settings as FlowSettings
-from serving.settings import Settings as ServingSettings
+from serving.settings import PredictorSettings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def _flow_variables() -> set[str]:
 
 
 def _serving_variables() -> set[str]:
-    return {str(field.alias) for field in ServingSettings.model_fields.values()}
+    return {str(field.alias) for field in PredictorSettings.model_fields.values()}
 
 
 def test_every_setting_is_in_the_table_and_nothing_else() -> None:

@@ -35,7 +35,7 @@ from serving.api import ready_predictor
 from serving.predictor import Predictor
 from serving.problems import Problem, problem_response
 from serving.security import HARMLESS, ApiKey, Remembered, bearer_of, is_foreign
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 WORTH_IT = 1_400  # bytes: less fits into one packet anyway
 EFFORT = 6
@@ -82,7 +82,7 @@ class Sessions(SecureCookieSessionInterface):
         return request.is_secure or super().get_cookie_secure(app)
 
 
-def keep_sessions(app: Flask, settings: Settings) -> None:
+def keep_sessions(app: Flask, settings: PredictorSettings) -> None:
     """Give an application its sessions."""
     given = settings.secret_key.get_secret_value() if settings.secret_key else None
     try:
@@ -137,7 +137,7 @@ csrf = CSRFProtect()
 
 def wanted_key() -> str | None:
     """Return the key that must be brought, if one must."""
-    settings: Settings = current_app.extensions["settings"]
+    settings: PredictorSettings = current_app.extensions["settings"]
     return settings.api_key.get_secret_value() if settings.api_key else None
 
 
@@ -225,7 +225,7 @@ def show_static(name: str) -> Response:
 
 def _about_model() -> dict[str, Any]:
     """Return what the frame of every page says of the model; it is there without one, too."""
-    settings: Settings = current_app.extensions["settings"]
+    settings: PredictorSettings = current_app.extensions["settings"]
     about = {"locked": wanted_key() is not None, "here": request.path, "settings": settings}
     try:
         predictor: Predictor = current_app.extensions["predictor"].get()

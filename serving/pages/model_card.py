@@ -9,7 +9,7 @@ from data.bundle import card_text
 from data.bundle.bundle import method
 from data.bundle.card import ENOUGH, Audit, Card, read_card
 from serving.pages.layout import page_blueprint, predictor_now, render
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 if TYPE_CHECKING:
     from data.log.history import Entry
@@ -19,7 +19,7 @@ PATIENCE = 2  # seconds that a reader of the page may wait for a database that i
 log = logging.getLogger("gradecast.pages")
 
 
-def recorded_decisions(settings: Settings, model: str) -> "list[Entry] | None":
+def recorded_decisions(settings: PredictorSettings, model: str) -> "list[Entry] | None":
     """Return what was decided of a model's versions, newest first; None where it cannot be read now."""
     import sqlalchemy as sa  # costs a worker memory that forecasts do not need
 

@@ -31,7 +31,7 @@ from serving.pages.roster_list import BLANK, ClassList, details_of, draw_expecte
 from serving.pages.show import compared
 from serving.predictor import Predictor
 from serving.problems import Problem, unavailable
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sheet import Sheet
 
 ID_DIGITS = 32
@@ -227,7 +227,7 @@ def _class_page(given: ClassList, noted: Noted, said: str = "") -> Response:
 
 def _write_down(given: ClassList) -> None:
     """Count a roster, and log it where the settings allow it; raises Problem 503."""
-    settings: Settings = current_app.extensions["settings"]
+    settings: PredictorSettings = current_app.extensions["settings"]
     records = given.file.records
     current_app.extensions["metrics"].scored(len(records), given.file.bad)
     if settings.log_rosters:
@@ -267,7 +267,7 @@ def note_of_roster(
     Raises Problem 400 for what is no text, 503 where it cannot be written down.
     """
     reason, name = _text(form, f"reason-{number}"), _text(form, "name")
-    settings: Settings = current_app.extensions["settings"]
+    settings: PredictorSettings = current_app.extensions["settings"]
     contract = predictor.bundle.contract
     (answer,) = answers = answers_to_log(predictor, [record], settings.id_key)
     entries = prediction_entries([record], answers, contract, settings.id_key, "roster")

@@ -13,7 +13,7 @@ from pathlib import Path
 from data.bundle.manifest import BundleError
 from data.contract.contract import load_contract
 from data.errors import BadInput
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync.bring import sync
 
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--uri", action="store_true", help="say which model it would be, and sync nothing")
     parser.add_argument("--copy-to", type=Path, metavar="FOLDER", help="copy the bundle there, for an image")
     given = parser.parse_args(arguments)
-    settings = Settings.from_environment()
+    settings = PredictorSettings.from_environment()
     try:
         if given.contract:
             uri = f"models:/{load_contract(given.contract).model_name}@champion"

@@ -19,7 +19,7 @@ from data.durable import digest, file_lock, put
 from data.errors import BadInput
 from data.words import TRAIN_ONE
 from serving.health import FILE as STATUS
-from serving.settings import CURRENT, MODEL_URI, Settings
+from serving.settings import CURRENT, MODEL_URI, PredictorSettings
 from serving.sync.smoke_test import smoke_test
 
 PREFIX = "sqlite:///"
@@ -91,7 +91,7 @@ class WantedModel:
     """What the registry says of the bundle's manifest; a folder has nobody to say it."""
 
 
-def find(settings: Settings) -> WantedModel:
+def find(settings: PredictorSettings) -> WantedModel:
     """Find the model that the settings name, without fetching it; raises BadInput where there is none."""
     uri = settings.model_uri
     if not uri.startswith("models:"):
@@ -104,7 +104,7 @@ def find(settings: Settings) -> WantedModel:
     return _registered(settings, **match.groupdict())
 
 
-def fetch(found: WantedModel, settings: Settings, drafts: Path) -> Path:
+def fetch(found: WantedModel, settings: PredictorSettings, drafts: Path) -> Path:
     """Copy a model's bundle, without its sample of students, into a folder for drafts.
 
     Raises BadInput, or BundleError if it is none.
@@ -156,7 +156,9 @@ def _copy(folder: Path, draft: Path) -> Path:
     return draft
 
 
-def _registered(settings: Settings, name: str, alias: str | None, version: str | None) -> WantedModel:
+def _registered(
+    settings: PredictorSettings, name: str, alias: str | None, version: str | None
+) -> WantedModel:
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
     import mlflow
@@ -190,7 +192,7 @@ SYNCED = f"*-{'[0-9a-f]' * DIGITS}"
 """What the folders of synced bundles are called."""
 
 
-def sync(settings: Settings) -> Path:
+def sync(settings: PredictorSettings) -> Path:
     """Make the model that the settings name current, and return its folder.
 
     Raises:
@@ -201,7 +203,7 @@ def sync(settings: Settings) -> Path:
     return bring(find(settings), settings)
 
 
-def bring(found: WantedModel, settings: Settings) -> Path:
+def bring(found: WantedModel, settings: PredictorSettings) -> Path:
     """Fetch, verify and try the model that was found, make it current, and return its folder.
 
     Raises as `sync` does. The bundle that was current before is kept, older ones are removed.
@@ -223,7 +225,7 @@ def bring(found: WantedModel, settings: Settings) -> Path:
     return final
 
 
-def adopt_former(settings: Settings) -> None:
+def adopt_former(settings: PredictorSettings) -> None:
     """Take over what an earlier release, which kept one model for a whole home, left of this model.
 
     It lies in the folder that holds the models' folders now. What is another model's stays for that one;
@@ -256,7 +258,7 @@ def _is_version_of(folder: Path, uri: str) -> bool:
         return False
 
 
-def _move_in(folder: Path, settings: Settings) -> None:
+def _move_in(folder: Path, settings: PredictorSettings) -> None:
     """Move a bundle and what is known of it into the model's own folder; killed, it is gone on with."""
     own = settings.bundles
     own.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from data.errors import BadInput
 from serving.health import Status, describe_error, read_status, write_status
 from serving.processes import end_when_told
 from serving.request_log import log_json_lines
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync.bring import WantedModel, adopt_former, bring, file_identity, find
 
 LOCK = ".follower"
@@ -30,7 +30,7 @@ log = logging.getLogger("gradecast.follow")
 class ModelSyncer:
     """What a follower remembers between two looks."""
 
-    settings: Settings
+    settings: PredictorSettings
     status: Status = field(default_factory=Status)
     current: WantedModel | None = None
     refused: WantedModel | None = None
@@ -95,7 +95,7 @@ def main() -> int:
     log_json_lines()
     log.setLevel(logging.INFO)
     end_when_told(lambda *_: sys.exit(0))
-    settings = Settings.from_environment()
+    settings = PredictorSettings.from_environment()
     with file_lock(settings.bundles / LOCK):  # a new master's waits for the end of the old one's
         adopt_former(settings)
         follower = ModelSyncer(settings, last_status(settings))
@@ -108,12 +108,12 @@ def main() -> int:
     return 0
 
 
-def _registry(settings: Settings) -> tuple[int, int] | None:
+def _registry(settings: PredictorSettings) -> tuple[int, int] | None:
     """Return which file the registry is, if it is one and it is followed."""
     return file_identity(settings.registry_uri) if settings.model_uri.startswith("models:") else None
 
 
-def last_status(settings: Settings) -> Status:
+def last_status(settings: PredictorSettings) -> Status:
     """Return the last follower's status as far as it still holds: its counters, and what is current."""
     status, name = read_status(settings.bundles), _current(settings)
     version = name.rpartition("-")[0] if name else None
@@ -121,7 +121,7 @@ def last_status(settings: Settings) -> Status:
     return status.model_copy(update={"version": version, "since": since if version else None, "error": None})
 
 
-def _current(settings: Settings) -> str | None:
+def _current(settings: PredictorSettings) -> str | None:
     """Return the name of the bundle that is current, if it is there."""
     link = settings.current_bundle
     return link.readlink().name if link.exists() else None

@@ -22,7 +22,7 @@ from data.log.database import open_log
 from data.log.history import read, verify
 from flows.registry.rollout import roll_back
 from flows.settings import Settings
-from serving.settings import Settings as ServingSettings
+from serving.settings import PredictorSettings
 from serving.sync.bring import sync
 
 ARCHIVE = Path(__file__).with_name("release_before.tar.xz")
@@ -51,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def served(home: Path) -> str:
     """Sync the champion, compare what it answers with what it was known to, and return its version."""
-    bundle = Bundle.load(sync(ServingSettings.model_validate({"GRADECAST_HOME": home})))
+    bundle = Bundle.load(sync(PredictorSettings.model_validate({"GRADECAST_HOME": home})))
     bundle.check()
     version = bundle.folder.name.partition("-")[0]
     known = json.loads((home / "answers.json").read_bytes())[version]

@@ -35,7 +35,7 @@ from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
 from serving.app import create_app
-from serving.settings import Settings as ServingSettings
+from serving.settings import PredictorSettings
 from serving.sync.bring import sync
 from tests.contract.tampering import seal
 from tests.serving.pages.rosters import token_of
@@ -87,7 +87,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     evidence = gather_evidence(trained, processed, contract, settings)
     submission = Submission(trained, processed, name, evidence, settings)
     make_bundle(submission)  # which checks that graph and model agree, nullable columns missing too
-    predictor = ServingSettings.from_environment(
+    predictor = PredictorSettings.from_environment(
         {"GRADECAST_HOME": str(home / "serving"), "GRADECAST_MODEL_URI": str(submission.bundle)}
     )
     sync(predictor)

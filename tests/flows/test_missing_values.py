@@ -20,11 +20,11 @@ from flows.process import process_records
 from flows.registry.bundling import Submission
 from flows.registry.registration import register_submission
 from flows.reports.fairness import fairness_audits
-from flows.settings import Settings as FlowSettings
+from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
 from serving.app import create_app
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.suggestions import suggest
 from serving.sync.bring import sync
 from tests.serving.pages.rosters import send
@@ -84,7 +84,7 @@ class Trained:
 
     submission: Submission
     contract: str
-    settings: FlowSettings
+    settings: Settings
     client: FlaskClient
 
     @property
@@ -98,7 +98,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, small_grid: Grid) -> Train
     path, file = home / "holes.yaml", home / "students.csv"
     path.write_text(YAML, encoding="utf-8")
     students(700, seed=1).to_csv(file, index=False)
-    settings = FlowSettings(home=home, folds=3, jobs=1, tracking_uri="")
+    settings = Settings(home=home, folds=3, jobs=1, tracking_uri="")
     contract = load_contract(path)
     processed = process_records(str(file), contract, settings)
     model = train_model(processed, contract, small_grid, settings)
@@ -106,7 +106,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, small_grid: Grid) -> Train
     submission = Submission(model, processed, str(path), evidence, settings)
     register_submission(submission)
     variables = {"GRADECAST_HOME": str(home / "serving"), "GRADECAST_MODEL_URI": str(submission.bundle)}
-    serving = Settings.from_environment(variables)
+    serving = PredictorSettings.from_environment(variables)
     sync(serving)
     return Trained(submission, str(path), settings, create_app(serving).test_client())
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.app import create_app
 from serving.metrics import ASKED, BOUNDS, SHOWN, MeasuredFigure, write_measured
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync.bring import sync
 from tests.operations.dashboards import BOARDS, MONITORING, RULES, board, metrics_of, panels, queries, rules
 from tests.operations.debian import program
@@ -25,7 +25,10 @@ OTHERS = ("node_", "container_")  # of exporters that are not ours
 
 @pytest.fixture
 def exported(
-    bundle_folder: Path, student: dict[str, Any], tmp_path: Path, settings_for: Callable[..., Settings]
+    bundle_folder: Path,
+    student: dict[str, Any],
+    tmp_path: Path,
+    settings_for: Callable[..., PredictorSettings],
 ) -> set[str]:
     """The names of all samples of a predictor, once everything has happened that it counts."""
     settings = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=bundle_folder)

@@ -13,7 +13,7 @@ from data.bundle.manifest import MANIFEST
 from data.durable import digest
 from data.log.spool import SpoolError
 from serving.app import create_app
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync.bring import sync
 from tests.contract.logged import STUDENT
 
@@ -21,7 +21,7 @@ Student = dict[str, Any]
 KEY = "kéy of the school"
 
 
-def put_in_place(bundle: Path, settings: Settings) -> Settings:
+def put_in_place(bundle: Path, settings: PredictorSettings) -> PredictorSettings:
     """Make a bundle's folder the one that is current, as a sync would, without trying it."""
     synced = settings.bundles / f"1-{digest(bundle / MANIFEST)[:12]}"
     settings.bundles.mkdir(parents=True)
@@ -37,15 +37,17 @@ def student() -> Student:
 
 
 @pytest.fixture(scope="session")
-def settings_for() -> Callable[..., Settings]:
+def settings_for() -> Callable[..., PredictorSettings]:
     """Make the predictor's settings as if from these environment variables."""
-    return lambda **variables: Settings.from_environment({k: str(v) for k, v in variables.items()})
+    return lambda **variables: PredictorSettings.from_environment({k: str(v) for k, v in variables.items()})
 
 
 @pytest.fixture(scope="session")
 def synced(
-    tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path, settings_for: Callable[..., Settings]
-) -> Settings:
+    tmp_path_factory: pytest.TempPathFactory,
+    bundle_folder: Path,
+    settings_for: Callable[..., PredictorSettings],
+) -> PredictorSettings:
     """Settings of a home whose current bundle is the session's model, by its folder or as the champion."""
     home = tmp_path_factory.mktemp("serving")
     settings = settings_for(GRADECAST_HOME=home, GRADECAST_MODEL_URI=bundle_folder)
@@ -55,7 +57,7 @@ def synced(
 
 
 @pytest.fixture(scope="session")
-def app(synced: Settings) -> Flask:
+def app(synced: PredictorSettings) -> Flask:
     """A predictor that has a model; put back what you change of it."""
     return create_app(synced)
 
@@ -67,26 +69,26 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def client_without_model(tmp_path: Path, settings_for: Callable[..., Settings]) -> FlaskClient:
+def client_without_model(tmp_path: Path, settings_for: Callable[..., PredictorSettings]) -> FlaskClient:
     """A client of a predictor that has none yet."""
     return create_app(settings_for(GRADECAST_HOME=tmp_path)).test_client()
 
 
 @pytest.fixture
-def home(tmp_path: Path, synced: Settings) -> Path:
+def home(tmp_path: Path, synced: PredictorSettings) -> Path:
     """A state folder of the test's own, with the session's model."""
     (tmp_path / "bundle").symlink_to(synced.bundles.parent)
     return tmp_path
 
 
 @pytest.fixture
-def locked(home: Path, settings_for: Callable[..., Settings]) -> FlaskClient:
+def locked(home: Path, settings_for: Callable[..., PredictorSettings]) -> FlaskClient:
     """A client of a predictor that wants a key."""
     return create_app(settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY)).test_client()
 
 
 @pytest.fixture
-def own(synced: Settings, tmp_path: Path) -> Settings:
+def own(synced: PredictorSettings, tmp_path: Path) -> PredictorSettings:
     """Settings of a home that has the session's model, and a follower's status of its own."""
     own, served = synced.model_copy(update={"home": tmp_path}), synced.current_bundle.resolve()
     own.bundles.mkdir(parents=True)

@@ -23,7 +23,7 @@ from serving.app import create_app
 from serving.cells import RowReader
 from serving.problems import Problem
 from serving.scoring import DigitsWriter, Scorer
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sheet import Sheet
 from tests.serving.running import running, wait_until
 
@@ -213,14 +213,17 @@ def test_an_uploaded_file_is_answered_like_a_body(client: FlaskClient, student: 
 
 
 def test_a_file_larger_than_allowed_is_413(
-    synced: Settings, settings_for: Callable[..., Settings], student: Student
+    synced: PredictorSettings, settings_for: Callable[..., PredictorSettings], student: Student
 ) -> None:
     small = settings_for(GRADECAST_HOME=synced.home, GRADECAST_MAX_BATCH_BYTES=1_000)
     assert ask(create_app(small).test_client(), sheet([student] * 100)).status_code == 413
 
 
 def test_every_answered_row_is_in_the_log_before_it_is_sent_and_no_bad_one(
-    synced: Settings, settings_for: Callable[..., Settings], student: Student, tmp_path: Path
+    synced: PredictorSettings,
+    settings_for: Callable[..., PredictorSettings],
+    student: Student,
+    tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -290,7 +293,7 @@ def test_no_file_is_a_server_error(client: FlaskClient, body: bytes) -> None:
 
 
 def test_a_thousand_at_a_time_say_what_one_at_a_time_says(
-    synced: Settings, client: FlaskClient, student: Student, grade_class: Contract
+    synced: PredictorSettings, client: FlaskClient, student: Student, grade_class: Contract
 ) -> None:
     predictor = client.application.extensions["predictor"].get()
     records = [{**student, "Absences": days, "StudentID": str(days)} for days in range(30)]
@@ -375,7 +378,10 @@ def test_rows_are_the_same_in_long_lists_and_short_ones(end: str) -> None:
 
 
 def test_a_file_waits_on_the_disk_of_the_state_folder(
-    synced: Settings, settings_for: Callable[..., Settings], student: Student, tmp_path: Path
+    synced: PredictorSettings,
+    settings_for: Callable[..., PredictorSettings],
+    student: Student,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "bundle").symlink_to(synced.home / "bundle")
     settings = settings_for(GRADECAST_HOME=tmp_path, GRADECAST_MODEL_URI=synced.model_uri)

@@ -7,12 +7,12 @@ import pytest
 
 from serving.app import create_app
 from serving.health import Status, find_troubles, write_status
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
 
 
-def test_a_refusal_makes_it_degraded_and_it_still_answers(own: Settings) -> None:
+def test_a_refusal_makes_it_degraded_and_it_still_answers(own: PredictorSettings) -> None:
     refusal = Status(wanted="7", version="local", checked=datetime.now(UTC), error="version 7 was refused")
     write_status(own.bundles, refusal)
     answer = create_app(own).test_client().get("/health/ready")
@@ -28,12 +28,12 @@ def test_a_refusal_makes_it_degraded_and_it_still_answers(own: Settings) -> None
     )
 
 
-def test_a_follower_at_work_is_ok(own: Settings) -> None:
+def test_a_follower_at_work_is_ok(own: PredictorSettings) -> None:
     write_status(own.bundles, Status(version="local", checked=datetime.now(UTC)))
     assert create_app(own).test_client().get("/health").get_json()["status"] == "ok"
 
 
-def test_without_a_model_the_reason_and_the_remedy_are_told(own: Settings) -> None:
+def test_without_a_model_the_reason_and_the_remedy_are_told(own: PredictorSettings) -> None:
     own.current_bundle.unlink()
     write_status(own.bundles, Status(error=f"there is no registry yet at {own.home}/mlflow.db."))
     client = create_app(own).test_client()
@@ -65,7 +65,7 @@ def test_the_workers_own_problem_is_a_trouble_too() -> None:
 
 
 def test_it_says_which_release_runs_where_one_has_a_name(
-    synced: Settings, settings_for: Callable[..., Settings]
+    synced: PredictorSettings, settings_for: Callable[..., PredictorSettings]
 ) -> None:
     named = settings_for(GRADECAST_HOME=synced.home, GRADECAST_RELEASE="2026.11.21-7")
     assert create_app(named).test_client().get("/health/ready").get_json()["release"] == "2026.11.21-7"

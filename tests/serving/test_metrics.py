@@ -27,7 +27,7 @@ from serving.drain import Drainer, measured_last
 from serving.health import Status, write_status
 from serving.metrics import FILE, families_of, read_measured
 from serving.metrics_files import FOLDER, empty_folder, fold_dead, read_folder
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.conftest import KEY
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def value(text: str, name: str, **labels: str) -> float:
 
 
 @pytest.fixture
-def client(synced: Settings) -> FlaskClient:
+def client(synced: PredictorSettings) -> FlaskClient:
     """A client of a predictor that has counted nothing yet."""
     return create_app(synced).test_client()
 
@@ -110,7 +110,9 @@ def test_rows_of_batches_are_counted(client: FlaskClient, student: Student) -> N
     assert value(text, "gradecast_batch_rows_total", result="refused") == 1
 
 
-def test_model_reloads_and_backlog_are_told(own: Settings, tmp_path: Path, bundle_folder: Path) -> None:
+def test_model_reloads_and_backlog_are_told(
+    own: PredictorSettings, tmp_path: Path, bundle_folder: Path
+) -> None:
     write_status(own.bundles, Status(ok=3, refused=2))
     (tmp_path / "spool").mkdir(exist_ok=True)
     for seconds, lines in ((100, b"{}\n"), (50, b"{}\n{}\n")):
@@ -209,7 +211,7 @@ def log(tmp_path: Path) -> sa.Engine:
 
 
 @pytest.fixture
-def home_settings(tmp_path: Path, settings_for: Callable[..., Settings]) -> Settings:
+def home_settings(tmp_path: Path, settings_for: Callable[..., PredictorSettings]) -> PredictorSettings:
     return settings_for(GRADECAST_HOME=tmp_path)
 
 
@@ -222,7 +224,9 @@ def gauges(families: list[Metric]) -> dict[tuple[str, str, str], float]:
     }
 
 
-def test_the_drainer_brings_what_was_measured_to_metrics(log: sa.Engine, home_settings: Settings) -> None:
+def test_the_drainer_brings_what_was_measured_to_metrics(
+    log: sa.Engine, home_settings: PredictorSettings
+) -> None:
     write_measurements(log, window(), FOUND)
     assert Drainer(home_settings).try_once()
     text = create_app(home_settings).test_client().get("/metrics").text
@@ -272,7 +276,7 @@ def test_the_last_measurement_of_each_contract_counts(log: sa.Engine) -> None:
 
 
 def test_a_log_that_was_never_monitored_tells_nothing_and_a_file_that_cannot_be_read_no_more(
-    log: sa.Engine, home_settings: Settings
+    log: sa.Engine, home_settings: PredictorSettings
 ) -> None:
     assert measured_last(log) == []
     assert Drainer(home_settings).try_once()

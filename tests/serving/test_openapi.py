@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 
 from data.bundle.manifest import CARD, EXAMPLES, read_manifest
 from serving.app import create_app
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 Student = dict[str, Any]
 
@@ -78,7 +78,7 @@ def test_its_examples_are_answered_and_answers_fit_it(
 
 
 def test_it_asks_for_the_key_where_one_is_set(
-    synced: Settings, settings_for: Callable[..., Settings]
+    synced: PredictorSettings, settings_for: Callable[..., PredictorSettings]
 ) -> None:
     locked = settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY="secret")
     bearer = {"Authorization": "Bearer secret"}

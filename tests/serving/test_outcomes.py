@@ -14,7 +14,7 @@ from data.log.database import drain, open_log
 from data.log.reading import read_log
 from data.log.spool import backlog
 from serving.app import create_app
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.running import wait_until
 from tests.serving.spooling import Home
 
@@ -23,14 +23,14 @@ CSV = {"content_type": "text/csv"}
 
 
 @pytest.fixture
-def home(tmp_path: Path, synced: Settings) -> Home:
+def home(tmp_path: Path, synced: PredictorSettings) -> Home:
     """A state folder of the test's own, with the session's model."""
     (tmp_path / "bundle").symlink_to(synced.bundles.parent)
     return Home(tmp_path)
 
 
 @pytest.fixture
-def client(home: Home, settings_for: Callable[..., Settings]) -> FlaskClient:
+def client(home: Home, settings_for: Callable[..., PredictorSettings]) -> FlaskClient:
     return create_app(settings_for(GRADECAST_HOME=home.path)).test_client()
 
 
@@ -156,7 +156,7 @@ def test_a_locked_database_delays_neither_forecasts_nor_outcomes(
 
 
 def test_ids_are_logged_by_the_hash_of_the_key(
-    home: Home, student: Student, settings_for: Callable[..., Settings]
+    home: Home, student: Student, settings_for: Callable[..., PredictorSettings]
 ) -> None:
     settings = settings_for(GRADECAST_HOME=home.path, GRADECAST_ID_KEY="a school's own key")
     client = create_app(settings).test_client()

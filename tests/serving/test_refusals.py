@@ -23,7 +23,7 @@ from data.contract.columns import repeated
 from data.rows.outcomes import outcome_reader
 from data.rows.records import record_adapter
 from serving.app import create_app
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.contract.logged import STUDENT
 from tests.contract.tiny import STUDENT as TINY
 from tests.contract.tiny import YAML, contract_of
@@ -198,7 +198,7 @@ def ask_many(
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: str(mode.value))
 def test_no_request_that_the_document_suggests_is_a_server_error(
-    synced: Settings, mode: GenerationMode
+    synced: PredictorSettings, mode: GenerationMode
 ) -> None:
     schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app(synced))
     statuses = ask_many(schema, mode, FEW, lambda case: case.call())

@@ -13,7 +13,7 @@ from data.rows.ids import is_loopback
 from serving.app import create_app
 from serving.request_log import RequestIds
 from serving.security import GUESSES_OF_ONE, Remembered, require_api_key
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.conftest import KEY
 
 Student = dict[str, Any]
@@ -65,7 +65,7 @@ LOCKED, ALLOWED = {"GRADECAST_API_KEY": KEY}, {"GRADECAST_ALLOW_NO_KEY": "true"}
     ],
 )
 def test_what_others_reach_is_refused_unless_it_is_locked_or_allowed_by_name(
-    settings_for: Callable[..., Settings], host: str, variables: dict[str, str], says: str | None
+    settings_for: Callable[..., PredictorSettings], host: str, variables: dict[str, str], says: str | None
 ) -> None:
     asked = settings_for(**variables).model_copy(update={"host": host})
     with pytest.raises(SystemExit, match=says) if says else nullcontext():
@@ -74,7 +74,7 @@ def test_what_others_reach_is_refused_unless_it_is_locked_or_allowed_by_name(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost"])
 def test_loopback_needs_no_key_but_one_that_is_soon_guessed_is_refused(
-    settings_for: Callable[..., Settings], host: str
+    settings_for: Callable[..., PredictorSettings], host: str
 ) -> None:
     assert is_loopback(host)
     for variables in ({}, LOCKED, ALLOWED):
@@ -84,7 +84,7 @@ def test_loopback_needs_no_key_but_one_that_is_soon_guessed_is_refused(
 
 
 def test_who_guesses_keys_waits_at_every_worker_and_others_do_not(
-    home: Path, settings_for: Callable[..., Settings]
+    home: Path, settings_for: Callable[..., PredictorSettings]
 ) -> None:
     settings = settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY)
     first, second = create_app(settings).test_client(), create_app(settings).test_client()
@@ -137,7 +137,7 @@ def test_guesses_are_forgotten_in_time(tmp_path: Path) -> None:
 )
 def test_the_client_in_the_log_is_who_asked_our_proxies(
     home: Path,
-    settings_for: Callable[..., Settings],
+    settings_for: Callable[..., PredictorSettings],
     capfd: pytest.CaptureFixture[str],
     remote: str,
     forwarded: str,
@@ -167,7 +167,7 @@ def test_names_that_a_stranger_can_have_are_refused_where_no_key_is_wanted(clien
 
 
 def test_names_that_are_listed_are_taken_and_with_a_key_any_is_unless_some_are_listed(
-    synced: Settings, locked: FlaskClient
+    synced: PredictorSettings, locked: FlaskClient
 ) -> None:
     def listing(names: tuple[str, ...]) -> FlaskClient:
         return create_app(synced.model_copy(update={"allowed_hosts": names})).test_client()
@@ -178,7 +178,7 @@ def test_names_that_are_listed_are_taken_and_with_a_key_any_is_unless_some_are_l
     assert asked_by(locked, "grades.example", "/login") == 200
 
 
-def test_allowed_names_are_given_with_commas(settings_for: Callable[..., Settings]) -> None:
+def test_allowed_names_are_given_with_commas(settings_for: Callable[..., PredictorSettings]) -> None:
     given = settings_for(GRADECAST_ALLOWED_HOSTS="grades.example, Forecast.example,")
     assert given.allowed_hosts == ("grades.example", "forecast.example")
 

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from data.log.spool import backlog
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.running import Running, running, wait_until
 
 Student = dict[str, Any]
@@ -126,7 +126,7 @@ def soak(home: Path, model: str, student: Student, warm: float, seconds: float) 
 
 
 def test_memory_and_open_files_stay_flat_under_load(
-    tmp_path: Path, synced: Settings, student: Student
+    tmp_path: Path, synced: PredictorSettings, student: Student
 ) -> None:
     soak(tmp_path, synced.model_uri, student, warm=3, seconds=4)
 
@@ -134,6 +134,6 @@ def test_memory_and_open_files_stay_flat_under_load(
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_memory_and_open_files_stay_flat_for_ten_minutes(
-    tmp_path: Path, synced: Settings, student: Student
+    tmp_path: Path, synced: PredictorSettings, student: Student
 ) -> None:
     soak(tmp_path, synced.model_uri, student, warm=20, seconds=600)

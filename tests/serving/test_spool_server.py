@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from data.log.spool import backlog
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.running import PYTHON, ROOT, Running, ask, running, wait_until
 from tests.serving.spooling import Home
 
@@ -68,7 +68,7 @@ class Load:
 
 
 @pytest.fixture
-def home(tmp_path: Path, synced: Settings) -> Home:
+def home(tmp_path: Path, synced: PredictorSettings) -> Home:
     (tmp_path / "bundle").symlink_to(synced.bundles.parent)
     return Home(tmp_path)
 
@@ -88,7 +88,9 @@ def kill_workers(server: Running, times: int, chance: random.Random) -> None:
         os.kill(chance.choice(server.workers()), signal.SIGKILL)
 
 
-def loaded(home: Home, synced: Settings, student: Student, trouble: Callable[[Running, Load], None]) -> Load:
+def loaded(
+    home: Home, synced: PredictorSettings, student: Student, trouble: Callable[[Running, Load], None]
+) -> Load:
     """Have a server asked while there is trouble, and end it in peace."""
     with running(home.path, GRADECAST_MODEL_URI=synced.model_uri, WEB_CONCURRENCY=2) as server:
         wait_until(lambda: server.ready()[0] == 200, "there is a model")
@@ -101,7 +103,7 @@ def loaded(home: Home, synced: Settings, student: Student, trouble: Callable[[Ru
 
 @pytest.mark.parametrize("times", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_workers_killed_under_load_lose_nothing_that_they_answered(
-    home: Home, synced: Settings, student: Student, times: int
+    home: Home, synced: PredictorSettings, student: Student, times: int
 ) -> None:
     load = loaded(home, synced, student, lambda server, _: kill_workers(server, times, random.Random(5)))
     assert missing(home, load) == set()
@@ -111,7 +113,7 @@ def test_workers_killed_under_load_lose_nothing_that_they_answered(
 
 @pytest.mark.slow
 def test_the_database_is_locked_for_half_a_minute_under_load_and_nothing_is_lost(
-    home: Home, synced: Settings, student: Student
+    home: Home, synced: PredictorSettings, student: Student
 ) -> None:
     def lock(server: Running, load: Load) -> None:
         wait_until(home.database.exists, "some are drained")

@@ -13,14 +13,14 @@ from data.bundle.manifest import FILES, MANIFEST, MODEL, REFERENCE, BundleError
 from data.durable import digest
 from data.errors import BadInput
 from flows.registry.registration import Registered
-from flows.settings import Settings as FlowSettings
-from serving.settings import Settings
+from flows.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync.__main__ import main
 from serving.sync.bring import sync
 from tests.serving.running import PYTHON, ROOT
 from tests.serving.variants import copy_registry, flip
 
-Make = Callable[..., Settings]
+Make = Callable[..., PredictorSettings]
 
 
 @pytest.fixture(autouse=True)
@@ -29,13 +29,13 @@ def serving_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", PYTHON)
 
 
-def current(settings: Settings) -> str:
+def current(settings: PredictorSettings) -> str:
     """The name of the bundle that is served."""
     return settings.current_bundle.readlink().name
 
 
 @pytest.fixture
-def home_with_registry(tmp_path: Path, settings: FlowSettings, registered: Registered) -> dict[str, object]:
+def home_with_registry(tmp_path: Path, settings: Settings, registered: Registered) -> dict[str, object]:
     """Variables that name an empty home and the session's registry."""
     return {"GRADECAST_HOME": tmp_path, "MLFLOW_TRACKING_URI": settings.mlflow_uri}
 
@@ -154,7 +154,7 @@ def test_a_folder_that_is_no_bundle_is_not_copied(tmp_path: Path, settings_for: 
 
 
 def test_a_version_that_nobody_sealed_is_refused(
-    tmp_path: Path, settings: FlowSettings, registered: Registered, settings_for: Make
+    tmp_path: Path, settings: Settings, registered: Registered, settings_for: Make
 ) -> None:
     shelf = copy_registry(settings.home / "mlflow.db", tmp_path)
     version = shelf.client.create_model_version("grade-class", tmp_path.as_uri()).version

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from werkzeug.serving import make_server
 
 from serving.app import create_app
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -33,7 +33,7 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def at_an_address(settings: Settings) -> Iterator[str]:
+def at_an_address(settings: PredictorSettings) -> Iterator[str]:
     """Serve the application in this process until the block ends."""
     server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
@@ -45,7 +45,7 @@ def at_an_address(settings: Settings) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def address(synced: Settings) -> Iterator[str]:
+def address(synced: PredictorSettings) -> Iterator[str]:
     """Where the pages of the session's model are."""
     with at_an_address(synced) as address:
         yield address

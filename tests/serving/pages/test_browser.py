@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from data.cohorts.grades import generate
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.pages.conftest import at_an_address
 from tests.serving.pages.rosters import csv_of, students
 
@@ -64,7 +64,10 @@ def test_the_whole_journey_can_be_made_with_the_keyboard(visit: Visit) -> None:
 
 
 def test_the_log_in_is_passed_once_and_axe_finds_nothing_at_it(
-    visit: Visit, violations: Violations, synced: Settings, settings_for: Callable[..., Settings]
+    visit: Visit,
+    violations: Violations,
+    synced: PredictorSettings,
+    settings_for: Callable[..., PredictorSettings],
 ) -> None:
     with at_an_address(settings_for(GRADECAST_HOME=synced.home, GRADECAST_API_KEY="school key")) as address:
         page = visit("/model/card", at=address, fresh=True)

@@ -18,14 +18,14 @@ from data.log import history
 from data.log.database import open_log
 from serving.app import create_app
 from serving.pages.model_card import recorded_decisions
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.contract.tampering import rewrite, seal
 from tests.serving.conftest import put_in_place
 
 
 @pytest.fixture
 def altered(
-    bundle_folder: Path, tmp_path: Path, settings_for: Callable[..., Settings]
+    bundle_folder: Path, tmp_path: Path, settings_for: Callable[..., PredictorSettings]
 ) -> Callable[..., FlaskClient]:
     """Make a client of a predictor whose bundle is another one."""
 
@@ -157,7 +157,9 @@ def test_figures_that_cannot_be_read_are_an_error_that_is_told(altered: Callable
     assert (answer.status_code, answer.mimetype) == (503, "text/html")
 
 
-def test_decisions_are_listed_newest_first(tmp_path: Path, settings_for: Callable[..., Settings]) -> None:
+def test_decisions_are_listed_newest_first(
+    tmp_path: Path, settings_for: Callable[..., PredictorSettings]
+) -> None:
     settings = settings_for(GRADECAST_HOME=tmp_path)
     for day, event in ((1, "promoted"), (2, "rejected")):
         decision = history.Decision(
@@ -177,7 +179,7 @@ def test_decisions_are_listed_newest_first(tmp_path: Path, settings_for: Callabl
 
 
 def test_a_history_that_cannot_be_read_is_told_and_the_rest_of_the_card_shown(
-    synced: Settings, tmp_path: Path
+    synced: PredictorSettings, tmp_path: Path
 ) -> None:
     (tmp_path / "predictions.db").write_text("no database, but a text that is long enough to look at" * 20)
     client = create_app(

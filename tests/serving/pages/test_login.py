@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 from serving.app import create_app
 from serving.pages.layout import kept_secret
 from serving.security import GUESSES_OF_ALL, GUESSES_OF_ONE, Remembered
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.conftest import KEY
 from tests.serving.pages.rosters import field, token_of
 
@@ -62,7 +62,7 @@ def test_the_log_in_leads_to_our_own_pages_alone(locked: FlaskClient) -> None:
 
 
 def test_a_cookie_that_was_kept_is_worth_nothing_after_logging_out(
-    locked: FlaskClient, home: Path, settings_for: Callable[..., Settings]
+    locked: FlaskClient, home: Path, settings_for: Callable[..., PredictorSettings]
 ) -> None:
     log_in(locked)
     cookie = locked.get_cookie("gradecast")
@@ -100,7 +100,7 @@ def test_once_many_guess_together_nobody_types_a_key_for_a_minute(locked: FlaskC
 
 @pytest.mark.parametrize(("remote", "secure"), [("10.1.2.3", True), ("203.0.113.1", False)])
 def test_behind_a_proxy_of_ours_with_tls_the_cookie_is_for_https_alone(
-    home: Path, settings_for: Callable[..., Settings], remote: str, secure: bool
+    home: Path, settings_for: Callable[..., PredictorSettings], remote: str, secure: bool
 ) -> None:
     settings = settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=KEY, GRADECAST_PROXIES="10.1.0.0/16")
     headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.9"}
@@ -110,7 +110,7 @@ def test_behind_a_proxy_of_ours_with_tls_the_cookie_is_for_https_alone(
 
 
 def test_another_key_ends_every_session_and_the_same_one_holds_with_every_worker(
-    locked: FlaskClient, home: Path, settings_for: Callable[..., Settings]
+    locked: FlaskClient, home: Path, settings_for: Callable[..., PredictorSettings]
 ) -> None:
     log_in(locked)
     cookie = locked.get_cookie("gradecast")
@@ -135,7 +135,7 @@ def test_the_log_in_says_nothing_of_what_is_behind_it(locked: FlaskClient, clien
 
 @pytest.mark.parametrize("left", [None, b"", b"half of a key"])
 def test_the_secret_is_made_once_and_anew_where_it_was_cut_short(
-    tmp_path: Path, settings_for: Callable[..., Settings], left: bytes | None
+    tmp_path: Path, settings_for: Callable[..., PredictorSettings], left: bytes | None
 ) -> None:
     secret = tmp_path / "home" / "cookies.key"
     if left is not None:

@@ -13,12 +13,12 @@ from data.contract.contract import load_contract
 from flows.evaluate import gather_evidence
 from flows.process import process_records
 from flows.registry.bundling import Submission, write_bundle
-from flows.settings import Settings as FlowSettings
+from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
 from serving.app import create_app
 from serving.pages.student import example
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.conftest import put_in_place
 from tests.serving.pages.conftest import at_an_address
 from tests.serving.pages.rosters import token_of
@@ -29,11 +29,11 @@ def other(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     small_grid: Grid,
-    settings_for: Callable[..., Settings],
-) -> Settings:
+    settings_for: Callable[..., PredictorSettings],
+) -> PredictorSettings:
     """Settings of a predictor with a small model of another contract."""
     name, home = str(request.param), tmp_path_factory.mktemp("other")
-    settings = FlowSettings(home=home, folds=3, jobs=1, tracking_uri="")
+    settings = Settings(home=home, folds=3, jobs=1, tracking_uri="")
     contract = load_contract(name)
     processed = process_records("cohort://400", contract, settings)
     trained = train_model(processed, contract, small_grid, settings)
@@ -45,7 +45,7 @@ def other(
 
 
 @pytest.fixture
-def other_client(other: Settings) -> FlaskClient:
+def other_client(other: PredictorSettings) -> FlaskClient:
     """A client of a predictor of another contract."""
     return create_app(other).test_client()
 
@@ -98,7 +98,7 @@ def test_the_card_says_what_is_not_known(other_client: FlaskClient) -> None:
 
 
 def test_axe_finds_nothing_in_its_pages(
-    other: Settings, visit: Callable[..., Page], violations: Callable[[Page], list[str]]
+    other: PredictorSettings, visit: Callable[..., Page], violations: Callable[[Page], list[str]]
 ) -> None:
     with at_an_address(other) as address:
         page = visit("/", at=address, fresh=True)

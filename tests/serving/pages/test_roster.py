@@ -16,7 +16,7 @@ from data.log.entries import read_entry
 from data.rows.ids import PUBLIC_KEY, pseudonym
 from serving.app import create_app
 from serving.pages.roster_file import MOST_UNPACKED
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.pages.rosters import csv_of, field, listed, send, shown, students, token_of
 
 Entry = dict[str, Any]
@@ -336,7 +336,7 @@ def test_a_note_on_no_forecast_of_ours_or_with_no_text_in_it_is_refused(
 
 
 def test_where_classes_are_kept_the_page_says_so_and_one_is_kept_once_however_often_it_is_looked_at(
-    synced: Settings, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+    synced: PredictorSettings, settings_for: Callable[..., PredictorSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keeping = create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_LOG_ROSTERS="true")).test_client()
     spooled = list[Entry]()

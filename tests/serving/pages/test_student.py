@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from data.contract.contract import Contract
 from data.log.entries import read_entry
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.pages.rosters import token_of
 
 Student = dict[str, Any]
@@ -191,7 +191,7 @@ def test_pages_go_out_compressed_to_browsers_that_take_them_so(client: FlaskClie
 
 
 def test_the_settings_of_the_session_keep_the_cookie_from_scripts_and_other_sites(
-    client: FlaskClient, synced: Settings
+    client: FlaskClient, synced: PredictorSettings
 ) -> None:
     cookie = client.get("/").headers["Set-Cookie"]
     assert "HttpOnly" in cookie

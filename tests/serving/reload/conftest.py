@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.registry.registration import Registered
-from flows.settings import Settings as FlowSettings
-from serving.settings import Settings
+from flows.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync.bring import sync
 from tests.serving.running import PYTHON
 from tests.serving.variants import Shelf, copy_registry, write_variant
@@ -22,9 +22,7 @@ def serving_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def library(
-    tmp_path_factory: pytest.TempPathFactory, settings: FlowSettings, registered: Registered
-) -> Shelf:
+def library(tmp_path_factory: pytest.TempPathFactory, settings: Settings, registered: Registered) -> Shelf:
     """A registry with the session's model as its version 1."""
     return copy_registry(settings.home / "mlflow.db", tmp_path_factory.mktemp("registry"))
 
@@ -63,7 +61,7 @@ def stricter(variant: Callable[[float], Path]) -> Path:
 
 
 @pytest.fixture
-def wanted(tmp_path: Path, shelf: Shelf) -> Settings:
+def wanted(tmp_path: Path, shelf: Shelf) -> PredictorSettings:
     """Settings of an empty home that follows the champion."""
     return settings_of(tmp_path / "home", shelf.uri)
 
@@ -76,13 +74,13 @@ def first_home(tmp_path_factory: pytest.TempPathFactory, library: Shelf) -> Path
 
 
 @pytest.fixture
-def serving_first(first_home: Path, wanted: Settings) -> Settings:
+def serving_first(first_home: Path, wanted: PredictorSettings) -> PredictorSettings:
     """The same settings, with version 1 current already."""
     shutil.copytree(first_home, wanted.home, symlinks=True)
     return wanted
 
 
-def settings_of(home: Path, registry: str) -> Settings:
+def settings_of(home: Path, registry: str) -> PredictorSettings:
     """Return the settings of a home that follows the champion of a registry, closely."""
     variables = {"GRADECAST_HOME": str(home), "MLFLOW_TRACKING_URI": registry}
-    return Settings.from_environment({**variables, "GRADECAST_SYNC_SECONDS": "0.1"})
+    return PredictorSettings.from_environment({**variables, "GRADECAST_SYNC_SECONDS": "0.1"})

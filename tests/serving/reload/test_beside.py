@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync.bring import sync
 from tests.serving.running import Running, alive, answers, running, serve, wait_until
 from tests.serving.variants import write_crashing
@@ -103,7 +103,7 @@ def test_a_reload_of_the_settings_keeps_one_of_each_beside(with_model: Running) 
 
 
 def test_nothing_is_left_when_the_master_is_killed(
-    tmp_path: Path, bundle_folder: Path, wanted: Settings
+    tmp_path: Path, bundle_folder: Path, wanted: PredictorSettings
 ) -> None:
     folder = {"GRADECAST_MODEL_URI": bundle_folder}
     sync(wanted.model_copy(update={"model_uri": str(bundle_folder)}))

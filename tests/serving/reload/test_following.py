@@ -16,7 +16,7 @@ import pytest
 from data.bundle.bundle import Bundle
 from data.bundle.manifest import BOOSTER, MODEL
 from serving.health import Status, describe_error, read_status
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync.follow import ModelSyncer, last_status
 from tests.contract.tampering import seal
 from tests.serving.reload.conftest import settings_of
@@ -27,7 +27,7 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def follower(serving_first: Settings) -> ModelSyncer:
+def follower(serving_first: PredictorSettings) -> ModelSyncer:
     """A follower that has found version 1 current."""
     follower = started(serving_first)
     follower.look(0)
@@ -35,14 +35,14 @@ def follower(serving_first: Settings) -> ModelSyncer:
     return follower
 
 
-def folders(settings: Settings) -> set[str]:
+def folders(settings: PredictorSettings) -> set[str]:
     """The versions whose bundles are on disk."""
     found = {path.name.partition("-")[0] for path in settings.bundles.iterdir() if path.is_dir()}
     return found - {"current"}
 
 
 def test_a_moved_alias_is_followed_and_the_previous_bundle_kept(
-    follower: ModelSyncer, wanted: Settings, shelf: Shelf, milder: Path, stricter: Path
+    follower: ModelSyncer, wanted: PredictorSettings, shelf: Shelf, milder: Path, stricter: Path
 ) -> None:
     versions = [shelf.add(milder), shelf.add(stricter)]
     for version in versions:
@@ -55,7 +55,7 @@ def test_a_moved_alias_is_followed_and_the_previous_bundle_kept(
 
 
 def test_while_nothing_changes_what_is_on_disk_stays_unless_it_is_gone_or_damaged(
-    follower: ModelSyncer, wanted: Settings
+    follower: ModelSyncer, wanted: PredictorSettings
 ) -> None:
     before = wanted.current_bundle.lstat()
     follower.look(1)
@@ -71,7 +71,7 @@ def test_while_nothing_changes_what_is_on_disk_stays_unless_it_is_gone_or_damage
 
 
 def test_a_rollback_takes_the_bundle_that_is_still_there(
-    follower: ModelSyncer, wanted: Settings, shelf: Shelf, milder: Path
+    follower: ModelSyncer, wanted: PredictorSettings, shelf: Shelf, milder: Path
 ) -> None:
     first = wanted.current_bundle.resolve()
     made = first.stat().st_ctime_ns
@@ -84,7 +84,7 @@ def test_a_rollback_takes_the_bundle_that_is_still_there(
 
 
 def test_wrong_bytes_leave_the_last_good_bundle_are_told_and_tried_again_later(
-    follower: ModelSyncer, wanted: Settings, shelf: Shelf, milder: Path
+    follower: ModelSyncer, wanted: PredictorSettings, shelf: Shelf, milder: Path
 ) -> None:
     version = shelf.add(milder)
     flip(shelf.stored(version) / MODEL, 100)
@@ -121,7 +121,7 @@ def otherwise(whole: Path, other: Path, folder: Path) -> Path:
 )
 def test_a_bundle_that_crashes_or_answers_otherwise_is_refused_by_a_process_of_its_own(
     follower: ModelSyncer,
-    wanted: Settings,
+    wanted: PredictorSettings,
     shelf: Shelf,
     milder: Path,
     bundle_folder: Path,
@@ -138,7 +138,7 @@ def test_a_bundle_that_crashes_or_answers_otherwise_is_refused_by_a_process_of_i
 
 
 def test_a_registry_that_is_away_is_told_and_then_followed_again(
-    follower: ModelSyncer, shelf: Shelf, wanted: Settings
+    follower: ModelSyncer, shelf: Shelf, wanted: PredictorSettings
 ) -> None:
     registry = shelf.file
     registry.rename(registry.with_name("away"))
@@ -161,7 +161,7 @@ def test_a_registry_that_is_none_yet_is_left_alone(tmp_path: Path, content: byte
     assert registry.read_bytes() == content, "MLflow would have begun to migrate it"
 
 
-def test_a_server_that_is_away_is_told_without_its_password(wanted: Settings) -> None:
+def test_a_server_that_is_away_is_told_without_its_password(wanted: PredictorSettings) -> None:
     away = wanted.model_copy(update={"tracking_uri": "http://user:secret@127.0.0.1:9"})
     follower = started(away)
     follower.look(0)
@@ -171,7 +171,7 @@ def test_a_server_that_is_away_is_told_without_its_password(wanted: Settings) ->
 
 
 def test_a_plain_folder_is_followed_when_its_files_change(
-    wanted: Settings, bundle_folder: Path, milder: Path, tmp_path: Path
+    wanted: PredictorSettings, bundle_folder: Path, milder: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(bundle_folder, tmp_path / "mine"))
     follower = started(wanted.model_copy(update={"model_uri": str(folder)}))
@@ -185,7 +185,7 @@ def test_a_plain_folder_is_followed_when_its_files_change(
 
 
 def test_the_counters_go_on_after_a_restart(
-    wanted: Settings, shelf: Shelf, milder: Path, stricter: Path
+    wanted: PredictorSettings, shelf: Shelf, milder: Path, stricter: Path
 ) -> None:
     for switches, bundle in enumerate([milder, stricter], start=1):
         shelf.seat(shelf.add(bundle))
@@ -197,7 +197,7 @@ def test_the_counters_go_on_after_a_restart(
 
 
 def test_it_starts_anew_when_another_registry_is_in_the_place_of_the_old_one(
-    serving_first: Settings, shelf: Shelf
+    serving_first: PredictorSettings, shelf: Shelf
 ) -> None:
     (serving_first.home / "backup").mkdir()
     folders = (serving_first.home, serving_first.home / "backup")
@@ -209,7 +209,7 @@ def test_it_starts_anew_when_another_registry_is_in_the_place_of_the_old_one(
         assert process.wait(60) == 0
 
 
-def test_a_second_follower_waits_for_the_first_to_end(wanted: Settings) -> None:
+def test_a_second_follower_waits_for_the_first_to_end(wanted: PredictorSettings) -> None:
     with following(wanted) as first, following(wanted) as second:
         wait_until(lambda: read_status(wanted.bundles).checked is not None, "a model is current")
         first.kill()
@@ -219,17 +219,17 @@ def test_a_second_follower_waits_for_the_first_to_end(wanted: Settings) -> None:
         assert second.poll() is None
 
 
-def switched(settings: Settings, times: int) -> bool:
+def switched(settings: PredictorSettings, times: int) -> bool:
     return read_status(settings.bundles).ok == times
 
 
-def started(settings: Settings) -> ModelSyncer:
+def started(settings: PredictorSettings) -> ModelSyncer:
     """A follower as its process starts it."""
     return ModelSyncer(settings, last_status(settings))
 
 
 @contextmanager
-def following(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+def following(settings: PredictorSettings) -> Iterator[subprocess.Popen[bytes]]:
     """Run a follower's process, which does not outlive the block."""
     own = {
         "GRADECAST_HOME": str(settings.home),
@@ -252,7 +252,7 @@ def test_a_status_that_cannot_be_read_is_an_empty_one(tmp_path: Path, content: s
     assert read_status(tmp_path) == Status()
 
 
-def test_a_status_is_plain_json_for_whoever_looks(follower: ModelSyncer, wanted: Settings) -> None:
+def test_a_status_is_plain_json_for_whoever_looks(follower: ModelSyncer, wanted: PredictorSettings) -> None:
     status = json.loads((wanted.bundles / "status.json").read_text())
     assert {"state", "wanted", "version", "since", "checked", "error", "ok", "refused"} == set(status)
 

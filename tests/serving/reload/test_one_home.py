@@ -17,7 +17,7 @@ from data.durable import file_lock
 from serving.app import create_app
 from serving.health import Status, begin_status, read_status, write_status
 from serving.metrics_files import hold_folder
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync.__main__ import main
 from serving.sync.bring import adopt_former, sync
 from serving.sync.follow import LOCK
@@ -25,7 +25,7 @@ from tests.serving.running import PYTHON, ROOT, Running, answers, serve, wait_un
 from tests.serving.variants import Shelf, flip
 
 Student = dict[str, Any]
-Make = Callable[..., Settings]
+Make = Callable[..., PredictorSettings]
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def test_two_predictors_on_one_home_answer_each_with_the_model_it_was_asked_for(
     "uri", ["models:/small@champion", "models:/grade-class@challenger", "models:/grade-class/2", "/no/folder"]
 )
 def test_what_was_served_before_is_not_served_for_a_model_that_is_not_there(
-    synced: Settings, settings_for: Make, student: Student, uri: str
+    synced: PredictorSettings, settings_for: Make, student: Student, uri: str
 ) -> None:
     client = create_app(settings_for(GRADECAST_HOME=synced.home, GRADECAST_MODEL_URI=uri)).test_client()
     assert [client.get(path).status_code for path in ("/health/ready", "/", "/model")] == [503] * 3
@@ -105,7 +105,7 @@ def test_the_homes_own_registry_and_another_password_make_no_other_model(setting
 
 
 def test_it_is_degraded_until_the_follower_has_looked_and_while_a_new_version_is_fetched(
-    serving_first: Settings,
+    serving_first: PredictorSettings,
 ) -> None:
     client = create_app(serving_first).test_client()
     for wanted, status, detail in (("1", "ok", None), ("2", "degraded", "version 2 is being fetched")):
@@ -120,7 +120,7 @@ def test_it_is_degraded_until_the_follower_has_looked_and_while_a_new_version_is
 
 
 @pytest.fixture
-def of_before(serving_first: Settings) -> Settings:
+def of_before(serving_first: PredictorSettings) -> PredictorSettings:
     """A home as the release before left it: one model, in the folder that holds the models' folders now."""
     own = serving_first.bundles
     write_status(own, Status(wanted="1", version="1", ok=7))
@@ -132,12 +132,14 @@ def of_before(serving_first: Settings) -> Settings:
     return serving_first
 
 
-def away(settings: Settings) -> Settings:
+def away(settings: PredictorSettings) -> PredictorSettings:
     """The same settings, with a registry that cannot be had."""
     return settings.model_copy(update={"home": settings.home, "tracking_uri": ""})
 
 
-def test_what_the_release_before_served_is_served_on_though_the_registry_is_away(of_before: Settings) -> None:
+def test_what_the_release_before_served_is_served_on_though_the_registry_is_away(
+    of_before: PredictorSettings,
+) -> None:
     adopt_former(away(of_before))
     own = away(of_before)
     assert create_app(own).test_client().get("/model").get_json()["version"] == "1"
@@ -146,7 +148,7 @@ def test_what_the_release_before_served_is_served_on_though_the_registry_is_away
 
 
 def test_what_the_release_before_left_is_not_touched_for_another_model_or_while_it_is_at_work(
-    of_before: Settings,
+    of_before: PredictorSettings,
 ) -> None:
     before = sorted(of_before.bundles.parent.iterdir())
     for uri in ("models:/exam-scores@champion", "models:/grade-class/2"):
@@ -161,7 +163,7 @@ def test_what_the_release_before_left_is_not_touched_for_another_model_or_while_
     assert not of_before.current_bundle.exists(), "a damaged one is not taken over"
 
 
-def test_taking_over_is_gone_on_with_after_a_kill(of_before: Settings) -> None:
+def test_taking_over_is_gone_on_with_after_a_kill(of_before: PredictorSettings) -> None:
     of_before.bundles.mkdir()
     of_before.current_bundle.symlink_to((of_before.bundles.parent / "current").readlink())
     adopt_former(of_before)
@@ -170,7 +172,7 @@ def test_taking_over_is_gone_on_with_after_a_kill(of_before: Settings) -> None:
 
 
 def test_a_bundle_is_copied_for_an_image_wherever_it_lies(
-    serving_first: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shelf: Shelf
+    serving_first: PredictorSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shelf: Shelf
 ) -> None:
     monkeypatch.setenv("GRADECAST_HOME", str(serving_first.home))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", shelf.uri)

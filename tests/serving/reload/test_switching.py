@@ -14,7 +14,7 @@ import pytest
 
 from data.bundle.bundle import Bundle
 from data.bundle.manifest import EXAMPLES
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from tests.serving.running import Running, ask, running, wait_until
 from tests.serving.variants import Shelf
 
@@ -84,7 +84,9 @@ def versions(shelf: Shelf, bundle_folder: Path, milder: Path) -> dict[str, Path]
     return {"1": bundle_folder, shelf.add(milder): milder}
 
 
-def switch_under_load(wanted: Settings, shelf: Shelf, versions: dict[str, Path], switches: int) -> Load:
+def switch_under_load(
+    wanted: PredictorSettings, shelf: Shelf, versions: dict[str, Path], switches: int
+) -> Load:
     """Move the alias that often while requests come, each time when the last move is seen by all."""
     first, *others = versions
     students = examples(versions[first])
@@ -116,7 +118,7 @@ def forecast(bundle: Path, students: list[Student]) -> list[dict[str, Any]]:
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("switches", [15, pytest.param(200, marks=pytest.mark.slow)])
 def test_switches_under_load_fail_no_request_and_mix_no_versions(
-    serving_first: Settings, shelf: Shelf, versions: dict[str, Path], stricter: Path, switches: int
+    serving_first: PredictorSettings, shelf: Shelf, versions: dict[str, Path], stricter: Path, switches: int
 ) -> None:
     third = {shelf.add(stricter): stricter}  # of three, the next one is never on disk any more
     load = switch_under_load(serving_first, shelf, versions | third, switches)

@@ -7,7 +7,7 @@ import pytest
 
 from data.bundle.manifest import FILES, MANIFEST, REFERENCE, BundleError
 from serving.predictor import Predictor
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync import bring as syncing
 from serving.sync.bring import sync
 from tests.contract.tampering import rewrite, seal
@@ -39,7 +39,7 @@ def flipped(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
-def refused(wanted: Settings) -> str:
+def refused(wanted: PredictorSettings) -> str:
     with pytest.raises(BundleError) as error:
         sync(wanted)
     return str(error.value)
@@ -53,7 +53,7 @@ def places(size: int) -> tuple[int, ...]:
 @pytest.mark.parametrize("name", EVERY_FILE)
 @pytest.mark.usefixtures("untried")
 def test_a_flipped_bit_or_a_file_cut_or_grown_is_refused_before_the_bundle_is_loaded(
-    wanted: Settings, stored: Path, name: str
+    wanted: PredictorSettings, stored: Path, name: str
 ) -> None:
     whole = (stored / name).read_bytes()
     flips = (flipped(whole, place) for place in places(len(whole)))
@@ -66,7 +66,7 @@ def test_a_flipped_bit_or_a_file_cut_or_grown_is_refused_before_the_bundle_is_lo
 @pytest.mark.parametrize("name", SERVED)
 @pytest.mark.usefixtures("untried")
 def test_a_changed_digest_is_refused_even_with_the_file_changed_to_match(
-    wanted: Settings, stored: Path, name: str
+    wanted: PredictorSettings, stored: Path, name: str
 ) -> None:
     flip(stored / name, 0)
     seal(stored, name)
@@ -86,7 +86,7 @@ def test_a_changed_digest_is_refused_even_with_the_file_changed_to_match(
 )
 @pytest.mark.usefixtures("untried")
 def test_another_set_of_files_is_refused(
-    wanted: Settings, stored: Path, spoil: Callable[[Path], object]
+    wanted: PredictorSettings, stored: Path, spoil: Callable[[Path], object]
 ) -> None:
     spoil(stored)
     refused(wanted)
@@ -94,7 +94,7 @@ def test_another_set_of_files_is_refused(
 
 @pytest.mark.parametrize("name", EVERY_FILE)
 def test_a_worker_opens_no_bundle_that_was_changed_after_it_was_synced(
-    serving_first: Settings, name: str
+    serving_first: PredictorSettings, name: str
 ) -> None:
     synced = serving_first.current_bundle.resolve()
     for place in places((synced / name).stat().st_size):

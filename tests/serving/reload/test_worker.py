@@ -12,7 +12,7 @@ import pytest
 from data.bundle.bundle import Bundle
 from data.bundle.manifest import MODEL, BundleError
 from serving.predictor import CurrentPredictor
-from serving.settings import Settings
+from serving.settings import PredictorSettings
 from serving.sync.bring import sync
 from tests.serving.running import wait_until
 from tests.serving.variants import Shelf, flip
@@ -21,13 +21,13 @@ Student = dict[str, Any]
 
 
 @pytest.fixture
-def current(serving_first: Settings) -> CurrentPredictor:
+def current(serving_first: PredictorSettings) -> CurrentPredictor:
     """A worker's predictor, on version 1."""
     return CurrentPredictor(serving_first.current_bundle)
 
 
 def test_it_answers_with_the_new_bundle_by_itself(
-    current: CurrentPredictor, wanted: Settings, shelf: Shelf, milder: Path, student: Student
+    current: CurrentPredictor, wanted: PredictorSettings, shelf: Shelf, milder: Path, student: Student
 ) -> None:
     before = current.get()
     assert before.version == "1"
@@ -43,7 +43,7 @@ def test_it_answers_with_the_new_bundle_by_itself(
 
 
 def test_without_a_model_it_says_so_and_who_asks_first_waits_for_one_that_is_there(
-    wanted: Settings, student: Student
+    wanted: PredictorSettings, student: Student
 ) -> None:
     current = CurrentPredictor(wanted.current_bundle)
     with pytest.raises(BundleError, match="no model has been synced yet"):
@@ -57,7 +57,7 @@ def test_without_a_model_it_says_so_and_who_asks_first_waits_for_one_that_is_the
 @pytest.mark.parametrize("spoil", [lambda model: flip(model, 100), Path.unlink])
 def test_a_bundle_that_it_cannot_open_leaves_the_last_good_one(
     current: CurrentPredictor,
-    wanted: Settings,
+    wanted: PredictorSettings,
     milder: Path,
     spoil: Callable[[Path], object],
     student: Student,
@@ -73,7 +73,7 @@ def test_a_bundle_that_it_cannot_open_leaves_the_last_good_one(
 
 
 def test_a_problem_is_over_when_a_good_bundle_comes(
-    current: CurrentPredictor, wanted: Settings, shelf: Shelf, milder: Path
+    current: CurrentPredictor, wanted: PredictorSettings, shelf: Shelf, milder: Path
 ) -> None:
     version = shelf.add(milder)
     shelf.seat(version)
@@ -85,7 +85,7 @@ def test_a_problem_is_over_when_a_good_bundle_comes(
     assert current.problem is None
 
 
-def test_its_thread_ends_with_it(wanted: Settings) -> None:
+def test_its_thread_ends_with_it(wanted: PredictorSettings) -> None:
     before = set(threading.enumerate())
     current = CurrentPredictor(wanted.current_bundle)
     (watcher,) = set(threading.enumerate()) - before
@@ -95,7 +95,7 @@ def test_its_thread_ends_with_it(wanted: Settings) -> None:
     wait_until(lambda: not watcher.is_alive(), "its thread has ended")
 
 
-def point_at(settings: Settings, folder: Path) -> None:
+def point_at(settings: PredictorSettings, folder: Path) -> None:
     """Make a folder of the bundles current, whatever it is."""
     link = settings.bundles / "link"
     link.symlink_to(folder.name)
