@@ -156,7 +156,7 @@ class CodeRule(Rule):
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Return the rows of the table; an unknown code is as a missing one."""
-        return self._table[np.minimum(values, len(self._table) - 1)]
+        return self._table.take(np.minimum(values, len(self._table) - 1), axis=0)
 
     def floats(self) -> Mapping[Any, tuple[float, ...]]:
         """Return the same table by code."""
