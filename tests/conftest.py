@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
 
+OWN_PATH = list(sys.path)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 STANDARD = (
     *("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME"),
@@ -37,6 +39,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with whole runs where processes share the tests: at the end, one would wait for the other."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Take the code of registered models, which MLflow puts before ours, out of what new processes import."""
+    sys.path[:] = [place for place in sys.path if place in OWN_PATH or Path(place).name != "code"]
+
+
+pytest_runtest_call = pytest_runtest_setup
 
 
 @pytest.fixture(autouse=True)
