@@ -9,6 +9,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -81,17 +84,14 @@ def _own(address: str, body: bytes, seconds: float) -> float:
 
 
 def _ask_until(address: str, body: bytes, end: float, counts: list[int]) -> None:
-    where = urlsplit(address)
-    request = (
-        f"POST {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
-    count = 0
-    with socket.create_connection((where.hostname or "", where.port or 80)) as connection:
+    where, count = urlsplit(address), 0
+    with closing(HTTPConnection(where.netloc)) as connection:
         while time.monotonic() < end:
-            connection.sendall(request)
-            if not connection.recv(65_536).startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(f"{address}: not answered with 200")
+            connection.request("POST", where.path, body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            response.read()
+            if response.status != HTTPStatus.OK:
+                raise RuntimeError(f"{address}: {response.status} instead of 200")
             count += 1
     counts.append(count)
 
