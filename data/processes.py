@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,18 +18,18 @@ WATCH_SECONDS, LOOK_SECONDS = 0.5, 0.1
 RECORD_SECONDS = 5.0  # from the lock of a record to what is written in it
 
 
-class Supervised:
+class Supervised(ABC):
     """A process that is kept running by whoever calls `restart` often enough."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
         self.pause = self._since = 0.0
 
+    @abstractmethod
     def begin(self) -> subprocess.Popen[bytes]:
         """Start what is to run, and return it."""
-        raise NotImplementedError
 
-    def reap(self, process: subprocess.Popen[bytes]) -> None:
+    def reap(self, process: subprocess.Popen[bytes]) -> None:  # noqa: B027  most leave nothing
         """See to what a process that has ended leaves behind."""
 
     def restart(self, now: float | None = None) -> bool:
