@@ -12,13 +12,17 @@ from data.contract.contract import Contract, load_contract
 from data.errors import BadInput, Stopped
 from data.rows.kinds import Reason
 from data.rows.quarantine import ONE_ROW
-from data.sources.reading import ROWS, ChunkedRecords, open_chunks
+from data.rows.spreadsheets import neutralised
+from data.snapshots.snapshots import open_records
+from data.sources.reading import ROWS, ChunkedRecords, SetAside
 from data.sources.storage import read_rows
+from data.words import percent
 from flows.processing.chunks import SeenIds, counted, examine_chunk, with_repeats
 from flows.processing.processed import (
     FAULTS,
     PARSED,
     QUARANTINE,
+    SET_ASIDE,
     SUMMARY,
     Processed,
     Written,
@@ -45,6 +49,7 @@ def write_processed(
     Raises BadInput where there is nothing to learn from, unless that is for too many bad rows.
     """
     who = PSEUDONYM if records.pseudonymous else contract.id.name if contract.id else None
+    write_set_aside(folder, records.set_aside)
     seen = SeenIds()
     terms = contract, records.uri, settings.id_key, settings.test_share
     pieces = ((frame, first, *terms) for first, frame in counted(records.read()))
@@ -67,8 +72,17 @@ def write_processed(
         train_rows=found.split_rows["train"],
         test_rows=found.split_rows["test"],
         quarantined=dict(found.reasons.most_common()),
+        set_aside=records.set_aside.counts() if records.set_aside else {},
+        dated_rows=records.set_aside.rows if records.set_aside else {},
     )
     (folder / SUMMARY).write_text(summary.model_dump_json(indent=2), encoding="utf-8")
+
+
+def write_set_aside(folder: Path, set_aside: SetAside | None) -> None:
+    """Write the dated records that no row was made of, each with its table, row, column and reason."""
+    if set_aside is not None:
+        told = set_aside.faults.assign(value=set_aside.faults["value"].map(neutralised, na_action="ignore"))
+        told.to_csv(folder / SET_ASIDE, index=False)
 
 
 def check_trainable(
@@ -101,7 +115,7 @@ def process_records(
     share of rows is bad; the quarantine and the report are there to look at then.
     """
     engine = engine or Engine.local()
-    with open_chunks(source, contract, chunk_rows) as records:
+    with open_records(source, contract, chunk_rows, threads=settings.jobs) as records:
         if records.generated is None:
             settings.refuse_public_key()
         digest = fingerprint(
@@ -120,7 +134,16 @@ def process_records(
 
 
 def check_bad_share(processed: Processed, limit: float) -> None:
-    """Raise Stopped when more than the set share of rows is in quarantine."""
+    """Raise Stopped when more than the set share of rows, or of a dated table's records, is bad."""
+    for table, rows in processed.dated_rows.items():
+        bad = sum(processed.set_aside[table].values())
+        if bad > limit * rows:
+            listed = ", ".join(f"{reason} ({count})" for reason, count in processed.set_aside[table].items())
+            raise Stopped(
+                f"{percent(bad / rows, 1)} of the records of the table {table} are bad, more than the "
+                f"{percent(limit)} allowed: {listed}. See {processed.folder / SET_ASIDE}, mend the source, "
+                "or raise GRADECAST_BAD_ROW_LIMIT."
+            )
     if processed.bad_share <= limit:
         return
     faults = processed.faults()

@@ -19,7 +19,7 @@ from flows.training.data import TUNING_ROWS, TrainingData
 from flows.training.distributed import DISTRIBUTED, refit_on_workers
 from flows.training.families import refit_booster
 from flows.training.fit import Fitted, fit
-from flows.training.grid import Grid, load_grid
+from flows.training.grid import Grid, grid_for, load_grid
 from flows.training.rows import check_leakage, rows_to_learn
 from flows.training.trained import SUMMARY, Trained, write_fitted
 
@@ -87,7 +87,8 @@ def _fit(data: TrainingData, grid: Grid, settings: Settings, engine: Engine, dis
 def train_candidate(processed: Processed, contract_name: str, grid_name: str, engine: Engine) -> Trained:
     """Search a grid, refit the best candidate, keep it on disk."""
     contract = load_contract(contract_name)
-    trained = train_model(processed, contract, load_grid(grid_name), Settings(), engine)
+    grid = load_grid(grid_for(contract, grid_name))
+    trained = train_model(processed, contract, grid, Settings(), engine)
     create_markdown_artifact(artifacts.train_markdown(trained.leaderboard(), trained.notes), key="train")
     return trained
 

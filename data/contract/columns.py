@@ -9,35 +9,20 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    PlainValidator,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import Field, FiniteFloat, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
+from data.contract.expressions import ContractError, Name, Strict, Taken
+
 PSEUDONYM = "pseudonym"
-OWN = (PSEUDONYM, "quarantine", "split")
+PERSON = "person"
+OWN = (PSEUDONYM, PERSON, "quarantine", "split")
 """Columns of ours that travel with a parsed frame."""
 RESERVED = frozenset({*OWN, "row"})
 """Names that no column of a contract may have."""
 FLOAT32_MAX = 3.4028234663852886e38
 MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 """What a cell that holds nothing may say."""
-
-Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-
-
-class ContractError(ValueError):
-    """What is wrong with a contract, and at which keys below the model that finds it."""
-
-    def __init__(self, message: str, *keys: object) -> None:
-        super().__init__(message)
-        self.keys = keys
 
 
 def _code(value: Any) -> Any:
@@ -86,12 +71,6 @@ class Role(StrEnum):
     SCORE = "score"
 
 
-class Strict(BaseModel):
-    """A frozen model that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class Column(Strict):
     """One column: its kind, role, codes or range, and what people are told about it."""
 
@@ -109,6 +88,7 @@ class Column(Strict):
     nullable: bool = False
     audited: bool = False
     strong: Name | None = None
+    taken: Taken | None = None
 
     @model_validator(mode="before")
     @classmethod

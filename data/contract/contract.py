@@ -2,12 +2,14 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, StringConstraints, ValidationError, model_validator
 
-from data.contract.columns import Column, ContractError, Costs, Name, Role, Strict, Target
+from data.contract.columns import Column, Role, Target
+from data.contract.dated import AS_OF, Dated
+from data.contract.expressions import ContractError, Name, Strict, Taken, names_in
 from data.contract.yaml_files import find_yaml, parse_yaml, read_text
 from data.errors import BadInput
 
@@ -71,10 +73,19 @@ def _problem(tree: yaml.Node, item: Any, model: type[BaseModel]) -> str:
 
 
 def _known(model: type[BaseModel], keys: list[Any]) -> str:
-    """List the keys of the whole contract, its target, the target's costs or one of its columns."""
-    below: type[BaseModel] = Costs if keys[0] == "target" else Column
-    level = (model, Target, below)[len(keys) - 1]
-    return ", ".join(name for name in level.model_fields if (level, name) != (Column, "name"))
+    """List the keys that are known where an unknown one stands."""
+    level = model
+    for key in keys[:-1]:
+        level = _model_in(level.model_fields[key].annotation) or level if key in level.model_fields else level
+    names = [field.alias or name for name, field in level.model_fields.items()]
+    return ", ".join(name for name in names if (level, name) != (Column, "name"))
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model in a type like `dict[str, Column]` or `Dated | None`, if there is one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
 def _locate(node: yaml.Node, keys: list[Any]) -> tuple[int, list[str]]:
@@ -108,6 +119,7 @@ class Contract(Strict):
     target: Target
     columns: dict[str, Column]
     rule_of_thumb: str | None = None
+    dated: Dated | None = None
 
     def __copy__(self) -> Self:
         """Return a copy without what was derived: `model_copy` may give it other columns."""
@@ -121,7 +133,9 @@ class Contract(Strict):
     def _columns_know_their_names(cls, raw: Any) -> Any:
         if not isinstance(raw, dict) or not isinstance(raw.get("columns"), dict):
             return raw
-        named = {k: _named(k, v) if isinstance(v, dict) else v for k, v in raw["columns"].items()}
+        day = _day(raw.get("dated")) if AS_OF not in raw["columns"] else {}
+        columns = {**day, **raw["columns"]}
+        named = {k: _named(k, v) if isinstance(v, dict) else v for k, v in columns.items()}
         return {**raw, "columns": named}
 
     @model_validator(mode="after")
@@ -141,7 +155,24 @@ class Contract(Strict):
         self._check_score()
         if self.rule_of_thumb and self.rule_of_thumb not in {c.name for c in self.features}:
             raise ContractError(f"{self.rule_of_thumb!r} is not a feature", "rule_of_thumb")
+        self._check_dated()
         return self
+
+    def _check_dated(self) -> None:
+        taken = self.taken
+        if self.dated is None:
+            if taken:
+                raise ContractError("this needs the section dated", "columns", next(iter(taken)), "taken")
+            return
+        if self.id is None:
+            raise ContractError("dated records need a column with the role id", "columns")
+        self.dated.check_taken(taken)
+        numbers = {c.name for c in self.columns.values() if not c.coded and c.role is not Role.ID}
+        for name, one in taken.items():
+            unknown = next((n for n in names_in(one.formula or "0") if n not in numbers), None)
+            if unknown is not None:
+                message = f"{unknown!r} is no column of numbers here"
+                raise ContractError(message, "columns", name, "taken", "formula")
 
     def _check_score(self) -> None:
         rule, score = self.target.derive_rule, self.score
@@ -160,6 +191,11 @@ class Contract(Strict):
 
     def _having(self, role: Role) -> tuple[Column, ...]:
         return tuple(column for column in self.columns.values() if column.role is role)
+
+    @cached_property
+    def taken(self) -> dict[str, Taken]:
+        """How columns are taken from dated tables, by their names."""
+        return {column.name: column.taken for column in self.columns.values() if column.taken}
 
     @property
     def model_name(self) -> str:
@@ -211,6 +247,24 @@ class Contract(Strict):
     def score(self) -> Column | None:
         """The numeric score that the class is derived from, if there is one."""
         return next(iter(self._having(Role.SCORE)), None)
+
+
+def _day(dated: Any) -> dict[str, Any]:
+    """Return the column of the day that dated records are forecast for; nothing where there are none."""
+    days = dated.get("checkpoints") if isinstance(dated, dict) else None
+    if not isinstance(days, list) or not all(isinstance(day, int) for day in days) or len(days) < 2:
+        return {}  # what is wrong with them is told where they are checked
+    about = "Only what was known by the end of this day is used."
+    return {
+        AS_OF: {
+            "title": "Day",
+            "kind": "integer",
+            "unit": "days",
+            "help": about,
+            "min": min(days),
+            "max": max(days),
+        }
+    }
 
 
 def _named(name: Any, column: dict[Any, Any]) -> dict[Any, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from data.contract.columns import FLOAT32_MAX, MISSING_TEXTS, PSEUDONYM, Codes, Column, Role, repeated
+from data.contract.columns import FLOAT32_MAX, MISSING_TEXTS, PERSON, PSEUDONYM, Codes, Column, Role, repeated
 from data.contract.contract import Contract
 from data.errors import BadInput
 from data.rows.ids import (
@@ -279,6 +279,13 @@ def student_ids(frame: pd.DataFrame, contract: Contract) -> list[str]:
     asked = [frame.get(column.name, nothing).astype(object) for column in contract.asked]
     columns = [[canonical_text(value) for value in cells] for cells in asked]
     return [record_id(list(values)) for values in zip(*columns, strict=True)]
+
+
+def students_of(frame: pd.DataFrame) -> np.ndarray | None:
+    """Return whose each row is (n,), uint64, where a student may have several; None where each has one."""
+    if PERSON not in frame:
+        return None
+    return np.array([int(name[:16] or "0", 16) for name in frame[PERSON]], dtype=np.uint64)
 
 
 def splits(pseudonyms_: np.ndarray, test_share: float) -> np.ndarray:

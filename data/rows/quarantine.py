@@ -5,6 +5,7 @@ import pandas as pd
 
 from data.contract.columns import PSEUDONYM, Column, Role
 from data.contract.contract import Contract
+from data.contract.dated import AS_OF
 from data.rows.frames import NotNumbers, values_of
 from data.rows.kinds import Reason, class_places, rule_of
 from data.rows.spreadsheets import FIRST_ROW
@@ -85,7 +86,8 @@ def _may_be_missing(column: Column, contract: Contract, strict: bool) -> bool:
 def _duplicates(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     name = PSEUDONYM if PSEUDONYM in frame else contract.id.name if contract.id else None
     ids = frame[name] if name else pd.Series(dtype=object)
-    return _faults(ids[ids.notna() & ids.duplicated()], Reason.DUPLICATE)
+    again = frame.duplicated([name, AS_OF]) if name and contract.dated else ids.duplicated()
+    return _faults(ids[ids.notna() & again], Reason.DUPLICATE)
 
 
 def _contradictions(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:

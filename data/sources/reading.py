@@ -130,11 +130,30 @@ Frames = Iterator[pd.DataFrame]
 
 
 @dataclass(frozen=True)
+class SetAside:
+    """The records of dated tables that were set aside: rows in all by table, and what is wrong.
+
+    faults: one line for each bad record, with its table, row, column, value and reason.
+    """
+
+    rows: dict[str, int]
+    faults: pd.DataFrame
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Count the bad records by table and reason."""
+        found: dict[str, dict[str, int]] = {name: {} for name in self.rows}
+        for name, reason in zip(self.faults["table"], self.faults["reason"], strict=True):
+            found[name][reason] = found[name].get(reason, 0) + 1
+        return found
+
+
+@dataclass(frozen=True)
 class ChunkedRecords:
     """Raw records in chunks, and where they came from.
 
     read: gives the chunks in order, from the first again at each call; raises BadInput where there are no
     rows. pseudonymous: the rows have the log's pseudonyms in place of ids. generated: the plan of a cohort.
+    set_aside: of dated records, those that no row was made of.
     """
 
     uri: str
@@ -143,6 +162,7 @@ class ChunkedRecords:
     undeclared: tuple[str, ...] = ()
     pseudonymous: bool = False
     generated: CohortPlan | None = None
+    set_aside: SetAside | None = None
 
 
 @contextmanager

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from data.contract.columns import PSEUDONYM
+from data.contract.columns import PERSON, PSEUDONYM
 from data.contract.contract import Contract
+from data.contract.dated import AS_OF
 from data.rows.frames import parse, pseudonyms, splits
+from data.rows.ids import canonical_id, pseudonym_maker
 from data.rows.kinds import Reason
 from data.rows.quarantine import quarantine, reasons_by_row
 from data.rows.spreadsheets import FIRST_ROW
@@ -46,6 +48,7 @@ def examine_rows(
     people, `key` hashes the ids.
     """
     given = raw.get(PSEUDONYM)  # of rows of the log, which have no ids
+    decided = raw.get("split") if contract.dated else None  # of snapshots, by their cohort
     row = first + FIRST_ROW
     frame = parse(raw, contract, file=source, partial=given is not None, first_row=row)
     frame = frame if given is None else frame.assign(**{PSEUDONYM: given.to_numpy()})
@@ -53,8 +56,17 @@ def examine_rows(
     _, faults = quarantine(frame, contract)
     names = pseudonyms(frame, contract, key) if given is None else frame[PSEUDONYM].to_numpy()
     reasons = reasons_by_row(faults).reindex(frame.index + FIRST_ROW, fill_value="").to_numpy()
-    own = {PSEUDONYM: names, "split": splits(names, test_share), QUARANTINE: reasons}
-    return frame.assign(**own), faults
+    people = persons(raw, names, key) if contract.dated else {}
+    split = splits(people.get(PERSON, names), test_share) if decided is None else decided.to_numpy()
+    return frame.assign(**{PSEUDONYM: names, **people, "split": split, QUARANTINE: reasons}), faults
+
+
+def persons(raw: pd.DataFrame, names: np.ndarray, key: str) -> dict[str, np.ndarray]:
+    """Return who each row (n,) is of, where one person may be several students: pseudonyms too."""
+    if PERSON not in raw:
+        return {PERSON: names}
+    make = pseudonym_maker(key)
+    return {PERSON: np.array([make(canonical_id(who, whole=False)) for who in raw[PERSON]], dtype=object)}
 
 
 def examine_chunk(
@@ -105,6 +117,16 @@ def _halves(pseudonyms: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.nda
     return places[order], halves[order, 0], halves[order, 1]
 
 
+def _who_and_when(table: pa.Table) -> pa.ChunkedArray:
+    """Return the pseudonyms; of dated records, with the day in place of their last digits."""
+    if PERSON not in table.column_names:
+        return table[PSEUDONYM]
+    days = np.nan_to_num(table[AS_OF].to_numpy(), nan=-1).astype(np.int64) & 0xFFFFFFFF
+    names = table[PSEUDONYM].to_pylist()
+    both = [f"{name[:24]}{day:08x}" if name else "" for name, day in zip(names, days.tolist(), strict=True)]
+    return pa.chunked_array([pa.array(both, pa.string())])
+
+
 def with_repeats(chunk: Chunk, seen: SeenIds, column: str | None) -> Chunk:
     """Return a chunk in which students of earlier ones are duplicates; `column` holds who they are.
 
@@ -113,7 +135,7 @@ def with_repeats(chunk: Chunk, seen: SeenIds, column: str | None) -> Chunk:
     if column is None:
         return chunk
     known = chunk.faults.loc[chunk.faults["reason"] == Reason.DUPLICATE, "row"] - FIRST_ROW - chunk.first
-    places = np.setdiff1d(np.flatnonzero(seen.repeated(chunk.table[PSEUDONYM])), known)
+    places = np.setdiff1d(np.flatnonzero(seen.repeated(_who_and_when(chunk.table))), known)
     if not len(places):
         return chunk
     rows = places + chunk.first + FIRST_ROW

@@ -78,7 +78,7 @@ def _is(column: pa.ChunkedArray, text: str) -> np.ndarray:
 
 
 PARSED, FAULTS, QUARANTINE = "parsed.parquet", "faults.parquet", "quarantine.csv"
-SUMMARY = "summary.json"
+SUMMARY, SET_ASIDE = "summary.json", "set_aside.csv"
 FAULT_SCHEMA = pa.schema(
     [("row", pa.int64()), ("column", pa.string()), ("value", pa.string()), ("reason", pa.string())]
 )
@@ -167,6 +167,9 @@ class Processed(BaseModel):
     train_rows: int
     test_rows: int
     quarantined: dict[str, int]
+    set_aside: dict[str, dict[str, int]] = {}
+    """Of dated tables: the records that no row was made of, by table and reason."""
+    dated_rows: dict[str, int] = {}
     reused: bool = False
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
@@ -31,6 +31,12 @@ class TrainingData:
     ordered: bool
     bounds: tuple[float, ...] | None
     rule_of_thumb: int | None
+    students: np.ndarray | None = None
+    """Whose each row is (n,), where a student has several; None where each row is a student."""
+    as_of: np.ndarray | None = None
+    """The day that each row is of (n,), of dated records."""
+    head: Literal["softmax"] | None = None
+    """A margin a class although the classes are in order; None for what suits them."""
 
     @property
     def kind(self) -> LatentKind:
@@ -38,6 +44,8 @@ class TrainingData:
 
         Two classes are in order, whether or not it means anything.
         """
+        if self.head:
+            return self.head
         if self.ordered and self.score is not None and self.bounds is not None:
             return "score"
         return "ordinal" if self.ordered or self.classes == PAIR else "softmax"
@@ -59,8 +67,11 @@ class TrainingData:
 
     def rows(self, index: np.ndarray) -> "TrainingData":
         """Return the same data with these rows alone."""
-        score = None if self.score is None else self.score[index]
-        return replace(self, X=self.X[index], y=self.y[index], score=score)
+        own = {name: getattr(self, name) for name in ("score", "students", "as_of")}
+        some: dict[str, Any] = {
+            name: None if values is None else values[index] for name, values in own.items()
+        }
+        return replace(self, X=self.X[index], y=self.y[index], **some)
 
 
 ROWS_A_FOLD = 2  # of each class: a fold's curve cannot be read with fewer
@@ -70,13 +81,25 @@ Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
 def stratified_folds(data: TrainingData, folds: int, seed: int) -> Folds:
-    """Return (training rows, held-out rows) of each fold.
+    """Return (training rows, held-out rows) of each fold; rows of one student stay together.
 
     Raises BadInput where a class has too few rows for that, or all rows are of one class.
     """
     _check_rows(data, folds)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return list(splitter.split(np.zeros(len(data.y)), data.y))
+    if data.students is None:
+        return list(splitter.split(np.zeros(len(data.y)), data.y))
+    first, whose = _students(data.students)
+    held = np.empty(len(first), dtype=np.int64)
+    for number, (_, some) in enumerate(splitter.split(np.zeros(len(first)), data.y[first])):
+        held[some] = number
+    return [(np.flatnonzero(held[whose] != n), np.flatnonzero(held[whose] == n)) for n in range(folds)]
+
+
+def _students(students: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first row of each student (m,), and which of them each row is of (n,)."""
+    _, first, whose = np.unique(students, return_index=True, return_inverse=True)
+    return first, whose
 
 
 def check_anything_to_learn(counts: Sequence[int], labels: Sequence[str], folds: int) -> None:
@@ -96,7 +119,8 @@ def check_anything_to_learn(counts: Sequence[int], labels: Sequence[str], folds:
 
 def _check_rows(data: TrainingData, folds: int) -> None:
     """Raise BadInput unless every class has at least two rows for each fold."""
-    counts = np.bincount(data.y, minlength=data.classes)
+    y = data.y if data.students is None else data.y[_students(data.students)[0]]
+    counts = np.bincount(y, minlength=data.classes)
     check_anything_to_learn(counts.tolist(), data.labels, folds)
     scarce = [
         f"{label} has {count}"
@@ -117,6 +141,8 @@ def tuning_rows(data: TrainingData, folds: int, seed: int, limit: int = TUNING_R
     """
     if len(data.y) <= limit:
         return None
+    if data.students is not None:
+        return _rows_of_some(data, limit, seed)
     rng = np.random.default_rng(seed)
     chosen = []
     for label in range(data.classes):
@@ -125,3 +151,13 @@ def tuning_rows(data: TrainingData, folds: int, seed: int, limit: int = TUNING_R
         size = min(len(of_class), max(share, ROWS_A_FOLD * folds))
         chosen.append(rng.choice(of_class, size, replace=False))
     return np.sort(np.concatenate(chosen))
+
+
+def _rows_of_some(data: TrainingData, limit: int, seed: int) -> np.ndarray:
+    """Return all rows of as many students as have about so many rows together, each class with its share."""
+    first, whose = _students(data.students if data.students is not None else np.arange(len(data.y)))
+    share = limit / len(data.y)
+    order = np.random.default_rng(seed).permutation(len(first))
+    ranked = order[np.argsort(data.y[first][order], kind="stable")]  # by class, at random within each
+    taken = ranked[(np.arange(len(ranked)) * share % 1) < share]
+    return np.flatnonzero(np.isin(whose, taken))

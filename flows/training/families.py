@@ -54,6 +54,8 @@ def describe_training(family: FamilyName, kind: LatentKind, data: TrainingData) 
         return f"A multinomial logistic regression on standardised features.{orderless}"
     if family == "neural":
         return f"A small neural network on standardised features.{orderless}"
+    if family == "xgboost" and kind == "softmax" and data.ordered:
+        return f"One margin a class, and softmax.{orderless}"
     if family == "xgboost":
         return DESCRIPTIONS[kind]
     latent = DESCRIPTIONS[kind]
@@ -131,7 +133,7 @@ def native_params(data: TrainingData, params: Mapping[str, Any], seed: int) -> d
     are drawn anew each round from the seed (boosters fitted side by side share one generator),
     and the ordinal booster is saved as squared error, so that it predicts its latent anywhere.
     """
-    own = {name: value for name, value in params.items() if name != "additive"}
+    own = {name: value for name, value in params.items() if name not in ("additive", "head")}
     settings: dict[str, Any] = {"tree_method": "hist", "seed": seed, "seed_per_iteration": True, **own}
     if params.get("additive"):
         settings["interaction_constraints"] = str([list(group) for group in data.groups])

@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -152,6 +152,11 @@ def fit(
     )
 
 
+def with_head(data: TrainingData, params: Mapping[str, Any]) -> TrainingData:
+    """Return the data as a candidate's head learns from them."""
+    return replace(data, head="softmax") if params.get("head") == "softmax" else data
+
+
 def refit_on_all(
     data: TrainingData,
     family: FamilyName,
@@ -162,6 +167,7 @@ def refit_on_all(
     refit: Refit = refit_booster,
 ) -> Refitted:
     """Fit the chosen candidate to all rows."""
+    data = with_head(data, params)
     if family == "xgboost":
         return refit(data, params, rounds, seed, threads)
     if family == "catboost":
@@ -284,6 +290,7 @@ def cross_validate(data: TrainingData, folds: Folds, fit: Candidates, seed: int)
 
 def _checkpoints(data: TrainingData, folds: Folds, fit: Candidates, seed: int) -> Iterator[OutOfFold]:
     """Yield the pooled out-of-fold state at each checkpoint and, with patience, every few rounds."""
+    data = with_head(data, fit.params)
     learners = [_learner(data.rows(rows), data.X[held], fit, seed) for rows, held in folds]
     order = np.argsort(np.concatenate([held for _, held in folds]))
     repeats = [len(held) for _, held in folds]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from data.bundle.manifest import FamilyName
+from data.contract.contract import Contract
 from data.contract.yaml_files import find_yaml, parse_yaml, read_text
 from data.errors import BadInput
 
@@ -23,6 +24,8 @@ Units = Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], *ONE_OR_MORE]
 Shares = Annotated[tuple[Annotated[float, Field(ge=1e-9, le=1)], ...], *ONE_OR_MORE]
 Amounts = Annotated[tuple[Annotated[float, Field(ge=0, le=1e9)], ...], *ONE_OR_MORE]
 Strengths = Annotated[tuple[Annotated[float, Field(ge=1e-9, le=1e9)], ...], *ONE_OR_MORE]
+Bins = Annotated[tuple[Annotated[int, Field(ge=2, le=1024)], ...], *ONE_OR_MORE]
+Heads = Annotated[tuple[Literal["own", "softmax"], ...], *ONE_OR_MORE]
 Switches = Annotated[tuple[bool, ...], *ONE_OR_MORE]
 Patience = Annotated[int, Field(ge=1)] | None
 
@@ -82,6 +85,9 @@ class Family(AnyFamily):
     gamma: Amounts = (0.0,)
     reg_lambda: Amounts = (1.0,)
     additive: Switches = (False,)
+    max_bin: Bins = (256,)
+    head: Heads = ("own",)
+    """What makes the probabilities of ordered classes: their `own` latent with cut points, or `softmax`."""
 
 
 class CatBoostFamily(AnyFamily):
@@ -156,8 +162,13 @@ class Grid(BaseModel):
         return sum(len(fit.checkpoints) for fit in self.fits())
 
 
+def grid_for(contract: Contract, asked: str) -> str:
+    """Return the grid that is meant: the default of dated records is one of their own."""
+    return "dated" if asked == "default" and contract.dated else asked
+
+
 def load_grid(name_or_path: str | Path) -> Grid:
-    """Read a grid by the name of one of ours (`default`, `wide`, `families`) or by its path.
+    """Read a grid by the name of one of ours (`default`, `dated`, `wide`, `families`) or by its path.
 
     Raises BadInput naming the file, the field and what is allowed.
     """

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from data.contract.contract import Contract
+from data.contract.dated import AS_OF
 from data.contract.leakage import ROWS, SEED, LeakageScore, leakage_score
 from data.errors import Stopped
-from data.rows.frames import matrix, target_index
+from data.rows.frames import matrix, students_of, target_index
 from data.rows.records import feature_space
 from flows.processing.processed import Processed
 from flows.training.data import TUNING_ROWS, TrainingData
@@ -35,6 +37,8 @@ def training_data(frame: pd.DataFrame, contract: Contract) -> TrainingData:
         ordered=target.ordered,
         bounds=target.bounds,
         rule_of_thumb=space.columns.index(thumb) if thumb else None,
+        students=students_of(frame),
+        as_of=frame[AS_OF].to_numpy(np.int64) if contract.dated else None,
     )
 
 
@@ -89,6 +93,7 @@ def _streamed(processed: Processed, contract: Contract, scratch: Path) -> Traini
     """Fill the arrays part after part, as they are read from disk."""
     rows, columns = processed.train_rows, len(feature_space(contract).names)
     X, y, score = _on_disk(scratch / "features", rows, columns), np.empty(rows, np.int64), np.empty(rows)
+    more: dict[str, list[np.ndarray]] = {"students": [], "as_of": []}
     scored, at = True, 0
     for block in processed.blocks(contract, "train"):
         part = training_data(block, contract)
@@ -97,8 +102,11 @@ def _streamed(processed: Processed, contract: Contract, scratch: Path) -> Traini
         scored = scored and part.score is not None
         if part.score is not None:
             score[here] = part.score
+        for name, found in more.items():
+            found += [] if getattr(part, name) is None else [getattr(part, name)]
         at = here.stop
-    return replace(part, X=X, y=y, score=score if scored else None)
+    dated: dict[str, Any] = {name: np.concatenate(found) for name, found in more.items() if found}
+    return replace(part, X=X, y=y, score=score if scored else None, **dated)
 
 
 def _on_disk(path: Path, rows: int, columns: int) -> np.ndarray:

@@ -51,9 +51,9 @@ def test_a_grid_read_back_from_its_own_words_is_the_same() -> None:
 
 
 def test_an_unknown_grid_is_refused_with_the_names_of_those_there_are() -> None:
-    with pytest.raises(BadInput, match=r"no grid 'huge'.*default, families, wide"):
+    with pytest.raises(BadInput, match=r"no grid 'huge'.*dated, default, families, wide"):
         load_grid("huge")
-    with pytest.raises(BadInput, match=r"there is no grid 'a{60}…'\. Name one of: default"):
+    with pytest.raises(BadInput, match=r"there is no grid 'a{60}…'\. Name one of: dated"):
         load_grid(5000 * "a")  # a name that no file can have
 
 

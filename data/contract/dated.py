@@ -1,0 +1,118 @@
+"""The section of a contract for dated records: tables, days, checkpoints."""
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from data.contract.expressions import ContractError, Name, Strict, Taken, names_in
+
+AS_OF = "as_of"
+"""The day that a forecast is made for: a feature that every contract with dated records has."""
+Days = Annotated[tuple[Annotated[int, Field(ge=-3_660, le=36_600)], ...], Field(min_length=2)]
+
+
+class Table(Strict):
+    """A table: where it is, whose its rows are, when they became known."""
+
+    source: Name = Field(alias="from")
+    key: tuple[Name, ...] = ()
+    known: Name | None = None
+    happened: Name | None = None
+    join: dict[Name, tuple[Name, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known_or_joined(self) -> Self:
+        if self.happened and not self.known:
+            raise ContractError("this needs known, the day from which it could be known", "happened")
+        if any(not columns for columns in self.join.values()):
+            raise ContractError("name the columns that both tables have, {tasks: [task]}", "join")
+        return self
+
+
+class Cohort(Strict):
+    """Which cohort a student is of; the last one in the order of their names is the newest."""
+
+    column: Name
+    pattern: str | None = None
+
+    @model_validator(mode="after")
+    def _pattern_is_one(self) -> Self:
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            raise ContractError(f"this is no regular expression: {error}", "pattern") from error
+        return self
+
+
+class Present(Strict):
+    """The columns of the student table between whose days a student is there to be forecast."""
+
+    since: Name | None = Field(None, alias="from")
+    until: Name | None = None
+
+
+class Dated(Strict):
+    """Where the dated records are, and the days that are trained on and judged."""
+
+    students: Name
+    key: Annotated[tuple[Name, ...], Field(min_length=1)]
+    person: Name | None = None
+    cohort: Cohort | None = None
+    start: Name | None = None
+    present: Present = Present()
+    earliest: int = 0
+    checkpoints: Days
+    tables: dict[Name, Table]
+
+    @model_validator(mode="after")
+    def _tables_and_days_agree(self) -> Self:
+        if any(later <= day for day, later in pairwise(self.checkpoints)):
+            raise ContractError("the days must rise", "checkpoints")
+        if self.students not in self.tables:
+            raise ContractError(f"{self.students!r} is not among the tables", "students")
+        if self.tables[self.students].known:
+            raise ContractError("the student table is known from the start", "tables", self.students, "known")
+        for name, table in self.tables.items():
+            for other in table.join:
+                if other not in self.tables or other == name or self.tables[other].known:
+                    message = "name another table, one without `known`: its rows are known from the start"
+                    raise ContractError(message, "tables", name, "join", other)
+        return self
+
+    def key_of(self, table: str) -> tuple[str, ...]:
+        """Return the columns that say whose a row of a table is."""
+        return self.tables[table].key or self.key
+
+    def check_taken(self, columns: Mapping[str, Taken]) -> None:
+        """Raise ContractError for what is taken from a table that is not there, or needs itself."""
+        for name, taken in columns.items():
+            table = self.tables.get(taken.table)
+            if taken.formula is None and (table is None or not table.known):
+                dated = ", ".join(one for one, table in self.tables.items() if table.known) or "none"
+                raise ContractError(
+                    f"{taken.table!r} is no table with `known`; there are {dated}",
+                    "columns",
+                    name,
+                    "taken",
+                    "of",
+                )
+        self.order_of(columns)
+
+    def order_of(self, columns: Mapping[str, Taken]) -> list[str]:
+        """Return formulas in an order in which each comes after those that it needs; raises ContractError."""
+        formulas = {name: names_in(taken.formula) for name, taken in columns.items() if taken.formula}
+        done: list[str] = []
+        while len(done) < len(formulas):
+            ready = [
+                name
+                for name, needed in formulas.items()
+                if name not in done and all(one not in formulas or one in done for one in needed)
+            ]
+            if not ready:
+                circle = next(name for name in formulas if name not in done)
+                raise ContractError("this needs itself", "columns", circle, "taken", "formula")
+            done += ready
+        return done
