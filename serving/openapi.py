@@ -61,7 +61,7 @@ def _record(contract: Contract, record: Schema) -> Schema:
     for name, schema in properties.items():
         column = contract.columns[name]
         codes = ", ".join(f"{code} = {label}" for code, label in column.codes.items())
-        counted = WHOLE_COUNT if column in contract.counted else ""
+        counted = WHOLE_COUNT if column in contract.accumulating else ""
         about = [
             column.help,
             counted,

@@ -130,9 +130,9 @@ def counts_warning(contract: Contract, part_year: Sequence[PartOfYear]) -> str:
 
     Nothing where no column counts anything up.
     """
-    if not contract.counted:
+    if not contract.accumulating:
         return ""
-    titles = " and ".join(column.title for column in contract.counted)
+    titles = " and ".join(column.title for column in contract.accumulating)
     return (
         f"{titles}: give the count over the whole period or, before its end, what it will come to at the "
         f"present pace. A count so far is too low, and the forecast made from it wrong: {_missed(part_year)}."

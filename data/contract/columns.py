@@ -20,6 +20,8 @@ OWN = (PSEUDONYM, PERSON, "quarantine", "split")
 """Columns of ours that travel with a parsed frame."""
 RESERVED = frozenset({*OWN, "row"})
 """Names that no column of a contract may have."""
+ELAPSED = "elapsed"
+"""What says, beside a record's columns, how much of the period has passed."""
 FLOAT32_MAX = 3.4028234663852886e38
 MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 """What a cell that holds nothing may say."""
@@ -87,6 +89,7 @@ class Column(Strict):
     actionable: bool = False
     nullable: bool = False
     audited: bool = False
+    accumulates: bool = False
     strong: Name | None = None
     taken: Taken | None = None
 
@@ -115,6 +118,7 @@ class Column(Strict):
             )
         if self.strong and self.role is not Role.FEATURE:
             raise ContractError("only a feature can be strong", "strong")
+        self._check_accumulates()
         if self.min is not None and self.max is not None and self.min >= self.max:
             raise ContractError(f"min {self.min:g} is not below max {self.max:g}", "min")
         check_codes(self.codes, "codes")
@@ -138,6 +142,16 @@ class Column(Strict):
             raise ContractError(f"a column of kind {self.kind} needs at least two codes", "codes")
         if self.kind is Kind.BOOLEAN and len(self.codes) != 2:
             raise ContractError("a boolean has exactly two codes: no first, then yes", "codes")
+
+    def _check_accumulates(self) -> None:
+        if not self.accumulates:
+            return
+        if self.role is not Role.FEATURE:
+            raise ContractError("only a feature can accumulate", "accumulates")
+        if self.kind not in (Kind.INTEGER, Kind.NUMBER):
+            raise ContractError("what accumulates is of kind integer or number", "accumulates")
+        if self.min != 0:
+            raise ContractError("what accumulates begins at nothing: give min: 0", "accumulates")
 
     @property
     def coded(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, StringConstraints, ValidationError, model_validator
 
-from data.contract.columns import Column, Role, Target
+from data.contract.columns import ELAPSED, Column, Role, Target
 from data.contract.dated import AS_OF, Dated
 from data.contract.expressions import ContractError, Name, Strict, Taken, names_in
 from data.contract.yaml_files import find_yaml, parse_yaml, read_text
@@ -156,6 +156,11 @@ class Contract(Strict):
         if self.rule_of_thumb and self.rule_of_thumb not in {c.name for c in self.features}:
             raise ContractError(f"{self.rule_of_thumb!r} is not a feature", "rule_of_thumb")
         self._check_dated()
+        if self.accumulating and ELAPSED in {*self.columns, self.target.column}:
+            raise ContractError(
+                "where a column accumulates, this name says how much of the period has passed",
+                *(("columns", ELAPSED) if ELAPSED in self.columns else ("target", "column")),
+            )
         return self
 
     def _check_dated(self) -> None:
@@ -233,10 +238,9 @@ class Contract(Strict):
         return self.features + self.audit
 
     @cached_property
-    def counted(self) -> tuple[Column, ...]:
-        """Features that look like counts over a period: whole, from 0, of a unit that is no mark."""
-        whole = (c for c in self.features if c.whole and c.min == 0)
-        return tuple(column for column in whole if column.unit and "point" not in column.unit)
+    def accumulating(self) -> tuple[Column, ...]:
+        """Features that grow over the period, and are known in full at its end alone."""
+        return tuple(column for column in self.features if column.accumulates)
 
     @cached_property
     def id(self) -> Column | None:

@@ -85,7 +85,7 @@ def _purpose(contract: Contract, *, generated: bool) -> str:
 
 def _columns(contract: Contract) -> str:
     lines = [(c.title, said.values_of(c), c.effect or "", c.help) for c in contract.features]
-    counted = [column.title for column in contract.counted]
+    counted = [column.title for column in contract.accumulating]
     return section(
         "As of when its columns must be known",
         said.KNOWN_WHEN,
@@ -97,7 +97,7 @@ def _columns(contract: Contract) -> str:
 
 def _before_the_end(contract: Contract, part_year: Sequence[PartOfYear]) -> str:
     """Say what the model is worth while what it counts is still being counted."""
-    counted = listed([column.title for column in contract.counted])
+    counted = listed([column.title for column in contract.accumulating])
     if not counted:
         return ""
     header = ["Part", *(f"{how}, {what}" for how in ("as counted", "projected")

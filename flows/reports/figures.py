@@ -54,7 +54,7 @@ def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Ca
         calibration_luck=null_calibration_error(evidence.probabilities),
         risk_errors=tuple(risk_errors(evidence)),
         audits=fairness_audits(evidence),
-        counted=tuple(column.name for column in evidence.contract.counted),
+        counted=tuple(column.name for column in evidence.contract.accumulating),
         part_year=tuple(part_year),
         notes=evidence.notes,
     )
@@ -278,7 +278,7 @@ def part_year_figures(evidence: Evidence, forecast: Forecast, seed: int = 0) -> 
     come by then with the chance of that part, independently (binomial thinning). `forecast` gives the
     class probabilities (n, K) of a frame. Empty for real data, and where no column counts anything up.
     """
-    counted = evidence.contract.counted
+    counted = evidence.contract.accumulating
     if evidence.data.get("generated") in (None, False) or not counted:
         return []
     rng = np.random.default_rng(seed)

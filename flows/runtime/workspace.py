@@ -115,7 +115,7 @@ ROOT = Path(__file__).parents[2]
 OURS = ("data", "flows")
 GROUND = ("flows/settings.py", "flows/runtime/", "data/processes.py")
 """How work is set, run and shown: no result depends on it. Settings in use are named beside the code."""
-ONLY_TOLD = frozenset({"description", "help", "actionable", "audited", "at_risk", "costs"})
+ONLY_TOLD = frozenset({"description", "help", "actionable", "accumulates", "audited", "at_risk", "costs"})
 """Parts of a contract that cards, pages and audits alone go by."""
 
 

@@ -173,8 +173,8 @@ def test_real_records_and_those_without_counts_are_not_judged_part_of_the_way(gr
     assert part_year_figures(generated, truth) == []
 
 
-def test_marks_are_no_counts(pass_fail: Contract) -> None:
-    assert [column.name for column in pass_fail.counted] == ["absences"]
+def test_the_contract_says_what_accumulates(pass_fail: Contract) -> None:
+    assert [column.name for column in pass_fail.accumulating] == ["absences"]
 
 
 def test_the_markdown_says_the_same_or_that_it_is_not_known(grade_class: Contract) -> None:

@@ -86,7 +86,7 @@ def with_column(contract: Contract, name: str, **words: object) -> Contract:
 def test_a_sentence_of_the_contract_repeats_nothing_and_a_title_the_report_alone(
     grade_class: Contract, settings: Settings, small_grid: Grid
 ) -> None:
-    told = with_column(grade_class, "Absences", help="Days away.", actionable=False)
+    told = with_column(grade_class, "Absences", help="Days away.", actionable=False, accumulates=False)
     told = told.model_copy(update={"description": "Another sentence."})
     assert reused(told, settings, small_grid) == (True, True)
     titled = with_column(grade_class, "Absences", title="Days away")
