@@ -11,6 +11,7 @@ MANIFEST = "manifest.json"
 CONTRACT, MODEL, CARD = "contract.yaml", "model.onnx", "card.md"
 BOOSTER, DENSE = "booster.ubj", "dense.json"
 REFERENCE, EXAMPLES, FIGURES = "reference.csv", "examples.json", "card.json"
+POPULATION = "population.json"
 FILES = (CONTRACT, MODEL, BOOSTER, CARD, REFERENCE, EXAMPLES, FIGURES)
 NEEDED = frozenset(FILES) - {FIGURES, REFERENCE}
 """Files without which nothing is forecast: older bundles have no figures beside their card, and one that is
