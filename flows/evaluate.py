@@ -13,7 +13,8 @@ from data.bundle.manifest import MODEL
 from data.bundle.models import read_model
 from data.bundle.reasons import column_effects, scale_of
 from data.cohorts.addresses import GENERATORS
-from data.contract.columns import OWN, Target
+from data.cohorts.part_way import as_generated
+from data.contract.columns import Target
 from data.contract.contract import Contract
 from data.rows.frames import matrix, target_index
 from flows.processing.processed import Processed
@@ -145,9 +146,6 @@ def bayes_limit(frame: pd.DataFrame, y: np.ndarray, processed: Processed) -> dic
     plan = processed.generated
     if plan is None or plan.scenario == "label-tail":
         return None
-    raw = frame.drop(columns=list(OWN), errors="ignore")
-    coded = [name for name in raw.columns if isinstance(raw[name].dtype, pd.CategoricalDtype)]
-    plain = raw.astype(dict.fromkeys(coded, object))  # codes as a generator writes them
-    truth = GENERATORS[processed.contract].true_probabilities(plain, **plan.drift)
+    truth = GENERATORS[processed.contract].true_probabilities(as_generated(frame), **plan.drift)
     best = evaluate(truth, y)
     return {name: best[name] for name in ("accuracy", "f1_macro", "log_loss")}

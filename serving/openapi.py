@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, send_from_directory
 
-from data.bundle.card_text import WHOLE_COUNT
+from data.bundle.card_text import SO_FAR_OR_WHOLE
 from data.bundle.manifest import CARD
 from data.bundle.reasons import LOG_ODDS, NOISE
 from data.contract.columns import Target
@@ -61,7 +61,7 @@ def _record(contract: Contract, record: Schema) -> Schema:
     for name, schema in properties.items():
         column = contract.columns[name]
         codes = ", ".join(f"{code} = {label}" for code, label in column.codes.items())
-        counted = WHOLE_COUNT if column in contract.accumulating else ""
+        counted = SO_FAR_OR_WHOLE if column in contract.accumulating else ""
         about = [
             column.help,
             counted,
@@ -237,7 +237,7 @@ def _forecast_paths(predictor: Predictor, record: Schema) -> Schema:
     one = _operation("predict", "Forecast one record, or each of a list", answer, *SENT)
     form = {"type": "object", "properties": {"file": {**TEXT, "format": "binary"}}, "required": ["file"]}
     many = _operation("predictBatch", "Forecast every row of a CSV", _batch_answer(predictor), *SENT)
-    about = {"description": predictor.counts_warning} if predictor.counts_warning else {}
+    about = {"description": predictor.counts_hint} if predictor.counts_hint else {}
     records = _json_body({"anyOf": [ref("Record"), ref("Records")]}, record)
     files = {"text/csv": {"schema": TEXT}, "multipart/form-data": {"schema": form}}
     file = {"required": True, "content": files}

@@ -12,7 +12,7 @@ import numpy as np
 
 from data.bundle.bundle import Bundle
 from data.bundle.card import read_card
-from data.bundle.card_text import counts_warning
+from data.bundle.card_text import counts_hint
 from data.bundle.manifest import MANIFEST, BundleError
 from data.durable import digest
 from data.log.entries import new_ids
@@ -38,10 +38,9 @@ class Predictor:
         self.bundle = Bundle.load(folder)
 
     @cached_property
-    def counts_warning(self) -> str:
+    def counts_hint(self) -> str:
         """What to say of counts over a period wherever values go in; nothing where there are none."""
-        card = read_card(self.bundle.folder, self.bundle.manifest)
-        return counts_warning(self.bundle.contract, card.part_year if card else ())
+        return counts_hint(self.bundle.contract, read_card(self.bundle.folder, self.bundle.manifest))
 
     def predict(self, records: list[Record], *, explain: bool = False) -> list[Answer]:
         """Return one answer a record, in order, with the reasons if wanted."""

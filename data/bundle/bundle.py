@@ -1,6 +1,7 @@
 """A registered model on disk: opened, verified, asked; its forecasts, reasons' units and grade sets."""
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +23,9 @@ from data.bundle.manifest import (
     verified,
 )
 from data.bundle.models import Model, open_model
+from data.bundle.population import Accumulation, Population, read_population
 from data.bundle.reasons import Scale, column_effects, kind_of, scale_of
+from data.contract.columns import ELAPSED
 from data.contract.contract import Contract, load_contract
 from data.errors import BadInput
 from data.rows.records import (
@@ -100,6 +103,17 @@ def open_session(model: Path | bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
+def _why_no_elapsed(population: Population | None, contract: Contract) -> str:
+    if population is None:
+        return (
+            "this model was registered by an earlier release, which did not keep what a count so far may "
+            "come to: register it anew (`make pipeline`), or leave this out and give whole counts"
+        )
+    if not contract.accumulating:
+        return "no column of this contract accumulates over a period: leave this out"
+    return ""
+
+
 def _verified_model(folder: Path, manifest: Manifest) -> Model:
     path = folder / MODEL_FILES[manifest.family]
     try:
@@ -116,6 +130,11 @@ class Bundle:
         self.record = record_adapter(contract)
         self.matrix = matrix_maker(contract)
         self.space: FeatureSpace = feature_space(contract)
+        population = read_population(folder, manifest)
+        self.population = population or Population()
+        self.accumulation = Accumulation(self.population.totals, contract)
+        self.no_elapsed = _why_no_elapsed(population, contract)
+        """Why this bundle cannot be told how much of the period has passed; nothing where it can."""
         self._kind = kind_of(manifest.head, manifest.training, contract.target)
         risky = [manifest.labels.index(label) for label in contract.target.at_risk]
         self._rule = manifest.labels, manifest.set_thresholds, risky
@@ -130,15 +149,41 @@ class Bundle:
         manifest = read_manifest(path)
         return cls(path, manifest, _agreed_contract(path, manifest))
 
-    def probabilities(self, matrix: np.ndarray) -> np.ndarray:
-        """Return class probabilities (rows, classes), float32, of a feature matrix."""
-        return self._session.run(["probabilities"], {"features": matrix})[0]
+    def elapsed(self, records: Sequence[Record]) -> np.ndarray | None:
+        """Return how much of the period has passed for each record (n,); None where all of it for all."""
+        if not self.contract.accumulating or not any(ELAPSED in record for record in records):
+            return None
+        return np.array([record.get(ELAPSED, 1.0) for record in records])
 
-    def explain(self, matrix: np.ndarray) -> np.ndarray:
+    def probabilities(
+        self, matrix: np.ndarray, elapsed: np.ndarray | None = None, limits: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return class probabilities (rows, classes), float32, of a feature matrix.
+
+        Args:
+            matrix: feature rows (n, F).
+            elapsed: how much of the period has passed for each (n,); all of it if None. Before its end the
+                probabilities are the mean over what the totals may yet become.
+            limits: between what each total (n, C, 2) is known to come to be.
+        """
+        if elapsed is None:
+            return self._ask(matrix)
+        return self.accumulation.mean(self._ask, matrix, elapsed, limits)
+
+    def explain(self, matrix: np.ndarray, elapsed: np.ndarray | None = None) -> np.ndarray:
         """Return each contract feature's effect on the forecast (rows, features), as `scale` has it.
 
-        TreeSHAP of a booster, integrated gradients of a dense model.
+        TreeSHAP of a booster, integrated gradients of a dense model; before the period's end their mean over
+        what the totals may yet become.
         """
+        if elapsed is None:
+            return self._effects(matrix)
+        return self.accumulation.mean(self._effects, matrix, elapsed)
+
+    def _ask(self, matrix: np.ndarray) -> np.ndarray:
+        return self._session.run(["probabilities"], {"features": matrix})[0]
+
+    def _effects(self, matrix: np.ndarray) -> np.ndarray:
         sigma = float(self.manifest.head["sigma"])
         return column_effects(self._model, matrix, self.contract, self._kind, sigma)
 
@@ -147,14 +192,23 @@ class Bundle:
         """The unit of the effects, and what a positive one speaks for."""
         return scale_of(self.contract.target, self._kind)
 
-    def grade_sets(self, probabilities: np.ndarray) -> list[list[str]]:
+    def thresholds(self, elapsed: np.ndarray | None = None) -> np.ndarray:
+        """Return the least probabilities of classes in a grade set: (K,), or of each row (n, K)."""
+        whole = self.manifest.set_thresholds
+        return np.array(whole) if elapsed is None else self.population.thresholds(whole, elapsed)
+
+    def grade_sets(self, probabilities: np.ndarray, elapsed: np.ndarray | None = None) -> list[list[str]]:
         """Return the labels whose conformal sets hold each row: always with the likeliest class."""
         labels = np.array(self.manifest.labels)
-        return [labels[row].tolist() for row in grade_sets(probabilities, self.manifest.set_thresholds)]
+        return [labels[row].tolist() for row in grade_sets(probabilities, self.thresholds(elapsed))]
 
-    def answers(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
+    def answers(self, probabilities: np.ndarray, elapsed: np.ndarray | None = None) -> list[dict[str, Any]]:
         """Return each row's forecast under the fixed JSON names."""
-        return [answer_of(row, *self._rule) for row in probabilities.tolist()]
+        labels, whole, risky = self._rule
+        if elapsed is None:
+            return [answer_of(row, labels, whole, risky) for row in probabilities.tolist()]
+        rows = zip(probabilities.tolist(), self.thresholds(elapsed).tolist(), strict=True)
+        return [answer_of(row, labels, least, risky) for row, least in rows]
 
     def check(self) -> None:
         """Answer the bundle's own examples, graph and model alike; raises BundleError."""

@@ -235,6 +235,21 @@ class PartOfYear(CardPart):
     found_projected: Share
 
 
+class PartWay(CardPart):
+    """How good a model is on n test students as they stood after a part of the period.
+
+    `log_loss` has the best possible beside it where that is known; `recall` is of those who ended at risk,
+    `sets_by_class` of each class's students: those whose set of plausible classes held it.
+    """
+
+    elapsed: float
+    n: int
+    log_loss: CardFigure
+    ece: CardFigure
+    recall: Share
+    sets_by_class: tuple[Share, ...]
+
+
 class Data(CardPart):
     """What a model learned from."""
 
@@ -277,7 +292,9 @@ class Card(CardPart):
     counted: tuple[str, ...]
     """Columns that count something up over a period, and are known in full at its end alone."""
     part_year: tuple[PartOfYear, ...] = Field(default=())
-    """Empty where it was not measured."""
+    """Of bundles of earlier releases, which took a count so far for the whole period's; else empty."""
+    part_way: tuple[PartWay, ...] = Field(default=())
+    """Empty where nothing accumulates, and of those bundles."""
     notes: tuple[str, ...]
 
 

@@ -7,6 +7,7 @@ from data.bundle.card import (
     FALSE_POSITIVE_RATE,
     RECALL,
     Audit,
+    Card,
     Counterfactuals,
     Flagging,
     PartOfYear,
@@ -36,7 +37,17 @@ NO_COSTS = (
     "The contract names no costs of a missed student and of a false alarm, so the threshold is one half."
 )
 WHOLE_PERIOD = "counted up over a period, and here over the whole of it."
-WHOLE_COUNT = "Counted over the whole period, not so far."
+ACCUMULATES = "added up over a period, and known in full at its end alone."
+SO_FAR = (
+    "Before the end, give the count so far and how much of the period has passed: the forecast is the mean "
+    "over all that the count may yet come to, as students' totals are distributed."
+)
+SO_FAR_OR_WHOLE = "So far, where it is said how much of the period has passed; else over all of it."
+DRAWN = (
+    "Nobody's records of earlier days were there: what had been counted by then was drawn from the whole "
+    "period's count, each unit falling anywhere in the period. What comes in spells, such as a week of "
+    "illness, leaves more open than these figures say."
+)
 TOO_EARLY = (
     "A count taken part of the way through is too low, and the forecast made from it wrong. A model that "
     "needs the whole period's count cannot warn early in that period; for that, train one on records as "
@@ -125,17 +136,21 @@ def tested_sentence(rows: int) -> str:
     )
 
 
-def counts_warning(contract: Contract, part_year: Sequence[PartOfYear]) -> str:
-    """Say what to give for counts over a period before its end, and what a count so far brings.
+def counts_hint(contract: Contract, card: Card | None) -> str:
+    """Say what to give for counts over a period before its end; nothing where no column counts anything up.
 
-    Nothing where no column counts anything up.
+    A bundle of an earlier release takes the whole period's count alone, and what a count so far brings.
     """
-    if not contract.accumulating:
+    if contract.accumulating:
+        titles = listed([column.title for column in contract.accumulating])
+        return f"{titles}: give the count so far, and say how much of the period has passed."
+    if card is None or not card.counted:
         return ""
-    titles = " and ".join(column.title for column in contract.accumulating)
+    titles = listed([contract.columns[name].title for name in card.counted])
     return (
         f"{titles}: give the count over the whole period or, before its end, what it will come to at the "
-        f"present pace. A count so far is too low, and the forecast made from it wrong: {_missed(part_year)}."
+        "present pace. A count so far is too low, and the forecast made from it wrong: "
+        f"{_missed(card.part_year)}."
     )
 
 

@@ -12,10 +12,10 @@ CONTRACT, MODEL, CARD = "contract.yaml", "model.onnx", "card.md"
 BOOSTER, DENSE = "booster.ubj", "dense.json"
 REFERENCE, EXAMPLES, FIGURES = "reference.csv", "examples.json", "card.json"
 POPULATION = "population.json"
-FILES = (CONTRACT, MODEL, BOOSTER, CARD, REFERENCE, EXAMPLES, FIGURES)
-NEEDED = frozenset(FILES) - {FIGURES, REFERENCE}
-"""Files without which nothing is forecast: older bundles have no figures beside their card, and one that is
-served has no sample of students, which is for the drift gate."""
+FILES = (CONTRACT, MODEL, BOOSTER, CARD, REFERENCE, EXAMPLES, FIGURES, POPULATION)
+NEEDED = frozenset(FILES) - {FIGURES, REFERENCE, POPULATION}
+"""Files without which nothing is forecast: older bundles have no figures beside their card and do not say how
+totals are distributed, and one that is served has no sample of students, which is for the drift gate."""
 GENERATED = "cohort://"
 
 FamilyName = Literal["xgboost", "catboost", "logistic", "neural"]

@@ -11,7 +11,7 @@ and a forecast is the mean of the model's forecasts over it: a posterior predict
 not be whole follow the same law, one unit of theirs weighing as one event.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -30,6 +30,7 @@ GENERATOR = 13  # of the lattice: its powers modulo 32 go through every odd resi
 RANGE = (0.05, 0.95)
 """The quantiles between which similar students are."""
 BLOCK = 2_048  # rows at a time
+Ask = Callable[[np.ndarray], np.ndarray]
 
 
 class Part(BaseModel):
@@ -65,6 +66,17 @@ class Population(Part):
     totals: dict[str, Totals] = Field(default_factory=dict)
     ranges: dict[str, tuple[FiniteFloat, FiniteFloat]] = Field(default_factory=dict)
     sets: tuple[PartWaySets, ...] = ()
+
+    def thresholds(self, whole: Sequence[float], elapsed: np.ndarray) -> np.ndarray:
+        """Return each student's thresholds (n, K): between those of the parts, and of the end, beside it.
+
+        Args:
+            whole: those at the end of the period (K,).
+            elapsed: how much of it has passed for each student (n,).
+        """
+        at = [*(one.elapsed for one in self.sets), 1.0]
+        known = np.array([*(one.thresholds for one in self.sets), tuple(whole)])
+        return np.column_stack([np.interp(elapsed, at, column) for column in known.T])
 
 
 def read_population(folder: Path, manifest: Manifest) -> Population | None:
@@ -104,6 +116,27 @@ class Accumulation:
         self.places = [groups[column.name][0] for column in self.columns]
         self._tables = [totals[column.name] for column in self.columns]
 
+    def mean(
+        self, ask: Ask, matrix: np.ndarray, elapsed: np.ndarray, limits: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the mean (n, d) of what is said of each student, over what the totals may yet become.
+
+        Args:
+            ask: says it (m, d) of feature rows (m, F).
+            matrix: feature rows (n, F), n > 0, with the counts so far.
+            elapsed: how much of the period has passed for each (n,), above 0; at 1 a row is asked as it is.
+            limits: totals (n, C, 2) below and above which it is known that each will not be.
+        """
+        whole, others = np.flatnonzero(elapsed >= 1), np.flatnonzero(elapsed < 1)
+        places = [others[start : start + BLOCK] for start in range(0, len(others), BLOCK)]
+        said = []
+        for some in places:
+            points = self.points(matrix[some], elapsed[some], None if limits is None else limits[some])
+            said.append(points.mean(ask(points.matrix)))
+        if len(whole):
+            said.append(ask(matrix[whole]))
+        return np.asarray(np.concatenate(said)[np.argsort(np.concatenate([*places, whole]))])
+
     def points(self, matrix: np.ndarray, elapsed: np.ndarray, limits: np.ndarray | None = None) -> Points:
         """Return the totals on which each student's forecast is made, as feature rows with weights.
 
@@ -116,28 +149,6 @@ class Accumulation:
             elapsed: how much of the period has passed for each (n,), above 0 and below 1.
             limits: totals (n, C, 2) below and above which it is known that each will not be.
         """
-        blocks = [slice(start, start + BLOCK) for start in range(0, len(matrix), BLOCK)]
-        found = [
-            self._points(matrix[block], elapsed[block], None if limits is None else limits[block])
-            for block in blocks
-        ]
-        owners = [part.owners + block.start for part, block in zip(found, blocks, strict=True)]
-        return Points(
-            np.concatenate([part.matrix for part in found]),
-            np.concatenate(owners),
-            np.concatenate([part.weights for part in found]),
-        )
-
-    def expected(self, matrix: np.ndarray, elapsed: np.ndarray) -> np.ndarray:
-        """Return the mean, and the ends of `RANGE`, of each student's totals (n, C, 3)."""
-        told = []
-        for place in range(len(self.columns)):
-            values, weights = self._posterior(place, matrix, elapsed, None)
-            ends = _quantiles(values, weights, np.broadcast_to(RANGE, (len(matrix), 2)))
-            told.append(np.column_stack([(values * weights).sum(axis=1), ends]))
-        return np.stack(told, axis=1)
-
-    def _points(self, matrix: np.ndarray, elapsed: np.ndarray, limits: np.ndarray | None) -> Points:
         totals = np.empty((len(matrix), POINTS, len(self.columns)))
         weights = np.full((len(matrix), POINTS), 1 / POINTS)
         for place in range(len(self.columns)):
@@ -151,6 +162,15 @@ class Accumulation:
         rows = matrix[owners]
         rows[:, self.places] = totals[owners, chosen]
         return Points(rows, owners, weights[owners, chosen])
+
+    def expected(self, matrix: np.ndarray, elapsed: np.ndarray) -> np.ndarray:
+        """Return the mean, and the ends of `RANGE`, of each student's totals (n, C, 3)."""
+        told = []
+        for place in range(len(self.columns)):
+            values, weights = self._posterior(place, matrix, elapsed, None)
+            ends = _quantiles(values, weights, np.broadcast_to(RANGE, (len(matrix), 2)))
+            told.append(np.column_stack([(values * weights).sum(axis=1), ends]))
+        return np.stack(told, axis=1)
 
     def _posterior(
         self, place: int, matrix: np.ndarray, elapsed: np.ndarray, bounds: np.ndarray | None
@@ -243,16 +263,3 @@ def totals_of(known: np.ndarray, *, whole: bool, most: float) -> Totals:
     shares[np.searchsorted(both, values)] += counts * (len(known) / len(drawn))
     shares[np.searchsorted(both, spare)] += 1 / len(spare)
     return Totals(values=tuple(both.tolist()), shares=tuple((shares / shares.sum()).tolist()))
-
-
-def thresholds_at(sets: Sequence[PartWaySets], whole: Sequence[float], elapsed: np.ndarray) -> np.ndarray:
-    """Return each student's thresholds (n, K) after a part of the period, between the measured ones.
-
-    Args:
-        sets: thresholds by what has elapsed, rising.
-        whole: those at the end of the period (K,).
-        elapsed: of each student (n,).
-    """
-    at = [*(one.elapsed for one in sets), 1.0]
-    known = np.array([*(one.thresholds for one in sets), tuple(whole)])
-    return np.column_stack([np.interp(elapsed, at, known[:, place]) for place in range(known.shape[1])])

@@ -21,12 +21,14 @@ class Generator(Protocol):
     """A module that generates the cohorts of one contract, with a scenario and a strength if it has any.
 
     generate: of a number of rows and a seed, raw and labelled rows. true_probabilities: of such rows, their
-    class probabilities (n, K).
+    class probabilities (n, K). true_totals: of the columns that accumulate, the chance of each total 0, 1, …;
+    None where it is not the same whatever the other columns are.
     """
 
     SCENARIOS: dict[str, float]
     generate: Callable[..., pd.DataFrame]
     true_probabilities: Callable[..., np.ndarray]
+    true_totals: Callable[..., dict[str, np.ndarray] | None]
 
 
 GENERATORS: Mapping[str, Generator] = {

@@ -7,6 +7,7 @@ and say nothing of any school.
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
+from scipy.stats import binom, nbinom
 
 WAYS = ("university", "training", "nothing")
 INTERESTS = ("sciences", "crafts", "languages", "trade")
@@ -23,6 +24,8 @@ CENTRES = {MEAN_MARK: 11.5, MATHS: 11.0, DAYS: 10.0, INTERNSHIP: 0.0, TALKS: 0.0
 OF_INTEREST = {"sciences": (1.0, 0.0, 0.0), "crafts": (-0.8, 1.4, 0.0), "trade": (-0.2, 0.7, 0.0)}
 FIRST = (0.4, -0.3, -0.2)
 NO_MATHS, NOT_ASKED = 0.15, 0.08  # shares of students without the mark, without the interest
+SPELLS, MOST_DAYS = (2, 2 / 12), 60  # of days missed: a negative binomial, cut off
+OFFERED = (6, 0.3)  # talks, and how likely each is taken up
 SCENARIOS: dict[str, float] = {}
 
 
@@ -38,10 +41,10 @@ def generate(rows: int, seed: int = 1) -> pd.DataFrame:
             "first_language": rng.choice(["country", "another"], rows, p=(0.8, 0.2)),
             MEAN_MARK: np.clip(11.5 + 2.2 * ability + rng.normal(0, 1.2, rows), 0, 20).round(2),
             MATHS: np.where(rng.random(rows) < NO_MATHS, np.nan, maths),
-            DAYS: np.clip(rng.negative_binomial(2, 2 / 12, rows), 0, 60),
+            DAYS: np.clip(rng.negative_binomial(*SPELLS, rows), 0, MOST_DAYS),
             INTEREST: pd.Series(interest).mask(rng.random(rows) < NOT_ASKED),
             INTERNSHIP: (rng.random(rows) < 0.4).astype(int),
-            TALKS: rng.binomial(6, 0.3, rows),
+            TALKS: rng.binomial(*OFFERED, rows),
         }
     )
     reached = true_probabilities(frame).cumsum(axis=1)
@@ -61,3 +64,10 @@ def true_probabilities(frame: pd.DataFrame) -> np.ndarray:
     for code, of_ways in OF_INTEREST.items():
         margins += frame[INTEREST].eq(code).to_numpy(dtype=float)[:, None] * of_ways
     return np.asarray(softmax(margins, axis=1))
+
+
+def true_totals() -> dict[str, np.ndarray] | None:
+    """Give the chance of each number of days missed and of talks, which no other column tells."""
+    days = nbinom.pmf(np.arange(MOST_DAYS + 1), *SPELLS)
+    days[-1] = nbinom.sf(MOST_DAYS - 1, *SPELLS)
+    return {DAYS: days, TALKS: binom.pmf(np.arange(OFFERED[0] + 1), *OFFERED)}

@@ -86,6 +86,17 @@ def true_probabilities(
     return probabilities
 
 
+def true_totals(scenario: str | None = None, strength: float | None = None) -> dict[str, np.ndarray] | None:
+    """Give the chance of each number of days missed; None where it depends on the rest of the record.
+
+    Raises ValueError for an unknown scenario.
+    """
+    level = _strength(scenario, strength)
+    if scenario in ("prior-shift", "missing-at-random", "label-tail"):
+        return None
+    return {"Absences": _tilted(level if scenario == "absences" else 0.0)}
+
+
 def _strength(scenario: str | None, strength: float | None) -> float:
     if scenario is None:
         return 0.0

@@ -21,6 +21,7 @@ from data.bundle.manifest import (
     MANIFEST,
     MODEL,
     MODEL_FILES,
+    POPULATION,
     REFERENCE,
     BundleError,
     Manifest,
@@ -37,7 +38,8 @@ from flows.processing.processed import Processed
 from flows.registry.store import TRAINED, lineage_of
 from flows.reports.card import model_card
 from flows.reports.evidence import Evidence
-from flows.reports.figures import card_figures, part_year_figures
+from flows.reports.figures import card_figures
+from flows.reports.part_way import part_way_figures, population_of
 from flows.reports.plots import write_plots
 from flows.runtime.workspace import ROOT, code_digest, fingerprint, finished_folder
 from flows.settings import Settings
@@ -301,18 +303,21 @@ def write_bundle(folder: Path, submission: Submission) -> None:
     shutil.copyfile(find_contract(submission.contract_name), folder / CONTRACT)
     session = open_session(folder / MODEL)
 
-    def forecast(frame: pd.DataFrame) -> np.ndarray:
-        return session.run(["probabilities"], {"features": matrix(frame, contract)})[0]
+    def forecast(features: np.ndarray) -> np.ndarray:
+        return session.run(["probabilities"], {"features": features})[0]
 
-    part_year = part_year_figures(evidence, forecast)
-    figures = card_figures(evidence, part_year)
     learned_from = submission.processed.sample(contract, MANY_ROWS, "train")  # quarantined rows too
     sound = learned_from[learned_from["quarantine"] == ""]
+    population = population_of(sound, contract, forecast, trained.set_thresholds)
+    part_way = part_way_figures(evidence, population, forecast, trained.set_thresholds)
     nobody = made_up(sound, submission.processed.all_blocks(contract), contract, EXAMPLE_ROWS)
-    (folder / CARD).write_text(model_card(evidence, {}, part_year), encoding="utf-8")
+    shares = forecast(matrix(nobody, contract))
+    (folder / CARD).write_text(model_card(evidence, {}, part_way), encoding="utf-8")
+    figures = card_figures(evidence, part_way)
     (folder / FIGURES).write_text(figures.model_dump_json(indent=1), encoding="utf-8")
+    (folder / POPULATION).write_text(population.model_dump_json(indent=1), encoding="utf-8")
     reference_sample(learned_from, contract).to_csv(folder / REFERENCE, index=False)
-    (folder / EXAMPLES).write_text(_examples(nobody, forecast(nobody), contract), encoding="utf-8")
+    (folder / EXAMPLES).write_text(_examples(nobody, shares, contract), encoding="utf-8")
     manifest = _manifest(submission, {name: digest(folder / name) for name in files_of(trained.family)})
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
 

@@ -19,10 +19,11 @@ from data.bundle.card import (
     Audit,
     Card,
     CardEstimate,
+    CardFigure,
     Flagging,
     Group,
     GroupDifference,
-    PartOfYear,
+    PartWay,
     Rate,
     Share,
 )
@@ -39,15 +40,15 @@ RATES = (SELECTION_RATE, RECALL, FALSE_POSITIVE_RATE, PRECISION, ACCURACY, CALIB
 
 
 def model_card(
-    evidence: Evidence, version_notes: Mapping[str, object], part_year: Sequence[PartOfYear] = ()
+    evidence: Evidence, version_notes: Mapping[str, object], part_way: Sequence[PartWay] = ()
 ) -> str:
     """Return the card; `version_notes` are shown at its head as they are (version, alias, reason …)."""
-    contract, card = evidence.contract, card_figures(evidence, part_year)
+    contract, card = evidence.contract, card_figures(evidence, part_way)
     parts = [
         _head(evidence, version_notes),
         _purpose(contract, generated=card.data.generated),
         _columns(contract),
-        _before_the_end(contract, card.part_year),
+        _before_the_end(contract, card.part_way),
         _data(card, evidence),
         _training(evidence),
         _quality(card, evidence),
@@ -90,35 +91,46 @@ def _columns(contract: Contract) -> str:
         "As of when its columns must be known",
         said.KNOWN_WHEN,
         table(["Column", "values", "the outcome", "note"], lines, words=True),
-        f"**{listed(counted)}: {said.WHOLE_PERIOD}** {said.TOO_EARLY}" if counted else "",
+        f"**{listed(counted)}: {said.ACCUMULATES}** {said.SO_FAR}" if counted else "",
         said.leaks_sentence(contract),
     )
 
 
-def _before_the_end(contract: Contract, part_year: Sequence[PartOfYear]) -> str:
+def _before_the_end(contract: Contract, part_way: Sequence[PartWay]) -> str:
     """Say what the model is worth while what it counts is still being counted."""
     counted = listed([column.title for column in contract.accumulating])
     if not counted:
         return ""
-    header = ["Part", *(f"{how}, {what}" for how in ("as counted", "projected")
-                        for what in ("right class", "at risk found"))]  # fmt: skip
+    header = ["After", "log loss", "best possible", "calibration error", "at risk found", "sets held it"]
     lines = [
         [
-            "the whole" if line.part == 1 else percent(line.part),
-            *map(_share, (line.so_far, line.found_so_far, line.projected, line.found_projected)),
+            percent(line.elapsed),
+            _with_interval(line.log_loss),
+            figure(line.log_loss.limit),
+            _with_interval(line.ece),
+            _share(line.recall),
+            _least_held(line.sets_by_class),
         ]
-        for line in part_year
+        for line in part_way
     ]
     return section(
         "Before the end of the period",
-        said.counts_warning(contract, part_year),
-        f"{counted} as they stood after part of the period, for the same test students, generated. “As "
-        "counted” is what the model makes of the count so far; “projected”, of what it would be at the end "
-        "if it went on at that pace."
-        if lines
+        f"On the {count(part_way[0].n)} test students, with {counted} as they stood after parts of the "
+        f"period. {said.DRAWN}"
+        if part_way
         else said.PART_WAY_UNKNOWN,
         table(header, lines) if lines else "",
+        "“Sets held it”: of the class whose students’ sets held it least often." if lines else "",
     )
+
+
+def _with_interval(found: CardFigure) -> str:
+    return f"{figure(found.value)} ({figure(found.low)} to {figure(found.high)})"
+
+
+def _least_held(sets: Sequence[Share]) -> str:
+    told = [one for one in sets if one.n >= ENOUGH]
+    return _share(min(told, key=lambda one: one.share or 0.0)) if told else TOO_FEW
 
 
 def _data(card: Card, evidence: Evidence) -> str:

@@ -1,12 +1,11 @@
-"""The card's figures: of all, of flagging students at risk and its price, part of the way through."""
+"""The card's figures: of all, of flagging students at risk and its price."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import PurePath
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from data.bundle.answers import risk_of, risky
 from data.bundle.card import (
@@ -16,13 +15,13 @@ from data.bundle.card import (
     ClassFigures,
     Data,
     Flagging,
-    PartOfYear,
+    PartWay,
     Price,
     ReliabilityBin,
     RiskError,
     members,
 )
-from data.contract.columns import Column, Costs, Target
+from data.contract.columns import Costs, Target
 from data.statistics import proportion_ci
 from flows.reports.evidence import FIGURES, Evidence, lines_of, risks
 from flows.reports.fairness import estimate, fairness_audits, known, share_of
@@ -33,7 +32,7 @@ OF_ORDER = "test_qwk"
 """A figure that means something where classes have an order."""
 
 
-def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Card:
+def card_figures(evidence: Evidence, part_way: Sequence[PartWay] = ()) -> Card:
     """Return every figure of the card."""
     labels, (risk, true) = evidence.contract.target.labels, risks(evidence)
     flagged = risk >= evidence.contract.target.call_from
@@ -55,7 +54,7 @@ def card_figures(evidence: Evidence, part_year: Sequence[PartOfYear] = ()) -> Ca
         risk_errors=tuple(risk_errors(evidence)),
         audits=fairness_audits(evidence),
         counted=tuple(column.name for column in evidence.contract.accumulating),
-        part_year=tuple(part_year),
+        part_way=tuple(part_way),
         notes=evidence.notes,
     )
 
@@ -265,48 +264,3 @@ def _from_zero(counts: np.ndarray) -> np.ndarray:
     """Return how many are below each threshold: none below the first, all below the last."""
     below = counts.cumsum(axis=-1)
     return np.concatenate([np.zeros_like(below[..., :1]), below], axis=-1)
-
-
-PARTS = (0.25, 0.5, 0.75, 1.0)
-Forecast = Callable[[pd.DataFrame], np.ndarray]
-
-
-def part_year_figures(evidence: Evidence, forecast: Forecast, seed: int = 0) -> list[PartOfYear]:
-    """Return how a model does on the test students as they stood after parts of the year.
-
-    Generated students alone have such records: of what a column counts up over the year, each unit has
-    come by then with the chance of that part, independently (binomial thinning). `forecast` gives the
-    class probabilities (n, K) of a frame. Empty for real data, and where no column counts anything up.
-    """
-    counted = evidence.contract.accumulating
-    if evidence.data.get("generated") in (None, False) or not counted:
-        return []
-    rng = np.random.default_rng(seed)
-    return [_at(part, evidence, forecast, counted, rng) for part in PARTS]
-
-
-def _at(
-    part: float, evidence: Evidence, forecast: Forecast, counted: Sequence[Column], rng: np.random.Generator
-) -> PartOfYear:
-    so_far = evidence.frame.assign(**{c.name: _thinned(evidence.frame[c.name], part, rng) for c in counted})
-    projected = so_far.assign(
-        **{c.name: (so_far[c.name] / part).round().clip(upper=c.limits[1]) for c in counted}
-    )
-    target = evidence.contract.target
-    said, said_projected = forecast(so_far), forecast(projected)
-    true = risky(target)[evidence.y]
-    return PartOfYear(
-        part=part,
-        so_far=share_of(said.argmax(axis=1) == evidence.y),
-        projected=share_of(said_projected.argmax(axis=1) == evidence.y),
-        found_so_far=share_of(risk_of(said, target)[true] >= target.call_from),
-        found_projected=share_of(risk_of(said_projected, target)[true] >= target.call_from),
-    )
-
-
-def _thinned(counts: pd.Series, part: float, rng: np.random.Generator) -> pd.Series:
-    """Return counts (n,) as they stood after a part of the period; what is missing stays missing."""
-    values = counts.to_numpy(dtype=float, na_value=np.nan)
-    known = ~np.isnan(values)
-    drawn = rng.binomial(np.where(known, values, 0).astype(np.int64), part)
-    return pd.Series(np.where(known, drawn, np.nan), index=counts.index)

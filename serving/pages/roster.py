@@ -185,7 +185,7 @@ def _upload_page(problem: Problem | None = None) -> Response:
         contract=predictor.bundle.contract,
         most=MOST_ROWS,
         example=predictor.bundle.manifest.generated,
-        counts=predictor.counts_warning,
+        counts=predictor.counts_hint,
         text=card_text,
     )
 
@@ -218,7 +218,7 @@ def _class_page(given: ClassList, noted: Noted, said: str = "") -> Response:
         carried=pack(file.header, file.rows, file.delimiter, contract),
         noted=noted,
         compared=compared(predictor.bundle.scale),
-        told_of_counts=predictor.counts_warning,
+        told_of_counts=predictor.counts_hint,
         blank=BLANK,
         troubles=file.troubles[:MOST_TROUBLES],
         form=request.form,

@@ -112,7 +112,7 @@ def _form(predictor: Predictor, texts: Texts, faults: Texts) -> View:
     optional = [*([contract.id] if contract.id else []), *contract.audit]
     return {
         "contract": contract,
-        "counts": predictor.counts_warning,
+        "counts": predictor.counts_hint,
         "changeable": fields([c for c in features if c.actionable], contract, texts, faults),
         "given": fields([c for c in features if not c.actionable], contract, texts, faults),
         "optional": fields(optional, contract, texts, faults),

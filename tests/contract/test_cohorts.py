@@ -196,3 +196,16 @@ def test_a_mistake_in_an_address_is_named_with_how_to_write_it(
 def test_another_contract_has_no_generated_cohort(pass_fail: Contract) -> None:
     with pytest.raises(BadInput, match="there is no generated cohort for the contract pass_fail"):
         read_records("cohort://9", pass_fail)
+
+
+@pytest.mark.parametrize("name", sorted(GENERATORS))
+def test_the_totals_of_what_accumulates_are_drawn_as_they_are_said_to_be(name: str) -> None:
+    generator, contract = GENERATORS[name], load_contract(name)
+    totals = generator.true_totals()
+    assert totals is not None
+    assert set(totals) == {column.name for column in contract.accumulating}
+    cohort = generator.generate(MANY, seed=3)
+    for column, shares in totals.items():
+        assert shares.sum() == pytest.approx(1)
+        drawn = np.bincount(cohort[column].astype(int), minlength=len(shares)) / MANY
+        assert drawn == pytest.approx(shares, abs=0.008)

@@ -12,9 +12,9 @@ from data.bundle.population import (
     POINTS,
     Accumulation,
     PartWaySets,
+    Population,
     Totals,
     _log_gamma,
-    thresholds_at,
     totals_of,
 )
 from data.contract.contract import Contract
@@ -165,6 +165,21 @@ def test_many_students_at_once_are_each_as_alone() -> None:
         assert together.weights[mine] == pytest.approx(alone.weights)
 
 
+def test_at_the_end_a_row_is_asked_as_it_is_and_before_it_for_the_mean() -> None:
+    accumulation = days()
+    matrix = rows(accumulation, [5, 5, 12])
+    asked: list[int] = []
+
+    def squares(some: np.ndarray) -> np.ndarray:
+        asked.append(len(some))
+        return some[:, accumulation.places] ** 2
+
+    found = accumulation.mean(squares, matrix, np.array([1.0, 0.5, 0.9]))[:, 0]
+    wanted = [sum(t**2 * c for t, c in posterior(UNIFORM, n, e).items()) for n, e in ((5, 0.5), (12, 0.9))]
+    assert found == pytest.approx([25, *wanted], rel=1e-5)
+    assert max(asked) <= 2 * 31
+
+
 def test_the_totals_of_training_students_leave_nothing_of_the_range_impossible() -> None:
     table = totals_of(np.array([0.0] * 30 + [4.0] * 70), whole=True, most=30)
     shares = dict(zip(table.values, table.shares, strict=True))
@@ -185,7 +200,7 @@ def test_a_table_is_small_whatever_the_students_had(whole: bool) -> None:
 
 def test_thresholds_between_two_parts_are_between_theirs() -> None:
     sets = [PartWaySets(elapsed=0.25, thresholds=(0.1, 0.3)), PartWaySets(elapsed=0.5, thresholds=(0.3, 0.1))]
-    found = thresholds_at(sets, (0.5, 0.5), np.array([0.1, 0.25, 0.375, 0.75, 1.0]))
+    found = Population(sets=tuple(sets)).thresholds((0.5, 0.5), np.array([0.1, 0.25, 0.375, 0.75, 1.0]))
     wanted = [[0.1, 0.3], [0.1, 0.3], [0.2, 0.2], [0.4, 0.3], [0.5, 0.5]]
     assert found == pytest.approx(np.array(wanted))
 

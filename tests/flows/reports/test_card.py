@@ -101,7 +101,7 @@ def test_the_card_of_real_records_says_how_it_came_about_and_where_it_was_judged
     for told in (
         "- Version: 3\n- Reason: better than version 2",
         "| Source | records.csv |",
-        "**Absences: counted up over a period, and here over the whole of it.**",
+        "**Absences: added up over a period, and known in full at its end alone.**",
         "pooled out-of-fold forecasts of the training split: 0.012",
         "by luck alone",
     ):

@@ -1,15 +1,13 @@
-"""The card's figures: flagging and its price, part of the year, reliability."""
+"""The card's figures: flagging and its price, reliability, what a count so far is warned of."""
 
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from data.bundle.card import Card, PartOfYear, Share
-from data.bundle.card_text import counts_warning, risk_errors_sentence
-from data.cohorts import grades as cohort
+from data.bundle.card_text import counts_hint, risk_errors_sentence
 from data.contract.columns import Costs
 from data.contract.contract import Contract
 from flows.reports.card import model_card
@@ -20,7 +18,6 @@ from flows.reports.figures import (
     cost_of,
     flagging_metrics,
     flagging_of,
-    part_year_figures,
     reliability_bins,
     risk_counts,
 )
@@ -113,11 +110,6 @@ def test_the_card_says_how_rare_it_is_and_what_calling_costs(pass_fail: Contract
     assert "1 / (4 + 1) = 20 % on costs least" in told
 
 
-def truth(frame: pd.DataFrame) -> np.ndarray:
-    """What the very rule that made the students says of them."""
-    return cohort.true_probabilities(frame.astype(float))
-
-
 def test_figures_survive_being_written_and_read(grade_class: Contract) -> None:
     card = card_figures(grade_evidence(grade_class))
     assert Card.model_validate_json(card.model_dump_json()) == card
@@ -152,42 +144,8 @@ def test_what_has_too_few_rows_is_nothing_and_not_a_number(pass_fail: Contract) 
     assert "NaN" not in card.model_dump_json()
 
 
-def test_a_count_so_far_misleads_and_its_projection_less_so(grade_class: Contract) -> None:
-    evidence = grade_evidence(grade_class, rows=800)
-    evidence = replace(evidence, data={**evidence.data, "generated": {"rows": 800}})
-    quarter, *_, whole = part_year_figures(evidence, truth)
-    assert (quarter.part, whole.part) == (0.25, 1.0)
-    assert whole.so_far == whole.projected
-    accuracy = evidence.metrics["test_accuracy"]
-    assert whole.so_far.share == pytest.approx(accuracy)
-    assert quarter.so_far.share < quarter.projected.share < whole.so_far.share
-    assert quarter.found_so_far.share < 0.5 < quarter.found_projected.share < whole.found_so_far.share
-
-
-def test_real_records_and_those_without_counts_are_not_judged_part_of_the_way(grade_class: Contract) -> None:
-    evidence = grade_evidence(grade_class)
-    real = replace(evidence, data={**evidence.data, "generated": None})
-    assert part_year_figures(real, truth) == []
-    uncounted = any_evidence(contract_of(), 40)
-    generated = replace(uncounted, data={**uncounted.data, "generated": {"rows": 40}})
-    assert part_year_figures(generated, truth) == []
-
-
 def test_the_contract_says_what_accumulates(pass_fail: Contract) -> None:
     assert [column.name for column in pass_fail.accumulating] == ["absences"]
-
-
-def test_the_markdown_says_the_same_or_that_it_is_not_known(grade_class: Contract) -> None:
-    evidence = grade_evidence(grade_class)
-    title = "Before the end of the period"
-    assert "is not known" in section_of(model_card(evidence, {}), title)
-    generated = replace(evidence, data={**evidence.data, "generated": {"rows": 300}})
-    lines = part_year_figures(generated, truth)
-    told = section_of(model_card(generated, {}, lines), title)
-    (quarter,) = [line for line in told.splitlines() if line.startswith("| 25 % |")]
-    for share in (lines[0].so_far, lines[0].found_so_far, lines[0].projected, lines[0].found_projected):
-        assert f" {100 * share.share:.0f} % " in quarter
-    assert "as counted, at risk found" in told
 
 
 def test_the_calibration_of_being_at_risk_is_told_with_its_interval_and_of_how_many(
@@ -206,11 +164,27 @@ def test_the_calibration_of_being_at_risk_is_told_with_its_interval_and_of_how_m
     assert figure.low <= figure.value <= figure.high
 
 
-def test_the_warning_of_counts_so_far_claims_nothing_of_few_students(grade_class: Contract) -> None:
+def test_of_a_model_of_an_earlier_release_a_count_so_far_is_warned_of(grade_class: Contract) -> None:
     share = {
         name: Share(share=0.5, low=0.3, high=0.7, n=29) for name in PartOfYear.model_fields if name != "part"
     }
     few = PartOfYear(part=0.25, **share)
-    assert "too few test students ended at risk" in counts_warning(grade_class, [few])
     many = few.model_copy(update={"found_so_far": Share(share=0.2, low=0.1, high=0.3, n=30)})
-    assert "found 20 % of the 30 test students who ended at risk" in counts_warning(grade_class, [many])
+    plain = {
+        **grade_class.columns,
+        "Absences": grade_class.columns["Absences"].model_copy(update={"accumulates": False}),
+    }
+    earlier = grade_class.model_copy(update={"columns": plain})
+    card = card_figures(grade_evidence(grade_class))
+    told = [
+        counts_hint(earlier, card.model_copy(update={"part_year": lines})) for lines in ((), (few,), (many,))
+    ]
+    assert "was not measured" in told[0]
+    assert "too few test students ended at risk" in told[1]
+    assert "found 20 % of the 30 test students who ended at risk" in told[2]
+    assert (
+        counts_hint(earlier, None)
+        == counts_hint(contract_of(), card.model_copy(update={"counted": ()}))
+        == ""
+    )
+    assert "Absences: give the count so far" in counts_hint(grade_class, card)

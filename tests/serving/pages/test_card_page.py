@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from data.bundle import card_text
 from data.bundle.card import Card
-from data.bundle.manifest import FIGURES, MANIFEST
+from data.bundle.manifest import CONTRACT, FIGURES, MANIFEST, POPULATION
 from data.log import history
 from data.log.database import open_log
 from serving.app import create_app
@@ -56,24 +56,42 @@ def test_it_says_all_that_a_card_must(client: FlaskClient) -> None:
 def test_its_figures_are_those_of_the_bundle(client: FlaskClient, bundle_folder: Path) -> None:
     figures = json.loads((bundle_folder / FIGURES).read_bytes())
     card = client.get("/model/card").text
-    assert min(len(figures["figures"]), len(figures["part_year"])) > 0
+    assert min(len(figures["figures"]), len(figures["part_way"])) > 0
     for figure in figures["figures"]:
         assert f"{figure['value']:.3f}" in card
-    for line in figures["part_year"]:
-        for name in ("so_far", "found_so_far", "projected", "found_projected"):
-            assert f"{100 * line[name]['share']:.0f}\N{NO-BREAK SPACE}%" in card
+    for line in figures["part_way"]:
+        assert f"{100 * line['elapsed']:.0f}\N{NO-BREAK SPACE}%</th>" in card
+        for name in ("log_loss", "ece"):
+            assert f"{line[name]['value']:.3f} <span" in card
+        assert f"{line['log_loss']['limit']:.3f}" in card
+        assert f"{100 * line['recall']['share']:.0f}\N{NO-BREAK SPACE}%" in card
+
+
+SHARE = {"label": "", "share": 0.2, "low": 0.1, "high": 0.3, "n": 120}
+EARLIER = [
+    {"part": part, "so_far": SHARE, "projected": SHARE, "found_so_far": found, "found_projected": SHARE}
+    for part, found in ((0.25, SHARE), (1.0, {**SHARE, "share": 0.9}))
+]
+
+
+def be_of_an_earlier_release(folder: Path) -> None:
+    """Have no word of what accumulates, and a card that measured what a count so far brings."""
+    text = (folder / CONTRACT).read_text(encoding="utf-8")
+    (folder / CONTRACT).write_text(text.replace("    accumulates: true\n", ""), encoding="utf-8")
+    seal(folder, CONTRACT)
+    (folder / POPULATION).unlink()
+    rewrite(folder, MANIFEST, lambda manifest: manifest["files"].pop(POPULATION))
+    rewrite(folder, FIGURES, lambda card: card.update(part_way=[], part_year=EARLIER))
 
 
 @pytest.mark.parametrize("path", ["/", "/roster", "/model/card"])
-def test_where_data_go_in_a_count_so_far_is_warned_of_with_the_recall_that_it_brings(
-    client: FlaskClient, bundle_folder: Path, path: str
+def test_of_a_model_of_an_earlier_release_a_count_so_far_is_warned_of(
+    altered: Callable[..., FlaskClient], path: str
 ) -> None:
-    card = Card.model_validate_json((bundle_folder / FIGURES).read_bytes())
-    quarter, whole = card.part_year[0], card.part_year[-1]
-    page = html.unescape(client.get(path).text)
+    page = html.unescape(altered(be_of_an_earlier_release).get(path).text)
     assert "Absences: give the count over the whole period" in page
-    assert f"after 25 % of the period the model found {100 * quarter.found_so_far.share:.0f} %" in page
-    assert f"with whole counts {100 * whole.found_so_far.share:.0f} %" in page
+    assert "after 25 % of the period the model found 20 %" in page
+    assert "with whole counts 90 %" in page
 
 
 def test_a_model_of_before_there_were_figures_has_a_card_all_the_same(
@@ -102,8 +120,8 @@ def test_it_says_who_is_called_at_risk_and_how_each_group_fares(
         assert (f"Calls, found and false alarms by {audit.column}" in card) == bool(audit.differences)
 
 
-def forget_part_year(card: dict[str, Any]) -> None:
-    card["part_year"] = []
+def forget_part_way(card: dict[str, Any]) -> None:
+    card["part_way"] = []
 
 
 def differ(card: dict[str, Any]) -> None:
@@ -128,9 +146,7 @@ def forget_calls_and_rates(card: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("edit", "path", "told"),
     [
-        (forget_part_year, "/", {"was not measured": 1}),
-        (forget_part_year, "/roster", {"was not measured": 1}),
-        (forget_part_year, "/model/card", {"part of the way through is not known": 1}),
+        (forget_part_way, "/model/card", {"part of the way through is not known": 1}),
         (differ, "/model/card", {"differ by more than luck explains": 2}),
         (name_costs, "/model/card", {"calling from 1 / (4 + 1) = 20 % on costs least": 1}),
         (name_costs, "/model/card", {"calling nobody costs 60.0, everybody 85.0": 1}),
