@@ -11,11 +11,13 @@ import orjson
 from flask import Blueprint, Flask, Response, current_app, request
 from pydantic import TypeAdapter, ValidationError
 
+from data.bundle.bundle import Bundle
 from data.bundle.manifest import BundleError
-from data.contract.columns import repeated
+from data.contract.columns import ELAPSED, repeated
 from data.log.entries import Via, prediction_entries
 from data.log.spool import Spool, SpoolError
-from data.rows.records import Record
+from data.rows.kinds import PASSED, rule_of
+from data.rows.records import Record, settle_elapsed
 from serving.predictor import CurrentPredictor, Predictor
 from serving.problems import (
     MOST_FAULTS,
@@ -141,23 +143,35 @@ api = Blueprint("api", __name__)
 @api.post("/predict")
 def predict() -> Response:
     """Forecast one record, or each of a list."""
-    explain = _explain()
+    explain, elapsed = _explain(), request.args.get(ELAPSED) if request.query_string else None
     if not request.is_json:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the record as application/json.")
     via: Via = "canary" if request.headers.get(CANARY) == "true" else "predict"
     body = request.get_data(cache=False)
-    return Response(forecast(current_app.extensions, body, explain=explain, via=via), content_type=JSON)
+    answer = forecast(current_app.extensions, body, explain=explain, via=via, elapsed=elapsed)
+    return Response(answer, content_type=JSON)
 
 
 def forecast(
-    extensions: Mapping[str, Any], body: bytes, *, explain: bool = False, via: Via = "predict"
+    extensions: Mapping[str, Any],
+    body: bytes,
+    *,
+    explain: bool = False,
+    via: Via = "predict",
+    elapsed: str | None = None,
 ) -> bytes:
-    """Return the JSON that answers a request's body, written down already; raises Problem."""
+    """Return the JSON that answers a request's body, written down already; raises Problem.
+
+    `elapsed` is what the query says of how much of the period has passed.
+    """
     settings: PredictorSettings = extensions["settings"]
     parsed = parse_json(body, settings.max_records)
     predictor = ready_predictor(extensions["predictor"])
     bundle = predictor.bundle
-    records = validate(parsed, bundle.record, bundle.contract.columns, settings.max_records)
+    passed = read_elapsed(elapsed, bundle)
+    _refuse_elapsed(parsed, bundle)
+    records = validate(parsed, bundle.record, {*bundle.contract.columns, ELAPSED}, settings.max_records)
+    settle_elapsed(records, bundle.contract, passed)
     answers = predictor.predict(records, explain=explain)
     write_down(
         extensions["spool"], prediction_entries(records, answers, bundle.contract, settings.id_key, via)
@@ -166,6 +180,36 @@ def forecast(
         [answer["grade_class"] for answer in answers], sum(answer["at_risk"] for answer in answers)
     )
     return orjson.dumps(answers if isinstance(parsed, list) else answers[0])
+
+
+def read_elapsed(text: str | None, bundle: Bundle) -> float | None:
+    """Return how much of the period has passed, as a query or a form says it; raises Problem 422."""
+    if text is None:
+        return None
+    value = None if bundle.no_elapsed else rule_of(PASSED).read(text)
+    if not isinstance(value, float):
+        said = bundle.no_elapsed or "give a part of the period above 0 and up to 1, such as 0.5"
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "How much of the period has passed cannot be used.",
+            [{"field": ELAPSED, "message": said}],
+        )
+    return value
+
+
+def _refuse_elapsed(parsed: Any, bundle: Bundle) -> None:
+    """Raise Problem 422 for records that say how much has passed to a bundle that cannot be told."""
+    if not bundle.no_elapsed or ELAPSED in bundle.contract.columns:
+        return
+    raw = parsed if isinstance(parsed, list) else [parsed]
+    if any(isinstance(item, dict) and ELAPSED in item for item in raw):
+        read_elapsed("", bundle)
+
+
+def check_passed_column(header: Sequence[str], bundle: Bundle) -> None:
+    """Raise Problem 422 for a file that says how much has passed to a model of an earlier release."""
+    if ELAPSED in header and ELAPSED not in bundle.contract.columns and not bundle.foresees:
+        read_elapsed("", bundle)
 
 
 def ready_predictor(current: CurrentPredictor) -> Predictor:

@@ -20,9 +20,10 @@ import numpy as np
 import orjson
 from flask import Blueprint, Response, current_app, request
 
+from data.contract.columns import ELAPSED
 from data.log.spool import Spool
-from data.rows.records import Record
-from serving.api import ready_predictor, write_down
+from data.rows.records import Record, settle_elapsed
+from serving.api import check_passed_column, read_elapsed, ready_predictor, write_down
 from serving.cells import RowReader
 from serving.metrics import Metrics
 from serving.predictor import Predictor
@@ -51,7 +52,8 @@ def predict_batch() -> Response:
             raise unavailable("As many files are being answered as can be; ask again in half a minute.", 30)
         resources.callback(extensions["batches"].release)
         sheet = Sheet(resources.enter_context(_received(settings)))
-        scoring = Scoring(sheet, predictor, settings, extensions["spool"], extensions["metrics"])
+        elapsed = read_elapsed(request.values.get(ELAPSED), predictor.bundle)
+        scoring = Scoring(sheet, predictor, settings, extensions["spool"], extensions["metrics"], elapsed)
         counts = scoring.count()
         pieces = scoring.pieces(resources.pop_all())
         first = next(pieces) + next(pieces, b"")  # while it can still be refused, as by a full disk
@@ -73,10 +75,17 @@ class Scoring:
     """One file on its way through one model."""
 
     def __init__(
-        self, sheet: Sheet, predictor: Predictor, settings: PredictorSettings, spool: Spool, metrics: Metrics
+        self,
+        sheet: Sheet,
+        predictor: Predictor,
+        settings: PredictorSettings,
+        spool: Spool,
+        metrics: Metrics,
+        elapsed: float | None = None,
     ) -> None:
-        """Check the header; raises Problem 422."""
-        self._contract = predictor.bundle.contract
+        """Check the header; raises Problem 422. `elapsed` is for rows that do not say it themselves."""
+        self._contract, self._elapsed = predictor.bundle.contract, elapsed
+        check_passed_column(sheet.header, predictor.bundle)
         self._added = added_columns(self._contract.target.labels)
         check_header(sheet.header, self._contract, self._added)
         self._sheet = sheet
@@ -102,6 +111,7 @@ class Scoring:
                 read: deque[PendingChunk] = deque()
                 for chunk in chunks:
                     records, errors = self._reader.read(chunk)
+                    settle_elapsed(records, self._contract, self._elapsed)
                     read.append(
                         PendingChunk(chunk, records, errors, beside.submit(self._scorer.shares, records))
                     )

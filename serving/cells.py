@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from data.contract.columns import Column, Role
+from data.contract.columns import ELAPSED, Column, Role
 from data.contract.contract import Contract
 from data.rows.ids import are_plain
-from data.rows.kinds import Reason, rule_of
+from data.rows.kinds import PASSED, Reason, rule_of
 from data.rows.records import Record
 
 MOST_REMEMBERED, LONGEST_REMEMBERED = 10_000, 100  # texts of one column, and letters of one
@@ -74,6 +74,8 @@ class RowReader:
         asked = {column.name: column for column in contract.asked}
         if contract.id is not None:
             asked[contract.id.name] = contract.id
+        if contract.accumulating:
+            asked[ELAPSED] = PASSED
         self._width = len(header)
         self._columns = [ColumnReader(asked[n], place) for place, n in enumerate(header) if n in asked]
 

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, send_from_directory
 from data.bundle.card_text import SO_FAR_OR_WHOLE
 from data.bundle.manifest import CARD
 from data.bundle.reasons import LOG_ODDS, NOISE
-from data.contract.columns import Target
+from data.contract.columns import ELAPSED, Target
 from data.contract.contract import Contract
 from data.rows.outcomes import outcome_fields
 from serving.api import json_response, ready_predictor
@@ -22,6 +22,7 @@ from serving.settings import PredictorSettings
 Schema = dict[str, Any]
 
 SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+PART: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
 TEXT: Schema = {"type": "string"}
 PREDICTION_ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 
@@ -59,6 +60,8 @@ def _record(contract: Contract, record: Schema) -> Schema:
     """Return the record's schema with each column's unit and, for codes, what they mean."""
     properties = {name: dict(schema) for name, schema in record["properties"].items()}
     for name, schema in properties.items():
+        if name not in contract.columns:  # how much of the period has passed says all of itself
+            continue
         column = contract.columns[name]
         codes = ", ".join(f"{code} = {label}" for code, label in column.codes.items())
         counted = SO_FAR_OR_WHOLE if column in contract.accumulating else ""
@@ -93,7 +96,9 @@ def _forecast(contract: Contract) -> Schema:
         "items": _reason(contract),
         "description": "With explain=true: each feature's effect on the forecast, largest first.",
     }
-    return _object({**fields, "reasons": reasons}, list(fields))
+    passed = {ELAPSED: {**PART, "description": "As it was asked; left out where it is all."}}
+    more = {"reasons": reasons, **(passed if contract.accumulating else {})}
+    return _object({**fields, **more}, list(fields))
 
 
 def _reason(contract: Contract) -> Schema:
@@ -231,6 +236,7 @@ def _forecast_paths(predictor: Predictor, record: Schema) -> Schema:
         "schema": {"enum": ["true", "false"], "default": "false"},
         "description": "Whether to add the reasons.",
     }
+    asked = [_passed_parameter()] if predictor.bundle.contract.accumulating else []
     answer = _json(
         "The forecast, or one for each record in order.", {"anyOf": [ref("Forecast"), ref("Forecasts")]}
     )
@@ -242,8 +248,20 @@ def _forecast_paths(predictor: Predictor, record: Schema) -> Schema:
     files = {"text/csv": {"schema": TEXT}, "multipart/form-data": {"schema": form}}
     file = {"required": True, "content": files}
     return {
-        "/predict": {"post": {**one, **about, "parameters": [explain], "requestBody": records}},
-        "/predict/batch": {"post": {**many, **about, "requestBody": file}},
+        "/predict": {"post": {**one, **about, "parameters": [explain, *asked], "requestBody": records}},
+        "/predict/batch": {
+            "post": {**many, **about, **({"parameters": asked} if asked else {}), "requestBody": file}
+        },
+    }
+
+
+def _passed_parameter() -> Schema:
+    return {
+        "name": ELAPSED,
+        "in": "query",
+        "schema": {**PART, "default": 1},
+        "description": "How much of the period has passed: counts are so far, and the forecast is the mean "
+        "over what they may yet come to. For records, or rows, that do not say it themselves.",
     }
 
 

@@ -14,6 +14,7 @@ from data.bundle.bundle import Bundle
 from data.bundle.card import read_card
 from data.bundle.card_text import counts_hint
 from data.bundle.manifest import MANIFEST, BundleError
+from data.contract.columns import ELAPSED
 from data.durable import digest
 from data.log.entries import new_ids
 from data.rows.records import Record
@@ -46,12 +47,16 @@ class Predictor:
         """Return one answer a record, in order, with the reasons if wanted."""
         if not records:
             return []
-        matrix = self.bundle.matrix(records)
-        answers = self.bundle.answers(self.bundle.probabilities(matrix))
+        bundle, matrix, elapsed = self.bundle, self.bundle.matrix(records), self.bundle.elapsed(records)
+        answers = bundle.answers(bundle.probabilities(matrix, elapsed), elapsed)
         for answer, new in zip(answers, new_ids(len(answers)), strict=True):
             answer["model_version"], answer["prediction_id"] = self.version, new
+        if elapsed is not None:
+            for answer, record in zip(answers, records, strict=True):
+                answer |= {ELAPSED: record[ELAPSED]} if ELAPSED in record else {}
         if explain:
-            for answer, record, effects in zip(answers, records, self.bundle.explain(matrix), strict=True):
+            every = bundle.explain(matrix, elapsed)
+            for answer, record, effects in zip(answers, records, every, strict=True):
                 answer["reasons"] = self._reasons(record, effects)
         return answers
 

@@ -83,13 +83,15 @@ class Scorer:
         """Return the class probabilities of validated records (rows, classes)."""
         if not records:
             return np.empty((0, len(self._labels)), dtype=np.float32)
-        return self._bundle.probabilities(self._bundle.matrix(records))
+        bundle = self._bundle
+        return bundle.probabilities(bundle.matrix(records), bundle.elapsed(records))
 
     def score(self, records: Sequence[Record], shares: np.ndarray) -> Scored:
         """Return the forecasts of validated records, in order, from their class probabilities."""
         tops: list[int] = shares.argmax(axis=1).tolist()
         risks = risk_of(shares, self._contract.target)
-        numbers, marks, ids = np.column_stack([shares, risks]), self._marks(shares), new_ids(len(records))
+        marks, ids = self._marks(shares, self._bundle.elapsed(records)), new_ids(len(records))
+        numbers = np.column_stack([shares, risks])
         cells = zip(
             [self._top_cells[top] for top in tops],
             self._cell_digits.write(numbers),
@@ -122,9 +124,9 @@ class Scorer:
         """Return what was asked, without the id, as JSON."""
         return [orjson.dumps(without_id(record, self._contract)).decode() for record in records]
 
-    def _marks(self, shares: np.ndarray) -> list[int]:
+    def _marks(self, shares: np.ndarray, elapsed: np.ndarray | None) -> list[int]:
         """Return which set each row has; each of the few that there are is written once."""
-        inside = grade_sets(shares, self._bundle.manifest.set_thresholds)
+        inside = grade_sets(shares, self._bundle.thresholds(elapsed))
         marks: list[int] = (inside @ (1 << np.arange(shares.shape[1]))).tolist()
         for mark in set(marks) - self._set_json.keys():
             labels = [label for place, label in enumerate(self._labels) if mark >> place & 1]

@@ -131,6 +131,8 @@ class Bundle:
         self.matrix = matrix_maker(contract)
         self.space: FeatureSpace = feature_space(contract)
         population = read_population(folder, manifest)
+        self.foresees = population is not None
+        """Whether it keeps what a count so far may come to; bundles of earlier releases do not."""
         self.population = population or Population()
         self.accumulation = Accumulation(self.population.totals, contract)
         self.no_elapsed = _why_no_elapsed(population, contract)

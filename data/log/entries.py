@@ -23,7 +23,10 @@ Verdict = Literal["agree", "disagree"]
 
 
 class Prediction(TypedDict):
-    """A forecast: what was asked, what was answered, by which version, when. Reasons are left out."""
+    """A forecast: what was asked, what was answered, by which version, when. Reasons are left out.
+
+    The record says under `elapsed` how much of the period had passed, where it was not all of it.
+    """
 
     kind: Literal["prediction"]
     at: AwareDatetime
@@ -97,6 +100,7 @@ def prediction_fields(
     grade_set: Any,
     via: Any,
     reasons: Any = None,  # noqa: ARG001  left out
+    elapsed: Any = None,  # noqa: ARG001  which the record says
 ) -> Entry:
     """Return what the log keeps of a forecast, `Prediction` but its kind, by name and in this order.
 

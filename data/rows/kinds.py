@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from data.contract.columns import MISSING_TEXTS, Code, Column, Kind, Role, Target
+from data.contract.columns import ELAPSED, MISSING_TEXTS, Code, Column, Kind, Role, Target
 from data.rows.ids import WHOLE_ID, canonical_id
 
 WHOLE = re.compile(r"(-?[0-9]{1,18})(?:\.0+)?")
@@ -118,6 +118,32 @@ class NumberRule(Rule):
         if self.whole:
             return Annotated[int, Field(strict=True, ge=math.ceil(self.low), le=math.floor(self.high)), about]
         return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=self.low, le=self.high), about]
+
+
+PASSED = Column(
+    name=ELAPSED,
+    title="How much of the period has passed",
+    kind=Kind.NUMBER,
+    role=Role.AUDIT,
+    min=0,
+    max=1,
+    help="A part above 0 and up to 1; all of it where this is left out.",
+)
+"""What may be said beside a record's own columns where one of them accumulates."""
+
+
+class PassedRule(NumberRule):
+    """A part of the period: at its very beginning there is nothing to forecast from."""
+
+    def faults(self, values: Any) -> Broken:
+        """Leave 0 out of the range."""
+        yield from super().faults(values)
+        yield Reason.OUT_OF_RANGE, values <= 0
+
+    def field(self) -> Any:
+        """Return a strict type."""
+        about = Field(title=self.column.title, description=self.column.help)
+        return Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1), about]
 
 
 class CodeRule(Rule):
@@ -281,7 +307,9 @@ RULES: dict[Kind, type[Rule]] = {
 
 
 def rule_of(column: Column) -> Rule:
-    """Return the rule of a column: that of its kind, or that of ids."""
+    """Return the rule of a column: that of its kind, that of ids, or that of `PASSED`."""
+    if column is PASSED:
+        return PassedRule(column)
     return (IdRule if column.role is Role.ID else RULES[column.kind])(column)
 
 

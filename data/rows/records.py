@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 from typing_extensions import TypedDict
 
-from data.contract.columns import Column, Role
+from data.contract.columns import ELAPSED, Column, Role
 from data.contract.contract import Contract
-from data.rows.kinds import rule_of
+from data.rows.kinds import PASSED, rule_of
 
 DIRECTION = {"raises": 1, "lowers": -1, None: 0}
 MANY = 20  # records, from which on they are taken column by column
@@ -50,8 +50,9 @@ def feature_space(contract: Contract) -> FeatureSpace:
 def record_adapter(contract: Contract) -> TypeAdapter[Record]:
     """Derive the validator of one record: a dict of canonical codes and numbers.
 
-    Features are required; id and audit columns optional; anything else is refused. A missing
-    value is null, and only where the contract says nullable.
+    Features are required; id and audit columns optional, and how much of the period has passed where a
+    column accumulates; anything else is refused. A missing value is null, and only where the contract says
+    nullable.
     """
     fields: dict[str, Any] = {}
     for column in contract.columns.values():
@@ -60,10 +61,25 @@ def record_adapter(contract: Contract) -> TypeAdapter[Record]:
             fields[column.name] = kind | None if column.nullable else kind
         elif column.role in (Role.ID, Role.AUDIT):
             fields[column.name] = NotRequired[kind]
+    if contract.accumulating:
+        fields[ELAPSED] = NotRequired[rule_of(PASSED).field()]
     make_type: Any = TypedDict  # from a contract's name, which mypy would have be a literal
     record = make_type(f"{contract.name}_record", fields)
     record.__pydantic_config__ = ConfigDict(extra="forbid")
     return TypeAdapter(record)
+
+
+def settle_elapsed(records: Sequence[Record], contract: Contract, elapsed: float | None = None) -> None:
+    """Let each validated record say how much of the period has passed, unless it is all of it.
+
+    `elapsed` is for those that do not say it themselves.
+    """
+    if not contract.accumulating:
+        return
+    for record in records:
+        passed = record.pop(ELAPSED, elapsed)
+        if passed is not None and passed < 1:
+            record[ELAPSED] = passed
 
 
 def matrix_maker(contract: Contract) -> Callable[[Sequence[Record]], np.ndarray]:

@@ -177,7 +177,8 @@ def test_the_json_schema_is_valid_and_names_what_may_be_asked(contract: Contract
     schema = json.loads(json.dumps(record_adapter(contract).json_schema(), allow_nan=False))
     jsonschema.Draft202012Validator.check_schema(schema)
     ids = [contract.id.name] if contract.id else []
-    assert set(schema["properties"]) == {*ids, *(column.name for column in contract.asked)}
+    passed = ["elapsed"] if contract.accumulating else []
+    assert set(schema["properties"]) == {*ids, *(column.name for column in contract.asked), *passed}
     assert schema["required"] == [column.name for column in contract.features]
     assert schema["additionalProperties"] is False
     assert all(column.title in json.dumps(schema) for column in contract.features)

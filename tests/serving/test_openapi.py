@@ -50,15 +50,16 @@ def test_its_record_is_the_contracts(document: dict[str, Any], student: Student)
         assert not record.is_valid(broken)
 
 
-def test_it_warns_of_counts_so_far_where_they_are_sent(document: dict[str, Any]) -> None:
+def test_it_says_of_counts_what_to_give_before_the_periods_end(document: dict[str, Any]) -> None:
     columns = document["components"]["schemas"]["Record"]["properties"]
-    assert [name for name, column in columns.items() if "whole period" in column["description"]] == [
-        "Absences"
-    ]
+    so_far = [name for name, column in columns.items() if "So far, where it is said" in column["description"]]
+    assert so_far == ["Absences"]
+    assert columns["elapsed"]["exclusiveMinimum"] == 0
+    assert "elapsed" not in document["components"]["schemas"]["Record"]["required"]
     for path in ("/predict", "/predict/batch"):
-        about = document["paths"][path]["post"]["description"]
-        assert "Absences: give the count over the whole period" in about
-        assert "the model found " in about
+        about = document["paths"][path]["post"]
+        assert "Absences: give the count so far" in about["description"]
+        assert "elapsed" in [one["name"] for one in about["parameters"]]
 
 
 def test_its_examples_are_answered_and_answers_fit_it(
