@@ -89,6 +89,9 @@ backup: setup ## Back up log, registry, Prefect and state, while all runs on (IN
 restore: setup ## Restore a backup over nothing (FROM=folder; ARGS=--check only checks it)
 	@$(DEV) -m flows.restore "$$FROM" $(ARGS)
 
+# A run starts a hundred interpreters: whatever the shell says, what they import is compiled once.
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
+
 test: setup ## Run the tests (ARGS="-k word" for some)
 	@$(DEV) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
