@@ -11,6 +11,15 @@ STANDARD = (
     *("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME"),
     *("PORT", "WEB_CONCURRENCY"),
 )
+TOGETHER = {
+    "a Prefect server and registries": (
+        *("tests/e2e", "tests/flows/registry", "tests/flows/monitoring", "tests/flows/test_pipeline.py"),
+        *("tests/flows/support/test_reconcile.py", "tests/flows/support/test_retries.py"),
+        *("tests/flows/support/test_foreign_pages.py", "tests/flows/scoring/test_score_flow.py"),
+    ),
+    "a Dask cluster": ("tests/flows/test_dask.py", "tests/flows/scoring/test_score_on_dask.py"),
+}
+LONG = ()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,10 +28,25 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin("tests.fixtures")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with whole runs where processes share the tests: at the end, one would wait for the other."""
+    """Where processes share the tests, keep together what shares what is costly, and begin with it."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(group_of(item.nodeid.partition("::")[0])))
+        items.sort(key=lambda item: place_of(item.nodeid))
+
+
+def group_of(file: str) -> str:
+    """Return the group of files that one process runs: most files are alone in theirs."""
+    return next((name for name, files in TOGETHER.items() if file.startswith(files)), file)
+
+
+def place_of(file: str) -> int:
+    """Return the place of a file's group among those that come first."""
+    groups = [*TOGETHER, *LONG]
+    group = group_of(file)
+    return groups.index(group) if group in groups else len(groups)
 
 
 @pytest.hookimpl(tryfirst=True)

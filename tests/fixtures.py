@@ -12,12 +12,15 @@ import pytest
 from data.contract.contract import Contract, load_contract
 from data.durable import file_lock
 from data.processes import end_recorded
+from flows import process
 from flows.evaluate import gather_evidence
-from flows.process import process_records
+from flows.process import process_records, write_report
 from flows.processing.processed import Processed
-from flows.registry import store
+from flows.registry import bundling, store
 from flows.registry.bundling import Submission, make_bundle
 from flows.registry.registration import Registered, register_submission
+from flows.reports.evidence import Evidence
+from flows.reports.plots import plots_of
 from flows.runtime import server as prefect_process
 from flows.runtime.server import local_url
 from flows.runtime.workspace import finished_file
@@ -119,6 +122,31 @@ def registry_tables(place_of_all: Path) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(store, "_make_tables", copy)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_to_look_at() -> Iterator[None]:
+    """Draw no plots and write no report of the data, which takes seconds for each model that is trained.
+
+    Their own tests make them, and so does every command that runs in a process of its own.
+    """
+
+    def name_plots(evidence: Evidence, folder: Path) -> None:
+        for plot in plots_of(evidence):
+            (folder / f"{plot.__name__}.png").touch()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bundling, "write_plots", name_plots)
+        patched.setattr(process, "write_report", lambda folder, *_: (folder / process.REPORT).touch())
+        yield
+
+
+@pytest.fixture(scope="module")
+def reports() -> Iterator[None]:
+    """Write the reports of the data all the same."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(process, "write_report", write_report)
         yield
 
 

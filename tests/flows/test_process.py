@@ -19,6 +19,8 @@ from flows.settings import Settings
 from flows.up import MAKE_REGISTRY
 from tests.contract.files import read_records
 
+pytestmark = pytest.mark.usefixtures("reports")
+
 
 @pytest.fixture(scope="module")
 def school(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,7 +36,7 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def of_school(school: Path, settings: Settings, grade_class: Contract) -> Processed:
+def of_school(reports: None, school: Path, settings: Settings, grade_class: Contract) -> Processed:
     """That file, processed."""
     return process_records(str(school), grade_class, settings)
 

@@ -10,11 +10,10 @@ from mlflow.entities.model_registry import ModelVersion
 
 from data.log.database import open_log
 from data.log.history import read, verify
-from flows.registry.bundling import Submission, write_bundle, write_lineage
+from flows.registry.bundling import Submission, make_bundle
 from flows.registry.decisions import PromotionVerdict, newest_entry, settle
 from flows.registry.registration import Registered, log_and_register, register_submission
 from flows.registry.store import experiment_id, open_registry, version_of_alias
-from flows.runtime.workspace import finished_folder
 from flows.settings import Settings
 
 NAME = "grade-class"
@@ -41,8 +40,9 @@ class Desk:
 
     def own(self, submission: Submission, **changed: object) -> Submission:
         """Return a submission as it is submitted here."""
-        settings = self.settings.model_copy(update=changed)
-        return self._with_bundle(replace(submission, settings=settings))
+        own = replace(submission, settings=self.settings.model_copy(update=changed))
+        make_bundle(own)
+        return own
 
     def add(self, submission: Submission) -> str:
         """Register without judging, as a run does that is killed in between; return the version."""
@@ -91,18 +91,6 @@ class Desk:
 
     def tags(self, version: str) -> dict[str, str]:
         return dict(self.client.get_model_version(NAME, version).tags)
-
-    def _with_bundle(self, submission: Submission) -> Submission:
-        """Put a bundle in place without its plots, which take seconds to draw."""
-
-        def build(draft: Path) -> None:
-            (draft / "bundle").mkdir()
-            write_bundle(draft / "bundle", submission)
-            (draft / "plots").mkdir()
-            write_lineage(submission, draft)
-
-        finished_folder(submission.place, build)
-        return submission
 
     @contextmanager
     def spoilt(self, name: str, version: str, *, gone: bool = False) -> Iterator[None]:
