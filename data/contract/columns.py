@@ -23,8 +23,14 @@ RESERVED = frozenset({*OWN, "row"})
 ELAPSED = "elapsed"
 """What says, beside a record's columns, how much of the period has passed."""
 FLOAT32_MAX = 3.4028234663852886e38
-MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
-"""What a cell that holds nothing may say."""
+ALWAYS_MISSING = frozenset({"", "na", "n/a", "nan", "null"})
+"""What no code or label of a contract may be, in any case."""
+MISSING_MARKS = ALWAYS_MISSING | {
+    *("-", "--", "–", "—", "?", ".", "..", "…", "\\n", "none", "nat", "missing", "(null)", "<null>", "<na>"),
+    *("#n/a", "#na", "#nv", "#null!", "(blank)", "(leer)", "keine angabe", "n/d", "s/d"),
+    *("n.a", "n.a.", "n. a.", "k.a", "k.a.", "k. a.", "n.d.", "n. d.", "s.d.", "s. d."),
+}
+"""What a cell that holds nothing may say, in any case, unless the contract has it as a code or a label."""
 
 
 def _code(value: Any) -> Any:
@@ -42,10 +48,15 @@ def check_codes(codes: dict[Code, str], key: str) -> None:
     meanings: dict[str, Code] = {}
     for code, label in codes.items():
         for text in dict.fromkeys((str(code).casefold(), label.casefold())):
-            if text in {missing.casefold() for missing in MISSING_TEXTS}:
+            if text in ALWAYS_MISSING:
                 raise ContractError(f"{text!r} stands for a missing value", key, code)
             if meanings.setdefault(text, code) != code:
                 raise ContractError(f"{text!r} could mean {meanings[text]!r} or {code!r}", key, code)
+
+
+def is_missing(text: str) -> bool:
+    """Tell whether a cell's text is a mark of the usual programs for nothing."""
+    return text.strip().casefold() in MISSING_MARKS
 
 
 def repeated(names: Iterable[str]) -> list[str]:

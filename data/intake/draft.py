@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from data.contract.columns import MISSING_TEXTS, RESERVED
+from data.contract.columns import MISSING_MARKS, RESERVED
 from data.contract.contract import Contract, parse_contract
 from data.contract.leakage import LeakageScore, leakage_score
 from data.errors import BadInput
@@ -98,7 +98,7 @@ def count_again(cells: pd.Series) -> int:
 def texts_of(series: pd.Series) -> pd.Series:
     """Return cells as stripped text, missing ones as none."""
     texts = series.astype("string").str.strip()
-    return texts.mask(texts.isin([*MISSING_TEXTS])).astype(object)
+    return texts.mask(texts.str.casefold().isin([*MISSING_MARKS])).astype(object)
 
 
 def title_of(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from data.contract.columns import FLOAT32_MAX, MISSING_TEXTS, PERSON, PSEUDONYM, Codes, Column, Role, repeated
+from data.contract.columns import FLOAT32_MAX, MISSING_MARKS, PERSON, PSEUDONYM, Codes, Column, Role, repeated
 from data.contract.contract import Contract
 from data.errors import BadInput
 from data.rows.ids import (
@@ -212,11 +212,17 @@ def from_arrow(cells: "pa.ChunkedArray", column: Column | None) -> pd.Series:
         numbers = _arrow_numbers(cells)
         if numbers is None:
             numbers = _arrow_numbers(
-                pc.if_else(pc.is_in(cells, pa.array(MISSING_TEXTS, cells.type)), None, cells)
+                pc.if_else(pc.is_in(_folded(cells), pa.array(MISSING_MARKS, cells.type)), None, cells)
             )
         if numbers is not None:
             return numbers.to_pandas()
     return cells.combine_chunks().dictionary_encode().to_pandas()
+
+
+def _folded(cells: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    import pyarrow.compute as pc
+
+    return pc.utf8_lower(pc.utf8_trim_whitespace(cells))
 
 
 def _arrow_numbers(texts: "pa.ChunkedArray") -> "pa.ChunkedArray | None":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import repeat
 from numbers import Real
 
-from data.contract.columns import MISSING_TEXTS
+from data.contract.columns import is_missing
 
 SPLIT_BITS = 53  # what a float holds exactly
 PUBLIC_KEY = "gradecast-public-default"
@@ -62,7 +62,7 @@ def canonical_id(value: object, *, whole: bool) -> str:
     text = str(value).strip()
     if text.isdecimal() and text.isascii() and text[0] != "0":  # as most are
         return text
-    if text in MISSING_TEXTS:
+    if is_missing(text):
         return ""
     number = WRITTEN_AS_FLOAT.fullmatch(text)
     text = number[1] if number else text

@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from data.contract.columns import ELAPSED, MISSING_TEXTS, Code, Column, Kind, Role, Target
+from data.contract.columns import ELAPSED, Code, Column, Kind, Role, Target, is_missing
 from data.rows.ids import WHOLE_ID, canonical_id
 
 WHOLE = re.compile(r"(-?[0-9]{1,18})(?:\.0+)?")
@@ -163,13 +163,13 @@ class CodeRule(Rule):
     def read(self, cell: Any) -> Any:
         """Return a code: 2, 2.0, "2", "2.0" and "Moderate" may all mean 2."""
         text = "" if cell is None else str(cell).strip()
-        if text in MISSING_TEXTS:
-            return None
         code = self._texts.get(text)
         if code is None:
             code = self._labels.get(text.casefold())
         if code is None and (whole := WHOLE.fullmatch(text)):
             code = self._numbers.get(int(whole[1]))
+        if code is None and is_missing(text):
+            return None
         return Reason.UNKNOWN_CODE if code is None else code
 
     def faults(self, values: Any) -> Broken:
@@ -320,7 +320,7 @@ def number_of(cell: Any) -> float | None:
     """
     if isinstance(cell, str):
         text = cell.strip()
-        if text in MISSING_TEXTS:
+        if is_missing(text):
             return math.nan
         try:
             number = float(text) if text.isascii() and "_" not in text else math.nan

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from data.contract.columns import MISSING_TEXTS, Role
+from data.contract.columns import Role, is_missing
 from data.contract.contract import Contract
 from data.rows.kinds import class_places, number_of
 from data.rows.records import record_adapter
@@ -69,7 +69,10 @@ def from_cells(row: Mapping[str, str], contract: Contract) -> dict[str, Any]:
     """Return a CSV row's known cells as the values of JSON; empty cells and other columns are left out."""
     known = outcome_fields(contract)
     cells = {name: cell.strip() for name, cell in row.items() if name in known}
-    given: dict[str, Any] = {name: cell for name, cell in cells.items() if cell not in MISSING_TEXTS}
+    classes = {str(text).casefold() for pair in contract.target.classes.items() for text in pair}
+    given: dict[str, Any] = {
+        name: cell for name, cell in cells.items() if cell.casefold() in classes or not is_missing(cell)
+    }
     if contract.score is not None and contract.score.name in given:
         number = number_of(given[contract.score.name])
         if number is not None:  # else it is left as it is, to be refused

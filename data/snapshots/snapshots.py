@@ -275,9 +275,9 @@ class _Snapshots:
         table, known = self.dated.tables[name], quoted(str(self.dated.tables[name].known))
         read = _date if self.dated.start else _number
         day = f"date_diff('day', {START}, {read(known)})" if self.dated.start else read(known)
-        faults = [Fault(str(table.known), Reason.MISSING, f"{known} is null"), *self._bad_days(dates)]
+        faults = [Fault(str(table.known), Reason.MISSING, f"given({known}) is null"), *self._bad_days(dates)]
         for column in map(quoted, numbers):
-            wrong = f"{column} is not null and {_number(column)} is null"
+            wrong = f"given({column}) is not null and {_number(column)} is null"
             faults.append(Fault(column.strip('"'), Reason.NOT_A_NUMBER, wrong))
         key = self.dated.key_of(name)
         if set(key) == set(self.dated.key):
@@ -291,7 +291,9 @@ class _Snapshots:
         dates = self.dated.start is not None if dates is None else dates
         reason, read = (RecordReason.NOT_A_DATE, _date) if dates else (RecordReason.NOT_A_DAY, _whole)
         cells = [(column, quoted(column)) for column in columns]
-        return [Fault(one, reason, f"{cell} is not null and {read(cell)} is null") for one, cell in cells]
+        return [
+            Fault(one, reason, f"given({cell}) is not null and {read(cell)} is null") for one, cell in cells
+        ]
 
     def _joined(self, name: str) -> tuple[str, list[str]]:
         """Return a table with those that it is joined to, and its columns; its own stay its own."""
@@ -468,7 +470,7 @@ STATISTICS: Mapping[Stat, Callable[[str, str, str, str], str]] = {
 
 
 def _number(cell: str) -> str:
-    return f"try_cast({cell} as double)"
+    return f"try_cast(given({cell}) as double)"
 
 
 def _whole(cell: str) -> str:
@@ -478,4 +480,4 @@ def _whole(cell: str) -> str:
 
 
 def _date(cell: str) -> str:
-    return f"cast(try_cast({cell} as timestamp) as date)"
+    return f"cast(try_cast(given({cell}) as timestamp) as date)"

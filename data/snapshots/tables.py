@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 
-from data.contract.columns import MISSING_TEXTS
+from data.contract.columns import ALWAYS_MISSING, MISSING_MARKS
 from data.contract.dated import Dated
 from data.errors import BadInput
 from data.rows.spreadsheets import FIRST_ROW
@@ -19,7 +19,6 @@ from data.sources.files import fetched, is_parquet, is_stored, local_files, parq
 
 MEMORY = "2GB"
 UNPACKED = 16 << 30  # bytes that a ZIP may hold in all
-MARKS = (*MISSING_TEXTS, "?")
 
 
 def quoted(name: str) -> str:
@@ -37,7 +36,11 @@ def opened(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database in the scratch folder, where it spills to as well."""
     settings: dict[str, str | bool | int | float | list[str]]
     settings = {"memory_limit": MEMORY, "threads": threads, "temp_directory": str(scratch / "spilled")}
+    marks = ", ".join(map(text, sorted(MISSING_MARKS)))
     with duckdb.connect(scratch / "tables.duckdb", config=settings) as connection:
+        connection.execute(
+            f"create macro given(cell) as case when lower(cell) not in ({marks}) then cell end"
+        )
         yield connection
 
 
@@ -150,7 +153,7 @@ def open_texts(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> 
             f"skip = {header.line}, delim = {text(header.delimiter)}, quote = '\"', escape = '\"', "
             f"auto_detect = false, columns = {{{typed}}}, null_padding = false)"
         )
-    marks = ", ".join(text(mark) for mark in MARKS if mark)
+    marks = ", ".join(map(text, sorted(ALWAYS_MISSING)))
     cells = ", ".join(_cleaned(column, marks) for column in columns)
     made = f"create table {quoted('raw_' + name)}"
     connection.execute(f'{made} as select {cells}, "row" + {FIRST_ROW} as "row" from ({rows})')
@@ -160,7 +163,7 @@ def open_texts(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> 
 def _cleaned(column: str, marks: str) -> str:
     """Return the cell of a column without spaces around it, null where it says that nothing is there."""
     own = f"trim(cast({quoted(column)} as varchar))"
-    return f"case when {own} in ('', {marks}) then null else {own} end as {quoted(column)}"
+    return f"case when lower({own}) not in ({marks}) then {own} end as {quoted(column)}"
 
 
 def broken(error: duckdb.Error, path: Path) -> BadInput:

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from data.contract.columns import MISSING_TEXTS
 from data.contract.contract import Contract
 from data.contract.yaml_files import shortened
 from data.errors import BadInput
@@ -170,7 +169,7 @@ def read_texts(path: Path) -> pd.DataFrame:
 def reading_csv(
     path: Path, header: Header, columns: list[str] | None = None, *, missing: bool = True
 ) -> Iterator[pyarrow.csv.CSVStreamingReader]:
-    """Open columns of a CSV, or all of them, to be read in batches of texts; some texts stand for none.
+    """Open columns of a CSV, or all of them, to be read in batches of texts; empty ones stand for none.
 
     Raises BadInput for a file without rows, and where it turns out that a row does not fit the header.
     """
@@ -184,7 +183,7 @@ def reading_csv(
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(columns or header.names, pa.string()),
                 include_columns=columns,  # none stands for all
-                null_values=list(MISSING_TEXTS),
+                null_values=[""],  # other marks mean nothing or a label, by what their column is
                 strings_can_be_null=missing,
             ),
         )

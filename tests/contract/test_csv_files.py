@@ -123,6 +123,19 @@ def test_text_files_go_by_several_suffixes(name: str, tiny: Contract, tmp_path: 
     assert len(read(tmp_path / name, TEXT, tiny)) == 4
 
 
+@pytest.mark.parametrize("mark", ["NONE", "-", "?", "#N/A", "k. A.", " n/a ", "Null", "–"])
+def test_marks_of_nothing_are_missing_in_any_case_unless_they_are_a_label(
+    mark: str, tiny: Contract, tmp_path: Path
+) -> None:
+    rows = [LINES[1].replace("1,0.1,", f"1,{mark},", 1), LINES[2].replace(",2,shop", f",{mark},shop")]
+    content = "\n".join([LINES[0], *rows, LINES[2].replace(",2,Farm", f",{mark},{mark}")])
+    frame = read(tmp_path / "roster.csv", content, tiny)
+    assert frame["Hours"].isna().tolist() == [True, False, False]
+    assert frame["Job"].isna().tolist() == [False, False, True]
+    helps = frame["Help"].astype(object).tolist()
+    assert helps[2] == 0 if mark == "NONE" else frame["Help"].isna().tolist() == [False, False, True]
+
+
 def test_missing_not_a_number_and_infinite_cells_are_told_apart(tiny: Contract, tmp_path: Path) -> None:
     cells = ["nan", "NaN", "NA", "", "null", "N/A", "inf", "-inf", "Infinity", "1e999", "+4.5", "4.50"]
     header = LINES[0]

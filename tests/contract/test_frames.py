@@ -51,7 +51,7 @@ def test_numbers_are_read_from_whatever_holds_them(tiny: Contract, values: Any) 
         (["1", "0x1F", "3"], "0x1F"),
         (["1", "٣", "3"], "٣"),
         ([1, True, 3], "True"),
-        ([1, "none", 3], "none"),
+        ([1, "nothing", 3], "nothing"),
         ([1, [2], 3], "[2]"),
         ([1, 2 + 1j, 3], "(2+1j)"),
         (pd.Categorical(["1", "x", "3"]), "x"),
