@@ -18,7 +18,7 @@ OWN_KEY = (
 )
 """What to do about the public key."""
 WHOLE_ID = re.compile(r"-?[0-9]+")
-WRITTEN_AS_FLOAT = re.compile(r"(-?[0-9]+)\.0+")
+WRITTEN_AS_FLOAT = re.compile(r"(-?[0-9]+)(?:\.0+|,0{1,2})")
 LEADING_ZEROS = re.compile(r"^(-?)0+(?=[0-9]+$)")
 
 

@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 from data.contract.columns import ELAPSED, Code, Column, Kind, Role, Target, is_missing
 from data.rows.ids import WHOLE_ID, canonical_id
 
-WHOLE = re.compile(r"(-?[0-9]{1,18})(?:\.0+)?")
+WHOLE = re.compile(r"(-?[0-9]{1,18})(?:\.0+|,0{1,2})?")
 SHORT = 38  # digits, that a float32 reaches beyond
 HALF = re.compile("[\ud800-\udfff]")  # of a character: JSON can hold it, UTF-8 cannot
 
@@ -222,15 +222,28 @@ class CodeRule(Rule):
         return [*self.column.codes, *self.column.codes.values()]
 
 
+NO_WORDS = ("0", "false", "f", "n", "no", "nein", "non", "não", "nao", "falsch", "faux", "falso", "off")
+YES_WORDS = (
+    *("1", "true", "t", "y", "yes", "j", "ja", "oui", "sí", "si", "sim", "s", "wahr", "vrai", "verdadero"),
+    *("verdadeiro", "on", "x", "✓"),
+)
+
+
 class BooleanRule(CodeRule):
-    """No or yes; true and false mean the same."""
+    """No or yes, in the words of several languages where the contract's labels are such words.
+
+    They are not where it says Male and Female: there f is not false.
+    """
 
     _words = (str, bool)
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
         no, yes = column.codes
-        self._labels = {"false": no, "true": yes} | self._labels
+        said = {"false": no, "true": yes}
+        if column.codes[no].casefold() in NO_WORDS and column.codes[yes].casefold() in YES_WORDS:
+            said = dict.fromkeys(NO_WORDS, no) | dict.fromkeys(YES_WORDS, yes)
+        self._labels = said | self._labels
 
     def _choices(self) -> list[Any]:
         return [*super()._choices(), False, True]
