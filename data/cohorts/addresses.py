@@ -1,7 +1,10 @@
-"""Which contract has a generated cohort, and the address that asks for one: `cohort://ROWS?seed=N`."""
+"""Which contract has a generated cohort, and the address that asks for one: `cohort://ROWS?seed=N`.
+
+A contract whose records have dates has tables; of others, a cohort is one table with a row a student.
+"""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
@@ -11,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from data.cohorts import after_school as cohort_after_school
 from data.cohorts import exams as cohort_exam
 from data.cohorts import grades as cohort
+from data.cohorts import school_year as cohort_school_year
 from data.contract.contract import Contract
 from data.errors import BadInput
 
@@ -31,12 +35,28 @@ class Generator(Protocol):
     true_totals: Callable[..., dict[str, np.ndarray] | None]
 
 
+class DatedGenerator(Protocol):
+    """A module that generates the tables of one contract with dates.
+
+    tables: of a number of students and a seed, the tables by name. true_probabilities: of such tables and a
+    day, the class probabilities of each student who is there on it, by the name of the student.
+    """
+
+    SCENARIOS: dict[str, float]
+    tables: Callable[..., dict[str, pd.DataFrame]]
+    true_probabilities: Callable[..., pd.DataFrame]
+
+
 GENERATORS: Mapping[str, Generator] = {
     "grade_class": cohort,
     "exam_scores": cohort_exam,
     "after_school": cohort_after_school,
 }
 """The generators by the name of their contract."""
+DATED_GENERATORS: Mapping[str, DatedGenerator] = {"school_year": cohort_school_year}
+"""The generators of contracts with dates, likewise."""
+AnyGenerator = TypeVar("AnyGenerator", Generator, DatedGenerator)
+Generated = TypeVar("Generated")
 
 
 class CohortPlan(BaseModel):
@@ -72,8 +92,21 @@ class CohortPlan(BaseModel):
 
 
 def generate_cohort(uri: str, contract: Contract) -> tuple[pd.DataFrame, CohortPlan]:
-    """Generate what an address asks for under a contract; raises BadInput."""
-    generator = GENERATORS.get(contract.name)
+    """Generate what an address asks for under a contract without dates; raises BadInput."""
+    generator, plan = _asked(uri, contract, GENERATORS)
+    return _generated(uri, plan, generator.generate), plan
+
+
+def generate_tables(uri: str, contract: Contract) -> tuple[dict[str, pd.DataFrame], CohortPlan]:
+    """Generate the tables that an address asks for under a contract with dates; raises BadInput."""
+    generator, plan = _asked(uri, contract, DATED_GENERATORS)
+    return _generated(uri, plan, generator.tables), plan
+
+
+def _asked(
+    uri: str, contract: Contract, generators: Mapping[str, AnyGenerator]
+) -> tuple[AnyGenerator, CohortPlan]:
+    generator = generators.get(contract.name)
     if generator is None:
         reason = f"there is no generated cohort for the contract {contract.name}."
         raise BadInput(reason, remedy="Give a file: DATA=… or --data ….")
@@ -84,11 +117,14 @@ def generate_cohort(uri: str, contract: Contract) -> tuple[pd.DataFrame, CohortP
             raise ValueError(f"no scenario {plan.scenario!r}; there are {known}")
     except ValueError as error:
         raise _bad_address(uri, _reason(error)) from error
+    return generator, plan
+
+
+def _generated(uri: str, plan: CohortPlan, generate: Callable[..., Generated]) -> Generated:
     try:
-        frame = generator.generate(plan.rows, plan.seed, **plan.drift)
+        return generate(plan.rows, plan.seed, **plan.drift)
     except (ValueError, ArithmeticError) as error:
         raise _bad_address(uri, f"{plan.scenario} cannot be that strong") from error
-    return frame, plan
 
 
 def _bad_address(uri: str, reason: str) -> BadInput:

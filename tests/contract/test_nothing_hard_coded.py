@@ -12,7 +12,8 @@ from data.contract.dated import AS_OF
 
 ROOT = FOLDER.parents[1]
 FILES = sorted(path for part in ("data", "flows", "serving") for path in (ROOT / part).rglob("*.py"))
-GENERATORS = {ROOT / "data" / "cohorts" / f"{name}.py" for name in ("grades", "exams", "after_school")}
+COHORTS = ("grades", "exams", "after_school", "school_year")
+GENERATORS = {ROOT / "data" / "cohorts" / f"{name}.py" for name in COHORTS}
 """Each generated cohort is of one contract, and says so."""
 PLAIN_WORDS = {
     *("reason", "health", "address", "school", "absences", "Result", "Other"),

@@ -1,0 +1,264 @@
+"""The generated school year: its tables agree, and its truth is the one that simulated futures show."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, ndtr
+from scipy.stats import binom, norm
+
+from data.cohorts import school_year
+from data.cohorts.school_year import (
+    CUTS,
+    DUE,
+    GRADES,
+    SCENARIOS,
+    TESTS,
+    TURN,
+    WEEK,
+    WEEKS,
+    Rule,
+    Tables,
+    tables,
+    true_probabilities,
+)
+
+STUDENTS = 4_000
+DRAWS = 100_000
+DAYS = (0, 60, 150, 240)
+
+
+@cache
+def year(scenario: str | None = None) -> Tables:
+    return tables(STUDENTS, seed=3, scenario=scenario)
+
+
+@cache
+def truth(day: int, scenario: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """True probabilities of the students who are there on a day, and the places of their grades."""
+    found = true_probabilities(year(scenario), day, scenario)
+    return found.to_numpy(), grades_of(found, year(scenario))
+
+
+def grades_of(found: pd.DataFrame, of: Tables) -> np.ndarray:
+    grade = of["students"].set_index("student")["grade"].loc[found.index]
+    return grade.map({label: place for place, label in enumerate(GRADES)}).to_numpy()
+
+
+def log_loss(shares: np.ndarray, y: np.ndarray) -> float:
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    return float(-np.log(np.maximum(shares[np.arange(len(y)), y], 1e-12)).mean())
+
+
+def known_by(of: Tables, day: int, student: str | None = None) -> Tables:
+    """The tables as they were on a day, of everyone or of one student."""
+    days = {"attendance": "known", "marks": "known", "work": "handed_in"}
+    kept = {name: of[name][of[name][column] <= day] for name, column in days.items()}
+    ours = {name: t if student is None else t[t["student"] == student] for name, t in kept.items()}
+    return {**of, **ours}
+
+
+def simulated(of: Tables, student: str, day: int, rule: Rule) -> np.ndarray:
+    """Class probabilities of one student, from draws of latents and futures that his history weighs.
+
+    Written row by row from the formulas of the module's docstring; only the rule of the scenario is shared.
+    """
+    rng = np.random.default_rng(1)
+    row = of["students"].set_index("student").loc[student]
+    history = known_by(of, day, student)
+    mean = 0.3 * (row.support_at_home - 1.5) - 0.15 * (row.travel_time - 25) / 15
+    e = mean + rng.normal(0, 1, DRAWS)
+    prior = rng.normal(size=DRAWS) if pd.isna(row.prior_attainment) else (row.prior_attainment - 60) / 12
+    a, g = 0.45 * prior + 0.35 * e + rng.normal(0, 0.7, DRAWS), rng.normal(0.25, 0.6, DRAWS)
+    score = 58 + 9 * (a + g)
+    weight, stays = np.zeros(DRAWS), np.ones(DRAWS)
+    chance = expit(rule.missing(e))
+    missed = history["attendance"].set_index("week_from")["days"]
+    for week in WEEKS[row.enrolled <= WEEKS * WEEK]:
+        hazard = 0.0015 * np.exp(-0.8 * e)
+        if (week + 1) * WEEK <= day:
+            days = missed.get(week * WEEK, 0)
+            weight += days * np.log(chance[:, week]) + (5 - days) * np.log1p(-chance[:, week]) - hazard
+        else:
+            days = rng.binomial(5, chance[:, week])
+            stays *= np.exp(-hazard)
+        score -= rule.costs[week] * days
+    for mark in history["marks"].itertuples():
+        level = 60 + 8 * (a + g * mark.written / 270) + rule.raised[list(TESTS).index(mark.written)]
+        weight += norm.logpdf(mark.mark, level, 7)
+    for number, due in enumerate(DUE[row.course], start=1):
+        if due < row.enrolled + 7:
+            continue
+        states = rule.handing_in(e, np.array([due]))[:, 0]
+        task = history["work"][history["work"]["task"] == f"{row.course}-{number:02d}"]
+        if len(task):
+            late = int(task["handed_in"].item() > due)
+            weight += np.log(states[:, late])
+            weight += binom.logpmf(task["mark"].item(), 10, expit(0.8 + 0.35 * e))
+            drawn = np.full(DRAWS, late)
+        else:
+            lags = [np.arange(-6, 1), np.arange(1, 14)]
+            states = states * [*(np.mean(due + lag > day) for lag in lags), 1]
+            weight += np.log(states.sum(axis=1))
+            reached = (states / states.sum(axis=1, keepdims=True)).cumsum(axis=1)
+            drawn = (rng.random((DRAWS, 1)) > reached[:, :2]).sum(axis=1)
+        score += np.array([1, 0.5, 0])[drawn] * 20 / len(DUE[row.course])
+    shares = np.exp(weight - weight.max())
+    above = ndtr((score[:, None] + 0.05 - CUTS) / 4) * stays[:, None]
+    return np.diff(shares @ above / shares.sum(), prepend=0, append=1)
+
+
+@pytest.mark.parametrize(("scenario", "day"), [(None, 40), (None, 97), *((name, 140) for name in SCENARIOS)])
+def test_the_truth_is_what_simulated_futures_of_the_same_history_show(scenario: str | None, day: int) -> None:
+    of = year(scenario)
+    there = of["students"][of["students"]["left"].isna()].set_index("student")
+    late, unknown = there["enrolled"] == 28, there["prior_attainment"].isna()
+    chosen = [there[~late & ~unknown].index[7]]
+    if scenario is None:
+        chosen += [there[unknown].index[0], there[late].index[0]]
+    few = {**of, "students": of["students"][of["students"]["student"].isin(chosen)]}
+    found, rule = true_probabilities(few, day, scenario), Rule.of(scenario, None)
+    for student in chosen:
+        expected = simulated(of, student, day, rule)
+        assert found.loc[student].to_numpy() == pytest.approx(expected, abs=0.04)
+
+
+@pytest.mark.parametrize("scenario", [None, *SCENARIOS])
+def test_the_true_probabilities_are_the_shares_of_the_grades_on_each_day(scenario: str | None) -> None:
+    for day in DAYS[1:] if scenario is None else (150,):
+        shares, y = truth(day, scenario)
+        assert shares.sum(axis=1) == pytest.approx(1)
+        for place in range(len(GRADES)):
+            assert shares[:, place].mean() == pytest.approx((y == place).mean(), abs=0.02)
+            for fifth in np.array_split(np.argsort(shares[:, place]), 5):
+                assert shares[fifth, place].mean() == pytest.approx((y[fifth] == place).mean(), abs=0.05)
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_nothing_that_forgets_or_bends_a_part_of_the_truth_has_a_lower_log_loss(day: int) -> None:
+    shares, y = truth(day)
+    best = log_loss(shares, y)
+    for bent in (shares**0.8, shares**1.25, 0.9 * shares + 0.02):
+        assert best < log_loss(bent, y)
+    for name in ("attendance", "marks", "work") if day else ():
+        without = {**year(), name: year()[name].iloc[:0]}
+        assert best < log_loss(true_probabilities(without, day).to_numpy(), y) - 0.005
+
+
+def test_the_best_possible_accuracy_grows_from_day_to_day() -> None:
+    reached = [float(truth(day)[0].max(axis=1).mean()) for day in DAYS]
+    assert reached == sorted(reached)
+    assert reached[0] < 0.35
+    assert reached[-1] > 0.6
+
+
+@pytest.mark.parametrize("day", [0, 33, 150])
+def test_what_became_known_after_a_day_changes_no_truth_of_that_day(day: int) -> None:
+    of = year()
+    rng = np.random.default_rng(5)
+    shuffled = {
+        name: t.sample(frac=1, random_state=rng) if "known" in t else t
+        for name, t in known_by(of, day).items()
+    }
+    outcomes = {"final_score": 0.0, "grade": "F"}
+    left = of["students"]["left"].where(of["students"]["left"] <= day)
+    shuffled["students"] = of["students"].assign(left=left, **outcomes)
+    pd.testing.assert_frame_equal(true_probabilities(of, day), true_probabilities(shuffled, day))
+
+
+def test_on_each_day_those_are_there_who_have_joined_and_not_left() -> None:
+    of = {**year(), "students": year()["students"].iloc[:600]}
+    students = of["students"].set_index("student")
+    late, gone = students[students["enrolled"] == 56], students[students["left"].between(57, 70)]
+    assert len(late)
+    assert len(gone)
+    for day in (55, 56, 62, 63, 70):
+        there = true_probabilities(of, day).index
+        assert late.index.isin(there).sum() == (len(late) if day >= 56 else 0)
+        assert gone.index.isin(there).sum() == (gone["left"] > day).sum()
+
+
+def test_the_grade_follows_from_the_score_and_who_left_has_the_worst_without_one() -> None:
+    students = year()["students"]
+    left = students["left"].notna()
+    assert 0.04 < left.mean() < 0.12
+    assert (students.loc[left, "grade"] == "F").all()
+    assert students.loc[left, "final_score"].isna().all()
+    stayed = students[~left]
+    places = (stayed["final_score"].to_numpy()[:, None] < CUTS).sum(axis=1)
+    assert (stayed["grade"] == np.array(GRADES)[places]).all()
+
+
+def test_no_student_has_rows_from_before_joining_or_after_leaving_or_twice() -> None:
+    of = year()
+    span = of["students"].set_index("student")[["enrolled", "left"]].astype("Int64")
+    for name, day, what in (
+        ("attendance", "week_from", "week_from"),
+        ("marks", "written", "written"),
+        ("work", "handed_in", "task"),
+    ):
+        table = of[name].join(span, on="student")
+        assert (table[day] >= table["enrolled"]).all()
+        assert (table[day] < table["left"].fillna(school_year.YEAR)).all()
+        assert not table.duplicated(["student", what]).any()
+    work = of["work"].merge(of["tasks"], on="task")
+    assert work["handed_in"].sub(work["due"]).between(-6, 13).all()
+    assert of["tasks"].groupby("course")["weight"].sum().eq(20).all()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_scenario_changes_nothing_that_is_known_before_it_begins(scenario: str) -> None:
+    before, drifted = (known_by(year(of), TURN - WEEK) for of in (None, scenario))
+    statics = ["student", "course", "gender", "enrolled", "prior_attainment"]
+    assert before["students"][statics].equals(drifted["students"][statics])
+    for name in ("attendance", "marks", "work"):
+        share = len(drifted[name]) / len(before[name])
+        assert share == pytest.approx(1, abs=0.02)
+
+
+def test_each_scenario_moves_what_it_says_from_its_day_on() -> None:
+    def after(name: str, scenario: str | None, day: str, until: int = school_year.YEAR) -> pd.DataFrame:
+        table = year(scenario)[name]
+        return table[table[day].between(TURN + 14, until)]
+
+    wave = [
+        after("attendance", name, "week_from", TURN + 41)["days"].sum() for name in (None, "illness-wave")
+    ]
+    assert 2 < wave[1] / wave[0] < 3
+    marks = [after("marks", name, "written")["mark"].mean() for name in (None, "marks-inflated")]
+    assert marks[1] - marks[0] == pytest.approx(8, abs=0.5)
+    work = [len(after("work", name, "handed_in")) for name in (None, "work-lost")]
+    assert work[1] / work[0] == pytest.approx(0.7, abs=0.03)
+    scores = [year(name)["students"]["final_score"].mean() for name in (None, "absences-cost-more")]
+    assert 3 < scores[0] - scores[1] < 10
+
+
+def test_the_truth_of_another_rule_is_worse_than_that_of_the_rule_in_force() -> None:
+    for scenario in SCENARIOS:
+        shares, y = truth(150, scenario)
+        assert log_loss(shares, y) < log_loss(true_probabilities(year(scenario), 150).to_numpy(), y)
+
+
+def test_the_same_seed_gives_the_same_tables_and_another_seed_others() -> None:
+    one, again, other = (tables(50, seed=seed) for seed in (3, 3, 4))
+    for name in one:
+        assert one[name].equals(again[name])
+    assert not one["marks"].equals(other["marks"])
+
+
+def test_students_stand_in_the_order_of_their_school_years() -> None:
+    assert tables(7, years=(2024, 2025))["students"]["school_year"].tolist() == ["2024"] * 4 + ["2025"] * 3
+
+
+@pytest.mark.parametrize(
+    ("scenario", "strength", "says"),
+    [
+        ("flood", None, "no drift scenario 'flood'; there are illness-wave"),
+        ("illness-wave", -1.0, "illness-wave cannot be that strong"),
+        ("work-lost", 1.0, "work-lost cannot be that strong"),
+    ],
+)
+def test_a_scenario_that_cannot_be_is_refused(scenario: str, strength: float | None, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        tables(10, scenario=scenario, strength=strength)
