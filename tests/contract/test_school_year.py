@@ -1,6 +1,7 @@
 """The generated school year: its tables agree, and its truth is the one that simulated futures show."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,54 +60,74 @@ def known_by(of: Tables, day: int, student: str | None = None) -> Tables:
     return {**of, **ours}
 
 
-def simulated(of: Tables, student: str, day: int, rule: Rule) -> np.ndarray:
-    """Class probabilities of one student, from draws of latents and futures that his history weighs.
+class Futures:
+    """Draws of the latents and the future of one student, weighed by how well they explain his history.
 
-    Written row by row from the formulas of the module's docstring; only the rule of the scenario is shared.
+    Written row by row from the formulas of the generator's docstring; it shares the rule in force alone.
     """
-    rng = np.random.default_rng(1)
-    row = of["students"].set_index("student").loc[student]
-    history = known_by(of, day, student)
-    mean = 0.3 * (row.support_at_home - 1.5) - 0.15 * (row.travel_time - 25) / 15
-    e = mean + rng.normal(0, 1, DRAWS)
-    prior = rng.normal(size=DRAWS) if pd.isna(row.prior_attainment) else (row.prior_attainment - 60) / 12
-    a, g = 0.45 * prior + 0.35 * e + rng.normal(0, 0.7, DRAWS), rng.normal(0.25, 0.6, DRAWS)
-    score = 58 + 9 * (a + g)
-    weight, stays = np.zeros(DRAWS), np.ones(DRAWS)
-    chance = expit(rule.missing(e))
-    missed = history["attendance"].set_index("week_from")["days"]
-    for week in WEEKS[row.enrolled <= WEEKS * WEEK]:
-        hazard = 0.0015 * np.exp(-0.8 * e)
-        if (week + 1) * WEEK <= day:
-            days = missed.get(week * WEEK, 0)
-            weight += days * np.log(chance[:, week]) + (5 - days) * np.log1p(-chance[:, week]) - hazard
-        else:
-            days = rng.binomial(5, chance[:, week])
-            stays *= np.exp(-hazard)
-        score -= rule.costs[week] * days
-    for mark in history["marks"].itertuples():
-        level = 60 + 8 * (a + g * mark.written / 270) + rule.raised[list(TESTS).index(mark.written)]
-        weight += norm.logpdf(mark.mark, level, 7)
-    for number, due in enumerate(DUE[row.course], start=1):
-        if due < row.enrolled + 7:
-            continue
-        states = rule.handing_in(e, np.array([due]))[:, 0]
-        task = history["work"][history["work"]["task"] == f"{row.course}-{number:02d}"]
-        if len(task):
-            late = int(task["handed_in"].item() > due)
-            weight += np.log(states[:, late])
-            weight += binom.logpmf(task["mark"].item(), 10, expit(0.8 + 0.35 * e))
-            drawn = np.full(DRAWS, late)
-        else:
-            lags = [np.arange(-6, 1), np.arange(1, 14)]
-            states = states * [*(np.mean(due + lag > day) for lag in lags), 1]
-            weight += np.log(states.sum(axis=1))
-            reached = (states / states.sum(axis=1, keepdims=True)).cumsum(axis=1)
-            drawn = (rng.random((DRAWS, 1)) > reached[:, :2]).sum(axis=1)
-        score += np.array([1, 0.5, 0])[drawn] * 20 / len(DUE[row.course])
-    shares = np.exp(weight - weight.max())
-    above = ndtr((score[:, None] + 0.05 - CUTS) / 4) * stays[:, None]
-    return np.diff(shares @ above / shares.sum(), prepend=0, append=1)
+
+    def __init__(self, of: Tables, student: str, day: int, rule: Rule) -> None:
+        self.rng = np.random.default_rng(1)
+        self.row: Any = next(of["students"][of["students"]["student"] == student].itertuples())
+        self.history, self.day, self.rule = known_by(of, day, student), day, rule
+        mean = 0.3 * (self.row.support_at_home - 1.5) - 0.15 * (self.row.travel_time - 25) / 15
+        self.e: np.ndarray = mean + self.rng.normal(0, 1, DRAWS)
+        known = bool(of["students"].set_index("student")["prior_attainment"].notna()[student])
+        prior = (self.row.prior_attainment - 60) / 12 if known else self.rng.normal(0, 1, DRAWS)
+        self.ability = 0.45 * prior + 0.35 * self.e + self.rng.normal(0, 0.7, DRAWS)
+        self.growth = self.rng.normal(0.25, 0.6, DRAWS)
+        self.score = 58 + 9 * (self.ability + self.growth)
+        self.weight, self.stays = np.zeros(DRAWS), np.ones(DRAWS)
+
+    def live_through_the_weeks(self) -> None:
+        chance, hazard = expit(self.rule.missing(self.e)), 0.0015 * np.exp(-0.8 * self.e)
+        missed = self.history["attendance"].set_index("week_from")["days"]
+        for week in WEEKS[self.row.enrolled <= WEEKS * WEEK]:
+            absent = chance[:, week]
+            if (week + 1) * WEEK <= self.day:
+                days = np.full(DRAWS, missed.get(week * WEEK, 0))
+                self.weight += days * np.log(absent) + (5 - days) * np.log1p(-absent) - hazard
+            else:
+                days = self.rng.binomial(5, absent)
+                self.stays *= np.exp(-hazard)
+            self.score -= self.rule.costs[week] * days
+
+    def write_the_tests(self) -> None:
+        raised = dict(zip(TESTS.tolist(), self.rule.raised.tolist(), strict=True))
+        for written, mark in self.history["marks"][["written", "mark"]].to_numpy().tolist():
+            level = 60 + 8 * (self.ability + self.growth * written / 270) + raised[written]
+            self.weight += norm.logpdf(mark, level, 7)
+
+    def hand_in_the_work(self) -> None:
+        due = DUE[self.row.course]
+        done = self.history["work"].set_index("task")
+        for number, day in enumerate(due.tolist(), start=1):
+            if day >= self.row.enrolled + 7:
+                piece = self.one_piece(day, done[done.index == f"{self.row.course}-{number:02d}"])
+                self.score += np.array([1, 0.5, 0])[piece] * 20 / len(due)
+
+    def one_piece(self, due: int, done: pd.DataFrame) -> np.ndarray:
+        """Draw whether a piece comes on time, late or never, where that is not known yet."""
+        states = self.rule.handing_in(self.e, np.array([due]))[:, 0]
+        if len(done):
+            late = int(done["handed_in"].item() > due)
+            self.weight += np.log(states[:, late])
+            self.weight += binom.logpmf(done["mark"].item(), 10, expit(0.8 + 0.35 * self.e))
+            return np.full(DRAWS, late)
+        lags = np.arange(-6, 1), np.arange(1, 14)
+        states = states * np.array([*(np.mean(due + lag > self.day) for lag in lags), 1.0])
+        self.weight += np.log(states.sum(axis=1))
+        reached = (states / states.sum(axis=1, keepdims=True)).cumsum(axis=1)
+        return np.asarray((self.rng.random((DRAWS, 1)) > reached[:, :2]).sum(axis=1))
+
+    def shares(self) -> np.ndarray:
+        """Give the class probabilities of the student."""
+        self.live_through_the_weeks()
+        self.write_the_tests()
+        self.hand_in_the_work()
+        weight = np.exp(self.weight - self.weight.max())
+        above = ndtr((self.score[:, None] + 0.05 - CUTS) / 4) * self.stays[:, None]
+        return np.diff(weight @ above / weight.sum(), prepend=0, append=1)
 
 
 @pytest.mark.parametrize(("scenario", "day"), [(None, 40), (None, 97), *((name, 140) for name in SCENARIOS)])
@@ -120,7 +141,7 @@ def test_the_truth_is_what_simulated_futures_of_the_same_history_show(scenario: 
     few = {**of, "students": of["students"][of["students"]["student"].isin(chosen)]}
     found, rule = true_probabilities(few, day, scenario), Rule.of(scenario, None)
     for student in chosen:
-        expected = simulated(of, student, day, rule)
+        expected = Futures(of, student, day, rule).shares()
         assert found.loc[student].to_numpy() == pytest.approx(expected, abs=0.04)
 
 
@@ -161,9 +182,8 @@ def test_what_became_known_after_a_day_changes_no_truth_of_that_day(day: int) ->
         name: t.sample(frac=1, random_state=rng) if "known" in t else t
         for name, t in known_by(of, day).items()
     }
-    outcomes = {"final_score": 0.0, "grade": "F"}
     left = of["students"]["left"].where(of["students"]["left"] <= day)
-    shuffled["students"] = of["students"].assign(left=left, **outcomes)
+    shuffled["students"] = of["students"].assign(left=left, final_score=0.0, grade="F")
     pd.testing.assert_frame_equal(true_probabilities(of, day), true_probabilities(shuffled, day))
 
 
