@@ -9,7 +9,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import BaseModel, ConfigDict
 
 from data.contract.contract import Contract, load_contract
+from data.contract.dated import AS_OF
 from data.errors import Stopped
+from data.rows.frames import of_days, one_row_each
 from flows.drift_gate import DRIFT, LEAST_ROWS, NO_REFERENCE, NOT_TESTED, TOO_FEW_ROWS
 from flows.drift_gate.relation import undecided
 from flows.drift_gate.samples import LOOKED_AT, Reference, without_unasked
@@ -49,13 +51,16 @@ def compare(processed: Processed, contract: Contract, champion: Champion | None)
     Without a champion the test split is compared with the train split, which decides nothing: the
     verdict is "no reference", and the columns are there to look at.
     """
-    parsed = rows_to_test(processed.sample(contract, LOOKED_AT), contract, champion)
+    parsed = one_row_each(rows_to_test(processed.sample(contract, LOOKED_AT), contract, champion))
     faults = processed.faults(parsed.index)
     if contract.id and contract.id.name not in parsed:  # rows of the log
         parsed = without_unasked(parsed, contract)
     if champion is not None:
         trained = int(champion.bundle.manifest.training["rows"])
-        reference = Reference(champion.reference(), trained)
+        students = champion.reference()
+        if contract.dated and AS_OF in students:
+            students = of_days(students, parsed[AS_OF])
+        reference = Reference(students, trained)
         # By chance a test split may look odd to the model that passed on it: an equal run is no new batch.
         same = champion.bundle.manifest.training["source_sha256"] == processed.sha256
         unseen = ~champion.has_seen(parsed["pseudonym"]) & (not same)

@@ -1,6 +1,7 @@
 """Score the test split once, and gather the evidence that the card, the plots and the verdict rest on."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,21 @@ from data.bundle.answers import grade_sets, risk_of, risky
 from data.bundle.bundle import open_session
 from data.bundle.manifest import MODEL
 from data.bundle.models import read_model
+from data.bundle.population import Population
 from data.bundle.reasons import column_effects, scale_of
 from data.cohorts.addresses import GENERATORS
 from data.cohorts.part_way import as_generated
 from data.contract.columns import Target
 from data.contract.contract import Contract
-from data.rows.frames import matrix, target_index
+from data.contract.dated import AS_OF
+from data.rows.frames import matrix, students_of, target_index
 from flows.processing.processed import Processed
+from flows.reports.by_day import day_figures
 from flows.reports.evidence import Evidence, chosen_and_baselines, counterfactuals_of
 from flows.reports.figures import flagging_metrics
 from flows.runtime.workspace import git_commit
 from flows.settings import Settings
+from flows.training.data import TUNING_ROWS
 from flows.training.metrics import (
     calibration_error,
     calibration_interval,
@@ -51,14 +56,16 @@ def gather_evidence(
     features, y = matrix(frame, contract), target_index(frame, contract)
     session = open_session(trained.folder / MODEL)
     probabilities = _probabilities(session, features)
-    metrics = all_metrics(trained, processed, contract, session, probabilities, y)
+    students = students_of(frame)
+    inside = grade_sets(probabilities, thresholds_of(trained, frame, contract))
+    metrics = all_metrics(trained, processed, contract, session, probabilities, y, students)
     labels = np.array(contract.target.labels)
-    return Evidence(
+    evidence = Evidence(
         contract=contract,
         y=y,
         probabilities=probabilities,
         metrics=metrics,
-        intervals=intervals(probabilities, y, settings.seed, "test_") | at_risk_intervals(metrics),
+        intervals=intervals(probabilities, y, settings.seed, "test_", students) | at_risk_intervals(metrics),
         leaderboard=chosen_and_baselines(trained.leaderboard()),
         candidates=trained.candidates(),
         effects=column_effects(
@@ -66,7 +73,7 @@ def gather_evidence(
         ),
         scale=scale_of(contract.target, trained.kind),
         frame=frame,
-        sets=[labels[row].tolist() for row in grade_sets(probabilities, trained.set_thresholds)],
+        sets=[labels[row].tolist() for row in inside],
         counterfactuals=counterfactuals_of(
             frame, contract, lambda asked: _probabilities(session, matrix(asked, contract))
         ),
@@ -76,6 +83,20 @@ def gather_evidence(
         notes=trained.notes,
         data=_about_data(processed),
     )
+    return replace(evidence, days=day_figures(evidence, lambda: learned_from(processed, contract), inside))
+
+
+def thresholds_of(trained: Trained, frame: pd.DataFrame, contract: Contract) -> np.ndarray:
+    """Return the thresholds of the grade sets: (K,), or of dated records those of each row's day (n, K)."""
+    days = trained.day_sets()
+    if not days or contract.dated is None:
+        return np.array(trained.set_thresholds)
+    return Population(days=days).thresholds(trained.set_thresholds, frame[AS_OF].to_numpy())
+
+
+def learned_from(processed: Processed, contract: Contract) -> pd.DataFrame:
+    """Return the clean training rows, of many a sample."""
+    return processed.sample(contract, TUNING_ROWS, "train", clean=True)
 
 
 def _about_data(processed: Processed) -> dict[str, object]:
@@ -95,6 +116,7 @@ def all_metrics(
     session: "InferenceSession",
     probabilities: np.ndarray,
     y: np.ndarray,
+    students: np.ndarray | None = None,
 ) -> dict[str, float | None]:
     """Return every metric under its fixed name; None where there are too few rows for one."""
     found: dict[str, float | None] = {**evaluate(probabilities, y, "test_")}
@@ -109,18 +131,23 @@ def all_metrics(
     found["cv_log_loss"] = float(best["cv_log_loss"])
     found["cv_accuracy"] = float(best["cv_accuracy"])
     found["cv_ece"] = calibration_error(pooled, classes)
-    found |= calibration_figures(probabilities, y, target, "test_")
-    found |= calibration_figures(pooled, classes, target, "cv_")
+    found |= calibration_figures(probabilities, y, target, "test_", students)
+    found |= calibration_figures(pooled, classes, target, "cv_", trained.out_of_fold_rows().get("students"))
     found["test_accuracy_published"] = published_accuracy(processed, contract, session)
     return {name: None if value is None or value != value else value for name, value in found.items()}
 
 
 def calibration_figures(
-    probabilities: np.ndarray, y: np.ndarray, target: Target, prefix: str, seed: int = 0
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    target: Target,
+    prefix: str,
+    students: np.ndarray | None = None,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Return the calibration error of being at risk, its 95 % interval, and of how many rows it is."""
     risk, came = risk_of(probabilities, target), risky(target)[y]
-    low, high = calibration_interval(risk, came, seed)
+    low, high = calibration_interval(risk, came, seed, students=students)
     found = {"": chance_error(risk, came), "_low": low, "_high": high, "_n": float(len(y))}
     return {f"{prefix}ece_at_risk{name}": value for name, value in found.items()}
 

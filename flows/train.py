@@ -47,7 +47,7 @@ def train_model(
         fitted = _fit(data, grid, settings, engine, distributed)
         by_workers = (DISTRIBUTED,) if distributed and fitted.family == "xgboost" else ()
         fitted = replace(fitted, notes=declared + fitted.notes + by_workers)
-        write_fitted(draft, fitted, data.y[fitted.tuned_on], contract, digest)
+        write_fitted(draft, fitted, data, contract, digest)
 
     fresh = finished_folder(folder, build)
     summary = Trained.model_validate_json((folder / SUMMARY).read_bytes())

@@ -27,6 +27,7 @@ from data.bundle.population import Accumulation, Population, read_population
 from data.bundle.reasons import Scale, column_effects, kind_of, scale_of
 from data.contract.columns import ELAPSED
 from data.contract.contract import Contract, load_contract
+from data.contract.dated import AS_OF
 from data.errors import BadInput
 from data.rows.records import (
     FeatureSpace,
@@ -152,7 +153,12 @@ class Bundle:
         return cls(path, manifest, _agreed_contract(path, manifest))
 
     def elapsed(self, records: Sequence[Record]) -> np.ndarray | None:
-        """Return how much of the period has passed for each record (n,); None where all of it for all."""
+        """Return how much of the period has passed for each record (n,); None where all of it for all.
+
+        Of dated records, the day that each is of.
+        """
+        if self.population.days:
+            return np.array([float(record[AS_OF]) for record in records])
         if not self.contract.accumulating or not any(ELAPSED in record for record in records):
             return None
         return np.array([record.get(ELAPSED, 1.0) for record in records])
@@ -168,7 +174,7 @@ class Bundle:
                 probabilities are the mean over what the totals may yet become.
             limits: between what each total (n, C, 2) is known to come to be.
         """
-        if elapsed is None:
+        if elapsed is None or self.population.days:
             return self._ask(matrix)
         return self.accumulation.mean(self._ask, matrix, elapsed, limits)
 
@@ -178,7 +184,7 @@ class Bundle:
         TreeSHAP of a booster, integrated gradients of a dense model; before the period's end their mean over
         what the totals may yet become.
         """
-        if elapsed is None:
+        if elapsed is None or self.population.days:
             return self._effects(matrix)
         return self.accumulation.mean(self._effects, matrix, elapsed)
 

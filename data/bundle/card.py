@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data.bundle.bundle import ALIKE, comparison_of
+from data.bundle.bundle import ALIKE, WORSE, comparison_of
 from data.bundle.manifest import FIGURES, BundleError, Manifest, verified
 
 
@@ -250,6 +250,55 @@ class PartWay(CardPart):
     sets_by_class: tuple[Share, ...]
 
 
+class DayGroup(CardPart):
+    """One group of an audited column on a day: whom of those at risk it finds, how often it is right."""
+
+    column: str
+    label: str
+    recall: Share
+    accuracy: Share
+
+
+class DayRule(CardPart):
+    """The school's own rule on a day: whom it flags, whom of those at risk it finds, who of those ended so.
+
+    `recall_alike`: of those at risk, whom the model finds when it flags as many.
+    """
+
+    flagged: Share
+    recall: Share
+    precision: Share
+    recall_alike: Share
+
+
+class DayFigures(CardPart):
+    """How good a model is on one day of dated records, on the test students who were there then.
+
+    recall_first: of those who ended at risk, the ones among the tenth with the highest risk.
+    baselines: log loss and accuracy of what knows less, with the difference to the model's log loss.
+    """
+
+    as_of: int
+    n: int
+    at_risk: Share
+    accuracy: Share
+    log_loss: CardEstimate
+    auc: CardEstimate
+    recall_first: Share
+    ece_at_risk: CardEstimate
+    sets_by_class: tuple[Share, ...]
+    baselines: tuple[ComparedModel, ...]
+    rule: DayRule | None = None
+    groups: tuple[DayGroup, ...] = ()
+    limit: float | None = None
+    """The best log loss that could be had, where it is known."""
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the model's log loss is surely below that of each baseline."""
+        return all(line.comparison == WORSE for line in self.baselines)
+
+
 class Data(CardPart):
     """What a model learned from."""
 
@@ -295,7 +344,19 @@ class Card(CardPart):
     """Of bundles of earlier releases, which took a count so far for the whole period's; else empty."""
     part_way: tuple[PartWay, ...] = Field(default=())
     """Empty where nothing accumulates, and of those bundles."""
+    days: tuple[DayFigures, ...] = Field(default=())
+    """By checkpoint; empty where records have no dates."""
     notes: tuple[str, ...]
+
+    @property
+    def ahead_from(self) -> int | None:
+        """The first day from which on the model is surely better than each baseline, if there is one."""
+        first = None
+        for day in reversed(self.days):
+            if not day.ahead:
+                break
+            first = day.as_of
+        return first
 
 
 def members(labels: Sequence[str]) -> str:

@@ -136,6 +136,18 @@ def tested_sentence(rows: int) -> str:
     )
 
 
+def ahead_sentence(card: Card) -> str:
+    """Say from which day on the model is surely better than what knows less."""
+    names = listed(list(dict.fromkeys(line.name for day in card.days for line in day.baselines)))
+    first = card.ahead_from
+    if first is None:
+        return f"**On the last checkpoint it is not surely better than {names}.** Do not act on it."
+    return (
+        f"**From day {first} on it is surely better than {names}**: on each checkpoint from there, the 95 % "
+        "interval of the difference in log loss is on its side."
+    )
+
+
 def counts_hint(contract: Contract, card: Card | None) -> str:
     """Say what to give for counts over a period before its end; nothing where no column counts anything up.
 

@@ -59,6 +59,13 @@ class PartWaySets(Part):
     thresholds: tuple[FiniteFloat, ...]
 
 
+class DaySets(Part):
+    """The thresholds of the grade sets on a day, of dated records."""
+
+    as_of: int
+    thresholds: tuple[FiniteFloat, ...]
+
+
 class Population(Part):
     """How totals are distributed, between which numbers most students are, and thresholds before the end."""
 
@@ -66,16 +73,19 @@ class Population(Part):
     totals: dict[str, Totals] = Field(default_factory=dict)
     ranges: dict[str, tuple[FiniteFloat, FiniteFloat]] = Field(default_factory=dict)
     sets: tuple[PartWaySets, ...] = ()
+    days: tuple[DaySets, ...] = ()
 
     def thresholds(self, whole: Sequence[float], elapsed: np.ndarray) -> np.ndarray:
         """Return each student's thresholds (n, K): between those of the parts, and of the end, beside it.
 
         Args:
             whole: those at the end of the period (K,).
-            elapsed: how much of it has passed for each student (n,).
+            elapsed: how much of it has passed for each student (n,); of dated records the day.
         """
-        at = [*(one.elapsed for one in self.sets), 1.0]
+        at: list[float] = [*(one.elapsed for one in self.sets), 1.0]
         known = np.array([*(one.thresholds for one in self.sets), tuple(whole)])
+        if self.days:
+            at, known = [one.as_of for one in self.days], np.array([one.thresholds for one in self.days])
         return np.column_stack([np.interp(elapsed, at, column) for column in known.T])
 
 

@@ -173,11 +173,12 @@ class Contract(Strict):
             raise ContractError("dated records need a column with the role id", "columns")
         self.dated.check_taken(taken)
         numbers = {c.name for c in self.columns.values() if not c.coded and c.role is not Role.ID}
-        for name, one in taken.items():
-            unknown = next((n for n in names_in(one.formula or "0") if n not in numbers), None)
+        rules: dict[tuple[str, ...], str | None] = {("dated", "early_warning"): self.dated.early_warning}
+        rules |= {("columns", name, "taken", "formula"): one.formula for name, one in taken.items()}
+        for place, rule in rules.items():
+            unknown = next((n for n in names_in(rule or "0") if n not in numbers), None)
             if unknown is not None:
-                message = f"{unknown!r} is no column of numbers here"
-                raise ContractError(message, "columns", name, "taken", "formula")
+                raise ContractError(f"{unknown!r} is no column of numbers here", *place)
 
     def _check_score(self) -> None:
         rule, score = self.target.derive_rule, self.score

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.expressions import ContractError, Name, Strict, Taken, names_in
+from data.contract.expressions import ContractError, Expression, Name, Strict, Taken, names_in
 
 AS_OF = "as_of"
 """The day that a forecast is made for: a feature that every contract with dated records has."""
@@ -65,6 +65,8 @@ class Dated(Strict):
     present: Present = Present()
     earliest: int = 0
     checkpoints: Days
+    early_warning: Expression | None = None
+    """The rule that the school goes by, such as `attendance < 0.8 or mean_mark < 65`: the card has both."""
     tables: dict[Name, Table]
 
     @model_validator(mode="after")

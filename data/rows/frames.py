@@ -9,6 +9,7 @@ import pandas as pd
 
 from data.contract.columns import FLOAT32_MAX, MISSING_MARKS, PERSON, PSEUDONYM, Codes, Column, Role, repeated
 from data.contract.contract import Contract
+from data.contract.dated import AS_OF
 from data.errors import BadInput
 from data.rows.ids import (
     WRITTEN_AS_FLOAT,
@@ -292,6 +293,24 @@ def students_of(frame: pd.DataFrame) -> np.ndarray | None:
     if PERSON not in frame:
         return None
     return np.array([int(name[:16] or "0", 16) for name in frame[PERSON]], dtype=np.uint64)
+
+
+def one_row_each(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Return a frame with one row of each student, on a day drawn at random; as it is without dates.
+
+    Rows of one student are alike: a test that counts each of them as new evidence would find too much.
+    """
+    if PERSON not in frame:
+        return frame
+    drawn = frame.sample(frac=1, random_state=seed).drop_duplicates(PERSON)
+    return frame.loc[drawn.index.sort_values()]
+
+
+def of_days(reference: pd.DataFrame, days: pd.Series) -> pd.DataFrame:
+    """Return the rows of a reference whose day is, among its own, the nearest to one of these days."""
+    own = np.unique(reference[AS_OF])
+    nearest = own[np.abs(own[:, None] - days.dropna().unique()).argmin(axis=0)] if len(own) else own
+    return reference[reference[AS_OF].isin(nearest)]
 
 
 def splits(pseudonyms_: np.ndarray, test_share: float) -> np.ndarray:

@@ -31,7 +31,7 @@ from data.bundle.models import read_model
 from data.contract.columns import OWN, Column
 from data.contract.contract import Contract, find_contract
 from data.durable import digest
-from data.rows.frames import matrix, parse, to_records
+from data.rows.frames import matrix, one_row_each, parse, to_records
 from data.rows.records import feature_space, typical_value
 from data.sources.storage import appended, as_stored
 from flows.processing.processed import Processed
@@ -308,7 +308,7 @@ def write_bundle(folder: Path, submission: Submission) -> None:
 
     learned_from = submission.processed.sample(contract, MANY_ROWS, "train")  # quarantined rows too
     sound = learned_from[learned_from["quarantine"] == ""]
-    population = population_of(sound, contract, forecast, trained.set_thresholds)
+    population = population_of(sound, contract, forecast, trained.set_thresholds, trained.day_sets())
     part_way = part_way_figures(evidence, population, forecast, trained.set_thresholds)
     nobody = made_up(sound, submission.processed.all_blocks(contract), contract, EXAMPLE_ROWS)
     shares = forecast(matrix(nobody, contract))
@@ -324,6 +324,7 @@ def write_bundle(folder: Path, submission: Submission) -> None:
 
 def reference_sample(frame: pd.DataFrame, contract: Contract, seed: int = 0) -> pd.DataFrame:
     """Return at most 5,000 training records as parsed, without ids, with their reasons of quarantine."""
+    frame = one_row_each(frame, seed)
     sample = frame.sample(REFERENCE_ROWS, random_state=seed) if len(frame) > REFERENCE_ROWS else frame
     hidden = [name for name in OWN if name != "quarantine"] + ([contract.id.name] if contract.id else [])
     return as_stored(sample.drop(columns=hidden, errors="ignore"))

@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from data.bundle.bundle import Bundle
 from data.bundle.card import ENOUGH
 from data.contract.contract import Contract
-from data.rows.frames import matrix, target_index
+from data.rows.frames import matrix, students_of, target_index
 from flows.drift_gate.relation import label_fault, label_noise_losses
 from flows.registry.bundling import Submission
 from flows.registry.decisions import REPLACES, PromotionVerdict
@@ -41,7 +41,7 @@ def judge(client: MlflowClient, submission: Submission, version: ModelVersion) -
     y = target_index(test, submission.contract)
     own = row_losses(submission.evidence.probabilities, y)
     majority = -np.log(np.maximum(_class_shares(submission), SMALLEST))[y]
-    floor = first_champion(own, majority, submission.settings.seed)
+    floor = first_champion(own, majority, submission.settings.seed, students_of(test))
     size = size_limits(submission.bundle, submission.settings.bundle_megabytes)
     if champion is not None and champion.bundle.manifest.fingerprint == submission.trained.fingerprint:
         return limited(_again(champion), size)
@@ -63,17 +63,22 @@ def _compared(
         return limited(
             PromotionVerdict(False, f"its labels cannot be right: {fault}", {"rows": len(y)}), size
         )
-    theirs = row_losses(answers, y)
+    theirs, students = row_losses(answers, y), students_of(test)
     if submission.must_win:
-        verdict = _after_alarm(own, answers, y, settings.promotion_margin, settings.seed)
+        verdict = _after_alarm(own, answers, y, settings.promotion_margin, settings.seed, students)
     else:
         new = sum(int((~champion.has_seen(block["pseudonym"])).sum()) for block in submission.blocks("train"))
         verdict = against_champion(
-            own, theirs, margin=settings.promotion_margin, new_students=new, seed=settings.seed
+            own,
+            theirs,
+            margin=settings.promotion_margin,
+            new_students=new,
+            seed=settings.seed,
+            students=students,
         )
-    if len(y) < ENOUGH:
+    if _students(y, students) < ENOUGH:
         return limited(verdict, size)
-    groups = group_limits(own, theirs, audit_masks(test, contract), settings.seed)
+    groups = group_limits(own, theirs, audit_masks(test, contract), settings.seed, students)
     bundles = Bundle.load(submission.bundle), champion.bundle
     mine, champions = (matrix(test, bundle.contract) for bundle in bundles)
     latency = latency_limits(*bundles, mine, champions, settings.latency_ratio)
@@ -105,30 +110,38 @@ def rows_to_compare(champion: Champion, submission: Submission, test: pd.DataFra
     return batch if batch.sum() >= ENOUGH else unseen
 
 
-def first_champion(losses: np.ndarray, majority: np.ndarray, seed: int) -> PromotionVerdict:
+def first_champion(
+    losses: np.ndarray, majority: np.ndarray, seed: int, students: np.ndarray | None = None
+) -> PromotionVerdict:
     """Judge the first model of its line against the forecast that knows the class shares alone.
 
     Args:
         losses: the model's log loss of each held-out row (n,), in nats.
         majority: that of the class shares of the training rows, on the same rows (n,).
         seed: of the paired bootstrap.
+        students: whose each row is (n,), where one may have several.
 
     Returns:
         Promoted where the 95 % interval of the mean difference is below 0.
     """
-    if len(losses) < ENOUGH:
-        return _too_few(len(losses))
-    figures = _difference(losses, majority, seed)
+    count = _students(losses, students)
+    if count < ENOUGH:
+        return _too_few(count)
+    figures = _difference(losses, majority, seed, students)
     gain = f"log loss {losses.mean():.3f} against {majority.mean():.3f} of the class shares alone"
     if figures["high"] < 0:
-        return PromotionVerdict(
-            True, f"the first champion: {gain}, on {len(losses)} held-out students", figures
-        )
+        return PromotionVerdict(True, f"the first champion: {gain}, on {count} held-out students", figures)
     return PromotionVerdict(False, f"no better than the class shares alone: {gain}", figures)
 
 
 def against_champion(
-    challenger: np.ndarray, champion: np.ndarray, *, margin: float, new_students: int, seed: int
+    challenger: np.ndarray,
+    champion: np.ndarray,
+    *,
+    margin: float,
+    new_students: int,
+    seed: int,
+    students: np.ndarray | None = None,
 ) -> PromotionVerdict:
     """Judge a challenger against the champion by a paired bootstrap, as a test of non-inferiority.
 
@@ -138,15 +151,16 @@ def against_champion(
         margin: how much worse, in nats, the upper end of the 95 % interval may be.
         new_students: training rows of the challenger that the champion had not seen.
         seed: of the bootstrap.
+        students: whose each row is (n,), where one may have several.
 
     Returns:
         Promoted when it is not worse by more than the margin, and is better or has learned from new
         students.
     """
-    rows = len(challenger)
+    rows = _students(challenger, students)
     if rows < ENOUGH:
         return _too_few(rows)
-    gap = _difference(challenger, champion, seed)
+    gap = _difference(challenger, champion, seed, students)
     figures = gap | {"margin": margin, "new_students": new_students}
     span = f"{gap['difference']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]"
     compared = f"log loss {span} against the champion on {rows} held-out students"
@@ -161,9 +175,16 @@ def against_champion(
     return PromotionVerdict(False, f"not better, and learned from no new student: {compared}", figures)
 
 
-def _difference(own: np.ndarray, theirs: np.ndarray, seed: int) -> dict[str, float]:
-    gap = paired_bootstrap(own, theirs, seed=seed)
+def _difference(
+    own: np.ndarray, theirs: np.ndarray, seed: int, students: np.ndarray | None
+) -> dict[str, float]:
+    gap = paired_bootstrap(own, theirs, seed=seed, students=students)
     return {"difference": gap.mean, "low": gap.low, "high": gap.high, "rows": len(own)}
+
+
+def _students(rows: np.ndarray, students: np.ndarray | None) -> int:
+    """Return of how many students these rows (n,) are."""
+    return len(rows) if students is None else len(np.unique(students))
 
 
 def _too_few(rows: int) -> PromotionVerdict:
@@ -172,14 +193,19 @@ def _too_few(rows: int) -> PromotionVerdict:
 
 
 def _after_alarm(
-    own: np.ndarray, answers: np.ndarray, y: np.ndarray, margin: float, seed: int
+    own: np.ndarray,
+    answers: np.ndarray,
+    y: np.ndarray,
+    margin: float,
+    seed: int,
+    students: np.ndarray | None,
 ) -> PromotionVerdict:
     """Judge by what was learned of the students: being less sure, as mixed-up grades teach, is not enough.
 
     New students count for nothing: they are those that raised the alarm.
     """
     theirs, label_noise = label_noise_losses(answers, y)
-    verdict = against_champion(own, theirs, margin=margin, new_students=0, seed=seed)
+    verdict = against_champion(own, theirs, margin=margin, new_students=0, seed=seed, students=students)
     reason = f"{verdict.reason}, given a doubt of {label_noise:.0%} that suits these grades"
     return PromotionVerdict(verdict.promoted, reason, verdict.figures | {"doubt": label_noise})
 
@@ -235,7 +261,13 @@ def audit_masks(frame: pd.DataFrame, contract: Contract) -> dict[str, np.ndarray
     return {name: rows for name, rows in masks.items() if rows.sum() >= ENOUGH}
 
 
-def group_limits(own: np.ndarray, theirs: np.ndarray, masks: Mapping[str, np.ndarray], seed: int) -> Limits:
+def group_limits(
+    own: np.ndarray,
+    theirs: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+    seed: int,
+    students: np.ndarray | None = None,
+) -> Limits:
     """Object to each group that is significantly worse off than under the champion.
 
     Args:
@@ -243,6 +275,7 @@ def group_limits(own: np.ndarray, theirs: np.ndarray, masks: Mapping[str, np.nda
         theirs: the champion's on the same rows (n,).
         masks: which rows (n,), bool, are in each group.
         seed: of the paired bootstrap within each group.
+        students: whose each row is (n,), where one may have several.
 
     Returns:
         An objection to each group that is worse off on average, where the share of resamples in which it
@@ -250,13 +283,12 @@ def group_limits(own: np.ndarray, theirs: np.ndarray, masks: Mapping[str, np.nda
     """
     objections, figures = [], {"groups": float(len(masks))}
     for name, rows in masks.items():
-        gap = paired_bootstrap(own[rows], theirs[rows], seed=seed)
+        whose = None if students is None else students[rows]
+        gap = paired_bootstrap(own[rows], theirs[rows], seed=seed, students=whose)
         figures[f"{GROUP}{name}"] = gap.mean
         if gap.mean > 0 and 1 - gap.above_zero < SURE / len(masks):
-            students = int(rows.sum())
-            objections.append(
-                f"{name} is worse off by {gap.mean:.4f} log loss ({students} held-out students)"
-            )
+            count = _students(own[rows], whose)
+            objections.append(f"{name} is worse off by {gap.mean:.4f} log loss ({count} held-out students)")
     return Limits(tuple(objections), figures)
 
 

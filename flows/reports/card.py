@@ -20,6 +20,7 @@ from data.bundle.card import (
     Card,
     CardEstimate,
     CardFigure,
+    DayFigures,
     Flagging,
     Group,
     GroupDifference,
@@ -47,6 +48,7 @@ def model_card(
     parts = [
         _head(evidence, version_notes),
         _purpose(contract, generated=card.data.generated),
+        _how_early(card, contract),
         _columns(contract),
         _before_the_end(contract, card.part_way),
         _data(card, evidence),
@@ -82,6 +84,72 @@ def _purpose(contract: Contract, *, generated: bool) -> str:
         "### What it is not for",
         bullets(said.NOT_FOR),
     )
+
+
+def _how_early(card: Card, contract: Contract) -> str:
+    """Give how good it is on each checkpoint, beside what knows less and the school's own rule."""
+    if not card.days:
+        return ""
+    header = ["Day", "students", "at risk", "accuracy", "log loss", "AUC of at risk", "first tenth finds"]
+    names = list(dict.fromkeys(line.name for day in card.days for line in day.baselines))
+    return section(
+        "How early",
+        said.ahead_sentence(card),
+        table(header, map(_line_of_day, card.days)),
+        "In brackets: 95 % intervals. The first tenth are the students with the highest risk; of those who "
+        "ended at risk, this share is among them.",
+        table(
+            ["Day", "calibration error of at risk", "sets held it", *names],
+            [_beside_on_day(day, names) for day in card.days],
+        ),
+        *_rule_of_days(card, contract),
+        *_groups_of_days(card, contract),
+    )
+
+
+def _line_of_day(day: DayFigures) -> list[str]:
+    return [
+        count(day.as_of),
+        count(day.n),
+        percent(day.at_risk.share),
+        _share(day.accuracy),
+        _with_interval(day.log_loss),
+        _with_interval(day.auc),
+        _share(day.recall_first),
+    ]
+
+
+def _beside_on_day(day: DayFigures, names: Sequence[str]) -> list[str]:
+    marks = {line.name: line.mark for line in day.baselines}
+    held = [count(day.as_of), _with_interval(day.ece_at_risk), _least_held(day.sets_by_class)]
+    return [*held, *(marks.get(name, NOTHING) for name in names)]
+
+
+def _rule_of_days(card: Card, contract: Contract) -> list[str]:
+    """Compare with the rule that the school goes by, where the contract has one."""
+    rule = contract.dated.early_warning if contract.dated else None
+    rules = [(day.as_of, day.rule) for day in card.days if day.rule]
+    lines = [
+        [count(day), percent(one.flagged.share)]
+        + [_share(share) for share in (one.recall, one.precision, one.recall_alike)]
+        for day, one in rules
+    ]
+    header = ["Day", "it flags", "of those at risk it finds", "of those flagged ended so", "the model finds"]
+    told = f"The school's own rule, `{rule}`, and the model where it flags as many:"
+    return [told, table(header, lines)] if lines else []
+
+
+def _groups_of_days(card: Card, contract: Contract) -> list[str]:
+    """Give the groups of the audit day by day."""
+    found = [(group, day) for day in card.days for group in day.groups if group.column in contract.columns]
+    found.sort(key=lambda one: (one[0].column, one[0].label, one[1].as_of))
+    lines = []
+    for group, day in found:
+        name = f"{contract.columns[group.column].title}: {group.label}"
+        recall = _share(group.recall) if group.recall.n >= ENOUGH else TOO_FEW
+        lines.append([name, count(day.as_of), count(group.accuracy.n), recall, _share(group.accuracy)])
+    header = ["Group", "day", "students", "of those at risk it finds", "accuracy"]
+    return ["The same for the groups of the audit:", table(header, lines)] if lines else []
 
 
 def _columns(contract: Contract) -> str:
@@ -124,7 +192,7 @@ def _before_the_end(contract: Contract, part_way: Sequence[PartWay]) -> str:
     )
 
 
-def _with_interval(found: CardFigure) -> str:
+def _with_interval(found: CardFigure | CardEstimate) -> str:
     return f"{figure(found.value)} ({figure(found.low)} to {figure(found.high)})"
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from data.bundle.answers import risk_of, risky
 from data.bundle.bundle import ALIKE, BETTER, TITLES, comparison_of
-from data.bundle.card import ComparedModel, Counterfactuals
+from data.bundle.card import ComparedModel, Counterfactuals, DayFigures
 from data.bundle.reasons import Scale
 from data.contract.columns import Column
 from data.contract.contract import Contract
@@ -59,6 +59,8 @@ class Evidence:
     """The chosen candidate: parameters, rounds, head."""
     notes: tuple[str, ...]
     """Plain sentences a reader should know, such as what was tuned on a sample."""
+    days: tuple[DayFigures, ...] = field(default=(), kw_only=True)
+    """How good it is on each checkpoint, of dated records."""
     data: dict[str, object]
     """source, sha256, rows, clean, train_rows, test_rows, quarantined (reason: count), generated,
     date, git_commit, fingerprint."""

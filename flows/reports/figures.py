@@ -55,6 +55,7 @@ def card_figures(evidence: Evidence, part_way: Sequence[PartWay] = ()) -> Card:
         audits=fairness_audits(evidence),
         counted=tuple(column.name for column in evidence.contract.accumulating),
         part_way=tuple(part_way),
+        days=evidence.days,
         notes=evidence.notes,
     )
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from data.bundle.answers import grade_sets, risk_of, risky
 from data.bundle.card import CardFigure, PartWay
-from data.bundle.population import RANGE, Accumulation, PartWaySets, Population, totals_of
+from data.bundle.population import RANGE, Accumulation, DaySets, PartWaySets, Population, totals_of
 from data.cohorts.addresses import CohortPlan
 from data.cohorts.part_way import best_possible, thinned
 from data.contract.columns import Column
@@ -27,7 +27,12 @@ Forecast = Callable[[np.ndarray], np.ndarray]
 
 
 def population_of(
-    students: pd.DataFrame, contract: Contract, forecast: Forecast, least: tuple[float, ...], seed: int = 0
+    students: pd.DataFrame,
+    contract: Contract,
+    forecast: Forecast,
+    least: tuple[float, ...],
+    days: tuple[DaySets, ...] = (),
+    seed: int = 0,
 ) -> Population:
     """Return what a bundle keeps of the students that a model learned from.
 
@@ -36,6 +41,7 @@ def population_of(
         contract: of them.
         forecast: gives the class probabilities (n, K) of feature rows.
         least: the thresholds of the grade sets at the period's end (K,), set out of fold.
+        days: the thresholds by day, of dated records.
         seed: of the records so far that are drawn.
     """
     known = {
@@ -51,7 +57,7 @@ def population_of(
     if totals:
         some = students.sample(min(len(students), CALIBRATED_ON), random_state=seed)
         sets = _sets(some, contract, Accumulation(totals, contract), forecast, least, seed)
-    return Population(totals=totals, ranges=ranges, sets=tuple(sets))
+    return Population(totals=totals, ranges=ranges, sets=tuple(sets), days=days)
 
 
 def _numbers(contract: Contract) -> list[Column]:

@@ -16,6 +16,7 @@ from data.contract.columns import Column
 from data.rows.frames import labelled, labels_of
 from data.statistics import proportion_ci
 from data.words import count, figure, listed, percent, plural
+from flows.reports.by_day import how_early
 from flows.reports.evidence import Evidence, lines_of, risks
 from flows.reports.fairness import fairness_audits
 from flows.reports.figures import GRID, flagging_of, risk_counts
@@ -459,7 +460,8 @@ GOES_BY = (importance, effects)
 
 def plots_of(evidence: Evidence) -> list[Callable[[Evidence], "Figure"]]:
     """Return the plots that the evidence allows."""
-    draw: list[Callable[[Evidence], Figure]] = [*QUALITY] if len(evidence.y) else []
+    draw: list[Callable[[Evidence], Figure]] = [how_early] if evidence.days else []
+    draw += QUALITY if len(evidence.y) else ()
     draw += [fairness] if len(evidence.y) and fairness_audits(evidence) else []
     draw += GOES_BY if evidence.effects.size else ()
     draw += [candidates] if len(evidence.candidates) else []

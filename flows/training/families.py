@@ -24,6 +24,7 @@ from flows.training.ordinal import OrdinalLink, gradient, move_cuts, starting_cu
 
 BLOCK = 10  # rounds between two checkpoints of a curve, and between two moves of the ordinal cuts
 NO_CUTS = np.empty(0)
+BINS = 256  # of a column, unless a grid says otherwise
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class IncrementalBooster:
     ) -> None:
         """Start without a tree, on the rows of `data`; feature rows `held` (n, F) are held out."""
         self.kind, self.y, self.rounds = data.kind, data.y, 0
-        self.matrix = xgb.QuantileDMatrix(data.X, label=data.target, nthread=threads)
+        bins = params.get("max_bin", BINS)
+        self.matrix = xgb.QuantileDMatrix(data.X, label=data.target, nthread=threads, max_bin=bins)
         self._held = xgb.DMatrix(held)
         settings = native_params(data, params, seed) | {"nthread": threads}
         # A booster remembers its predictions on matrices it was made with: each checkpoint is cheap.

@@ -251,7 +251,7 @@ def search(
     results: list[FitResult] = [answers[number] for number in range(len(named), len(work))]
     chosen = min(range(len(fits)), key=lambda number: results[number].best.log_loss)
     best = results[chosen].best
-    board = _leaderboard(data.y, results, pooled, best)
+    board = _leaderboard(data, results, pooled, best)
     return SearchResult(board, fits[chosen].params, best)
 
 
@@ -319,14 +319,17 @@ def _learner(
 
 
 def _leaderboard(
-    y: np.ndarray, results: Sequence[FitResult], baselines: Mapping[str, BaselineResult], best: OutOfFold
+    data: TrainingData,
+    results: Sequence[FitResult],
+    baselines: Mapping[str, BaselineResult],
+    best: OutOfFold,
 ) -> pd.DataFrame:
     """Return candidates and baselines in one frame, lowest cross-validated log loss first.
 
     Baselines, and the best candidate of each family but the chosen one's, have their difference to the
     chosen candidate; other rows have none.
     """
-    chosen = best.probabilities()
+    chosen, y = best.probabilities(), data.y
     leaders: dict[str, FitResult] = {}
     for result in sorted(results, key=lambda one: one.best.log_loss, reverse=True):
         leaders[result.best.family] = result
@@ -336,10 +339,10 @@ def _leaderboard(
         candidates = [{"model": OURS, **row} for row in result.rows]
         if leaders.get(result.best.family) is result:
             top = min(candidates, key=lambda row: row["cv_log_loss"])
-            top |= beside_chosen(result.best.probabilities(), chosen, y)
+            top |= beside_chosen(result.best.probabilities(), chosen, y, students=data.students)
         rows += candidates
     for name, baseline in baselines.items():
-        beside = beside_chosen(baseline.probabilities, chosen, y)
+        beside = beside_chosen(baseline.probabilities, chosen, y, students=data.students)
         rows.append({"model": name, **baseline.figures, "seconds": baseline.seconds, **beside})
     frame = pd.DataFrame(rows)
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *BESIDE])))

@@ -110,12 +110,12 @@ def quadratic_kappa(confusion: Array) -> Array:
 
 def roc_auc_ovr(probabilities: Array, y: Array) -> float:
     """Return the mean one-against-rest ROC AUC over classes with and without rows; NaN if none."""
-    areas = [_auc(probabilities[:, k], y == k) for k in range(probabilities.shape[1])]
+    areas = [roc_auc(probabilities[:, k], y == k) for k in range(probabilities.shape[1])]
     known = [area for area in areas if not np.isnan(area)]
     return float(np.mean(known)) if known else float("nan")
 
 
-def _auc(scores: Array, positive: Array) -> float:
+def roc_auc(scores: Array, positive: Array) -> float:
     """Return the share of (positive, negative) pairs in order, ties half (Mann-Whitney)."""
     up, down = int(positive.sum()), int((~positive).sum())
     if not up or not down:
@@ -170,7 +170,9 @@ def null_chance_error(chances: Array, seed: int = 0) -> float:
     return float(np.median([chance_error(sample, came) for came in drawn]))
 
 
-def intervals(probabilities: Array, y: Array, seed: int, prefix: str = "") -> dict[str, tuple[float, float]]:
+def intervals(
+    probabilities: Array, y: Array, seed: int, prefix: str = "", students: Array | None = None
+) -> dict[str, tuple[float, float]]:
     """Return 95 % intervals of accuracy, f1_macro, qwk, log_loss and ece, each with its figure inside.
 
     Percentiles of 1,000 bootstrap resamples (Efron 1979); figures of the confusion matrix resample its
@@ -181,24 +183,29 @@ def intervals(probabilities: Array, y: Array, seed: int, prefix: str = "") -> di
         y: the classes (n,).
         seed: of the resamples.
         prefix: of the names.
+        students: whose each row is (n,), where one may have several: they are drawn, with all their rows.
     """
     rng = np.random.default_rng(seed)
     confusion = confusion_matrix(probabilities, y)
-    cells = rng.multinomial(len(y), confusion.ravel() / len(y), size=REPEATS)
-    tables = cells.reshape(REPEATS, *confusion.shape)
+    if students is None:
+        cells = rng.multinomial(len(y), confusion.ravel() / len(y), size=REPEATS)
+        tables = cells.reshape(REPEATS, *confusion.shape)
+    else:
+        drawn = _resamples(len(y), rng, students)
+        tables = np.array([confusion_matrix(probabilities[rows], y[rows]) for rows in drawn])
     losses = row_losses(probabilities, y)
     ends = {
         "accuracy": ends_around(float(accuracy(confusion)), accuracy(tables)),
         "f1_macro": ends_around(float(f1_macro(confusion)), f1_macro(tables)),
         "qwk": ends_around(float(quadratic_kappa(confusion)), quadratic_kappa(tables)),
-        "log_loss": ends_around(float(losses.mean()), _resampled_means(losses, rng)),
-        "ece": calibration_interval(*top_label(probabilities, y), seed),
+        "log_loss": ends_around(float(losses.mean()), _resampled_means(losses, rng, students)),
+        "ece": calibration_interval(*top_label(probabilities, y), seed, students=students),
     }
     return {f"{prefix}{name}": pair for name, pair in ends.items()}
 
 
 def calibration_interval(
-    chances: Array, came: Array, seed: int = 0, level: float = 95.0
+    chances: Array, came: Array, seed: int = 0, level: float = 95.0, students: Array | None = None
 ) -> tuple[float, float]:
     """Return the interval of the calibration error of chances.
 
@@ -212,9 +219,11 @@ def calibration_interval(
         came: whether what they are of came (n,).
         seed: of the resamples.
         level: in percent.
+        students: as of `intervals`.
     """
     own, rng = bin_gaps(chances, came), np.random.default_rng(seed)
-    gaps = np.array([bin_gaps(chances[rows], came[rows]) for rows in _resamples(len(chances), rng)])
+    drawn = _resamples(len(chances), rng, students)
+    gaps = np.array([bin_gaps(chances[rows], came[rows]) for rows in drawn])
     reach = float(np.percentile(np.abs(gaps - own).sum(axis=1), level))
     error = float(np.abs(own).sum())
     return max(error - reach, 0.0), error + reach
@@ -239,7 +248,11 @@ class Difference(NamedTuple):
 
 
 def paired_bootstrap(
-    loss_a: Array, loss_b: Array, seed: int = 0, level: tuple[float, float] = LEVEL
+    loss_a: Array,
+    loss_b: Array,
+    seed: int = 0,
+    level: tuple[float, float] = LEVEL,
+    students: Array | None = None,
 ) -> Difference:
     """Compare two models' losses on the same rows by a paired bootstrap of the mean of a - b.
 
@@ -248,22 +261,25 @@ def paired_bootstrap(
         loss_b: of the other (n,).
         seed: of the resamples.
         level: percentiles of the interval's ends.
+        students: as of `intervals`.
 
     Returns:
         The difference, below 0 where a is better.
     """
     gap = np.asarray(loss_a, dtype=np.float64) - np.asarray(loss_b, dtype=np.float64)
-    means = _resampled_means(gap, np.random.default_rng(seed))
+    means = _resampled_means(gap, np.random.default_rng(seed), students)
     low, high = ends_around(float(gap.mean()), means, level)
     return Difference(float(gap.mean()), low, high, float((means > 0).mean()))
 
 
-def beside_chosen(oof: Array, chosen_oof: Array, y: Array, seed: int = 0) -> dict[str, float]:
+def beside_chosen(
+    oof: Array, chosen_oof: Array, y: Array, seed: int = 0, students: Array | None = None
+) -> dict[str, float]:
     """Return a model's log loss less the chosen one's on the same rows, both (n, K) out of fold.
 
     As columns of the leaderboard: `difference`, and the ends of its 95 % interval, `low` and `high`.
     """
-    gap = paired_bootstrap(row_losses(oof, y), row_losses(chosen_oof, y), seed)
+    gap = paired_bootstrap(row_losses(oof, y), row_losses(chosen_oof, y), seed, students=students)
     return dict(zip(BESIDE, gap[:3], strict=True))
 
 
@@ -275,13 +291,22 @@ def best_of_families(leaderboard: pd.DataFrame) -> pd.DataFrame:
     return candidates.drop_duplicates("family")
 
 
-def _resampled_means(values: Array, rng: np.random.Generator) -> Array:
-    return np.array([values[rows].mean() for rows in _resamples(len(values), rng)])
+def _resampled_means(values: Array, rng: np.random.Generator, students: Array | None = None) -> Array:
+    return np.array([values[rows].mean() for rows in _resamples(len(values), rng, students)])
 
 
-def _resamples(n: int, rng: np.random.Generator) -> Iterator[Array]:
+def _resamples(n: int, rng: np.random.Generator, students: Array | None = None) -> Iterator[Array]:
+    """Yield rows drawn with replacement; of students with several rows, all of each that is drawn.
+
+    The cluster bootstrap: Davison and Hinkley 1997, "Bootstrap Methods and their Application", 3.8.
+    """
     repeats = int(np.clip(DRAWS // n, 100, REPEATS))
-    return (rng.integers(0, n, n) for _ in range(repeats))
+    if students is None:
+        return (rng.integers(0, n, n) for _ in range(repeats))
+    names, whose = np.unique(students, return_inverse=True)
+    draws = (rng.integers(0, len(names), len(names)) for _ in range(repeats))
+    times = (np.bincount(drawn, minlength=len(names)) for drawn in draws)
+    return (np.repeat(np.arange(n), often[whose]) for often in times)
 
 
 class Thresholds(NamedTuple):

@@ -8,12 +8,15 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from data.bundle.manifest import MODEL, MODEL_FILES, FamilyName
+from data.bundle.population import DaySets
 from data.contract.contract import Contract
+from flows.training.data import TrainingData
 from flows.training.fit import Fitted
-from flows.training.metrics import OURS
+from flows.training.metrics import OURS, calibrate
 from flows.training.onnx_export import export
 
 LEADERBOARD, OUT_OF_FOLD, SUMMARY = "leaderboard.parquet", "out_of_fold.parquet", "trained.json"
+OF_ROWS = ("as_of", "students")
 
 
 class Trained(BaseModel):
@@ -45,19 +48,32 @@ class Trained(BaseModel):
     def out_of_fold(self) -> tuple[np.ndarray, np.ndarray]:
         """Read the pooled out-of-fold probabilities (rows, classes) and classes (rows,)."""
         frame = pd.read_parquet(self.folder / OUT_OF_FOLD)
-        return frame.drop(columns="y").to_numpy(), frame["y"].to_numpy()
+        return frame.drop(columns=["y", *OF_ROWS], errors="ignore").to_numpy(), frame["y"].to_numpy()
+
+    def out_of_fold_rows(self) -> dict[str, np.ndarray]:
+        """Read the day `as_of` and whose each of these rows is, `students`; of dated records alone."""
+        frame = pd.read_parquet(self.folder / OUT_OF_FOLD)
+        return {name: frame[name].to_numpy() for name in OF_ROWS if name in frame}
+
+    def day_sets(self) -> tuple[DaySets, ...]:
+        """Set the thresholds of the grade sets for each day, on the out-of-fold rows of that day."""
+        days = self.out_of_fold_rows().get("as_of")
+        if days is None:
+            return ()
+        probabilities, y = self.out_of_fold()
+        found = ((day, calibrate(probabilities[days == day], y[days == day])) for day in np.unique(days))
+        return tuple(DaySets(as_of=int(day), thresholds=set_on.least) for day, set_on in found)
 
 
-def write_fitted(folder: Path, fitted: Fitted, y: np.ndarray, contract: Contract, digest: str) -> None:
-    """Write a fitted model: its own file, ONNX, leaderboard, out-of-fold probabilities, summary.
-
-    `y` holds the classes of the rows that the search used.
-    """
+def write_fitted(folder: Path, fitted: Fitted, data: TrainingData, contract: Contract, digest: str) -> None:
+    """Write a model fitted to data: its own file, ONNX, leaderboard, out-of-fold probabilities, summary."""
+    tuned = data.rows(fitted.tuned_on)
+    of_rows = {name: getattr(tuned, name) for name in OF_ROWS if getattr(tuned, name) is not None}
     (folder / MODEL_FILES[fitted.family]).write_bytes(fitted.model.to_bytes())
     (folder / MODEL).write_bytes(export(fitted.model, fitted.link).SerializeToString())
     fitted.leaderboard.to_parquet(folder / LEADERBOARD, index=False)
     shares = pd.DataFrame(fitted.oof_probabilities, columns=list(contract.target.labels))
-    shares.assign(y=y).to_parquet(folder / OUT_OF_FOLD, index=False)
+    shares.assign(y=tuned.y, **of_rows).to_parquet(folder / OUT_OF_FOLD, index=False)
     head = {"kind": fitted.link.kind, "cuts": list(fitted.link.cuts), "sigma": fitted.link.sigma}
     summary = Trained(
         folder=folder,
