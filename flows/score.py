@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from data.bundle.bundle import Bundle
+from data.contract.columns import ELAPSED
 from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
 from data.log.settings import LogSettings
@@ -84,9 +85,27 @@ def load_model(contract_name: str, model: str, settings: Settings) -> tuple[str,
     return version, load_bundle(contract.model_name, version)
 
 
-def parts_folder(roster: RosterSource, contract: str, version: str, settings: Settings) -> Path:
-    """Return where the parts are until all are done: its own for each roster, version and id key."""
-    identity = repr((roster.name, contract, version, settings.id_key))
+def check_part(elapsed: float | None) -> None:
+    """Raise BadInput for what is no part of a period."""
+    if elapsed is not None and not 0 < elapsed <= 1:
+        remedy = "Give a part of it above 0 and up to 1, such as 0.5."
+        raise BadInput(f"{elapsed:g} is no part of the period that can have passed.", remedy=remedy)
+
+
+def check_elapsed(elapsed: float | None, roster: RosterSource, bundle: Bundle) -> None:
+    """Raise BadInput where how much of the period has passed cannot be used by this model."""
+    said = ELAPSED in roster.columns and ELAPSED not in bundle.contract.columns and not bundle.foresees
+    if bundle.no_elapsed and (said or elapsed is not None):
+        reason = f"how much of the period has passed cannot be used: {bundle.no_elapsed}."
+        raise BadInput(reason, file=roster.name, column=ELAPSED if said else None)
+
+
+def parts_folder(
+    roster: RosterSource, contract: str, version: str, settings: Settings, elapsed: float | None = None
+) -> Path:
+    """Return where the parts are until all are done: its own for each roster, version, id key and time."""
+    named = (roster.name, contract, version, settings.id_key)
+    identity = repr(named if elapsed is None else (*named, elapsed))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return settings.home.absolute() / "scores" / f".parts-{digest}"
 
@@ -94,18 +113,26 @@ def parts_folder(roster: RosterSource, contract: str, version: str, settings: Se
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
 @stage("score")
 def score_roster(
-    data: str, contract: str, out: str, model: str, engine: Engine, *, log: bool
+    data: str,
+    contract: str,
+    out: str,
+    model: str,
+    engine: Engine,
+    *,
+    log: bool,
+    elapsed: float | None = None,
 ) -> ScoreSummary:
     """Score what has no part yet, and write the whole; a retry goes on where it stopped."""
     settings = Settings()
     version, bundle = load_model(contract, model, settings)
     roster = open_roster(data, bundle.contract)
+    check_elapsed(elapsed, roster, bundle)
     url = LogSettings.from_environment().database_url if log else None
     if url is not None:
         settings.refuse_public_key()
         make_log(url)
-    folder = parts_folder(roster, bundle.contract.name, version, settings)
-    scorer = PartScorer(bundle.folder.absolute(), version, settings.id_key, url)
+    folder = parts_folder(roster, bundle.contract.name, version, settings, elapsed)
+    scorer = PartScorer(bundle.folder.absolute(), version, settings.id_key, url, elapsed)
     parts = Parts(roster, folder, scorer, engine, settings.jobs)
     with search_progress(name="batch score") as on_progress:
         rows = _checked(parts.tables(on_progress), parts, folder, roster)
@@ -143,16 +170,20 @@ def batch_score(
     log: bool = True,
     engine: EngineName = "local",
     scheduler: str = "",
+    elapsed: float | None = None,
 ) -> ScoreSummary:
     """Score a CSV, a Parquet file or a table; `model` is an alias or a version's number.
 
-    On Dask, the workers see the state folder under the same path, and the log's database.
+    `elapsed` is how much of the period has passed, above 0 and up to 1, where a column accumulates; a column
+    of that name says it row by row. On Dask, the workers see the state folder under the same path, and the
+    log's database.
     """
     target = out or default_out(data, Settings())
     try:
         check_sink(target)
+        check_part(elapsed)
         with running(Engine.of(engine, scheduler)) as ready:
-            return score_roster(data, contract, target, str(model), ready, log=log)
+            return score_roster(data, contract, target, str(model), ready, log=log, elapsed=elapsed)
     except (BadInput, Stopped) as error:
         return ended(error)
 
@@ -168,6 +199,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--no-log", dest="log", action="store_false", help="leave the prediction log as it is"
     )
+    passed = "how much of the period has passed, above 0 and up to 1 (default: all of it)"
+    parser.add_argument("--elapsed", type=float, help=passed)
     parser.add_argument("--engine", default="local", help="local or dask (default: %(default)s)")
     parser.add_argument("--scheduler", default="", help="of Dask, tcp://HOST:PORT (default: a local cluster)")
     options = parser.parse_args(arguments)
@@ -177,6 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
 def check_input(options: argparse.Namespace) -> None:
     """Raise BadInput for what can be told before anything is started."""
     Engine.of(options.engine, options.scheduler)
+    check_part(options.elapsed)
     options.data, options.out = set_aside([options.data, options.out])
     open_roster(options.data, load_contract(options.contract))
     check_sink(options.out or default_out(options.data, Settings()))

@@ -8,9 +8,11 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from data.bundle.bundle import Bundle
+from data.contract.columns import ELAPSED
 from data.errors import BadInput
 from data.rows.frames import matrix, parse
 from data.rows.quarantine import cell_faults, reasons_by_row
+from data.rows.records import asking
 
 ARTIFACT = "bundle"
 NAMED = 20
@@ -31,7 +33,7 @@ class GradecastModel(PythonModel):
         params: dict[str, Any] | None = None,  # noqa: ARG002  and this
     ) -> pd.DataFrame:
         """Return one forecast a row, in order; raises BadInput naming the rows that break the contract."""
-        contract = self.bundle.contract
+        contract = asking(self.bundle.contract)
         frame = parse(model_input, contract, labelled=False)
         faults = cell_faults(frame, contract, labelled=False)
         if len(faults):
@@ -39,7 +41,10 @@ class GradecastModel(PythonModel):
                 _rows(reasons_by_row(faults.sort_values(["row", "column"]))),
                 remedy="Mend or leave out these rows (the header counts as row 1).",
             )
-        answers = self.bundle.answers(self.bundle.probabilities(matrix(frame, contract)))
+        said = self.bundle.contract.accumulating and ELAPSED in frame
+        elapsed = frame[ELAPSED].fillna(1.0).to_numpy() if said else None
+        shares = self.bundle.probabilities(matrix(frame, self.bundle.contract), elapsed)
+        answers = self.bundle.answers(shares, elapsed)
         forecasts = pd.DataFrame(answers, index=model_input.index)
         shares = pd.DataFrame(forecasts.pop("probabilities").tolist(), index=model_input.index)
         return forecasts.join(shares.add_prefix("probability_"))

@@ -69,6 +69,13 @@ def record_adapter(contract: Contract) -> TypeAdapter[Record]:
     return TypeAdapter(record)
 
 
+def asking(contract: Contract) -> Contract:
+    """Return the contract of rows to forecast, which may say how much of the period has passed."""
+    if not contract.accumulating:
+        return contract
+    return contract.model_copy(update={"columns": {**contract.columns, ELAPSED: PASSED}})
+
+
 def settle_elapsed(records: Sequence[Record], contract: Contract, elapsed: float | None = None) -> None:
     """Let each validated record say how much of the period has passed, unless it is all of it.
 

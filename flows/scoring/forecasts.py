@@ -15,13 +15,14 @@ import pyarrow.compute as pc
 
 from data.bundle.answers import grade_sets, risk_of
 from data.bundle.bundle import Bundle
-from data.contract.columns import Column, Role
+from data.contract.columns import ELAPSED, Column, Role
 from data.contract.contract import Contract
 from data.log.database import DIGITS as ID_DIGITS
 from data.log.entries import prediction_fields
 from data.rows.frames import from_arrow, matrix, parse_cells, student_ids
 from data.rows.ids import pseudonym_maker
 from data.rows.quarantine import cell_faults, reasons_by_row
+from data.rows.records import asking
 from data.rows.spreadsheets import FIRST_ROW
 
 
@@ -31,7 +32,11 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def examine(chunk: pa.Table, contract: Contract) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return a chunk as parsed, and each row's errors as one text, empty where the row is sound."""
+    """Return a chunk as parsed, and each row's errors as one text, empty where the row is sound.
+
+    The chunk may say in a column how much of the period has passed.
+    """
+    contract = asking(contract)
     asked = {column.name: column for column in (*contract.asked, *([contract.id] if contract.id else []))}
     raw = {n: from_arrow(chunk[n], column) for n, column in asked.items() if n in chunk.column_names}
     frame, not_numbers = parse_cells(pd.DataFrame(raw, copy=False), contract, labelled=False)
@@ -63,6 +68,7 @@ class ChunkForecasts:
     shares: np.ndarray
     ids: list[str]
     errors: np.ndarray
+    elapsed: np.ndarray | None = None
 
     @property
     def bad(self) -> int:
@@ -86,7 +92,7 @@ class ChunkForecasts:
     def sets(self) -> tuple[list[list[str]], pa.Array]:
         """Return the sets of labels that there are, and which of them is each sound row's."""
         labels = np.array(self.bundle.manifest.labels)
-        inside = grade_sets(self.shares, self.bundle.manifest.set_thresholds)
+        inside = grade_sets(self.shares, self.bundle.thresholds(self.elapsed))
         packed = np.packbits(inside, axis=1)
         kind = pa.binary(packed.shape[1])
         kinds = pa.FixedSizeBinaryArray.from_buffers(
@@ -123,20 +129,35 @@ class ChunkForecasts:
         }
 
 
-def forecast(chunk: pa.Table, bundle: Bundle, version: str, seed: str) -> ChunkForecasts:
+def forecast(
+    chunk: pa.Table, bundle: Bundle, version: str, seed: str, elapsed: float | None = None
+) -> ChunkForecasts:
     """Forecast the rows of a chunk; equal places under an equal seed get equal ids.
 
-    The ids of a chunk follow one another: the log's database writes them side by side.
+    The ids of a chunk follow one another: the log's database writes them side by side. `elapsed`, how much of
+    the period has passed, is for rows that do not say it themselves.
     """
     frame, errors = examine(chunk, bundle.contract)
     places = np.flatnonzero(errors == "")
     rows = frame if len(places) == len(frame) else frame.iloc[places].reset_index(drop=True)
     shares = np.empty((0, len(bundle.manifest.labels)), dtype=np.float32)
+    rows, passed = _with_elapsed(rows, bundle.contract, elapsed)
     if len(rows):
-        shares = bundle.probabilities(matrix(rows, bundle.contract))
+        shares = bundle.probabilities(matrix(rows, bundle.contract), passed)
     own = hashlib.sha256(seed.encode()).hexdigest()[: ID_DIGITS - PLACE_DIGITS]
     ids = [f"{own}{place:0{PLACE_DIGITS}x}" for place in places.tolist()]
-    return ChunkForecasts(bundle, version, rows, places, shares, ids, errors)
+    return ChunkForecasts(bundle, version, rows, places, shares, ids, errors, passed)
+
+
+def _with_elapsed(
+    rows: pd.DataFrame, contract: Contract, elapsed: float | None
+) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """Return rows that say how much of the period has passed unless it is all of it, and the same as (n,)."""
+    if not contract.accumulating or (ELAPSED not in rows and elapsed is None):
+        return rows, None
+    said = rows[ELAPSED].to_numpy() if ELAPSED in rows else np.full(len(rows), np.nan)
+    passed = np.where(np.isnan(said), 1.0 if elapsed is None else elapsed, said)
+    return rows.assign(**{ELAPSED: np.where(passed < 1, passed, np.nan)}), passed
 
 
 def _rounded(values: np.ndarray) -> pa.Array:
@@ -152,7 +173,7 @@ def log_columns(found: ChunkForecasts, key: str) -> dict[str, Any]:
         at=datetime.now(UTC),
         contract=bundle.contract.name,
         student=_students(found, key),
-        record=records_as_json(found.rows, present(bundle.contract, found.rows)).to_pylist(),
+        record=records_as_json(found.rows, present(asking(bundle.contract), found.rows)).to_pylist(),
         prediction_id=found.ids,
         model_version=found.version,
         grade_class=found.classes().to_pylist(),

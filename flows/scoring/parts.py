@@ -54,6 +54,8 @@ class PartScorer:
     version: str
     key: str = field(repr=False)
     log_url: str | None = field(default=None, repr=False)
+    elapsed: float | None = None
+    """How much of the period has passed, for rows that do not say it themselves."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def score_part(folder: Path, place: int, chunk: pa.Table, scorer: PartScorer) ->
     errors = _errors_in(path)
     if errors is not None:
         return ScoredPart(path, len(chunk), errors, reused=True)
-    found = forecast(chunk, open_bundle(scorer.bundle), scorer.version, seed)
+    found = forecast(chunk, open_bundle(scorer.bundle), scorer.version, seed, scorer.elapsed)
     if scorer.log_url is not None and len(found.places):
         entries = log_columns(found, scorer.key)
         with ONE_WRITER, _log(scorer.log_url).connect() as connection:

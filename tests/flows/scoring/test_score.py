@@ -17,6 +17,7 @@ from data.contract.contract import Contract
 from data.errors import BadInput
 from data.log.database import open_log, predictions
 from flows.runtime.engine import Engine
+from flows.score import check_elapsed, check_part
 from flows.scoring import rosters
 from flows.scoring.parts import Parts, PartScorer, ScoreTally, make_log
 from flows.scoring.rosters import open_roster
@@ -53,13 +54,15 @@ class Desk:
         frame.to_csv(self.folder / "class.csv", index=False, **options)
         return str(self.folder / "class.csv")
 
-    def parts(self, uri: str, *, logs: bool = False, jobs: int = 2) -> Parts:
-        scorer = PartScorer(self.bundle.folder, "7", KEY, self.log if logs else None)
+    def parts(self, uri: str, *, logs: bool = False, jobs: int = 2, elapsed: float | None = None) -> Parts:
+        scorer = PartScorer(self.bundle.folder, "7", KEY, self.log if logs else None, elapsed)
         roster = open_roster(uri, self.contract)
         return Parts(roster, self.folder / "parts", scorer, Engine.local(), jobs=jobs)
 
-    def score(self, uri: str, *, logs: bool = False) -> tuple[ScoreTally, list[pa.Table]]:
-        parts = self.parts(uri, logs=logs)
+    def score(
+        self, uri: str, *, logs: bool = False, elapsed: float | None = None
+    ) -> tuple[ScoreTally, list[pa.Table]]:
+        parts = self.parts(uri, logs=logs, elapsed=elapsed)
         shown: list[tuple[int, int]] = []
         tables = list(parts.tables(lambda done, total, best_log_loss=None: shown.append((done, total))))
         total = max(open_roster(uri, self.contract).parts, len(tables))
@@ -269,3 +272,47 @@ def test_the_files_of_a_folder_are_one_roster(students: pd.DataFrame, desk: Desk
         students.to_csv(folder / f"{name}.csv", index=False)
     several = open_roster(str(folder), desk.contract)
     assert sum(chunk.num_rows for chunk in several.chunks()) == 2 * ROWS
+
+
+def test_a_roster_part_of_the_way_through_is_answered_and_logged_like_records(
+    students: pd.DataFrame, desk: Desk
+) -> None:
+    said = students.assign(elapsed=[0.25, None, 1.0, 0.9] * (ROWS // 4))
+    rows = rows_of(desk.score(desk.written(said), logs=True, elapsed=0.5)[1])
+    names = [column.name for column in desk.contract.asked]
+    records = [
+        desk.bundle.record.validate_python({name: row[name] for name in names}) for row in _dicts(students)
+    ]
+    for record, elapsed in zip(records, [0.25, 0.5, 1.0, 0.9] * (ROWS // 4), strict=True):
+        record["elapsed"] = elapsed
+    passed = desk.bundle.elapsed(records)
+    answers = desk.bundle.answers(desk.bundle.probabilities(desk.bundle.matrix(records), passed), passed)
+    assert rows["at_risk"].tolist() == pytest.approx([a["at_risk"] for a in answers], abs=1e-5)
+    assert rows["grade_set"].str.split("|").tolist() == [answer["grade_set"] for answer in answers]
+    logged = {row["prediction_id"]: row["record"].get("elapsed") for row in desk.logged()}
+    assert [logged[name] for name in rows["prediction_id"]] == [0.25, 0.5, None, 0.9] * (ROWS // 4)
+
+
+def test_a_bad_part_of_the_period_is_the_error_of_its_row(students: pd.DataFrame, desk: Desk) -> None:
+    said = students.astype(object).assign(elapsed=["0", "half", "1.5", "-1", ""] * (ROWS // 5))
+    tally, tables = desk.score(desk.written(said))
+    wrong = "elapsed: out of range"
+    assert rows_of(tables)["error"].tolist()[:5] == [wrong, "elapsed: not a number", wrong, wrong, ""]
+    assert tally.errors == ROWS * 4 // 5
+
+
+def test_a_part_that_cannot_have_passed_and_a_model_that_cannot_be_told_are_refused(
+    students: pd.DataFrame, desk: Desk
+) -> None:
+    roster = open_roster(desk.written(students.assign(elapsed=0.5)), desk.contract)
+    for part in (0.0, -0.5, 1.5, float("nan")):
+        with pytest.raises(BadInput, match="no part of the period"):
+            check_part(part)
+    check_elapsed(0.5, roster, desk.bundle)
+    earlier = Bundle.load(desk.bundle.folder)
+    earlier.foresees, earlier.no_elapsed = False, "this model was registered by an earlier release"
+    plain = {n: c.model_copy(update={"accumulates": False}) for n, c in desk.contract.columns.items()}
+    earlier.contract = desk.contract.model_copy(update={"columns": plain})
+    for part in (0.5, None):
+        with pytest.raises(BadInput, match="registered by an earlier release"):
+            check_elapsed(part, roster, earlier)
