@@ -168,7 +168,7 @@ MISTAKES = {
     "an alias inside what it stands for": ("name: tiny", "name: &a [*a]", "name:", "nested more than 20"),
     "aliases of aliases": ("name: tiny", "a: &a [" + 99 * "x," + "x]\nb: &b [" + 99 * "*a," + "*a]\nc: &c ["
         + 99 * "*b," + "*b]\nname: tiny", "a: &a", "more than 50,000 entries in all"),
-    "too many entries": ("at_risk: [C]", "at_risk: [" + 60_000 * "C," + "C]", "at_risk", "more than 50,000"),
+    "too many entries": ("at_risk: [C]", "at_risk: [" + 50_001 * "C," + "C]", "at_risk", "more than 50,000"),
     "too many codes": ("{0: North, 1: South}", str({n: f"L{n}" for n in range(1_001)}), "Group:",
         "1,001 entries here, and at most 1,000 can be"),
     "a merged mapping beside a mistake": ("Days: {title", "Days: {<<: {unit: d}, odd: 1, title", "Days:",

@@ -229,7 +229,7 @@ def test_cells_that_were_wild_once_have_one_verdict(check: Check, column: Column
 
 
 @pytest.mark.parametrize(("check", "column"), DOORS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(cells=CELLS)
 def test_whatever_a_cell_says_every_door_says_the_same(
     check: Check, column: Column, folder: Path, cells: list[str]

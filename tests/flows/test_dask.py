@@ -34,13 +34,6 @@ CHUNK = 100
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """A local cluster of two workers."""
-    with running(Engine.of("dask", workers=2)) as ready:
-        yield ready
-
-
-@pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A file of two thousand students; one comes twice, one has too many absences."""
     frame = cohort.generate(2_000, seed=6)

@@ -128,7 +128,7 @@ def soak(home: Path, model: str, student: Student, warm: float, seconds: float) 
 def test_memory_and_open_files_stay_flat_under_load(
     tmp_path: Path, synced: PredictorSettings, student: Student
 ) -> None:
-    soak(tmp_path, synced.model_uri, student, warm=3, seconds=4)
+    soak(tmp_path, synced.model_uri, student, warm=2, seconds=3)
 
 
 @pytest.mark.slow

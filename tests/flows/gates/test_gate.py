@@ -80,23 +80,28 @@ def test_without_a_reference_or_with_one_of_few_rows_nothing_is_decided(
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "words"),
+    "told",
     [
-        ("StudyTimeWeekly", np.nan, "no values"),
-        ("Gender", np.nan, "no values"),
-        ("StudyTimeWeekly", -np.inf, "no values"),
-        ("StudyTimeWeekly", 10.0, "always 10"),
-        ("Tutoring", 1, "→ 100.0 %"),
-        ("Ethnicity", "Martian", "unknown Martian"),
-        ("Ethnicity", [f"name {n}" for n in range(300)], "unknown 0.0 % → 100.0 %"),
+        {
+            "StudyTimeWeekly": (np.nan, "no values"),
+            "Gender": (np.nan, "no values"),
+            "Tutoring": (1, "→ 100.0 %"),
+            "Ethnicity": ("Martian", "unknown Martian"),
+        },
+        {
+            "StudyTimeWeekly": (-np.inf, "no values"),
+            "Ethnicity": ([f"name {n}" for n in range(300)], "unknown 0.0 % → 100.0 %"),
+        },
+        {"StudyTimeWeekly": (10.0, "always 10")},
     ],
 )
 def test_a_column_of_nothing_of_one_value_or_of_something_else_has_drifted(
-    ask: Ask, column: str, value: Any, words: str
+    ask: Ask, told: dict[str, tuple[Any, str]]
 ) -> None:
-    found = finding(ask(batch().assign(**{column: value})), column)
-    assert found.verdict == "drift"
-    assert words in found.words
+    verdict = ask(batch().assign(**{column: value for column, (value, _) in told.items()}))
+    for column, (_, words) in told.items():
+        assert finding(verdict, column).verdict == "drift"
+        assert words in finding(verdict, column).words
 
 
 def test_infinite_and_huge_numbers_are_counted_and_not_lost(ask: Ask) -> None:
@@ -118,7 +123,7 @@ def test_a_feature_that_the_batch_lacks_has_drifted_and_an_audit_column_is_not_t
     assert finding(gate(parsed, NO_FAULTS, reference, None, None, contract), column).verdict == expected
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_whatever_a_column_holds_there_is_a_verdict(ask: Ask, seed: int) -> None:
     rng = np.random.default_rng(seed)
     odd = [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300, 1e-300, 7.5]

@@ -12,14 +12,16 @@ from data.log.reading import Measurement, write_measurements
 from flows.monitoring.retraining import WANTED, Run, confirmed, is_of_set, last_trigger, reason_not_to_retrain
 from flows.monitoring.watch import Watched, earlier_relation
 from flows.monitoring.window import Window
+from flows.registry.store import Champion
 from tests.flows.monitoring.school import School, month, students
 
 SETS = Path("/var/retraining")
 
 
-@pytest.fixture
-def watched(school: School) -> Watched:
+@pytest.fixture(scope="module")
+def watched(champion: Champion, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """A month that drifted clearly, with forty grades, watched but not measured."""
+    school = School(f"sqlite:///{tmp_path_factory.mktemp('watched') / 'predictions.db'}", champion)
     school.ask(students(40, 80), month(0))
     window, log = Window(month(0), month(1)), school.log(month(1))
     judgement = replace(school.judge(), verdict="drift", reasons=("Absences: changed.",), clear=True)

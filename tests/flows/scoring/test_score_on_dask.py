@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from data.cohorts.grades import generate
 from data.contract.contract import Contract
 from data.rows.frames import parse
-from flows.runtime.engine import Engine, dask_client, running
+from flows.runtime.engine import Engine, dask_client
 from flows.runtime.progress import OnDone
 from flows.scoring.parts import Parts, PartScorer
 from flows.scoring.rosters import open_roster
@@ -25,12 +24,6 @@ from flows.training.rows import training_data
 GRID = Grid.model_validate(
     {"families": [{"max_depth": [1, 2], "learning_rate": [0.1, 0.2], "n_estimators": [20, 40]}]}
 )
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Engine]:
-    with running(Engine.of("dask", workers=2)) as engine:
-        yield engine
 
 
 @pytest.fixture
@@ -78,20 +71,20 @@ def searched(engine: Engine, contract: Contract, shown: OnDone = nothing_shown) 
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_the_scores_are_the_same_bytes_as_on_this_machine(
-    roster: Path, grade_class: Contract, bundle_folder: Path, cluster: Engine, *, dies: bool
+    roster: Path, grade_class: Contract, bundle_folder: Path, engine: Engine, *, dies: bool
 ) -> None:
-    shown = killing(cluster) if dies else nothing_shown
+    shown = killing(engine) if dies else nothing_shown
     here = scored(roster, grade_class, bundle_folder, Engine.local())
-    there = scored(roster, grade_class, bundle_folder, cluster, shown)
+    there = scored(roster, grade_class, bundle_folder, engine, shown)
     assert there == here
     assert len(there[1]) == 10
 
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_the_search_finds_the_same_to_the_last_digit(
-    grade_class: Contract, cluster: Engine, *, dies: bool
+    grade_class: Contract, engine: Engine, *, dies: bool
 ) -> None:
-    there = searched(cluster, grade_class, killing(cluster) if dies else nothing_shown)
+    there = searched(engine, grade_class, killing(engine) if dies else nothing_shown)
     here = searched(Engine.local(), grade_class)
     ours, theirs = (found.leaderboard.drop(columns="seconds") for found in (here, there))
     pd.testing.assert_frame_equal(theirs, ours, check_exact=True)

@@ -116,7 +116,7 @@ def forecast(bundle: Path, students: list[Student]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("switches", [7, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("switches", [4, pytest.param(200, marks=pytest.mark.slow)])
 def test_switches_under_load_fail_no_request_and_mix_no_versions(
     serving_first: PredictorSettings, shelf: Shelf, versions: dict[str, Path], stricter: Path, switches: int
 ) -> None:
