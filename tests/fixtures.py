@@ -19,6 +19,7 @@ from flows.processing.processed import Processed
 from flows.registry import bundling, store
 from flows.registry.bundling import Submission, make_bundle
 from flows.registry.registration import Registered, register_submission
+from flows.reports import figures
 from flows.reports.evidence import Evidence
 from flows.reports.plots import plots_of
 from flows.runtime import server as prefect_process
@@ -127,7 +128,7 @@ def registry_tables(place_of_all: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_to_look_at() -> Iterator[None]:
-    """Draw no plots and write no report of the data, which takes seconds for each model that is trained.
+    """Draw no plots, write no report of the data and resample less, for it takes seconds for each model.
 
     Their own tests make them, and so does every command that runs in a process of its own.
     """
@@ -139,6 +140,7 @@ def nothing_to_look_at() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(bundling, "write_plots", name_plots)
         patched.setattr(process, "write_report", lambda folder, *_: (folder / process.REPORT).touch())
+        patched.setattr(figures, "CURVE_REPEATS", 40)
         yield
 
 
