@@ -102,7 +102,6 @@ def copied(folder: Path, to: Path) -> Path:
 
 def test_the_family_of_the_lowest_loss_is_chosen_and_its_bundle_says_so(served: Served) -> None:
     manifest = read_manifest(served.folder)
-
     assert manifest.family == served.family != "xgboost"
     assert MODEL_FILES[served.family] in manifest.files
     assert any("XGBoost's best" in note for note in manifest.training["notes"])
@@ -112,9 +111,7 @@ def test_it_answers_close_to_the_truth(served: Served) -> None:
     contract, bundle = served.submission.contract, Bundle.load(served.folder)
     raw = GENERATORS[contract.name].generate(200, seed=78)
     records = [bundle.record.validate_python(one) for one in to_records(parse(raw, contract), contract)]
-
     shares = bundle.probabilities(bundle.matrix(records))
-
     truth = GENERATORS[contract.name].true_probabilities(raw)
     assert np.abs(shares - truth).mean() < 0.12
     assert shares.sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -123,7 +120,6 @@ def test_it_answers_close_to_the_truth(served: Served) -> None:
 def test_the_predictor_gives_its_reasons_missing_cells_included(served: Served) -> None:
     contract = served.submission.contract
     answered = served.client.post("/predict?explain=true", json=served.records).get_json()
-
     assert len(answered) == len(served.records)
     for record, answer in zip(served.records, answered, strict=True):
         effects = [reason["effect"] for reason in answer["reasons"]]
@@ -139,10 +135,8 @@ def test_the_predictor_gives_its_reasons_missing_cells_included(served: Served) 
 @pytest.mark.parametrize("served", [UNORDERED], indirect=True, ids=named)
 def test_reasons_without_an_order_add_up_to_the_log_odds_of_being_at_risk(served: Served) -> None:
     answered = served.client.post("/predict?explain=true", json=served.records).get_json()
-
     risks = np.array([answer["at_risk"] for answer in answered])
     sums = np.array([sum(reason["effect"] for reason in answer["reasons"]) for answer in answered])
-
     average_student = np.log(risks / (1 - risks)) - sums
     assert np.ptp(sums) > 1
     assert np.ptp(average_student) < 1e-3
@@ -150,10 +144,8 @@ def test_reasons_without_an_order_add_up_to_the_log_odds_of_being_at_risk(served
 
 def test_the_pages_show_it(served: Served) -> None:
     form = {name: "" if value is None else str(value) for name, value in served.records[0].items()}
-
     shown = served.client.post("/", data=form | {"csrf_token": token_of(served.client)})
     card = served.client.get("/model/card")
-
     assert (shown.status_code, card.status_code) == (200, 200)
     assert MODELS[served.family] in card.text
     assert ("in log odds" in shown.text, "for and against No place" in shown.text) == (
@@ -170,9 +162,7 @@ def test_what_helps_reads_as_help(served: Served) -> None:
     records = [bundle.record.validate_python(record) for record in served.records]
     matrix = bundle.matrix(records)
     effects, best = bundle.explain(matrix), bundle.probabilities(matrix)[:, 0]
-
     strong = max(raises + lowers, key=lambda place: np.abs(effects[:, place]).mean())
-
     values = matrix[:, bundle.space.groups[strong][0]]
     same_way = 1 if strong in raises else -1
     assert np.corrcoef(values, effects[:, strong])[0, 1] * same_way > 0.9
@@ -186,7 +176,6 @@ def test_numbers_that_are_no_model_are_refused_even_with_their_digest(served: Se
     numbers["means"].pop()
     (folder / DENSE).write_text(json.dumps(numbers))
     seal(folder, DENSE)
-
     with pytest.raises(BundleError, match=rf"dense\.json: no model of the family {served.family}"):
         Bundle.load(folder)
 
@@ -196,7 +185,6 @@ def test_a_manifest_of_another_family_is_refused(served: Served, tmp_path: Path)
     manifest = json.loads((folder / MANIFEST).read_bytes())
     manifest["family"] = "xgboost" if served.family != "catboost" else "logistic"
     (folder / MANIFEST).write_text(json.dumps(manifest))
-
     with pytest.raises(BundleError, match="files missing, or not in the manifest"):
         Bundle.load(folder)
 
@@ -204,7 +192,6 @@ def test_a_manifest_of_another_family_is_refused(served: Served, tmp_path: Path)
 @pytest.mark.parametrize("served", [ORDERED], indirect=True, ids=named)
 def test_it_is_registered_under_its_contracts_name(served: Served) -> None:
     registered = register_submission(served.submission)
-
     assert (registered.version, registered.promoted) == ("1", True)
     assert read_manifest(served.submission.bundle).family == "logistic"
 

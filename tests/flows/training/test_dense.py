@@ -64,10 +64,8 @@ def test_the_numbers_kept_answer_as_scikit_learn_does(
     data = two_classes if kind == "pair" else students(kind=kind, missing=0.1)
     learner = learned(data, family)
     rows = learner._scaler.transform(learner._imputer.transform(data.X.astype(float)))
-
     margins = learner.model().latent(data.X)
     shares = np.exp(margins) / np.exp(margins).sum(axis=1, keepdims=True)
-
     assert shares == pytest.approx(learner._estimator.predict_proba(rows), abs=1e-6)
 
 
@@ -78,9 +76,7 @@ def test_onnx_agrees_with_them_missing_cells_included(
     asked, link = model if missing else learned(students(), family).model(), OrdinalLink("softmax", (), 0.8)
     rows = students(n=300, seed=4, missing=0.3).X
     rows[0] = np.nan
-
     session = open_session(export(asked, link).SerializeToString())
-
     assert parity(asked, link, session, rows) <= TOLERANCE / 10
 
 
@@ -91,7 +87,6 @@ def test_without_missing_cells_there_are_no_marks_and_a_missing_one_is_the_mean(
     model = learned(data, family).model()
     missing, mean = data.X[:5].copy(), data.X[:5].copy()
     missing[:, 1], mean[:, 1] = np.nan, data.X[:, 1].mean(dtype=float)
-
     assert model.marked == ()
     assert model.latent(missing) == pytest.approx(model.latent(mean), abs=1e-5)
 
@@ -99,19 +94,15 @@ def test_without_missing_cells_there_are_no_marks_and_a_missing_one_is_the_mean(
 def test_fills_and_scales_are_of_the_rows_learned_from_and_never_of_those_held_out(students: Make) -> None:
     data = students(missing=0.1)
     far = data.X + 1_000
-
     one, other = learned(data, "logistic", data.X), learned(data, "logistic", far)
-
     assert one.model() == other.model()
     assert not np.allclose(one.held_out(), other.held_out())
 
 
 def test_a_reason_is_the_coefficient_times_the_distance_from_the_mean() -> None:
     rows = np.array([[5.0, 4.0], [3.0, np.nan]])
-
     parts = TINY.contributions(rows)
     ordered, alone = (parts[:, 0] - parts[:, 1])[:, :-1], parts[:, 0, :-1]
-
     # (5 - 3) / 2 * (1 - -1); (4 - 2) * 0.5 and no mark: -1 * 0.25. Missing: no distance, and +1 * 0.25.
     assert ordered == pytest.approx(np.array([[2.0, 0.75], [0.0, 0.25]]))
     assert alone == pytest.approx(np.array([[1.0, 0.75], [0.0, 0.25]]))
@@ -119,9 +110,7 @@ def test_a_reason_is_the_coefficient_times_the_distance_from_the_mean() -> None:
 
 def test_reasons_and_the_average_row_add_up_to_the_margins(students: Make, model: DenseModel) -> None:
     rows = students(missing=0.1).X
-
     parts = model.contributions(rows)
-
     assert parts.sum(axis=2) == pytest.approx(model.latent(rows), abs=1e-9)
     assert np.ptp(parts[..., -1], axis=0).max() == 0, "of all rows the same average one"
 
@@ -133,19 +122,15 @@ def test_what_helps_has_a_positive_effect_and_what_hurts_a_negative_one(
     model = learned(data, family).model()
     rows = np.repeat(data.X.mean(axis=0, keepdims=True), 2, axis=0).astype(np.float32)
     rows[:, 0], rows[:, 1] = (20, 0), (0, 29)  # many hours and no absences, then the other way round
-
     parts = model.contributions(rows)
     effects = parts[:, 0] - parts[:, -1]
-
     assert (effects[0, :2] > 0).all()
     assert (effects[1, :2] < 0).all()
 
 
 def test_its_file_is_read_and_explained_without_xgboost_or_scikit_learn(tmp_path: Path) -> None:
     (tmp_path / "dense.json").write_bytes(TINY.to_bytes())
-
     done = subprocess.run([sys.executable, "-c", NO_XGBOOST, tmp_path], capture_output=True, text=True)
-
     assert read_model(tmp_path) == TINY
     assert done.stdout.strip() == "(1, 2, 3)", done.stderr
 

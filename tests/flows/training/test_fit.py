@@ -32,10 +32,8 @@ def test_each_family_tells_the_classes_apart_and_the_same_seed_gives_the_same_mo
     students: Make, kind: str, family: str
 ) -> None:
     data, new = students(n=500, kind=kind, missing=0.03), students(n=1_000, seed=8)
-
     model, again = (fit(data, grid_of(family), seed=0, folds=2, baselines=False) for _ in range(2))
     figures = evaluate(model.probabilities(new.X), new.y)
-
     assert model.family == family
     assert model.model.to_bytes() == again.model.to_bytes()
     assert figures["accuracy"] > 0.75
@@ -44,14 +42,12 @@ def test_each_family_tells_the_classes_apart_and_the_same_seed_gives_the_same_mo
 
 def test_the_noise_of_the_score_is_found(students: Make, small_grid: Grid) -> None:
     model = fit(students(n=1_500), small_grid, seed=0, folds=3, baselines=False)
-
     assert model.link.sigma == pytest.approx(NOISE, rel=0.15)
 
 
 def test_the_same_seed_gives_the_same_model_in_one_process_or_two(mixed: Watched, students: Make) -> None:
     one = mixed.fitted
     two = fit(students(missing=0.05), grid_of(*FAMILIES), seed=0, folds=3, jobs=2)
-
     assert one.model.to_bytes() == two.model.to_bytes()
     assert one.link == two.link
     pd.testing.assert_frame_equal(
@@ -63,7 +59,6 @@ def test_the_leaderboard_holds_every_candidate_and_every_baseline(mixed: Watched
     board = mixed.fitted.leaderboard
     candidates = board[board["model"] == OURS]
     sizes = {"xgboost": 1, "catboost": 2, "logistic": 2, "neural": 1}
-
     assert candidates["family"].value_counts().to_dict() == sizes
     assert board.loc[board["model"] != OURS, "family"].isna().all()
     assert {"majority", "absences alone", "logistic regression"} < set(board["model"])
@@ -74,7 +69,6 @@ def test_the_leaderboard_holds_every_candidate_and_every_baseline(mixed: Watched
 
 def test_progress_counts_every_piece_of_work_and_knows_the_lowest_log_loss(mixed: Watched) -> None:
     board = mixed.fitted.leaderboard
-
     assert [told[:2] for told in mixed.progress] == [(done, 10) for done in range(1, 11)]
     assert mixed.progress[-1][2] == board.loc[board["model"] == OURS, "cv_log_loss"].min()
 
@@ -82,7 +76,6 @@ def test_progress_counts_every_piece_of_work_and_knows_the_lowest_log_loss(mixed
 def test_the_chosen_candidate_is_the_one_of_the_lowest_log_loss(fitted: Fitted, students: Make) -> None:
     said = {"score": "trained on the score", "ordinal": "No score to train on", "softmax": "have no order"}
     best = fitted.leaderboard.iloc[0]
-
     assert said[fitted.kind] in fitted.notes[0]
     assert fitted.params["max_depth"] == best["max_depth"]
     assert fitted.rounds == best["rounds"]
@@ -95,11 +88,9 @@ def test_the_chosen_candidate_is_the_one_of_the_lowest_log_loss(fitted: Fitted, 
 def test_a_checkpoint_takes_the_best_rounds_up_to_it_and_with_patience_growing_ends(students: Make) -> None:
     family = {"max_depth": 6, "learning_rate": 0.3, "n_estimators": [20, 300]}
     grids = [Grid.model_validate({"families": [family | more]}) for more in ({"patience": 20}, {})]
-
     stopped, whole = (
         fit(students(n=200), grid, seed=0, folds=3, baselines=False).leaderboard for grid in grids
     )
-
     assert stopped["rounds"].max() < 100
     assert sorted(whole["rounds"]) == [20, 300]
     assert stopped["cv_log_loss"].min() < whole["cv_log_loss"].min() + 1e-6
@@ -108,7 +99,6 @@ def test_a_checkpoint_takes_the_best_rounds_up_to_it_and_with_patience_growing_e
 def test_a_large_set_is_tuned_on_a_sample_and_refitted_on_all(students: Make, small_grid: Grid) -> None:
     data = students(n=2_000)
     model = fit(data, small_grid, seed=0, folds=3, baselines=False, limit=600)
-
     assert len(model.tuned_on) == len(model.oof_probabilities) == pytest.approx(600, abs=2)
     assert "sample of 600 rows, refitted on all 2,000" in model.notes[1]
     assert evaluate(model.oof_probabilities, data.y[model.tuned_on])["accuracy"] > 0.75
@@ -132,7 +122,6 @@ def test_xgboost_is_refitted_by_whoever_is_asked_to(students: Make) -> None:
         fit(students(n=200), grid_of("xgboost"), seed=3, folds=2, baselines=False, refit=refit)
         for refit in (refit_booster, elsewhere)
     )
-
     assert asked == [here.rounds]
     assert there.model.to_bytes() == here.model.to_bytes()
 
@@ -165,7 +154,6 @@ def test_what_is_not_worse_is_named_and_each_family_is_compared_with_xgboost(
     rows: list[tuple[str, str | None, float, float | None, float | None]], said: list[str]
 ) -> None:
     sentences = describe_leaderboard(board_of(*rows))
-
     assert len(sentences) == len(said)
     assert all(found.startswith(start) for found, start in zip(sentences, said, strict=True))
 
@@ -173,7 +161,6 @@ def test_what_is_not_worse_is_named_and_each_family_is_compared_with_xgboost(
 def test_the_shown_leaderboard_has_a_line_for_the_best_of_each_family(mixed: Watched) -> None:
     shown = chosen_and_baselines(mixed.fitted.leaderboard)
     names = [line.name for line in lines_of(shown)]
-
     assert sum("XGBoost's best" in note for note in mixed.fitted.notes) == 3
     assert names.count("Gradecast") == 1
     assert sum(name.endswith(", tuned") for name in names) == 3
@@ -186,7 +173,6 @@ def test_a_model_with_margins_says_so_of_itself(students: Make, two_classes: Tra
     logistic = fit(students(), grid_of("logistic"), seed=0, folds=3, baselines=False)
     pair = fit(two_classes, grid_of("catboost"), seed=0, folds=3, baselines=False)
     unordered = fit(replace(two_classes, ordered=False), grid_of("xgboost"), seed=0, folds=3, baselines=False)
-
     assert (logistic.kind, logistic.link.kind) == ("softmax", "softmax")
     assert "no use of the order of the classes" in logistic.notes[0]
     assert (pair.kind, pair.link.kind) == ("ordinal", "probit")
@@ -212,7 +198,6 @@ list(run([partial(work, sys.argv[1])] * 2, jobs=2))
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_each_piece_of_work_is_answered_under_its_number(jobs: int) -> None:
     answers = dict(run([partial(mul, n, n) for n in range(5)], jobs))
-
     assert answers == {n: n * n for n in range(5)}
 
 
@@ -221,10 +206,8 @@ def test_workers_end_in_the_middle_of_their_work_when_their_parent_is_killed(tmp
     while len(workers := [int(path.name) for path in tmp_path.iterdir()]) < 2:
         assert parent.poll() is None
         time.sleep(0.1)
-
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-
     while any(is_running(pid) for pid in workers):  # the suite's time limit ends this if they stay
         time.sleep(0.1)
 

@@ -12,7 +12,6 @@ from tests.flows.training.students import Make
 def test_folds_hold_every_row_out_once_and_each_class_in_its_share(students: Make) -> None:
     data = students()
     folds = stratified_folds(data, 4, seed=0)
-
     held = np.sort(np.concatenate([rows for _, rows in folds]))
     assert np.array_equal(held, np.arange(len(data.y)))
     counts = np.array([np.bincount(data.y[rows], minlength=3) for _, rows in folds])
@@ -21,7 +20,6 @@ def test_folds_hold_every_row_out_once_and_each_class_in_its_share(students: Mak
 
 def test_the_seed_decides_the_folds(students: Make) -> None:
     first, same, other = (stratified_folds(students(), 3, seed)[0][1] for seed in (1, 1, 2))
-
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
 
@@ -39,7 +37,6 @@ def test_too_few_rows_of_a_class_are_refused_by_name(
     students: Make, kept: Callable[[np.ndarray], np.ndarray], refusal: str
 ) -> None:
     data = students()
-
     with pytest.raises(BadInput, match=refusal):
         stratified_folds(data.rows(np.flatnonzero(kept(data.y))), 5, seed=0)
 
@@ -47,9 +44,7 @@ def test_too_few_rows_of_a_class_are_refused_by_name(
 def test_a_large_set_is_tuned_on_a_sample_that_keeps_shares_and_rare_classes(students: Make) -> None:
     data = students(n=5_000)
     rare = replace(data, y=np.where(np.arange(5_000) < 20, 0, np.maximum(data.y, 1)))
-
     sample = tuning_rows(rare, 5, seed=0, limit=500)
-
     assert tuning_rows(rare, 5, seed=0, limit=5_000) is None
     assert sample is not None
     counts, whole = np.bincount(rare.y[sample]), np.bincount(rare.y)

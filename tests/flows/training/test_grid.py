@@ -24,7 +24,6 @@ def of(family: str) -> str:
 
 def test_the_wide_grid_holds_every_combination_beside_the_shallow_ones() -> None:
     wide, default = load_grid("wide"), load_grid("default")
-
     assert wide.size() == 432 + default.size()
     assert all(fit in wide.fits() for fit in default.fits())
 
@@ -33,7 +32,6 @@ def test_rounds_are_checkpoints_of_one_fit_and_a_family_that_is_not_named_is_xgb
     (tmp_path / "mine.yaml").write_text(ONE_OF_EACH)
     grid = load_grid(tmp_path / "mine.yaml")
     fits = grid.fits()
-
     assert [fit.family for fit in fits] == ["xgboost", *["catboost"] * 2, *["logistic"] * 3, "neural"]
     assert [fit.rounds for fit in fits[::3]] == ["n_estimators", None, "epochs"]
     assert [fit.checkpoints for fit in fits[:2]] == [(50, 100), (80,)]
@@ -44,7 +42,6 @@ def test_rounds_are_checkpoints_of_one_fit_and_a_family_that_is_not_named_is_xgb
 
 def test_a_grid_read_back_from_its_own_words_is_the_same() -> None:
     grid = load_grid("families")
-
     assert Grid.model_validate(grid.model_dump(mode="json")) == grid
     assert {one.family for one in grid.families} == {"xgboost", "catboost", "logistic", "neural"}
     assert {one.family for one in load_grid("default").families} == {"xgboost"}
@@ -97,6 +94,5 @@ def test_an_unknown_grid_is_refused_with_the_names_of_those_there_are() -> None:
 def test_a_wrong_grid_names_its_file_and_field(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-
     with pytest.raises(BadInput, match=f"mine.yaml: .*{complaint}"):
         load_grid(path)

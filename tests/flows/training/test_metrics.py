@@ -26,9 +26,7 @@ def shares_and_classes(n: int = 600, seed: int = 0, classes: int = 4) -> tuple[n
 def test_the_figures_are_those_of_scikit_learn() -> None:
     shares, y = shares_and_classes()
     top = shares.argmax(axis=1)
-
     figures = evaluate(shares, y, "test_")
-
     assert figures["test_accuracy"] == pytest.approx(reference.accuracy_score(y, top))
     assert figures["test_f1_macro"] == pytest.approx(reference.f1_score(y, top, average="macro"))
     assert figures["test_qwk"] == pytest.approx(reference.cohen_kappa_score(y, top, weights="quadratic"))
@@ -39,7 +37,6 @@ def test_the_figures_are_those_of_scikit_learn() -> None:
 
 def test_the_calibration_error_of_a_calibrated_model_is_small_and_of_a_boaster_large() -> None:
     shares, y = shares_and_classes(n=20_000)
-
     assert evaluate(shares, y)["ece"] < 0.02
     assert evaluate(np.eye(4)[shares.argmax(axis=1)], y)["ece"] > 0.2
 
@@ -47,9 +44,7 @@ def test_the_calibration_error_of_a_calibrated_model_is_small_and_of_a_boaster_l
 def test_a_class_without_a_test_row_leaves_every_figure_a_number() -> None:
     shares, y = shares_and_classes()
     kept = y != 2
-
     figures = evaluate(shares[kept], y[kept])
-
     assert np.isfinite(list(figures.values())).all()
     assert np.isfinite(list(intervals(shares[kept], y[kept], seed=0).values())).all()
 
@@ -57,7 +52,6 @@ def test_a_class_without_a_test_row_leaves_every_figure_a_number() -> None:
 def test_rows_of_one_class_have_no_roc_curve_but_all_else() -> None:
     shares, y = shares_and_classes()
     figures = evaluate(shares[y == 1], y[y == 1])
-
     assert np.isnan(figures.pop("roc_auc_ovr"))
     assert np.isfinite(list(figures.values())).all()
 
@@ -65,9 +59,7 @@ def test_rows_of_one_class_have_no_roc_curve_but_all_else() -> None:
 def test_a_class_with_fewer_than_ten_rows_has_no_figure_of_its_own() -> None:
     shares, y = shares_and_classes()
     keep = np.concatenate([np.flatnonzero(y == 0)[:9], np.flatnonzero(y != 0)])
-
     table = evaluate_classes(shares[keep], y[keep], ("A", "B", "C", "D"))
-
     assert table["A"]["n"] == 9
     assert np.isnan([table["A"][name] for name in ("precision", "recall", "f1")]).all()
     assert table["B"]["recall"] == pytest.approx(
@@ -78,7 +70,6 @@ def test_a_class_with_fewer_than_ten_rows_has_no_figure_of_its_own() -> None:
 def test_intervals_hold_their_figure_and_are_the_same_for_the_same_seed() -> None:
     shares, y = shares_and_classes()
     found = intervals(shares, y, seed=4, prefix="test_")
-
     for name in ("test_accuracy", "test_f1_macro", "test_qwk", "test_log_loss"):
         low, high = found[name]
         assert low < evaluate(shares, y, "test_")[name] < high
@@ -89,16 +80,13 @@ def test_a_paired_comparison_sees_a_difference_that_two_intervals_would_hide() -
     rng = np.random.default_rng(0)
     hard = rng.exponential(2, 500)
     better, worse = hard + rng.normal(0, 0.05, 500), hard + 0.1 + rng.normal(0, 0.05, 500)
-
     difference = paired_bootstrap(better, worse)
-
     assert difference.low < difference.mean < difference.high < 0
     assert difference.above_zero == 0
 
 
 def test_a_model_cannot_be_told_apart_from_itself_and_one_that_knows_nothing_is_worse() -> None:
     shares, y = shares_and_classes()
-
     assert set(beside_chosen(shares, shares, y).values()) == {0.0}
     ignorant = beside_chosen(np.full_like(shares, 0.25), shares, y)
     assert 0 < ignorant["low"] < ignorant["difference"] < ignorant["high"]
@@ -111,23 +99,19 @@ def test_each_class_is_held_by_its_students_sets_at_least_nine_times_in_ten() ->
         member = grade_sets(shares[400:], calibrate(shares[:400], y[:400]).least)
         own = member[np.arange(400), y[400:]]
         held.append([own[y[400:] == k].mean() for k in range(4)])
-
     assert np.mean(held, axis=0) == pytest.approx(0.91, abs=0.02)
 
 
 def test_a_class_with_fewer_than_nine_calibration_rows_is_always_in_the_set() -> None:
     shares, y = shares_and_classes()
     keep = np.concatenate([np.flatnonzero(y == 3)[:8], np.flatnonzero(y != 3)])
-
     thresholds = calibrate(shares[keep], y[keep])
-
     assert thresholds.rows[3] == 8
     assert grade_sets(shares, thresholds.least)[:, 3].all()
 
 
 def test_nine_calibration_rows_are_enough_for_a_threshold_at_the_lowest_of_them() -> None:
     shares = np.column_stack([np.linspace(0.1, 0.9, 9), 1 - np.linspace(0.1, 0.9, 9)])
-
     assert calibrate(shares, np.zeros(9, dtype=int)).least[0] == pytest.approx(0.1)
 
 

@@ -39,10 +39,8 @@ def test_catboost_its_trees_as_xgboosts_and_onnx_answer_alike(
     model = train(data, PARAMS, ROUNDS, seed=0)
     document = exported(model)
     rows = rows_on_the_borders(document)
-
     refitted = refit_symmetric(data, PARAMS, ROUNDS, 0, 1)
     link = refitted.link(1.0)
-
     assert refitted.model.latent(rows) == pytest.approx(raw(model, rows, ROUNDS), abs=1e-5)
     assert parity(
         refitted.model, link, open_session(export(refitted.model, link).SerializeToString()), rows
@@ -55,9 +53,7 @@ def test_a_column_that_is_the_same_everywhere_keeps_the_others_in_their_places(s
     X[:, 1] = 7
     flat = replace(data, X=X)
     model = train(flat, PARAMS, ROUNDS, seed=0)
-
     latent = refit_symmetric(flat, PARAMS, ROUNDS, 0, 1).model.latent(data.X)
-
     assert latent == pytest.approx(raw(model, data.X, ROUNDS), abs=1e-5)
 
 
@@ -66,9 +62,7 @@ def test_reasons_add_up_to_the_latent_leaves_that_no_row_reached_included(studen
     document = exported(train(data, PARAMS, ROUNDS, seed=0))
     model = TreeModel.of(rewritten(document, 4, 1))
     rows = rows_on_the_borders(document)
-
     rest = model.latent(rows) - model.contributions(rows)[:, :-1].sum(axis=1)
-
     assert min(min(tree["leaf_weights"]) for tree in document["oblivious_trees"]) == 0
     assert np.ptp(rest) < 1e-4
 
@@ -78,15 +72,12 @@ def test_a_known_direction_holds_wherever_there_is_one_latent(
     students: Make, two_classes: TrainingData, kind: str
 ) -> None:
     data = two_classes if kind == "pair" else students(kind=kind)
-
     assert (steps_toward(refit_symmetric(data, PARAMS, ROUNDS, 0, 1).model, data) >= -1e-6).all()
 
 
 def test_a_part_of_the_trees_is_the_model_of_fewer_rounds(students: Make) -> None:
     data = students()
-
     longer, shorter = train(data, PARAMS, ROUNDS, seed=0), train(data, PARAMS, ROUNDS // 3, seed=0)
-
     assert raw(longer, data.X, ROUNDS // 3) == pytest.approx(raw(shorter, data.X, ROUNDS // 3), abs=1e-9)
 
 
@@ -102,15 +93,12 @@ def test_scale_and_bias_of_margins_are_taken_over(students: Make) -> None:
     data = students(kind="softmax")
     model = train(data, PARAMS, ROUNDS, seed=0)
     document = exported(model) | {"scale_and_bias": [2.0, [0.5, -1.0, 0.25]]}
-
     latent = TreeModel.of(rewritten(document, 4, 3)).latent(data.X)
-
     assert latent == pytest.approx(2 * raw(model, data.X, ROUNDS) + [0.5, -1.0, 0.25], abs=1e-4)
 
 
 def test_missing_cells_that_count_as_the_largest_are_refused(students: Make) -> None:
     document = exported(train(students(missing=0.1), PARAMS, 5, seed=0))
     document["features_info"]["float_features"][2]["nan_value_treatment"] = "AsTrue"
-
     with pytest.raises(RuntimeError, match=r"columns \[2\] for the largest"):
         rewritten(document, 4, 1)
