@@ -19,7 +19,15 @@ TOGETHER = {
     ),
     "a Dask cluster": ("tests/flows/test_dask.py", "tests/flows/scoring/test_score_on_dask.py"),
 }
-LONG = ()
+LONG = (
+    "tests/flows/test_families.py",
+    "tests/serving/pages/test_browser.py",
+    "tests/flows/gates/test_gate.py",
+    "tests/serving/reload/test_following.py",
+    "tests/serving/test_spool.py",
+    "tests/serving/test_worker.py",
+    "tests/flows/support/test_prefect_server.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -28,14 +28,6 @@ def no_such_file(place: Path) -> Path:
     return place / "nothing.csv"
 
 
-def an_empty_file(place: Path) -> Path:
-    return written(place / "empty.csv", "")
-
-
-def without_a_column(place: Path) -> Path:
-    return written(place / "short.csv", students().drop(columns="Sports").to_csv(index=False))
-
-
 def text_in_a_number(place: Path) -> Path:
     frame = students().astype({"Absences": object})
     frame.loc[12, "Absences"] = "many"
@@ -46,17 +38,10 @@ def one_class_only(place: Path) -> Path:
     return written(place / "one.csv", cohort.generate(400).query("GradeClass == 4").to_csv(index=False))
 
 
-def fewer_rows_than_folds(place: Path) -> Path:
-    return written(place / "few.csv", students().head(2).to_csv(index=False))
-
-
 FILES: dict[Make, str] = {
     no_such_file: "nothing.csv: there is no such file. Check the path",
-    an_empty_file: "empty.csv: the file is empty. Give one",
-    without_a_column: "short.csv: missing column Sports. The contract",
     text_in_a_number: "text.csv, row 14, column Absences: 'many' is not a number. Put a number there",
     one_class_only: "one.csv: Every row is of the class F: there is nothing to tell apart. Give rows of",
-    fewer_rows_than_folds: "few.csv: 2 usable rows are fewer than 3 folds. Give at least 6 rows",
 }
 
 
