@@ -100,7 +100,7 @@ def learned_from(processed: Processed, contract: Contract) -> pd.DataFrame:
 
 
 def _about_data(processed: Processed) -> dict[str, object]:
-    about = processed.model_dump(mode="json", exclude={"folder", "reused", "undeclared"})
+    about = processed.model_dump(mode="json", exclude={"folder", "reused", "undeclared", "assumed"})
     return {**about, "date": datetime.now(UTC).date().isoformat(), "git_commit": git_commit()}
 
 

@@ -180,6 +180,7 @@ def notes_of(result: PipelineResult) -> tuple[str, ...]:
     reused = ", ".join(name for name, again in stages.items() if again)
     notes = (
         left_out(processed.undeclared),
+        *(f"Assumed: {note}." for note in processed.assumed),
         result.drift.note,
         f"Canary {registered.canary}." if registered.promoted and registered.canary else "",
         f"Reused from an equal run: {reused}." if reused else "",

@@ -66,6 +66,7 @@ def write_processed(
         sha256=records.sha256,
         generated=records.generated,
         undeclared=records.undeclared,
+        assumed=tuple(records.assumed),
         fingerprint=digest,
         rows=found.rows,
         clean=found.clean,

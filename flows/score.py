@@ -21,7 +21,8 @@ from data.contract.contract import load_contract
 from data.errors import BadInput, Stopped
 from data.log.settings import LogSettings
 from data.sources.databases import is_table, set_aside, without_secrets
-from data.words import TRAIN_ONE, cell, count, plural, table
+from data.sources.files import WORKBOOKS, split_sheet
+from data.words import TRAIN_ONE, bullets, cell, count, plural, table
 from flows.registry.store import load_bundle, open_registry, version_named
 from flows.runtime.commands import run_flow
 from flows.runtime.engine import Engine, EngineName, running
@@ -46,6 +47,7 @@ def score_markdown(scored: Mapping[str, Any]) -> str:
             f"## Scored by {cell(scored['name'])} version {scored['version']}",
             f"From `{scored['source']}` to `{scored['out']}`",
             table(["", "rows"], lines),
+            bullets(map(cell, scored["assumed"])),
         )
     )
 
@@ -60,6 +62,7 @@ class ScoreSummary(BaseModel):
     name: str
     version: str
     tally: ScoreTally
+    assumed: tuple[str, ...] = ()
 
 
 def default_out(source: str, settings: Settings) -> str:
@@ -70,8 +73,9 @@ def default_out(source: str, settings: Settings) -> str:
             remedy = "Name a file or a table for the forecasts with OUT=, or --out."
             raise BadInput(f"{without_secrets(source)}: a query has no table of its own.", remedy=remedy)
         return scored
-    path = Path(source)
-    return str(settings.home / "scores" / f"{path.stem}-scored{path.suffix}")
+    path = split_sheet(Path(source))[0]
+    suffix = ".csv" if path.suffix.lower() in WORKBOOKS else path.suffix
+    return str(settings.home / "scores" / f"{path.stem}-scored{suffix}")
 
 
 def load_model(contract_name: str, model: str, settings: Settings) -> tuple[str, Bundle]:
@@ -140,7 +144,12 @@ def score_roster(
     shutil.rmtree(folder)
     name = bundle.contract.model_name
     scored = ScoreSummary(
-        source=roster.name, out=without_secrets(out), name=name, version=version, tally=parts.tally
+        source=roster.name,
+        out=without_secrets(out),
+        name=name,
+        version=version,
+        tally=parts.tally,
+        assumed=roster.assumed,
     )
     create_markdown_artifact(score_markdown(scored.model_dump()), key="batch-score")
     return scored
@@ -223,6 +232,8 @@ def show(console: Console, scored: ScoreSummary, settings: Settings) -> None:  #
     if tally.errors:
         rows = plural(tally.errors, "row")
         console.print(f"{rows} break the contract, {tally.commonest()}: see their column `error`")
+    for note in scored.assumed:
+        console.print(f"Assumed: {note}")
     console.print(f"Written to {scored.out}", soft_wrap=True)
 
 

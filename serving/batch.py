@@ -1,4 +1,4 @@
-"""POST /predict/batch: a CSV in, the same rows in the same order out, forecasts beside them.
+"""POST /predict/batch: a CSV or a sheet in, the same rows in the same order out, forecasts beside them.
 
 The file is read twice. The first pass only checks, so that a file that cannot be read is refused as a
 whole and the number of bad rows is known for the header; the second answers and streams, two
@@ -7,6 +7,7 @@ and a list of rows have limits: memory does not grow with the file, whatever is 
 """
 
 import io
+import json
 import shutil
 from collections import deque
 from collections.abc import Generator
@@ -35,15 +36,20 @@ from serving.sheet import BOM, LINE_END, Row, Sheet, check_header, quoted
 
 CSV_TYPES = ("text/csv", "application/csv")
 FORM = "multipart/form-data"
+WORKBOOK_TYPES = (
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.oasis.opendocument.spreadsheet",
+)
 CHUNK = 2_000  # rows
-ROWS, BAD_ROWS = "X-Row-Count", "X-Error-Count"
+MOST_ASSUMED = 20  # sentences in the header of an answer
+ROWS, BAD_ROWS, ASSUMED = "X-Row-Count", "X-Error-Count", "X-Assumptions"
 
 batch = Blueprint("batch", __name__)
 
 
 @batch.post(BATCH)
 def predict_batch() -> Response:
-    """Forecast every row of a CSV, sent as the body or as the form's `file`."""
+    """Forecast every row of a CSV or a sheet, sent as the body or as the form's `file`."""
     extensions = current_app.extensions
     settings: PredictorSettings = extensions["settings"]
     predictor = ready_predictor(extensions["predictor"])
@@ -51,7 +57,8 @@ def predict_batch() -> Response:
         if not extensions["batches"].acquire(blocking=False):
             raise unavailable("As many files are being answered as can be; ask again in half a minute.", 30)
         resources.callback(extensions["batches"].release)
-        sheet = Sheet(resources.enter_context(_received(settings)))
+        received = resources.enter_context(_received(settings))
+        sheet = Sheet(received, request.args.get("sheet", ""), settings.uploads)
         elapsed = read_elapsed(request.values.get(ELAPSED), predictor.bundle)
         scoring = Scoring(sheet, predictor, settings, extensions["spool"], extensions["metrics"], elapsed)
         counts = scoring.count()
@@ -91,7 +98,8 @@ class Scoring:
         self._sheet = sheet
         self._spool, self._metrics = spool, metrics
         self._scorer = Scorer(predictor, sheet.delimiter, settings.id_key)
-        self._reader = RowReader(sheet.header, self._contract)
+        self._settled = sheet.settled(self._contract)
+        self._reader = RowReader(sheet.header, self._contract, self._settled.notations)
 
     def count(self) -> dict[str, str]:
         """Read the file to its end and return the headers that say how many rows there are, and bad ones."""
@@ -99,7 +107,10 @@ class Scoring:
         for chunk in self._sheet.chunks(CHUNK):
             rows += len(chunk)
             bad += sum(map(bool, self._reader.errors(chunk)))
-        return {ROWS: str(rows), BAD_ROWS: str(bad)}
+        counts = {ROWS: str(rows), BAD_ROWS: str(bad)}
+        if assumed := [*self._sheet.notes, *self._settled.notes]:
+            counts[ASSUMED] = json.dumps(assumed[:MOST_ASSUMED])
+        return counts
 
     def pieces(self, resources: ExitStack) -> Generator[bytes]:
         """Yield the answer, the header and then the rows, and let the resources go at its end."""
@@ -150,8 +161,10 @@ def _received(settings: PredictorSettings) -> BinaryIO:
         # The request closes what it has when the answer begins, and the file is read until it ends.
         stream, upload.stream = upload.stream, io.BytesIO()
         return cast(BinaryIO, stream)
-    if request.mimetype not in CSV_TYPES:
-        detail = "Send the file as text/csv, or as `file` of a multipart/form-data form."
+    if request.mimetype not in (*CSV_TYPES, *WORKBOOK_TYPES):
+        detail = (
+            "Send the file as text/csv or as a workbook's type, or as `file` of a multipart/form-data form."
+        )
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
     stream = request.stream  # which looks at the length
     body: BinaryIO = request.environ["wsgi.input"]

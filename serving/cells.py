@@ -1,6 +1,6 @@
 """The cells of a CSV to score as records: the rules of training files, told row by row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any
 
@@ -10,6 +10,7 @@ from data.contract.columns import ELAPSED, Column, Role
 from data.contract.contract import Contract
 from data.rows.ids import are_plain
 from data.rows.kinds import PASSED, Reason, rule_of
+from data.rows.notation import Notation
 from data.rows.records import Record
 
 MOST_REMEMBERED, LONGEST_REMEMBERED = 10_000, 100  # texts of one column, and letters of one
@@ -20,15 +21,16 @@ Row = Sequence[str]
 class ColumnReader(dict[str, Any]):
     """What the texts of one column mean, each worked out once: a value, None for none, or a Reason."""
 
-    def __init__(self, column: Column, place: int = 0) -> None:
+    def __init__(self, column: Column, place: int = 0, notation: Notation | None = None) -> None:
         super().__init__()
+        self._notation = notation
         self.name, self.place = column.name, place
         self.optional = column.role is not Role.FEATURE
         self._column, self._rule = column, rule_of(column)
         self.any_fault = False
 
     def __missing__(self, text: str) -> Any:
-        value = self._rule.read(text)
+        value = self._rule.read(self._notation.plain(text) if self._notation else text)
         if value is None and self._column.required:
             value = Reason.MISSING
         self.any_fault |= isinstance(value, Reason)
@@ -52,6 +54,8 @@ class ColumnReader(dict[str, Any]):
 
     def _plain(self, texts: Sequence[str]) -> Sequence[Any] | None:
         """Return at one look what texts mean that are hardly ever twice the same, as long as all is well."""
+        if self._notation is not None and not self._notation.reads_plainly:
+            return None
         if self._column.role is Role.ID:
             plain = self._column.whole and all(texts) and are_plain(texts)
             return None if not plain or any(wrong.any() for _, wrong in self._rule.faults(texts)) else texts
@@ -70,14 +74,20 @@ class ColumnReader(dict[str, Any]):
 class RowReader:
     """Reads rows under one header; columns that the contract does not ask for are not looked at."""
 
-    def __init__(self, header: Sequence[str], contract: Contract) -> None:
+    def __init__(
+        self, header: Sequence[str], contract: Contract, notations: Mapping[str, Notation] | None = None
+    ) -> None:
+        """Read by how the file's columns write their numbers."""
+        notations = notations or {}
         asked = {column.name: column for column in contract.asked}
         if contract.id is not None:
             asked[contract.id.name] = contract.id
         if contract.accumulating:
             asked[ELAPSED] = PASSED
         self._width = len(header)
-        self._columns = [ColumnReader(asked[n], place) for place, n in enumerate(header) if n in asked]
+        self._columns = [
+            ColumnReader(asked[n], place, notations.get(n)) for place, n in enumerate(header) if n in asked
+        ]
 
     def errors(self, rows: Sequence[Row]) -> list[str]:
         """Return for each row what is wrong with it, or nothing."""

@@ -14,7 +14,7 @@ from data.contract.columns import ELAPSED, Target
 from data.contract.contract import Contract
 from data.rows.outcomes import outcome_fields
 from serving.api import json_response, ready_predictor
-from serving.batch import BAD_ROWS, ROWS
+from serving.batch import ASSUMED, BAD_ROWS, ROWS, WORKBOOK_TYPES
 from serving.predictor import Predictor
 from serving.scoring import added_columns
 from serving.settings import PredictorSettings
@@ -242,16 +242,19 @@ def _forecast_paths(predictor: Predictor, record: Schema) -> Schema:
     )
     one = _operation("predict", "Forecast one record, or each of a list", answer, *SENT)
     form = {"type": "object", "properties": {"file": {**TEXT, "format": "binary"}}, "required": ["file"]}
-    many = _operation("predictBatch", "Forecast every row of a CSV", _batch_answer(predictor), *SENT)
+    many = _operation(
+        "predictBatch", "Forecast every row of a CSV or a sheet", _batch_answer(predictor), *SENT
+    )
     about = {"description": predictor.counts_hint} if predictor.counts_hint else {}
     records = _json_body({"anyOf": [ref("Record"), ref("Records")]}, record)
+    binary = {"schema": {**TEXT, "format": "binary"}}
     files = {"text/csv": {"schema": TEXT}, "multipart/form-data": {"schema": form}}
+    files |= dict.fromkeys(WORKBOOK_TYPES, binary)
+    sheet = {"name": "sheet", "in": "query", "schema": TEXT, "description": "The sheet of a workbook."}
     file = {"required": True, "content": files}
     return {
         "/predict": {"post": {**one, **about, "parameters": [explain, *asked], "requestBody": records}},
-        "/predict/batch": {
-            "post": {**many, **about, **({"parameters": asked} if asked else {}), "requestBody": file}
-        },
+        "/predict/batch": {"post": {**many, **about, "parameters": [sheet, *asked], "requestBody": file}},
     }
 
 
@@ -272,7 +275,13 @@ def _batch_answer(predictor: Predictor) -> Schema:
     return {
         "description": f"The same rows in the same order, with the columns {added}. Cells that a spreadsheet "
         "would run as a formula begin with an apostrophe.",
-        "headers": {name: {"schema": whole, "description": what} for name, what in counts.items()},
+        "headers": {
+            **{name: {"schema": whole, "description": what} for name, what in counts.items()},
+            ASSUMED: {
+                "schema": TEXT,
+                "description": "What was assumed of the file: a JSON list of sentences.",
+            },
+        },
         "content": {"text/csv": {"schema": TEXT}},
     }
 

@@ -4,17 +4,25 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+import tempfile
+import weakref
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
 from http import HTTPStatus
 from itertools import chain
+from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
 
-from data.contract.columns import repeated
+from data.contract.columns import Column, repeated
 from data.contract.contract import Contract
-from data.rows.spreadsheets import BETWEEN, neutralised, nothing_to_neutralise, split_header
+from data.rows.notation import Evidence, Settled, number_columns, settle
+from data.rows.spreadsheets import BETWEEN, neutralised, nothing_to_neutralise
+from data.sources.tables import Copies, Table, TableError, open_table
+from data.sources.workbooks import Limits
 from serving.problems import FieldError, Problem
+from serving.receiving import UploadFile
 
 BOM = codecs.BOM_UTF8
 LONGEST = 1_000_000  # bytes of a line, and letters of a row, whose quoted cells may hold lines
@@ -22,45 +30,82 @@ MOST_COLUMNS = 5_000
 MOST_CELLS = 200_000  # of a list of rows
 MOST_TAKEN = 1_000_000  # letters of a list of rows
 BLOCK = 1 << 16
+LIMITS = Limits(unpacked=300_000_000, written=200_000_000)  # bytes of a workbook and of the CSV made of it
+SETTLED_AT_ONCE = 2_000  # rows
+EMPTY = "rows without anything in them are left out"
 LINE_END = "\r\n"
 
 Row = list[str]
 
 
 class Sheet:
-    """A CSV file and how it is written: its header, its delimiter, and whether it has a BOM.
+    """A table that somebody sent and how it is written: its header, its delimiter, and whether it has a BOM.
 
-    However large the file is, and whatever is in it, little of it is in memory at a time.
+    However large the file is, and whatever is in it, little of it is in memory at a time. `notes` say what
+    was assumed of it.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        """Read the header; raises Problem 400 where there is none in UTF-8, or a line is no row's."""
-        self._file = file
-        _refuse_long_lines(file)
-        first = _first_line(file)
-        self.bom = first.startswith(BOM)
-        try:
-            line = first.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise _not_csv("it is not UTF-8 text; save it as “CSV UTF-8”") from error
-        _, self.delimiter = split_header(line)
-        self._needs_quotes = re.compile(f'["\\r\\n{self.delimiter}]').search
-        self.header = [name.strip() for name in next(self._lists(1), [[]])[0]]
+    def __init__(self, file: BinaryIO | Table, sheet: str = "", uploads: Path | None = None) -> None:
+        """Find the header; `sheet` is one of a workbook, copies go to the folder of uploads.
+
+        A table of our own writing is taken as it is.
+
+        Raises Problem 400 where there is no header, and where a line is no row's.
+        """
+        table = file if isinstance(file, Table) else self._looked_at(file, sheet, uploads)
+        self._file, self._table = table.file, table
+        self.bom = table.bom or table.rewritten
+        self.notes = table.notes
+        self.delimiter, self.header = table.delimiter, table.names
+        self._needs_quotes = re.compile(f'["\\r\\n{re.escape(self.delimiter)}]').search
         if not any(self.header):
             raise _not_csv("it has no header")
         if len(self.header) > MOST_COLUMNS:
             raise _not_csv(f"it has {len(self.header):,} columns, and at most {MOST_COLUMNS:,} are read")
+
+    def _looked_at(self, file: BinaryIO, sheet: str, uploads: Path | None) -> Table:
+        held = ExitStack()
+        weakref.finalize(self, held.close)
+        kind = tempfile.TemporaryFile if uploads is None else partial(UploadFile, uploads)
+        try:
+            return open_table(file, Copies(held, uploads, kind), sheet, LIMITS, _refuse_long_lines)
+        except TableError as error:
+            held.close()
+            raise _not_csv(f"{error.message.rstrip('.')}. {error.remedy.rstrip('.')}") from error
+        except BaseException:
+            held.close()
+            raise
+
+    def settled(self, contract: Contract) -> Settled:
+        """Find how its columns write their numbers; raises Problem 422 with what nothing decides."""
+        columns = number_columns(contract)
+        places = {name: place for place, name in enumerate(self.header) if name in columns}
+        found = self._evidence(places, columns, [self._table.sample])
+        plain = self.delimiter == "," and all(evidence.is_plain for evidence in found.values())
+        if not plain and not self._table.whole:
+            with closing(self.chunks(SETTLED_AT_ONCE)) as chunks:
+                found = self._evidence(places, columns, chunks)
+        settled = settle(found, self.delimiter)
+        if settled.questions:
+            faults = [{"field": name, "message": text} for name, text in settled.questions.items()]
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The file leaves open what it means.", faults)
+        return settled
+
+    def _evidence(
+        self, places: Mapping[str, int], columns: Mapping[str, Column], chunks: Iterable[Sequence[Row]]
+    ) -> dict[str, Evidence]:
+        found = {name: Evidence(columns[name]) for name in places}
+        for rows in chunks:
+            for name, place in places.items():
+                found[name].take([row[place] for row in rows if place < len(row)])
+        return found
 
     def chunks(self, rows: int, *, blank: bool = False) -> Generator[list[Row]]:
         """Yield the rows below the header in lists of at most so many, without empty lines or with them.
 
         The lists are shorter where rows are long. Raises Problem 400.
         """
-        most = max(1, min(rows, MOST_CELLS // len(self.header)))
-        with closing(self._lists(most, blank=blank)) as every:
-            for number, chunk in enumerate(every):
-                if below := chunk[1:] if number == 0 else chunk:
-                    yield below
+        yield from self._lists(max(1, min(rows, MOST_CELLS // len(self.header))), blank=blank)
 
     def joined(self, rows: Sequence[Row]) -> list[str]:
         """Return each row as this file has it, without its end; a cell that would be run is neutralised."""
@@ -74,32 +119,39 @@ class Sheet:
         writer.writerows([list(map(neutralised, row)) for row in rows])
         return [line.removesuffix(LINE_END) for line in lines]
 
-    def _lists(self, rows: int, *, blank: bool = False) -> Generator[list[Row]]:
-        """Yield the header and the rows in lists of so many; without empty lines, or with those below it."""
+    def _lists(self, rows: int, *, blank: bool) -> Generator[list[Row]]:
+        """Yield the rows below the header in lists of so many, without empty ones or with them."""
         self._file.seek(0)
         text = io.TextIOWrapper(self._file, encoding="utf-8-sig", newline="")
+        for _ in range(self._table.line):
+            text.readline()
         lines = _Lines(text)
         reader = csv.reader(chain.from_iterable(lines.blocks()), delimiter=self.delimiter, strict=True)
-        chunk: list[Row] = []
-        keep = False  # empty lines above the header count in no way of counting
-        begun = 0
         try:
-            for row in reader:
-                lines.until_row = lines.taken
-                if row or keep:
-                    chunk.append(row)
-                    keep = blank
-                if len(chunk) == rows or lines.taken - begun > MOST_TAKEN:
-                    yield chunk
-                    chunk, begun = [], lines.taken
-            if chunk:
-                yield chunk
+            yield from self._in_lists(reader, lines, rows, blank=blank)
         except UnicodeDecodeError as error:
-            raise _not_csv(f"it is not UTF-8 text after line {reader.line_num}") from error
+            raise _not_csv(f"it is not UTF-8 text after line {reader.line_num + self._table.line}") from error
         except csv.Error as error:
-            raise _not_csv(f"{error}, near line {reader.line_num}") from error
+            raise _not_csv(f"{error}, near line {reader.line_num + self._table.line}") from error
         finally:
             text.detach()
+
+    def _in_lists(
+        self, reader: Iterable[Row], lines: "_Lines", rows: int, *, blank: bool
+    ) -> Generator[list[Row]]:
+        chunk: list[Row] = []
+        begun = 0
+        for row in reader:
+            lines.until_row = lines.taken
+            if blank or (row and (row[0] or any(row))):
+                chunk.append(row)
+            elif row and EMPTY not in self.notes:
+                self.notes.append(EMPTY)
+            if len(chunk) == rows or lines.taken - begun > MOST_TAKEN:
+                yield chunk
+                chunk, begun = [], lines.taken
+        if chunk:
+            yield chunk
 
 
 class _Lines:
@@ -146,13 +198,6 @@ def quoted(cell: str, delimiter: str) -> str:
     cell = neutralised(cell)
     special = any(mark in cell for mark in (delimiter, '"', "\r", "\n"))
     return '"' + cell.replace('"', '""') + '"' if special else cell
-
-
-def _first_line(file: BinaryIO) -> bytes:
-    """Return the first line that says something, with the BOM if there is one."""
-    file.seek(0)
-    lines = iter(lambda: file.readline(LONGEST), b"")
-    return next((line for line in lines if line.removeprefix(BOM).strip()), b"")
 
 
 def _refuse_long_lines(file: BinaryIO) -> None:

@@ -13,10 +13,12 @@ from data.errors import BadInput
 from data.intake.draft import count_again, names_students
 from data.rows.frames import matrix, needed_columns, parse_cells, target_index
 from data.rows.kinds import Reason
+from data.rows.notation import number_columns
 from data.rows.quarantine import ONE_ROW, quarantine
 from data.rows.records import feature_space
 from data.rows.spreadsheets import FIRST_ROW
-from data.sources.reading import read_whole
+from data.sources.files import as_plain, settled_of
+from data.sources.reading import WholeFile, read_whole
 
 LEAST_OF_A_CLASS = 13
 """Rows that give the train split, four fifths of them, two for each of the five folds."""
@@ -37,18 +39,32 @@ class Report:
 def check(uri: str, contract_name: str) -> Report:
     """Return every problem of a contract and of a file to train on under it."""
     report = Report()
-    contract, raw = None, None
+    contract, whole = None, None
     try:
         contract = load_contract(contract_name)
     except BadInput as error:
         report.problems.append(str(error))
     try:
-        raw = read_whole(uri)
+        whole = read_whole(uri)
     except BadInput as error:
         report.problems.append(str(error))
-    if contract is not None and raw is not None:
-        _check_data(raw, contract, report)
+    if contract is not None and whole is not None:
+        _check_data(_as_read(whole, contract, report), contract, report)
     return report
+
+
+def _as_read(whole: WholeFile, contract: Contract, report: Report) -> pd.DataFrame:
+    """Return the cells as the pipeline takes them, and note what it assumes of them."""
+    if whole.header is None:
+        return whole.frame
+    report.notes += whole.header.notes
+    try:
+        settled = settled_of(whole.path, whole.header, number_columns(contract))
+    except BadInput as error:
+        report.problems.append(str(error))
+        return whole.frame
+    report.notes += settled.notes
+    return as_plain(whole.frame, settled.notations)
 
 
 def _check_data(raw: pd.DataFrame, contract: Contract, report: Report) -> None:

@@ -364,7 +364,7 @@ def draft_contract(path: Path, target: str, name: str | None = None) -> str:
 
     Raises BadInput where the file cannot be read, has no such column, or nothing in it can be a feature.
     """
-    frame = read_whole(str(path))
+    frame = read_whole(str(path)).frame
     if target not in frame:
         names = ", ".join(map(str, frame.columns))
         raise BadInput(f"there is no column {target!r}.", file=path, remedy=f"There are: {names}.")

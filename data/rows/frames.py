@@ -1,6 +1,8 @@
 """A contract as a pandas frame: raw columns parsed to its kinds, the float32 matrix, who the students are."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from data.rows.ids import (
     split_position,
 )
 from data.rows.kinds import CodeRule, IdRule, NumberRule, Reason, Rule, class_places, number_of, rule_of
+from data.rows.notation import Notation
 from data.rows.spreadsheets import FIRST_ROW
 
 if TYPE_CHECKING:
@@ -197,10 +200,35 @@ def _text_of(value: Any) -> str:
     return number[1] if number else text
 
 
-def from_arrow(cells: "pa.ChunkedArray", column: Column | None) -> pd.Series:
+NOTATION = b"notation"
+
+
+def with_notations(table: "pa.Table", notations: Mapping[str, Notation]) -> "pa.Table":
+    """Return a table whose columns say how they write their numbers, wherever it is sent."""
+    import pyarrow as pa
+
+    fields = [
+        field.with_metadata({NOTATION: json.dumps(asdict(notations[field.name]))})
+        if field.name in notations
+        else field
+        for field in table.schema
+    ]
+    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields))
+
+
+def notation_in(table: "pa.Table", name: str) -> Notation | None:
+    """Return how a column of a table writes its numbers, where it says so."""
+    told = (table.schema.field(name).metadata or {}).get(NOTATION)
+    return Notation(**json.loads(told)) if told else None
+
+
+def from_arrow(
+    cells: "pa.ChunkedArray", column: Column | None, notation: Notation | None = None
+) -> pd.Series:
     """Return a column for pandas: of texts, numbers where each is one; ids; else categories, looked at once.
 
-    None stands for a column that the contract does not have: the target.
+    No column stands for one that the contract does not have: the target. The notation is that of numbers,
+    of a file whose columns have one.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -208,13 +236,14 @@ def from_arrow(cells: "pa.ChunkedArray", column: Column | None) -> pd.Series:
     if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
         return cells.to_pandas(integer_object_nulls=True)
     if column is not None and column.role is Role.ID:
-        return pd.Series(cells.to_numpy(), dtype=object)
+        special = notation is not None and notation.special
+        return pd.Series((_plain_texts(cells, notation) if special else cells).to_numpy(), dtype=object)
     if column is not None and not column.coded:
-        numbers = _arrow_numbers(cells)
+        numbers = _arrow_numbers(cells) if notation is None or notation.reads_plainly else None
         if numbers is None:
-            numbers = _arrow_numbers(
-                pc.if_else(pc.is_in(_folded(cells), pa.array(MISSING_MARKS, cells.type)), None, cells)
-            )
+            missing = pc.is_in(_folded(cells), pa.array(MISSING_MARKS, cells.type))
+            cells = _plain_texts(pc.if_else(missing, None, cells), notation)
+            numbers = _arrow_numbers(cells)
         if numbers is not None:
             return numbers.to_pandas()
     return cells.combine_chunks().dictionary_encode().to_pandas()
@@ -224,6 +253,17 @@ def _folded(cells: "pa.ChunkedArray") -> "pa.ChunkedArray":
     import pyarrow.compute as pc
 
     return pc.utf8_lower(pc.utf8_trim_whitespace(cells))
+
+
+def _plain_texts(cells: "pa.ChunkedArray", notation: Notation | None) -> "pa.ChunkedArray":
+    """Return texts with their numbers as programs write them, each text looked at once."""
+    import pyarrow as pa
+
+    if notation is None:
+        return cells
+    found = cells.combine_chunks().dictionary_encode()
+    plain = [notation.plain(text) for text in found.dictionary.to_pylist()]
+    return pa.chunked_array([pa.array(plain, pa.string()).take(found.indices)])
 
 
 def _arrow_numbers(texts: "pa.ChunkedArray") -> "pa.ChunkedArray | None":

@@ -42,6 +42,7 @@ UNITS = (
     ("$", "usd", "dollar", "dollars"),
     ("£", "gbp", "pound", "pounds"),
 )
+MIXED = "some have a decimal point and some a decimal comma"
 MOST_NAMED = 5  # columns of one sentence
 MOSTLY = 0.5
 """Share of a column's numbers that have a unit from which on it is the column's."""
@@ -115,6 +116,8 @@ class Notation:
     refused: str = ""
     unit: str = ""
     percent_of_one: bool = False
+    special: bool = False
+    """Whether there are cells that programs write otherwise."""
 
     @property
     def reads_plainly(self) -> bool:
@@ -134,10 +137,9 @@ class Notation:
             return text
         if digits is None:  # a decimal point among decimal commas is one; 3,5 among points is no number
             return found.point if found.point is not None else text
+        if digits == text.strip().removeprefix("+"):
+            return text
         return str(Decimal(digits) / 100) if self.percent_of_one else digits
-
-
-PLAIN = Notation()
 
 
 def _no_number(text: str) -> str:
@@ -209,6 +211,11 @@ class Evidence:
         return not isinstance(NumberRule(self.column).read(digits), Reason)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether all numbers so far are written as programs write them, beyond doubt."""
+        return not (self.unclear or self.units or self.commas or self.parted)
+
+    @property
     def mark(self) -> str:
         """The decimal mark that the column's own cells decide; nothing where none or both do."""
         return "" if bool(self.points) == bool(self.commas) else POINT if self.points else COMMA
@@ -264,7 +271,7 @@ def _decided(found: Evidence, of_file: str, delimiter: str) -> tuple[Notation | 
     decimal, refused, why = found.mark or of_file or POINT, "", ""
     if found.points and found.commas:
         decimal = POINT if found.points >= found.commas else COMMA
-        refused, why = POINT + COMMA, "some have a decimal point and some a decimal comma"
+        refused, why = POINT + COMMA, MIXED
     elif not found.mark and found.unclear and found.fit.total():
         decimal, why = _of_unclear(found, of_file, delimiter)
         if not decimal:
@@ -275,7 +282,7 @@ def _decided(found: Evidence, of_file: str, delimiter: str) -> tuple[Notation | 
         refused = COMMA if delimiter == COMMA and not found.unclear else POINT + COMMA
     unit, column = found.unit, found.column
     of_one = unit == PERCENT and column is not None and column.max is not None and column.max <= 1
-    return Notation(decimal, refused, unit, of_one), why
+    return Notation(decimal, refused, unit, of_one, not found.is_plain), why
 
 
 def _of_unclear(found: Evidence, of_file: str, delimiter: str) -> tuple[str, str]:
@@ -307,13 +314,14 @@ def _sentences(found: Evidence, notation: Notation, why: str) -> Iterator[str]:
     """Say what was assumed of a column."""
     shown = next(iter(found.unclear.values()), found.parted)
     plain = notation.plain(shown) if shown else ""
-    if why and plain == shown:
+    if why == MIXED:
+        if found.unclear:
+            yield f"{MIXED}, so that {shown!r} is not clear and no number"
+    elif why and plain == shown:
         yield f"{shown!r} is {plain}, {why}"
     elif shown and plain != shown and not plain.startswith(shown):
         mark = "a decimal comma" if notation.decimal == COMMA else "thousands parted"
         yield f"numbers are written with {mark}{', ' + why if why else ''}; {shown!r} is {plain}"
-    elif why:
-        yield f"{why}; what is not clear then is no number"
     if notation.unit:
         shown = found.examples[notation.unit]
         yield f"numbers are written with their unit; {shown!r} is {notation.plain(shown)}"

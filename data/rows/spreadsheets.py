@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FIRST_ROW = 2
 """Rows are counted as a spreadsheet counts them: the header is row 1."""
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 
 
 def split_header(line: str) -> tuple[list[str], str]:

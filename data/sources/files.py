@@ -1,28 +1,35 @@
 """Records in files: found by name or pattern, CSV and Parquet, whole and in chunks."""
 
-import codecs
 import csv
 import re
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from data.contract.columns import Column
 from data.contract.contract import Contract
 from data.contract.yaml_files import shortened
 from data.errors import BadInput
 from data.rows.frames import from_arrow, refuse_twice
-from data.rows.spreadsheets import FIRST_ROW, split_header
+from data.rows.notation import Evidence, Notation, Settled, number_columns, settle
+from data.rows.spreadsheets import FIRST_ROW
 from data.sources.databases import scheme_of, without_secrets
+from data.sources.tables import Copies, Table, TableError, open_table, rows_below
 
-READERS = ".csv .tsv .txt .parquet"
+READERS = ".csv .tsv .txt .xlsx .ods .parquet"
+WORKBOOKS = (".xlsx", ".ods")
 STORES = frozenset({"s3"})
 """Schemes that are fetched through fsspec, each with a package of its own."""
 CHECK = "Check the path; it is taken from where you are."
@@ -66,7 +73,7 @@ def _found(uri: str, path: Path) -> list[Path]:
         root = Path(path.anchor) if path.is_absolute() else Path()
         found = root.glob(str(path.relative_to(path.anchor)))
         return _checked(_readable(found), f"{path}: no file that can be read matches this.")
-    if not path.is_file():
+    if not split_sheet(path)[0].is_file():
         raise BadInput("there is no such file.", file=path, remedy=CHECK)
     return _checked([path], "")
 
@@ -136,33 +143,49 @@ def _checked(files: list[Path], none: str) -> list[Path]:
     if not files:
         raise BadInput(none, remedy=f"It takes files ending in: {READERS}.")
     for file in files:
-        if file.stat().st_size == 0:
+        if split_sheet(file)[0].stat().st_size == 0:
             raise BadInput(
                 "the file is empty.", file=file, remedy="Give one with a header and students in it."
             )
     return files
 
 
-SNIFFED = 1 << 20  # bytes that are looked at at once
 BLOCK = 1 << 23  # bytes of a CSV that are read at a time
 
 
-class Header(NamedTuple):
-    """The names in a CSV's first line, without the spaces around them; where it is, and what parts it."""
+@dataclass(frozen=True)
+class Header:
+    """The header of a text: names without the spaces around them, what parts it, the line it ends in.
+
+    text: where it is to be read in UTF-8, the file itself or a copy, which is there as long as this is.
+    notes: what was assumed, and what is skipped.
+    """
 
     names: list[str]
     delimiter: str
     line: int
+    text: Path
+    table: Table = field(repr=False)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was assumed of the file."""
+        return self.table.notes
+
+    @property
+    def bom(self) -> bool:
+        """Whether what is written of it begins with a mark of UTF-8: it did, or was in something else."""
+        return self.table.bom or self.table.rewritten
 
 
-def read_texts(path: Path) -> pd.DataFrame:
-    """Read every named column of a CSV, its cells as text; raises BadInput."""
+def read_texts(path: Path) -> tuple[pd.DataFrame, Header]:
+    """Read every named column of a text or a sheet, its cells as text, and its header; raises BadInput."""
     header = read_header(path)
     named = [name for name in header.names if name]
     refuse_twice(named, path)
     with reading_csv(path, header, named) as reader:
-        table = reader.read_all()
-    return pd.DataFrame({name: from_arrow(table[name], None) for name in named})
+        table = _without_empty(reader.read_all(), header)
+    return pd.DataFrame({name: from_arrow(table[name], None) for name in named}), header
 
 
 @contextmanager
@@ -175,7 +198,7 @@ def reading_csv(
     """
     try:
         yield pyarrow.csv.open_csv(
-            path,
+            header.text,
             read_options=pyarrow.csv.ReadOptions(
                 column_names=header.names, skip_rows=header.line, block_size=BLOCK
             ),
@@ -192,19 +215,98 @@ def reading_csv(
 
 
 def read_header(path: Path) -> Header:
-    """Read the first line that says something; the delimiter is what parts it into most cells.
+    """Look at a text or a sheet: the header, what parts its cells, what was assumed.
 
-    Raises BadInput where the file is not UTF-8 or has no rows below it.
+    Raises BadInput where it is no text, has no header or no rows below it.
     """
-    _check_utf8(path)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        number, line = next(((n, text) for n, text in enumerate(file, start=1) if text.strip()), (0, ""))
-        more = file.read(1)
-    if not line:
-        raise BadInput("the file is empty.", file=path, remedy="Give one with a header and students in it.")
-    if not more:
-        raise no_rows(path)
-    return Header(*split_header(line), number)
+    file, sheet = split_sheet(path)
+    with ExitStack() as held:
+        opened = held.enter_context(file.open("rb"))
+        try:
+            table = open_table(opened, Copies(held), sheet)
+        except TableError as error:
+            raise BadInput(error.message, file=path, row=error.row, remedy=error.remedy) from error
+        if table.whole and not table.sample:
+            raise no_rows(path)
+        text = _kept(table) if table.rewritten else file
+    return Header(table.names, table.delimiter, table.line, text, table)
+
+
+def _kept(table: Table) -> Path:
+    """Return the name of a copy of a table's text that is there for as long as the table is."""
+    with tempfile.NamedTemporaryFile(prefix="gradecast-", suffix=".csv", delete=False) as file:
+        weakref.finalize(table, Path(file.name).unlink, missing_ok=True)
+        table.file.seek(0)
+        shutil.copyfileobj(table.file, file)
+        return Path(file.name)
+
+
+def split_sheet(path: Path) -> tuple[Path, str]:
+    """Return a workbook's path and the sheet that is named after a #; of any other path, itself."""
+    name, mark, sheet = str(path).rpartition("#")
+    if mark and not path.exists() and Path(name).is_file():
+        return Path(name), sheet
+    return path, ""
+
+
+def settled_of(path: Path, header: Header, columns: Mapping[str, Column]) -> Settled:
+    """Find how columns of a file write their numbers, of a plain CSV from its first rows; raises BadInput."""
+    found = {name: Evidence(columns[name]) for name in header.names if name in columns}
+    for name, evidence in found.items():
+        place = header.names.index(name)
+        evidence.take([row[place] for row in header.table.sample if place < len(row)])
+    plain = header.delimiter == "," and all(evidence.is_plain for evidence in found.values())
+    if found and not plain and not header.table.whole:
+        found = {name: Evidence(columns[name]) for name in found}
+        with reading_csv(path, header, list(found)) as reader:
+            for batch in reader:
+                for name, evidence in found.items():
+                    evidence.take(batch[name].to_pylist())
+    settled = settle(found, header.delimiter)
+    if settled.questions:
+        name, question = next(iter(settled.questions.items()))
+        raise BadInput(f"{question}.", file=path, column=name, remedy=ASKED)
+    return settled
+
+
+ASKED = "Write it in the file as it is meant, or say it in the contract: min, max and unit of the column."
+EMPTY = "rows without anything in them are skipped, and not counted"
+
+
+def as_plain(frame: pd.DataFrame, notations: Mapping[str, Notation]) -> pd.DataFrame:
+    """Return cells as text with the numbers of the columns as programs write them."""
+    columns = {
+        name: frame[name].astype(object).map(notation.plain, na_action="ignore")
+        for name, notation in notations.items()
+        if name in frame and (notation.special or not notation.reads_plainly)
+    }
+    return frame.assign(**columns)
+
+
+def without_empty_texts(table: pa.Table) -> pa.Table:
+    """Return a table of texts without the rows in which none says anything."""
+    kept = None
+    for column in table.columns:
+        empty = pc.equal(column, "")
+        kept = empty if kept is None else pc.and_(kept, empty)
+        if not pc.any(kept).as_py():
+            return table
+    return table if kept is None else table.filter(pc.invert(kept))
+
+
+def _without_empty(table: pa.Table, header: Header) -> pa.Table:
+    """Return a table without the rows in which nothing is."""
+    kept = None
+    for column in table.columns:
+        if column.null_count == 0:
+            return table
+        missing = pc.is_null(column)
+        kept = missing if kept is None else pc.and_(kept, missing)
+    if kept is None or not pc.any(kept).as_py():
+        return table
+    if EMPTY not in header.notes:
+        header.notes.append(EMPTY)
+    return table.filter(pc.invert(kept))
 
 
 def no_rows(path: Path | str) -> BadInput:
@@ -212,39 +314,17 @@ def no_rows(path: Path | str) -> BadInput:
     return BadInput("the file has a header and no rows.", file=path, remedy="Give one with students in it.")
 
 
-def _check_utf8(path: Path) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with path.open("rb") as file:
-            for block in iter(lambda: file.read(SNIFFED), b""):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        _refuse_line(path)
-
-
-def _refuse_line(path: Path) -> None:
-    """Raise BadInput for the line that is not UTF-8."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                remedy = "Save the file as UTF-8 (CSV UTF-8 in a spreadsheet)."
-                raise BadInput("not UTF-8 text.", file=path, row=number, remedy=remedy) from error
-
-
 def _broken(path: Path, header: Header, error: pa.ArrowInvalid) -> BadInput:
     """Return the error that says which row has more or fewer cells than the header, or an open quote."""
     wanted, number = len(header.names), FIRST_ROW - 1
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter=header.delimiter, strict=True)
+    with header.text.open("rb") as file:
         try:
-            for number, row in enumerate(filter(None, rows), start=1):
-                if len(row) != wanted:
-                    reason = f"the header has {wanted} cells, this row {len(row)}."
-                    remedy = "Give every row the same cells, and quote one that holds a separator."
-                    return BadInput(reason, file=path, row=number, remedy=remedy)
+            with closing(rows_below(replace(header.table, file=file))) as rows:
+                for number, row in enumerate(rows, start=FIRST_ROW):
+                    if len(row) != wanted:
+                        reason = f"the header has {wanted} cells, this row {len(row)}."
+                        remedy = "Give every row the same cells, and quote one that holds a separator."
+                        return BadInput(reason, file=path, row=number, remedy=remedy)
         except csv.Error:
             remedy = "Close the quotes of this row, or leave them out."
             return BadInput("a quoted cell does not end.", file=path, row=number + 1, remedy=remedy)
@@ -252,8 +332,8 @@ def _broken(path: Path, header: Header, error: pa.ArrowInvalid) -> BadInput:
 
 
 def is_parquet(path: Path) -> bool:
-    """Tell a Parquet file from a CSV by its suffix; raises BadInput where it is neither."""
-    suffix = _suffix(path.name)
+    """Tell a Parquet file from a text or a workbook by its suffix; raises BadInput where it is neither."""
+    suffix = _suffix(split_sheet(path)[0].name)
     if suffix not in READERS.split():
         reason = f"{path.suffix or 'no suffix'}: not a kind of file that can be read."
         raise BadInput(reason, file=path, remedy=f"Give one of: {READERS}.")
@@ -294,17 +374,22 @@ def parquet_chunks(path: Path, columns: list[str] | None, rows: int) -> Iterator
         yield from even(file.iter_batches(rows, columns=columns), rows)
 
 
-def csv_chunks(path: Path, contract: Contract, rows: int) -> Iterator[pd.DataFrame]:
-    """Yield the declared columns of a CSV, so many rows at a time.
+def csv_chunks(
+    path: Path, contract: Contract, rows: int, header: Header | None = None, settled: Settled | None = None
+) -> Iterator[pd.DataFrame]:
+    """Yield the declared columns of a text or a sheet, so many rows at a time.
 
     Coded columns and ids as text categories, numbers as numbers, or as text where one of them is none.
     Raises BadInput.
     """
-    header = read_header(path)
+    header = header or read_header(path)
+    settled = settled or settled_of(path, header, number_columns(contract))
     declared = [name for name in header.names if name in contract.readable]
     with reading_csv(path, header, declared) as reader:
-        for table in even(reader, rows):
-            yield pd.DataFrame({n: from_arrow(table[n], contract.columns.get(n)) for n in declared})
+        for table in even((_without_empty(batch, header) for batch in reader), rows):
+            yield pd.DataFrame(
+                {n: from_arrow(table[n], contract.columns.get(n), settled.notations.get(n)) for n in declared}
+            )
 
 
 def even(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:

@@ -2,11 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from data.contract.contract import Contract
 from data.durable import digest
 from data.errors import BadInput
 from data.rows.frames import refuse_missing, refuse_twice
+from data.rows.notation import Settled, number_columns
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.databases import (
     DatabaseRows,
@@ -27,6 +29,7 @@ from data.sources.databases import (
     without_secrets,
 )
 from data.sources.files import (
+    Header,
     check_store,
     csv_chunks,
     fetched,
@@ -37,12 +40,15 @@ from data.sources.files import (
     no_rows,
     parquet_chunks,
     parquet_shape,
+    read_header,
     read_parquet,
     read_texts,
+    settled_of,
+    split_sheet,
 )
 
 DEFAULT = "cohort://2392"
-KINDS = "CSV or Parquet file, folder, pattern, s3://…, database's table or query, collection, cohort://ROWS"
+KINDS = "CSV, Parquet file or workbook, folder, pattern, s3://…, database's table or query, collection, cohort://ROWS"
 WELL_FORMED = re.compile(r"[0-9a-f]{32}")
 
 
@@ -73,18 +79,30 @@ def opened_files(uri: str) -> Iterator[list[Path]]:
         yield local_files(uri)
 
 
-def read_whole(uri: str) -> pd.DataFrame:
-    """Read every column of a CSV, its cells as text, or of a Parquet file; raises BadInput."""
+class WholeFile(NamedTuple):
+    """Every column of a file, the cells of a text or a sheet as text; of those, its header."""
+
+    frame: pd.DataFrame
+    path: Path
+    header: Header | None = None
+
+
+def read_whole(uri: str) -> WholeFile:
+    """Read a file from end to end; raises BadInput."""
     if is_cohort(uri):
         raise BadInput(f"{uri}: a generated cohort has its contract.", remedy="Give a file.")
     if is_database(uri) or is_stored(uri):
         remedy = "Save its rows as CSV or Parquet, and give that."
         raise BadInput(f"{without_secrets(uri)}: a file alone is looked at here.", remedy=remedy)
     path = local_files(uri)[0]
-    frame = read_parquet(path) if is_parquet(path) else read_texts(path)
-    if not len(frame):
+    if is_parquet(path):
+        found = WholeFile(read_parquet(path), path)
+    else:
+        frame, header = read_texts(path)
+        found = WholeFile(frame, path, header)
+    if not len(found.frame):
         raise no_rows(path)
-    return frame
+    return found
 
 
 def of_pseudonyms(
@@ -119,9 +137,14 @@ def digest_of_frames(frames: Iterable[pd.DataFrame]) -> str:
 
 
 def digest_of_files(files: list[Path]) -> str:
-    """Return the digest of one file, or of the digests of several."""
-    digests = list(map(digest, files))
-    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    """Return the digest of one file, or of the digests of several; a sheet's is its own."""
+    parts = map(split_sheet, files)
+    digests = [digest(file) + (f"#{sheet}" if sheet else "") for file, sheet in parts]
+    return (
+        digests[0]
+        if len(digests) == 1 and "#" not in digests[0]
+        else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    )
 
 
 ROWS = 50_000  # of a chunk
@@ -163,6 +186,8 @@ class ChunkedRecords:
     pseudonymous: bool = False
     generated: CohortPlan | None = None
     set_aside: SetAside | None = None
+    assumed: list[str] = field(default_factory=list)
+    """What was assumed of the files, and at their end of what was skipped."""
 
 
 @contextmanager
@@ -217,8 +242,9 @@ def _same(rows: DatabaseRows, digest: str, shown: str) -> Frames:
 def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> ChunkedRecords:
     names: dict[str, None] = {}
     pseudonymous = set()
+    texts = {path: read_header(path) for path in files if not is_parquet(path)}
     for path in files:
-        found = named_columns(path)
+        found = [name for name in texts[path].names if name] if path in texts else named_columns(path)
         refuse_twice(found, path)
         refuse_missing(found, contract, file=path)
         names |= dict.fromkeys(found)
@@ -227,19 +253,41 @@ def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> C
         remedy = "Give files that all have it, or none."
         raise BadInput(f"some files have the column {PSEUDONYM}, some do not.", file=shown, remedy=remedy)
     known = {*contract.columns, contract.target.column, *([PSEUDONYM] if any(pseudonymous) else [])}
+    settled = {path: settled_of(path, header, number_columns(contract)) for path, header in texts.items()}
+    assumed: list[str] = []
     return ChunkedRecords(
         shown,
         digest_of_files(files),
-        lambda: _not_none(_file_chunks(files, contract, rows), shown),
+        lambda: _told(
+            _not_none(_file_chunks(files, contract, rows, texts, settled), shown), texts, settled, assumed
+        ),
         tuple(name for name in names if name not in known),
         any(pseudonymous),
+        assumed=assumed,
     )
 
 
-def _file_chunks(files: list[Path], contract: Contract, rows: int) -> Frames:
+def _told(
+    frames: Frames, texts: Mapping[Path, Header], settled: Mapping[Path, Settled], assumed: list[str]
+) -> Frames:
+    """Yield the frames, and at their end say what was assumed of each file."""
+    yield from frames
+    assumed[:] = []
+    for path, header in texts.items():
+        where = f"{path.name}: " if len(texts) > 1 else ""
+        assumed += [f"{where}{note}" for note in (*header.notes, *settled[path].notes)]
+
+
+def _file_chunks(
+    files: list[Path],
+    contract: Contract,
+    rows: int,
+    texts: Mapping[Path, Header],
+    settled: Mapping[Path, Settled],
+) -> Frames:
     for path in files:
-        if not is_parquet(path):
-            yield from csv_chunks(path, contract, rows)
+        if path in texts:
+            yield from csv_chunks(path, contract, rows, texts[path], settled[path])
             continue
         names, first_row = parquet_shape(path)[0], FIRST_ROW
         for table in parquet_chunks(path, [n for n in names if n in contract.readable | {PSEUDONYM}], rows):

@@ -161,6 +161,8 @@ class Processed(BaseModel):
     sha256: str
     generated: CohortPlan | None
     undeclared: tuple[str, ...]
+    assumed: tuple[str, ...] = ()
+    """What was assumed of the files: encoding, header, how numbers are written."""
     fingerprint: str
     rows: int
     clean: int

@@ -30,6 +30,7 @@ def process_markdown(processed: Mapping[str, Any]) -> str:
         table(["", "rows", "share"], [(name, count(n), percent(n / rows, 1)) for name, n in kept.items()]),
         _quarantined(processed["quarantined"]),
         cell(left_out(processed.get("undeclared") or ())),
+        bullets(map(cell, processed.get("assumed") or ())),
     )
 
 

@@ -19,7 +19,7 @@ from data.contract.columns import ELAPSED, Column, Role
 from data.contract.contract import Contract
 from data.log.database import DIGITS as ID_DIGITS
 from data.log.entries import prediction_fields
-from data.rows.frames import from_arrow, matrix, parse_cells, student_ids
+from data.rows.frames import from_arrow, matrix, notation_in, parse_cells, student_ids
 from data.rows.ids import pseudonym_maker
 from data.rows.quarantine import cell_faults, reasons_by_row
 from data.rows.records import asking
@@ -38,7 +38,11 @@ def examine(chunk: pa.Table, contract: Contract) -> tuple[pd.DataFrame, np.ndarr
     """
     contract = asking(contract)
     asked = {column.name: column for column in (*contract.asked, *([contract.id] if contract.id else []))}
-    raw = {n: from_arrow(chunk[n], column) for n, column in asked.items() if n in chunk.column_names}
+    raw = {
+        n: from_arrow(chunk[n], column, notation_in(chunk, n))
+        for n, column in asked.items()
+        if n in chunk.column_names
+    }
     frame, not_numbers = parse_cells(pd.DataFrame(raw, copy=False), contract, labelled=False)
     faults = cell_faults(frame, contract, labelled=False, not_numbers=not_numbers)
     errors = np.full(len(frame), "", dtype=object)

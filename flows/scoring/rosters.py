@@ -1,6 +1,5 @@
 """Rosters as chunks of rows, with all their columns as they are: from files, tables, queries, collections."""
 
-import codecs
 import functools
 import re
 from collections.abc import Callable, Iterator
@@ -12,7 +11,8 @@ import pyarrow as pa
 
 from data.contract.contract import Contract
 from data.errors import BadInput
-from data.rows.frames import refuse_missing, refuse_twice
+from data.rows.frames import refuse_missing, refuse_twice, with_notations
+from data.rows.notation import Settled, number_columns
 from data.sources.databases import (
     SqlAddress,
     database_chunks,
@@ -32,6 +32,8 @@ from data.sources.files import (
     parquet_shape,
     read_header,
     reading_csv,
+    settled_of,
+    without_empty_texts,
 )
 from data.sources.reading import is_cohort
 
@@ -49,6 +51,8 @@ class RosterSource:
     chunks: Callable[[], Iterator[pa.Table]]
     delimiter: str = ","
     bom: bool = False
+    assumed: tuple[str, ...] = ()
+    """What was assumed of a text or a sheet."""
 
     @property
     def parts(self) -> int:
@@ -86,25 +90,25 @@ def open_roster(uri: str, contract: Contract) -> RosterSource:
         raise BadInput(f"{uri}: a generated cohort is no roster.", remedy=remedy)
     elif is_stored(uri):
         with fetched(uri) as files:
-            about = _files(uri, files)
-        roster = replace(about, chunks=functools.partial(_stored_chunks, uri))
+            about = _files(uri, files, contract)
+        roster = replace(about, chunks=functools.partial(_stored_chunks, uri, contract))
     else:
-        roster = _files(uri, local_files(uri))
+        roster = _files(uri, local_files(uri), contract)
     names = [name for name in roster.columns if name]
     refuse_twice(names, roster.name)
     refuse_missing(names, contract, labelled=False, file=roster.name)
     return roster
 
 
-def _stored_chunks(uri: str) -> Iterator[pa.Table]:
+def _stored_chunks(uri: str, contract: Contract) -> Iterator[pa.Table]:
     """Fetch the objects again for as long as they are read."""
     with fetched(uri) as files:
-        yield from _files(uri, files).chunks()
+        yield from _files(uri, files, contract).chunks()
 
 
-def _files(uri: str, files: list[Path]) -> RosterSource:
+def _files(uri: str, files: list[Path], contract: Contract) -> RosterSource:
     """Open one file, or several with the same columns one after the other."""
-    rosters = [_parquet(path) if is_parquet(path) else _csv(path) for path in files]
+    rosters = [_parquet(path) if is_parquet(path) else _csv(path, contract) for path in files]
     first = rosters[0]
     if len(rosters) == 1 and not is_stored(uri):
         return first
@@ -116,25 +120,29 @@ def _files(uri: str, files: list[Path]) -> RosterSource:
         first,
         name=without_secrets(uri),
         rows=sum(roster.rows for roster in rosters),
+        assumed=tuple(f"{Path(roster.name).name}: {note}" for roster in rosters for note in roster.assumed),
         chunks=lambda: chain.from_iterable(roster.chunks() for roster in rosters),
     )
 
 
-def _csv(path: Path) -> RosterSource:
+def _csv(path: Path, contract: Contract) -> RosterSource:
     header = read_header(path)
-    with path.open("rb") as file:
+    settled = settled_of(path, header, number_columns(contract))
+    with header.text.open("rb") as file:
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-        file.seek(0)
-        bom = file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
     rows = max(1, lines - header.line + 1)
-    chunks = functools.partial(_csv_chunks, path, header)
-    return RosterSource(str(path), tuple(header.names), rows, chunks, header.delimiter, bom)
+    chunks = functools.partial(_csv_chunks, path, header, settled)
+    notes = (*header.notes, *settled.notes)
+    return RosterSource(
+        str(path), tuple(header.names), rows, chunks, header.delimiter, header.bom, assumed=notes
+    )
 
 
-def _csv_chunks(path: Path, header: Header) -> Iterator[pa.Table]:
-    """Yield every cell as the text that it is."""
+def _csv_chunks(path: Path, header: Header, settled: Settled) -> Iterator[pa.Table]:
+    """Yield every cell as the text that it is, each column with how it writes its numbers."""
     with reading_csv(path, header, missing=False) as reader:
-        yield from even(reader, ROWS)
+        for table in even(reader, ROWS):
+            yield with_notations(without_empty_texts(table), settled.notations)
 
 
 def _parquet(path: Path) -> RosterSource:

@@ -154,8 +154,9 @@ def received() -> ClassList:
 def received_sheet(predictor: Predictor) -> Sheet:
     """Return the form's roster, unread; raises Problem 400 where it brings none."""
     upload = _uploaded()
+    settings: PredictorSettings = current_app.extensions["settings"]
     if upload is not None:
-        return Sheet(upload)
+        return Sheet(upload, request.form.get("sheet", ""), settings.uploads)
     if request.form.get("carried"):
         return unpack(request.form["carried"])
     if request.form.get("example") and predictor.bundle.manifest.generated:  # never somebody's
@@ -215,7 +216,7 @@ def _class_page(given: ClassList, noted: Noted, said: str = "") -> Response:
         expected=expected,
         bar=draw_expected(expected, contract.target),
         counts=given.counts(),
-        carried=pack(file.header, file.rows, file.delimiter, contract),
+        carried=pack(file.header, file.rows, file.delimiter, contract, file.notes),
         noted=noted,
         compared=compared(predictor.bundle.scale),
         told_of_counts=predictor.counts_hint,

@@ -15,8 +15,10 @@ from pydantic import BaseModel
 
 from data.bundle.bundle import Bundle
 from data.contract.contract import Contract
+from data.rows.notation import number_columns
 from data.rows.records import Record, typical_value
 from data.rows.spreadsheets import FIRST_ROW
+from data.sources.tables import Table
 from serving.cells import RowReader
 from serving.pages.show import describe_allowed
 from serving.problems import Problem
@@ -35,12 +37,16 @@ class _Told(BaseModel):
     """What is told beside the columns: the rows that do not fit the header, by their places."""
 
     odd: dict[int, list[str]]
-    delimiter: Literal[",", ";", "\t"]
+    delimiter: Literal[",", ";", "\t", "|"]
+    notes: list[str] = []
 
 
-def pack(header: Row, rows: Sequence[Row], delimiter: str, contract: Contract) -> str:
+def pack(
+    header: Row, rows: Sequence[Row], delimiter: str, contract: Contract, notes: Sequence[str] = ()
+) -> str:
     """Return a roster as a form's text: with every column, else with the asked ones, else empty."""
     asked = {column.name for column in contract.asked} | ({contract.id.name} if contract.id else set())
+    asked |= number_columns(contract).keys()  # which together say how numbers are written
     numbers = {column.name for column in contract.features if column.decimal}
     # A row with cells too many or too few must come back as it was, or it might come back sound.
     odd = {str(place): row for place, row in enumerate(rows) if len(row) != len(header)}
@@ -49,7 +55,7 @@ def pack(header: Row, rows: Sequence[Row], delimiter: str, contract: Contract) -
         [name, *(map(_shortened, cells) if name in numbers else cells)]
         for name, cells in zip(header, zip(*even, strict=True) if even else [()] * len(header), strict=True)
     ]
-    told = orjson.dumps({"odd": odd, "delimiter": delimiter}).decode()
+    told = orjson.dumps({"odd": odd, "delimiter": delimiter, "notes": notes}).decode()
     for chosen in (columns, [column for column in columns if column[0] in asked]):
         text = COLUMN.join([told, *map(_joined, chosen)])
         packed = lzma.compress(text.encode(), filters=PACKING)
@@ -63,14 +69,14 @@ def unpack(text: str) -> Sheet:
     try:
         packed = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
         raw = lzma.LZMADecompressor(memlimit=MOST_MEMORY).decompress(packed, MOST_UNPACKED)
-        return Sheet(io.BytesIO(_written(raw.decode()).encode()))
+        return Sheet(_unpacked(raw.decode()))
     except (lzma.LZMAError, csv.Error, ValueError) as error:
         detail = "The rows that travel with the page came back changed. Choose the file again."
         raise Problem(HTTPStatus.BAD_REQUEST, detail) from error
 
 
-def _written(text: str) -> str:
-    """Return what was packed as a CSV; raises ValueError where it was not packed by us."""
+def _unpacked(text: str) -> Table:
+    """Return what was packed as a table; raises ValueError where it was not packed by us."""
     first, *columns = text.split(COLUMN)
     told = _Told.model_validate_json(first)
     header, *even = zip(*(column.split(CELL) for column in columns), strict=True)
@@ -79,9 +85,20 @@ def _written(text: str) -> str:
         raise ValueError("a row that is beyond the last")
     rows = iter(even)
     lines = (told.odd[place] if place in told.odd else next(rows) for place in places)
+    below = [list(line) for line in lines]
     written = io.StringIO(newline="")
-    csv.writer(written, delimiter=told.delimiter).writerows([header, *lines])
-    return written.getvalue()
+    csv.writer(written, delimiter=told.delimiter).writerows([header, *below])
+    header_lines = _lines_of(list(header), told.delimiter)
+    file = io.BytesIO(written.getvalue().encode())
+    return Table(file, list(header), told.delimiter, header_lines, sample=below, notes=told.notes)
+
+
+def _lines_of(row: Row, delimiter: str) -> int:
+    """Return how many lines a row takes."""
+    written = io.StringIO(newline="")
+    csv.writer(written, delimiter=delimiter).writerow(row)
+    written.seek(0)
+    return sum(1 for _ in written)
 
 
 def _joined(column: Sequence[str]) -> str:
@@ -121,6 +138,10 @@ class UploadedClass(NamedTuple):
     numbers: list[int]
     troubles: list[RowError]
     bad: int
+    assumed: tuple[str, ...] = ()
+    """What was assumed of the file, and of how its columns write their numbers."""
+    notes: tuple[str, ...] = ()
+    """Those of the file alone."""
 
     def row(self, place: int) -> Row:
         """Return the cells of a record's row."""
@@ -136,7 +157,8 @@ def read_roster(sheet: Sheet, contract: Contract) -> UploadedClass:
         if len(rows) > MOST_ROWS:
             detail = f"The page takes {MOST_ROWS:,} rows at most. POST /predict/batch takes any number."
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-    records, errors = RowReader(sheet.header, contract).read(rows)
+    settled = sheet.settled(contract)
+    records, errors = RowReader(sheet.header, contract, settled.notations).read(rows)
     blank = [not any(map(str.strip, row)) for row in rows]
     numbers = [place + FIRST_ROW for place, error in enumerate(errors) if not error]
     troubles = [
@@ -146,16 +168,18 @@ def read_roster(sheet: Sheet, contract: Contract) -> UploadedClass:
         for trouble in _troubles(place + FIRST_ROW, error, sheet.header, rows[place], contract)
     ]
     bad = sum(bool(error) and not empty for error, empty in zip(errors, blank, strict=True))
-    return UploadedClass(sheet.header, sheet.delimiter, rows, records, numbers, troubles, bad)
+    notes = tuple(sheet.notes)
+    assumed = (*notes, *settled.notes)
+    return UploadedClass(sheet.header, sheet.delimiter, rows, records, numbers, troubles, bad, assumed, notes)
 
 
 def read_one(sheet: Sheet, contract: Contract, number: int) -> Record:
     """Return the record of one row; raises Problem 422 where there is none."""
     check_header(sheet.header, contract, ())
-    first = FIRST_ROW
+    first, notations = FIRST_ROW, sheet.settled(contract).notations
     for chunk in sheet.chunks(1_000, blank=True):
         if first <= number < first + len(chunk):
-            records, _ = RowReader(sheet.header, contract).read([chunk[number - first]])
+            records, _ = RowReader(sheet.header, contract, notations).read([chunk[number - first]])
             if records:
                 return records[0]
         first += len(chunk)

@@ -15,9 +15,9 @@ from data.contract.columns import Column
 from data.contract.contract import Contract
 from data.log.entries import prediction_entries
 from data.rows.kinds import Reason
+from data.rows.notation import read_alone
 from data.rows.records import Record
 from serving.api import JSON, write_down
-from serving.cells import ColumnReader
 from serving.pages import show
 from serving.pages.layout import page_blueprint, predictor_now, render
 from serving.predictor import Answer, Predictor
@@ -213,7 +213,9 @@ def read_form(columns: Sequence[Column], texts: Texts) -> tuple[Record, dict[str
     faults: dict[str, str] = {}
     for column in columns:
         text = texts.get(column.name, "")
-        value = ColumnReader(column)[text]
+        value = read_alone(column, text)
+        if value is None and column.required:
+            value = Reason.MISSING
         if isinstance(value, Reason):
             missing = value is Reason.MISSING
             wrong = "This is still missing." if missing else f"“{text.strip()[:40]}” is {value}."

@@ -1,5 +1,6 @@
 """A CSV is read alike however it is written; a bad one is answered with one readable message."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,18 @@ GOOD = {
     "spaces around cells": TEXT.replace(",", " , "),
     "columns without a name": "\n".join(f"{line},," for line in LINES),
     "labels": TEXT.replace(",shop,", ",Shop,"),
+    "pipes": TEXT.replace(",", "|"),
+    "decimal commas": TEXT.replace(",", ";").replace(".", ","),
+    "quoted decimal commas": "\n".join(
+        ",".join(f'"{cell.replace(".", ",")}"' for cell in line.split(",")) for line in LINES
+    ),
+    "UTF-16": TEXT.encode("utf-16"),
+    "UTF-16 without a mark": TEXT.encode("utf-16-be"),
+    "Latin-1": "\n".join(f"{line},Zoë" for line in LINES).encode("latin-1"),
+    "a title above the header": f"Our school\n\n{TEXT}",
+    "two padded titles above it": f"Our school{',' * 14}\nof 2025{',' * 14}\n{TEXT}",
+    "rows without anything in them": f"{LINES[0]}\n{',' * 14}\n{TEXT.partition(chr(10))[2]}{',' * 14}\n",
+    "empty columns behind the last": "\n".join([LINES[0], *(f"{line},," for line in LINES[1:])]),
     "numbers as floats": TEXT.replace(",3,1,2,", ",3.0,1.0,2.0,"),
 }
 
@@ -48,14 +61,15 @@ BAD = {
     ),
     "half a line": (LINES[0], "roster.csv: the file has a header and no rows. Give one with students in it."),
     "a header above empty lines": (f"{LINES[0]}\n\n\n", "roster.csv: the file has a header and no rows."),
-    "Latin-1": (
-        f"{TEXT}9,{'ä' * 3}\n".encode("latin-1"),
-        "roster.csv, row 6: not UTF-8 text. Save the file as UTF-8 (CSV UTF-8 in a spreadsheet).",
+    "two encodings": (
+        f"{TEXT}{LINES[1]}ä".encode() + f"\n{LINES[2]}ä\n".encode("latin-1"),
+        "roster.csv, row 7: the text is UTF-8 above this row, and not in it. Save it as CSV UTF-8.",
     ),
-    "UTF-16": (TEXT.encode("utf-16"), "roster.csv, row 1: not UTF-8 text. Save the file as UTF-8"),
-    "decimal commas": (
-        TEXT.replace(",", ";").replace(".", ","),
-        "roster.csv, row 2, column Hours: '0,1' is not a number. Write decimals with a point",
+    "no text": (TEXT.encode() + b"\x00\n" * 50, "roster.csv, row 6: it is no text. Save it as CSV UTF-8."),
+    "a workbook's beginning": (b"PK\x03\x04 and no more", "roster.csv: it cannot be read as a workbook: "),
+    "a number that could be two": (
+        re.sub(r"\.\d+", "", TEXT.replace(",", ";")).replace(";7;2;", ";1.234;2;"),
+        "roster.csv, column Sleep: '1.234' could be 1.234 or 1234, and nothing in the file decides which.",
     ),
     "decimal commas between commas": (
         TEXT.replace("12.25", "12,25"),
@@ -73,7 +87,6 @@ BAD = {
         "a,b\n1,2\n",
         "roster.csv: missing columns Student, Group, Hours, Days, Club, Help, Job,",
     ),
-    "a title above the header": (f"Our school\n{TEXT}", "roster.csv: missing columns Student, Group, Hours,"),
     "a column twice": (
         TEXT.replace("Early", "Days"),
         "roster.csv, row 1: the column 'Days' is there twice. Keep one of them.",

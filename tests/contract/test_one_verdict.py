@@ -4,23 +4,26 @@ import csv
 import io
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data.contract.columns import Column, Role
+from data.errors import BadInput
 from data.rows.frames import parse_cells
 from data.rows.kinds import Reason, rule_of
+from data.rows.notation import Evidence, number_columns, read_alone, settle
 from data.rows.outcomes import from_cells, outcome_reader
 from data.rows.quarantine import quarantine
 from data.rows.records import record_adapter
 from data.rows.spreadsheets import FIRST_ROW
 from flows.scoring.forecasts import examine
+from flows.scoring.rosters import open_roster
 from serving.api import parse_json
 from serving.cells import RowReader
 from serving.pages.roster_file import read_roster
@@ -41,18 +44,45 @@ WILD = [
     "1.5", "31", "99.5", "-1", "+2", "1e1", "1e39", "1e400", "inf", "-Infinity", "+inf", "1_0", "1,5", ".5",
     "5.", "0x1", "0x1p3", "many", "=1", "true", "TRUE", "Yes", "much", "farm", "H", "ü", "٢", "1٢", "１",
     "1e-320", "-0", "-0.0", "1d5", "1f", "infinit", "1 2", "\xa01", "1\u2003", "S-1", "1.00", "007", "1.50",
+    "1,234", "1.234", "85 %", "6 h", "1 234", "1'234.5", "3,25", "−2", "12.345,5", "€ 3", "ja", "?", "k. A.",
     "9" * 18, "9" * 19, "9" * 400, "-5", "0.0", "2.0", "A", "b", "3", "4.5", "North", "south ", '"', "a\nb",
 ]  # fmt: skip
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=5)
 CELL = st.sampled_from(WILD) | TEXTS | st.floats().map(repr) | st.integers(-40, 40).map(str)
 CELLS = st.lists(CELL, min_size=1, max_size=6)
 Cells = Sequence[str]
+OPEN = "open"
+"""The verdict on every cell of a file that leaves open what its numbers are."""
 Verdict = Any
 """The value that was taken, None for nothing, or the Reason why none was."""
 
 
-def by_rule(column: Column, cells: Cells) -> list[Verdict]:
-    return [rule_of(column).read(cell) for cell in cells]
+def by_rule(column: Column, cells: Cells, row: dict[str, str] = RECORD) -> list[Verdict]:
+    """Read cells as those of a column of a file in which the row is repeated."""
+    rule, numbers = rule_of(column), number_columns(TINY)
+    found = {name: Evidence(numbers[name]) for name in {**row, column.name: ""} if name in numbers}
+    if column.name not in found:
+        return [rule.read(cell) for cell in cells]
+    for name, evidence in found.items():
+        evidence.take(cells if name == column.name else [row[name]] * len(cells))
+    settled = settle(found, ",")
+    if settled.questions:
+        return [OPEN] * len(cells)
+    return [rule.read(settled.notations[column.name].plain(cell)) for cell in cells]
+
+
+def asked_or(read: Callable[..., list[Verdict]]) -> Callable[..., list[Verdict]]:
+    """Let a door that asks what a file means have said so of every cell."""
+
+    def door(column: Column, cells: Cells, *more: Any) -> list[Verdict]:
+        try:
+            return read(column, cells, *more)
+        except (BadInput, Problem) as error:
+            if "could be" not in f"{error}{getattr(error, 'errors', '')}":
+                raise
+            return [OPEN] * len(cells)
+
+    return door
 
 
 def by_form(column: Column, cells: Cells) -> list[Verdict]:
@@ -75,8 +105,9 @@ def as_csv(rows: list[list[str]]) -> str:
 
 
 def by_batch(column: Column, cells: Cells) -> list[Verdict]:
-    header, *rows = rows_with(column, cells, RECORD)
-    reader = RowReader(header, TINY)
+    sheet = Sheet(io.BytesIO(as_csv(rows_with(column, cells, RECORD)).encode()))
+    (rows,) = sheet.chunks(len(cells) + 1)
+    reader = RowReader(sheet.header, TINY, sheet.settled(TINY).notations)
     records, errors = reader.read(rows)
     assert reader.errors(rows) == errors
     sound = iter(records)
@@ -94,10 +125,11 @@ def by_roster(column: Column, cells: Cells) -> list[Verdict]:
     return [found[n] for n in sorted(found)]
 
 
-def by_score(column: Column, cells: Cells) -> list[Verdict]:
-    header, *rows = rows_with(column, cells, RECORD)
-    columns = zip(header, zip(*rows, strict=True), strict=True)
-    frame, errors = examine(pa.table({name: pa.array(texts) for name, texts in columns}), TINY)
+def by_score(column: Column, cells: Cells, folder: Path) -> list[Verdict]:
+    path = folder / "roster.csv"
+    path.write_text(as_csv(rows_with(column, cells, RECORD)), encoding="utf-8")
+    (chunk,) = open_roster(str(path), TINY).chunks()
+    frame, errors = examine(chunk, TINY)
     taken = zip(frame[column.name].astype(object), errors, strict=True)
     return [reason_of(error, column) if error else value_in(value) for value, error in taken]
 
@@ -179,14 +211,15 @@ def settled_for_json(column: Column, value: Any, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def check_forecast(column: Column, cells: Cells, _: Path) -> None:
-    verdicts = by_rule(column, cells)
-    wanted = [Reason.MISSING if one is None and column.required else one for one in verdicts]
-    for door in (by_form, by_batch, by_roster, by_score):
-        assert dict(zip(cells, door(column, cells), strict=True)) == dict(zip(cells, wanted, strict=True)), (
-            door
-        )
-    for cell, verdict in zip(cells, verdicts, strict=True):
+def check_forecast(column: Column, cells: Cells, folder: Path) -> None:
+    wanted = [Reason.MISSING if v is None and column.required else v for v in by_rule(column, cells)]
+    for door in (by_batch, by_roster, partial(by_score, folder=folder)):
+        found = asked_or(door)(column, cells)
+        assert dict(zip(cells, found, strict=True)) == dict(zip(cells, wanted, strict=True)), door
+    alone = [read_alone(column, cell) for cell in cells]
+    wanted = [Reason.MISSING if one is None and column.required else one for one in alone]
+    assert dict(zip(cells, by_form(column, cells), strict=True)) == dict(zip(cells, wanted, strict=True))
+    for cell, verdict in zip(cells, [rule_of(column).read(cell) for cell in cells], strict=True):
         value = as_json(column, cell)
         if value is not None and verdict is not None:  # in JSON what is missing is null
             said = by_json(column, value)
@@ -197,13 +230,14 @@ def check_forecast(column: Column, cells: Cells, _: Path) -> None:
 def check_training(column: Column, cells: Cells, folder: Path) -> None:
     """Ids and audit columns are wanted here."""
     may_be_missing = column.nullable or column.role is Role.SCORE
-    wanted = [Reason.MISSING if v is None and not may_be_missing else v for v in by_rule(column, cells)]
-    found = by_training(column, cells, folder)
+    verdicts = by_rule(column, cells, GRADED)
+    wanted = [Reason.MISSING if v is None and not may_be_missing else v for v in verdicts]
+    found = asked_or(by_training)(column, cells, folder)
     assert dict(zip(cells, found, strict=True)) == dict(zip(cells, wanted, strict=True))
 
 
 def check_outcome(column: Column, cells: Cells, _: Path) -> None:
-    for cell, verdict in zip(cells, by_rule(column, cells), strict=True):
+    for cell, verdict in zip(cells, [rule_of(column).read(cell) for cell in cells], strict=True):
         taken, value = by_outcome(column, cell)
         assert taken == (verdict is not None and not isinstance(verdict, Reason)), cell
         if taken:

@@ -75,12 +75,14 @@ def test_a_parquet_file_without_rows_or_with_a_column_missing_or_twice_is_refuse
         read_records(str(path), tiny)
 
 
-@pytest.mark.parametrize("name", ["roster.xlsx", "roster", "roster.json", "roster.csv.gz"])
+@pytest.mark.parametrize("name", ["roster.xls", "roster", "roster.json", "roster.csv.gz"])
 def test_another_kind_of_file_is_refused_with_the_kinds_that_can_be_read(
     name: str, tiny: Contract, tmp_path: Path
 ) -> None:
     says = refusal_of(tmp_path / name, TEXT, tiny)
-    assert says.endswith("not a kind of file that can be read. Give one of: .csv .tsv .txt .parquet.")
+    assert says.endswith(
+        "not a kind of file that can be read. Give one of: .csv .tsv .txt .xlsx .ods .parquet."
+    )
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ CHANGED = "Choose the file again"
     ("form", "status", "said"),
     [
         ({}, 400, "Choose the CSV with your class first"),
-        ({"file": b""}, 400, "has no header"),
+        ({"file": b""}, 400, "the file is empty"),
         ({"file": b"PK\x03\x04\xff\xfe"}, 400, "CSV UTF-8"),
         ({"file": b"StudentID,Age\n1,17\n"}, 422, "the file has no such column"),
         ({"carried": "x"}, 400, CHANGED),

@@ -103,7 +103,7 @@ def test_whatever_travels_back_is_read_or_refused(
 
 
 def test_numbers_travel_as_the_model_reads_them(grade_class: Contract) -> None:
-    numbers = ["19.833722807854713", "0.1", "17", "1_0.000000000", "1e9999999", ""]
+    numbers = ["19.833722807854713", "0.1", "17", "1_0.000000000", "1e9999999"]
     header = [column.name for column in grade_class.features if column.kind == "number"]
     sheet = unpack(pack(header, [[text] for text in numbers], ",", grade_class))
     back = [row[0] for chunk in sheet.chunks(100) for row in chunk]
