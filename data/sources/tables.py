@@ -240,13 +240,13 @@ class _Candidate:
     line: int
     complete: bool
 
-    def rank(self) -> tuple[bool, int, bool, int]:
-        """Return what is least for the likeliest: a table, an early header, rows like it, many names."""
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """Return what is least for the likeliest: a table, rows like the header, an early one, many names."""
         wanted = len(self.names)
         below = self.rows[self.place + 1 :]
         alike = sum(len(row) == wanted for row in below)
         single = sorted(map(len, self.rows))[len(self.rows) // 2] < 2
-        return single and wanted < 2, self.place, alike < ALIKE * len(below), -wanted
+        return single and wanted < 2, alike < ALIKE * len(below), self.place, -wanted
 
     @classmethod
     def of(cls, text: str, delimiter: str, *, whole: bool) -> "_Candidate | None":
