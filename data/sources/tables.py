@@ -65,6 +65,8 @@ class Table:
     notes: list[str] = field(default_factory=list)
     rewritten: bool = False
     """Whether the text is a copy of ours."""
+    uneven: bool = False
+    """Whether rows in which nothing is have more cells than the header, or fewer."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,17 @@ def _parsed(file: BinaryIO, notes: list[str]) -> Table:
             f"the first is {shown!r}; rows are counted from the header, as row 1"
         )
     below = best.rows[best.place + 1 :]
-    return Table(file, best.names, best.delimiter, best.line, bom, below, whole and best.complete, notes)
+    return Table(
+        file,
+        best.names,
+        best.delimiter,
+        best.line,
+        bom,
+        below,
+        whole and best.complete,
+        notes,
+        uneven=best.uneven,
+    )
 
 
 @dataclass
@@ -239,6 +251,7 @@ class _Candidate:
     names: list[str]
     line: int
     complete: bool
+    uneven: bool
 
     def rank(self) -> tuple[bool, bool, int, int]:
         """Return what is least for the likeliest: a table, rows like the header, an early one, many names."""
@@ -250,32 +263,41 @@ class _Candidate:
 
     @classmethod
     def of(cls, text: str, delimiter: str, *, whole: bool) -> "_Candidate | None":
-        rows, lines, complete = _first_rows(text, delimiter, whole=whole)
+        rows, lines, complete, empty = _first_rows(text, delimiter, whole=whole)
         if not rows:
             return None
         place = _header_place(rows)
         names = [name.strip() for name in rows[place]]
-        return cls(delimiter, rows, place, names, lines[place], complete)
+        uneven = any(line > lines[place] and width != len(names) for line, width in empty)
+        return cls(delimiter, rows, place, names, lines[place], complete, uneven)
 
 
-def _first_rows(text: str, delimiter: str, *, whole: bool) -> tuple[list[Row], list[int], bool]:
-    """Return the first rows that say something, the line that each ends in, and whether these are all."""
+def _first_rows(
+    text: str, delimiter: str, *, whole: bool
+) -> tuple[list[Row], list[int], bool, list[tuple[int, int]]]:
+    """Return the first rows that say something, the line that each ends in, and whether these are all.
+
+    And of the rows of cells in which nothing is, the line and the number of cells.
+    """
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows: list[Row] = []
     lines: list[int] = []
+    empty: list[tuple[int, int]] = []
     try:
         for row in reader:
             if any(map(str.strip, row)):
                 rows.append(row)
                 lines.append(reader.line_num)
+            elif row:
+                empty.append((reader.line_num, len(row)))
             if len(rows) > SAMPLED_ROWS:
-                return rows, lines, False
+                return rows, lines, False, empty
     except csv.Error:  # a cell that is too long for it, or a NUL
         rows = rows or [text.partition("\n")[0].split(delimiter)]
         lines = lines or [1]
     if not whole and len(rows) > 1:
         rows, lines = rows[:-1], lines[:-1]  # the last one may be half of one
-    return rows, lines, whole
+    return rows, lines, whole, empty
 
 
 def _header_place(rows: Sequence[Row]) -> int:
@@ -295,7 +317,9 @@ def _header_place(rows: Sequence[Row]) -> int:
 def _is_ragged(table: Table) -> bool:
     """Tell whether rows are longer than the header by empty cells alone."""
     wanted = len(table.names)
-    return any(len(row) > wanted and not any(map(str.strip, row[wanted:])) for row in table.sample)
+    return table.uneven or any(
+        len(row) > wanted and not any(map(str.strip, row[wanted:])) for row in table.sample
+    )
 
 
 def _squared(table: Table, copies: Copies) -> Table:
@@ -306,11 +330,14 @@ def _squared(table: Table, copies: Copies) -> Table:
     wanted = len(table.names)
     writer.writerow(table.names)
     for row in rows_below(table):
-        extra = any(map(str.strip, row[wanted:]))
-        writer.writerow(row if extra else row[:wanted])
+        if not any(map(str.strip, row)):
+            writer.writerow([""] * wanted)
+        else:
+            extra = any(map(str.strip, row[wanted:]))
+            writer.writerow(row if extra else row[:wanted])
     text.detach()
     sample = [row[:wanted] if not any(map(str.strip, row[wanted:])) else row for row in table.sample]
-    table.notes.append("empty cells behind the header's last column are left out")
+    table.notes.append("empty cells behind those of the header are left out")
     return Table(
         copy, table.names, table.delimiter, 1, table.bom, sample, table.whole, table.notes, rewritten=True
     )

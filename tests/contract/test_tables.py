@@ -19,6 +19,7 @@ ROWS = [
     ["Ann", 3200, date(2024, 1, 2), ("%", 0.07), False],
     ["Bob", ("=", "A1+1", 0.1 + 0.2), None, None, "#N/A"],
 ]
+COUNTED = "rows are counted from the header, as row 1"
 TEXTS = [
     ["Zoë", "1.5", "2025-12-31", "85 %", "TRUE"],
     ["Ann", "3200", "2024-01-02", "7 %", "FALSE"],
@@ -44,8 +45,7 @@ def test_a_sheet_is_read_as_it_is_shown(tmp_path: Path, copies: Copies, write) -
     assert list(rows_below(table)) == TEXTS
     assert table.notes == [
         "the sheet 'Class 7b' of the workbook was read",
-        "1 line above the header is left out, the first is 'Marks'; "
-        "rows are counted from the header, as row 1",
+        f"1 line above the header is left out, the first is 'Marks'; {COUNTED}",
     ]
 
 
