@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from data.contract.columns import ELAPSED, Column, Role, Target
 from data.contract.dated import AS_OF, Dated
@@ -14,6 +14,7 @@ from data.contract.yaml_files import find_yaml, parse_yaml, read_text
 from data.errors import BadInput
 
 FOLDER = Path(__file__).parent
+IGNORE = "ignore"
 Model = TypeVar("Model", bound=BaseModel)
 MESSAGES = {
     "missing": "this key is missing",
@@ -120,6 +121,8 @@ class Contract(Strict):
     columns: dict[str, Column]
     rule_of_thumb: str | None = None
     dated: Dated | None = None
+    ignored: tuple[str, ...] = Field(default=(), exclude=True)
+    """Columns with the role ignore: known, and used for nothing."""
 
     def __copy__(self) -> Self:
         """Return a copy without what was derived: `model_copy` may give it other columns."""
@@ -133,10 +136,14 @@ class Contract(Strict):
     def _columns_know_their_names(cls, raw: Any) -> Any:
         if not isinstance(raw, dict) or not isinstance(raw.get("columns"), dict):
             return raw
+        if "ignored" in raw:
+            raise ContractError("give those columns the role ignore", "ignored")
         day = _day(raw.get("dated")) if AS_OF not in raw["columns"] else {}
         columns = {**day, **raw["columns"]}
+        ignored = [name for name, column in columns.items() if _is_ignored(name, column)]
         named = {k: _named(k, v) if isinstance(v, dict) else v for k, v in columns.items()}
-        return {**raw, "columns": named}
+        used = {name: column for name, column in named.items() if name not in ignored}
+        return {**raw, "columns": used, "ignored": tuple(map(str, ignored))}
 
     @model_validator(mode="after")
     def _roles_and_target_agree(self) -> Self:
@@ -148,7 +155,7 @@ class Contract(Strict):
                 raise ContractError(
                     f"{names[0]} has the role {role} already, at most one may", "columns", names[1], "role"
                 )
-        if self.target.column in self.columns:
+        if self.target.column in {*self.columns, *self.ignored}:
             raise ContractError(
                 "this is the target and cannot be a column as well", "columns", self.target.column
             )
@@ -270,6 +277,15 @@ def _day(dated: Any) -> dict[str, Any]:
             "max": max(days),
         }
     }
+
+
+def _is_ignored(name: Any, column: Any) -> bool:
+    """Tell whether a column is to be used for nothing; it needs to be told of no more."""
+    if not isinstance(column, dict) or column.get("role") != IGNORE:
+        return False
+    for key in column.keys() - {"role", "title", "help"}:
+        raise ContractError("an ignored column has a title and a help at most", "columns", name, key)
+    return True
 
 
 def _named(name: Any, column: dict[Any, Any]) -> dict[Any, Any]:

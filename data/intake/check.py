@@ -71,7 +71,7 @@ def _check_data(raw: pd.DataFrame, contract: Contract, report: Report) -> None:
     names = [str(name) for name in raw.columns]
     missing = [name for name in needed_columns(contract, labelled=True) if name not in names]
     report.problems += [f"column {name}: it is not in the file" for name in missing]
-    declared = {*contract.columns, contract.target.column}
+    declared = {*contract.columns, *contract.ignored, contract.target.column}
     report.notes += [
         f"column {name}: not in the contract, and not used" for name in names if name not in declared
     ]

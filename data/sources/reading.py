@@ -220,7 +220,7 @@ def _of_database(uri: str, shown: str, contract: Contract) -> ChunkedRecords:
     digest = digest_of_frames(rows.first_time())
     refuse_twice(rows.names, shown)
     refuse_missing(rows.names, contract, file=shown)
-    known = {*contract.columns, contract.target.column}
+    known = {*contract.columns, *contract.ignored, contract.target.column}
     undeclared = tuple(name for name in rows.names if name not in known)
     return ChunkedRecords(shown, digest, lambda: _not_none(_same(rows, digest, shown), shown), undeclared)
 
@@ -252,7 +252,12 @@ def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> C
     if len(pseudonymous) > 1:
         remedy = "Give files that all have it, or none."
         raise BadInput(f"some files have the column {PSEUDONYM}, some do not.", file=shown, remedy=remedy)
-    known = {*contract.columns, contract.target.column, *([PSEUDONYM] if any(pseudonymous) else [])}
+    known = {
+        *contract.columns,
+        *contract.ignored,
+        contract.target.column,
+        *([PSEUDONYM] if any(pseudonymous) else []),
+    }
     settled = {path: settled_of(path, header, number_columns(contract)) for path, header in texts.items()}
     assumed: list[str] = []
     return ChunkedRecords(

@@ -7,6 +7,7 @@ import pytest
 
 from data.contract.columns import Role
 from data.contract.contract import FOLDER, Contract, load_contract
+from data.errors import BadInput
 from data.rows.records import feature_space
 from tests.contract.tiny import YAML, contract_of
 
@@ -127,3 +128,14 @@ def test_a_copy_with_other_columns_derives_nothing_from_those_of_the_first(tiny:
     assert [column.name for column in second.asked] == [c.name for c in tiny.asked if c.name != "Group"]
     assert (second.id, second.audit) == (None, ())
     assert len(first.asked) == 11
+
+
+def test_a_column_can_be_ignored_and_is_then_known_and_used_for_nothing() -> None:
+    leak = "  Early: {title: Early grade, role: leak, kind: number}"
+    contract = contract_of(YAML.replace(leak, "  Early: {role: ignore}"))
+    assert contract.ignored == ("Early",)
+    assert "Early" not in contract.columns
+    assert "Early" not in contract.readable
+    assert contract == contract_of(YAML.replace(leak, "  Early: {title: Too early, role: ignore}"))
+    with pytest.raises(BadInput, match="Early.kind: an ignored column has a title and a help at most"):
+        contract_of(YAML.replace(leak, "  Early: {role: ignore, kind: number}"))
