@@ -4,6 +4,7 @@ A contract whose records have dates has tables; of others, a cohort is one table
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -101,6 +102,25 @@ def generate_tables(uri: str, contract: Contract) -> tuple[dict[str, pd.DataFram
     """Generate the tables that an address asks for under a contract with dates; raises BadInput."""
     generator, plan = _asked(uri, contract, DATED_GENERATORS)
     return _generated(uri, plan, generator.tables), plan
+
+
+def write_cohort(uri: str, contract: Contract, folder: Path) -> tuple[dict[str, int], CohortPlan]:
+    """Write each table of a cohort as a CSV file of a folder that is made for it; return their rows.
+
+    A contract without dates has one table, `students`. Raises BadInput where the address cannot be had, or
+    the folder holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput("there is something here already.", file=folder, remedy="Name a new folder.")
+    if contract.name in DATED_GENERATORS:
+        tables, plan = generate_tables(uri, contract)
+    else:
+        students, plan = generate_cohort(uri, contract)
+        tables = {"students": students}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    return {name: len(table) for name, table in tables.items()}, plan
 
 
 def _asked(

@@ -168,7 +168,7 @@ def _students(rows: int, seed: int, rng: np.random.Generator, years: tuple[int, 
     prior = np.round(rng.normal(60, 12, rows))
     return pd.DataFrame(
         {
-            "student": [f"S-{seed}-{number:06d}" for number in range(1, rows + 1)],
+            "student_no": [f"S-{seed}-{number:06d}" for number in range(1, rows + 1)],
             "school_year": [f"{years[len(years) * row // rows]}" for row in range(rows)],
             "course": rng.choice(list(COURSES), rows),
             "gender": rng.choice(["female", "male"], rows),
@@ -186,7 +186,7 @@ def _with_outcome(students: pd.DataFrame, score: np.ndarray) -> pd.DataFrame:
     reached = (final[:, None] < CUTS).sum(axis=1)
     stayed = students["left"].isna()
     grade = np.array(GRADES, dtype=object)[np.where(stayed, reached, len(CUTS))]
-    return students.assign(final_score=pd.Series(final).where(stayed), grade=grade)
+    return students.assign(final_score=pd.Series(final).where(stayed), final_grade=grade)
 
 
 def _attendance(
@@ -196,7 +196,7 @@ def _attendance(
     days = rng.binomial(SCHOOL_DAYS, expit(rule.missing(engagement)))
     days *= _there(students, WEEKS * WEEK)
     who, week = np.nonzero(days)
-    table = {"student": students["student"].to_numpy()[who], "week_from": week * WEEK}
+    table = {"student_no": students["student_no"].to_numpy()[who], "week_from": week * WEEK}
     known = (week + 1) * WEEK
     return pd.DataFrame({**table, "days": days[who, week], "known": known}), days @ rule.costs
 
@@ -215,7 +215,7 @@ def _marks(
     who, test = np.nonzero(_there(students, TESTS))
     return pd.DataFrame(
         {
-            "student": students["student"].to_numpy()[who],
+            "student_no": students["student_no"].to_numpy()[who],
             "written": TESTS[test],
             "mark": np.clip(drawn.round(), 0, 100).astype(int)[who, test],
             "known": TESTS[test] + MARKING,
@@ -249,7 +249,7 @@ def _work(
         brought[rows] = (some * (1 - state / 2)).sum(axis=1) * ALL_WORK / len(due)
         left = students["left"].fillna(YEAR + 1).to_numpy(int)[rows]
         who, piece = np.nonzero(some & (day < left[:, None]))
-        table = {"student": students["student"].to_numpy()[rows[who]]}
+        table = {"student_no": students["student_no"].to_numpy()[rows[who]]}
         tasks = [f"{course}-{number + 1:02d}" for number in piece]
         parts.append(
             pd.DataFrame({**table, "task": tasks, "handed_in": day[who, piece], "mark": care[who, piece]})
@@ -287,7 +287,7 @@ def true_probabilities(
             rows = ours[groups == group]
             reached = _Group(students.iloc[rows], known.at(rows), due, day, rule).reached()
             shares[rows] = np.diff(reached, axis=1, prepend=0, append=1)
-    return pd.DataFrame(shares.clip(0, 1), columns=list(GRADES), index=pd.Index(students["student"]))
+    return pd.DataFrame(shares.clip(0, 1), columns=list(GRADES), index=pd.Index(students["student_no"]))
 
 
 @dataclass(frozen=True)
@@ -305,12 +305,12 @@ class _Known:
 
     @classmethod
     def of(cls, tables: Tables, students: pd.DataFrame, day: int) -> Self:
-        place = pd.Series(np.arange(len(students)), index=students["student"])
+        place = pd.Series(np.arange(len(students)), index=students["student_no"])
 
         def spread(table: pd.DataFrame, known: str, slot: pd.Series, value: pd.Series) -> np.ndarray:
-            kept = (table[known] <= day) & table["student"].isin(place.index)
+            kept = (table[known] <= day) & table["student_no"].isin(place.index)
             found = np.zeros((len(students), len(WEEKS)))  # more weeks than tests, or pieces of work
-            found[place[table["student"][kept]], slot[kept]] = value[kept]
+            found[place[table["student_no"][kept]], slot[kept]] = value[kept]
             return found
 
         attendance, marks = tables["attendance"], tables["marks"]

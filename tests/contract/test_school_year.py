@@ -1,6 +1,8 @@
 """The generated school year: its tables agree, and its truth is the one that simulated futures show."""
 
+import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ from scipy.special import expit, ndtr
 from scipy.stats import binom, norm
 
 from data.cohorts import school_year
+from data.cohorts.__main__ import main
+from data.cohorts.addresses import generate_tables, write_cohort
 from data.cohorts.school_year import (
     CUTS,
     DUE,
@@ -24,6 +28,11 @@ from data.cohorts.school_year import (
     tables,
     true_probabilities,
 )
+from data.contract.contract import Contract, load_contract
+from data.errors import BadInput
+from data.rows.frames import parse, target_index
+from data.rows.quarantine import quarantine
+from data.snapshots.snapshots import open_snapshots
 
 STUDENTS = 4_000
 DRAWS = 100_000
@@ -43,7 +52,7 @@ def truth(day: int, scenario: str | None = None) -> tuple[np.ndarray, np.ndarray
 
 
 def grades_of(found: pd.DataFrame, of: Tables) -> np.ndarray:
-    grade = of["students"].set_index("student")["grade"].loc[found.index]
+    grade = of["students"].set_index("student_no")["final_grade"].loc[found.index]
     return grade.map({label: place for place, label in enumerate(GRADES)}).to_numpy()
 
 
@@ -56,7 +65,7 @@ def known_by(of: Tables, day: int, student: str | None = None) -> Tables:
     """The tables as they were on a day, of everyone or of one student."""
     days = {"attendance": "known", "marks": "known", "work": "handed_in"}
     kept = {name: of[name][of[name][column] <= day] for name, column in days.items()}
-    ours = {name: t if student is None else t[t["student"] == student] for name, t in kept.items()}
+    ours = {name: t if student is None else t[t["student_no"] == student] for name, t in kept.items()}
     return {**of, **ours}
 
 
@@ -68,11 +77,11 @@ class Futures:
 
     def __init__(self, of: Tables, student: str, day: int, rule: Rule) -> None:
         self.rng = np.random.default_rng(1)
-        self.row: Any = next(of["students"][of["students"]["student"] == student].itertuples())
+        self.row: Any = next(of["students"][of["students"]["student_no"] == student].itertuples())
         self.history, self.day, self.rule = known_by(of, day, student), day, rule
         mean = 0.3 * (self.row.support_at_home - 1.5) - 0.15 * (self.row.travel_time - 25) / 15
         self.e: np.ndarray = mean + self.rng.normal(0, 1, DRAWS)
-        known = bool(of["students"].set_index("student")["prior_attainment"].notna()[student])
+        known = bool(of["students"].set_index("student_no")["prior_attainment"].notna()[student])
         prior = (self.row.prior_attainment - 60) / 12 if known else self.rng.normal(0, 1, DRAWS)
         self.ability = 0.45 * prior + 0.35 * self.e + self.rng.normal(0, 0.7, DRAWS)
         self.growth = self.rng.normal(0.25, 0.6, DRAWS)
@@ -133,12 +142,12 @@ class Futures:
 @pytest.mark.parametrize(("scenario", "day"), [(None, 40), (None, 97), *((name, 140) for name in SCENARIOS)])
 def test_the_truth_is_what_simulated_futures_of_the_same_history_show(scenario: str | None, day: int) -> None:
     of = year(scenario)
-    there = of["students"][of["students"]["left"].isna()].set_index("student")
+    there = of["students"][of["students"]["left"].isna()].set_index("student_no")
     late, unknown = there["enrolled"] == 28, there["prior_attainment"].isna()
     chosen = [there[~late & ~unknown].index[7]]
     if scenario is None:
         chosen += [there[unknown].index[0], there[late].index[0]]
-    few = {**of, "students": of["students"][of["students"]["student"].isin(chosen)]}
+    few = {**of, "students": of["students"][of["students"]["student_no"].isin(chosen)]}
     found, rule = true_probabilities(few, day, scenario), Rule.of(scenario, None)
     for student in chosen:
         expected = Futures(of, student, day, rule).shares()
@@ -183,13 +192,13 @@ def test_what_became_known_after_a_day_changes_no_truth_of_that_day(day: int) ->
         for name, t in known_by(of, day).items()
     }
     left = of["students"]["left"].where(of["students"]["left"] <= day)
-    shuffled["students"] = of["students"].assign(left=left, final_score=0.0, grade="F")
+    shuffled["students"] = of["students"].assign(left=left, final_score=0.0, final_grade="F")
     pd.testing.assert_frame_equal(true_probabilities(of, day), true_probabilities(shuffled, day))
 
 
 def test_on_each_day_those_are_there_who_have_joined_and_not_left() -> None:
     of = {**year(), "students": year()["students"].iloc[:600]}
-    students = of["students"].set_index("student")
+    students = of["students"].set_index("student_no")
     late, gone = students[students["enrolled"] == 56], students[students["left"].between(57, 70)]
     assert len(late)
     assert len(gone)
@@ -203,25 +212,25 @@ def test_the_grade_follows_from_the_score_and_who_left_has_the_worst_without_one
     students = year()["students"]
     left = students["left"].notna()
     assert 0.04 < left.mean() < 0.12
-    assert (students.loc[left, "grade"] == "F").all()
+    assert (students.loc[left, "final_grade"] == "F").all()
     assert students.loc[left, "final_score"].isna().all()
     stayed = students[~left]
     places = (stayed["final_score"].to_numpy()[:, None] < CUTS).sum(axis=1)
-    assert (stayed["grade"] == np.array(GRADES)[places]).all()
+    assert (stayed["final_grade"] == np.array(GRADES)[places]).all()
 
 
 def test_no_student_has_rows_from_before_joining_or_after_leaving_or_twice() -> None:
     of = year()
-    span = of["students"].set_index("student")[["enrolled", "left"]].astype("Int64")
+    span = of["students"].set_index("student_no")[["enrolled", "left"]].astype("Int64")
     for name, day, what in (
         ("attendance", "week_from", "week_from"),
         ("marks", "written", "written"),
         ("work", "handed_in", "task"),
     ):
-        table = of[name].join(span, on="student")
+        table = of[name].join(span, on="student_no")
         assert (table[day] >= table["enrolled"]).all()
         assert (table[day] < table["left"].fillna(school_year.YEAR)).all()
-        assert not table.duplicated(["student", what]).any()
+        assert not table.duplicated(["student_no", what]).any()
     work = of["work"].merge(of["tasks"], on="task")
     assert work["handed_in"].sub(work["due"]).between(-6, 13).all()
     assert of["tasks"].groupby("course")["weight"].sum().eq(20).all()
@@ -230,7 +239,7 @@ def test_no_student_has_rows_from_before_joining_or_after_leaving_or_twice() -> 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_scenario_changes_nothing_that_is_known_before_it_begins(scenario: str) -> None:
     before, drifted = (known_by(year(of), TURN - WEEK) for of in (None, scenario))
-    statics = ["student", "course", "gender", "enrolled", "prior_attainment"]
+    statics = ["student_no", "course", "gender", "enrolled", "prior_attainment"]
     assert before["students"][statics].equals(drifted["students"][statics])
     for name in ("attendance", "marks", "work"):
         share = len(drifted[name]) / len(before[name])
@@ -282,3 +291,100 @@ def test_students_stand_in_the_order_of_their_school_years() -> None:
 def test_a_scenario_that_cannot_be_is_refused(scenario: str, strength: float | None, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         tables(10, scenario=scenario, strength=strength)
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return load_contract("school_year")
+
+
+def test_an_address_gives_the_tables_that_it_asks_for(contract: Contract) -> None:
+    found, plan = generate_tables("cohort://40?seed=3&scenario=work-lost&strength=0.5", contract)
+    assert plan.drift == {"scenario": "work-lost", "strength": 0.5}
+    expected = tables(40, 3, **plan.drift)
+    assert list(found) == list(expected)
+    assert found["work"].equals(expected["work"])
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("cohort://0", "rows: this should be greater than or equal to 1"),
+        ("cohort://9?scenario=absences", "no scenario 'absences'; there are illness-wave, marks-inflated,"),
+        ("cohort://9?scenario=work-lost&strength=2", "work-lost cannot be that strong"),
+    ],
+)
+def test_a_mistake_in_an_address_is_named(address: str, says: str, contract: Contract) -> None:
+    with pytest.raises(BadInput, match=re.escape(says)):
+        generate_tables(address, contract)
+
+
+def test_a_contract_without_dates_has_no_tables(grade_class: Contract) -> None:
+    with pytest.raises(BadInput, match="there is no generated cohort for the contract grade_class"):
+        generate_tables("cohort://9", grade_class)
+
+
+def test_the_command_writes_the_tables_that_the_contract_reads(
+    contract: Contract, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "new" / "year"
+    assert main(["cohort://300?seed=5", str(folder)]) == 0
+    assert "students.csv (300 rows), attendance.csv" in capsys.readouterr().out
+    with open_snapshots(str(folder), contract) as records:
+        frame = pd.concat(records.read(), ignore_index=True)
+        assert records.set_aside is not None
+        assert records.set_aside.faults.empty
+    clean, faults = quarantine(parse(frame, contract), contract)
+    assert faults.empty
+    assert set(target_index(clean, contract)) == set(range(len(GRADES)))
+    assert contract.dated is not None
+    of = tables(300, seed=5)
+    for day in contract.dated.checkpoints:
+        there = frame.loc[frame["as_of"] == day, "student_no"]
+        assert set(there) == set(true_probabilities(of, day).index)
+
+
+def test_what_the_contract_takes_is_what_a_person_would_count(contract: Contract, tmp_path: Path) -> None:
+    rows, _ = write_cohort("cohort://60?seed=2", contract, tmp_path / "year")
+    assert rows["students"] == 60
+    with open_snapshots(str(tmp_path / "year"), contract, [97]) as records:
+        frame = pd.concat(records.read(), ignore_index=True).set_index("student_no")
+    known = known_by(tables(60, seed=2), 97)
+    work = known["work"].merge(known["tasks"], on="task")
+    counted = {
+        "days_missed": known["attendance"].groupby("student_no")["days"].sum(),
+        "mean_mark": known["marks"].groupby("student_no")["mark"].mean(),
+        "pieces_in": work.groupby("student_no").size(),
+        "pieces_late": work[work["handed_in"] > work["due"]].groupby("student_no").size(),
+    }
+    for name, expected in counted.items():
+        wanted = expected.reindex(frame.index, fill_value=0).to_numpy(dtype=float)
+        assert frame[name].to_numpy(dtype=float) == pytest.approx(wanted), name
+
+
+def test_the_command_writes_a_cohort_without_dates_as_one_file(tmp_path: Path) -> None:
+    assert main(["cohort://7", str(tmp_path / "new"), "--contract", "grade_class"]) == 0
+    assert len(pd.read_csv(tmp_path / "new" / "students.csv")) == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["cohort://x", "new"], "rows: this should be a valid integer"),
+        (["cohort://9", "."], "there is something here already. Name a new folder."),
+        (["cohort://9", "file.txt"], "there is something here already. Name a new folder."),
+        (["cohort://9", "new", "--contract", "school"], "there is no contract 'school'"),
+    ],
+)
+def test_the_command_says_what_is_wrong_and_writes_nothing(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert says in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
