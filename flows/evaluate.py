@@ -14,12 +14,12 @@ from data.bundle.manifest import MODEL
 from data.bundle.models import read_model
 from data.bundle.population import Population
 from data.bundle.reasons import column_effects, scale_of
-from data.cohorts.addresses import GENERATORS
+from data.cohorts.addresses import DATED_GENERATORS, GENERATORS, CohortPlan
 from data.cohorts.part_way import as_generated
-from data.contract.columns import Target
+from data.contract.columns import PSEUDONYM, Target
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF
-from data.rows.frames import matrix, students_of, target_index
+from data.rows.frames import matrix, pseudonyms, students_of, target_index
 from flows.processing.processed import Processed
 from flows.reports.by_day import day_figures
 from flows.reports.evidence import Evidence, chosen_and_baselines, counterfactuals_of
@@ -57,6 +57,7 @@ def gather_evidence(
     session = open_session(trained.folder / MODEL)
     probabilities = _probabilities(session, features)
     students = students_of(frame)
+    truth = true_probabilities(frame, processed, contract, settings.id_key)
     inside = grade_sets(probabilities, thresholds_of(trained, frame, contract))
     metrics = all_metrics(trained, processed, contract, session, probabilities, y, students)
     labels = np.array(contract.target.labels)
@@ -78,12 +79,14 @@ def gather_evidence(
             frame, contract, lambda asked: _probabilities(session, matrix(asked, contract))
         ),
         pooled=trained.out_of_fold(),
-        bayes=bayes_limit(frame, y, processed),
+        bayes=bayes_limit(truth, y),
         params={"family": trained.family, **trained.params, "rounds": trained.rounds, **trained.head},
         notes=trained.notes,
         data=_about_data(processed),
     )
-    return replace(evidence, days=day_figures(evidence, lambda: learned_from(processed, contract), inside))
+    return replace(
+        evidence, days=day_figures(evidence, lambda: learned_from(processed, contract), inside, truth)
+    )
 
 
 def thresholds_of(trained: Trained, frame: pd.DataFrame, contract: Contract) -> np.ndarray:
@@ -168,11 +171,34 @@ def published_accuracy(processed: Processed, contract: Contract, session: "Infer
     return float((answered == target_index(rows, contract)).mean())
 
 
-def bayes_limit(frame: pd.DataFrame, y: np.ndarray, processed: Processed) -> dict[str, float] | None:
-    """Return what the generating rule itself reaches on these rows; None for real data."""
+def bayes_limit(truth: np.ndarray | None, y: np.ndarray) -> dict[str, float] | None:
+    """Return what the true probabilities (n, K) themselves reach on these rows; None for real data."""
+    if truth is None:
+        return None
+    best = evaluate(truth, y)
+    return {name: best[name] for name in ("accuracy", "f1_macro", "log_loss")}
+
+
+def true_probabilities(
+    frame: pd.DataFrame, processed: Processed, contract: Contract, key: str
+) -> np.ndarray | None:
+    """Return what the generating rule says of each row (n, K); None for real data. `key` hashes the ids."""
     plan = processed.generated
     if plan is None or plan.scenario == "label-tail":
         return None
-    truth = GENERATORS[processed.contract].true_probabilities(as_generated(frame), **plan.drift)
-    best = evaluate(truth, y)
-    return {name: best[name] for name in ("accuracy", "f1_macro", "log_loss")}
+    if processed.contract in DATED_GENERATORS:
+        return _truth_on_days(frame, plan, contract, key)
+    return GENERATORS[processed.contract].true_probabilities(as_generated(frame), **plan.drift)
+
+
+def _truth_on_days(frame: pd.DataFrame, plan: CohortPlan, contract: Contract, key: str) -> np.ndarray:
+    """Return the true class probabilities of snapshots, (n, K), from the tables that they were taken of."""
+    generator = DATED_GENERATORS[contract.name]
+    tables = generator.tables(plan.rows, plan.seed, **plan.drift)
+    truth = np.zeros((len(frame), len(contract.target.labels)))
+    for day in frame[AS_OF].unique():
+        found = generator.true_probabilities(tables, int(day), **plan.drift)
+        who = pseudonyms(found.index.to_frame(), contract, key)
+        rows = (frame[AS_OF] == day).to_numpy()
+        truth[rows] = found.set_axis(pd.Index(who)).loc[frame.loc[rows, PSEUDONYM]].to_numpy()
+    return truth

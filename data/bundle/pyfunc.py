@@ -46,8 +46,8 @@ class GradecastModel(PythonModel):
         shares = self.bundle.probabilities(matrix(frame, self.bundle.contract), elapsed)
         answers = self.bundle.answers(shares, elapsed)
         forecasts = pd.DataFrame(answers, index=model_input.index)
-        shares = pd.DataFrame(forecasts.pop("probabilities").tolist(), index=model_input.index)
-        return forecasts.join(shares.add_prefix("probability_"))
+        named = pd.DataFrame(forecasts.pop("probabilities").tolist(), index=model_input.index)
+        return forecasts.join(named.add_prefix("probability_"))
 
 
 def _rows(reasons: "pd.Series[str]") -> str:

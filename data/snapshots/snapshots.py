@@ -18,6 +18,7 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet
 
+from data.cohorts.addresses import CohortPlan, write_cohort
 from data.contract.columns import PERSON, Role
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF, Dated
@@ -26,7 +27,7 @@ from data.errors import BadInput
 from data.rows.kinds import Reason
 from data.snapshots.tables import are_tables, broken, open_texts, opened, quoted, staged, text
 from data.sources.databases import without_secrets
-from data.sources.reading import ROWS, ChunkedRecords, SetAside, digest_of_files, open_chunks
+from data.sources.reading import ROWS, ChunkedRecords, SetAside, digest_of_files, is_cohort, open_chunks
 
 ID, DAY, START, SINCE, UNTIL = "_id", "_as_of", "_start", "_since", "_until"
 EXACT = "decimal(28, 9)"  # what is summed: 19 digits before the point, 9 after it
@@ -38,7 +39,7 @@ def open_records(
     uri: str, contract: Contract, rows: int = ROWS, *, threads: int = 1
 ) -> Iterator[ChunkedRecords]:
     """Open records to train on: the snapshots of dated tables, or rows as they are; raises BadInput."""
-    tables = contract.dated is not None and are_tables(uri)
+    tables = contract.dated is not None and (are_tables(uri) or is_cohort(uri))
     with (
         open_snapshots(uri, contract, threads=threads)
         if tables
@@ -59,7 +60,7 @@ def open_snapshots(
     """Take the snapshots of dated records, on the contract's checkpoints or on other days.
 
     Args:
-        uri: where the tables are: a folder, a ZIP, a database, a folder of an object store.
+        uri: where the tables are: a folder, a ZIP, a database, a store's folder, a generated cohort.
         contract: one with dated records.
         days: the days to take them on; the checkpoints if None.
         threads: of the engine.
@@ -74,7 +75,11 @@ def open_snapshots(
     dated = contract.dated
     if dated is None:
         raise BadInput(f"the contract {contract.name} has no dated records.", remedy="Give a file of rows.")
-    with staged(uri, dated) as files, TemporaryDirectory(prefix="gradecast-") as scratch:
+    with (
+        TemporaryDirectory(prefix="gradecast-") as scratch,
+        _written(uri, contract) as (place, plan),
+        staged(place, dated) as files,
+    ):
         with opened(Path(scratch), threads) as connection:
             taking = _Snapshots(
                 connection, contract, dated, files, tuple(days or dated.checkpoints), labelled
@@ -83,7 +88,18 @@ def open_snapshots(
             set_aside = taking.write(path)
         read = partial(_chunks, path)
         digest = digest_of_files(sorted(set(files.values())))
-        yield ChunkedRecords(without_secrets(uri), digest, read, set_aside=set_aside)
+        yield ChunkedRecords(without_secrets(uri), digest, read, generated=plan, set_aside=set_aside)
+
+
+@contextmanager
+def _written(uri: str, contract: Contract) -> Iterator[tuple[str, CohortPlan | None]]:
+    """Write the tables of a generated cohort into a folder, for as long as they are needed."""
+    if not is_cohort(uri):
+        yield uri, None
+        return
+    with TemporaryDirectory(prefix="gradecast-") as folder:
+        _, plan = write_cohort(uri, contract, Path(folder))
+        yield folder, plan
 
 
 def _chunks(path: Path) -> Iterator[pd.DataFrame]:

@@ -39,14 +39,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIRST = 0.1  # of the students: those who are seen first
-Truth = Callable[[pd.DataFrame], np.ndarray]
 
 
 def day_figures(
     evidence: Evidence,
     learned_from: Callable[[], pd.DataFrame],
     members_of: np.ndarray,
-    truth: Truth | None = None,
+    truth: np.ndarray | None = None,
 ) -> tuple[DayFigures, ...]:
     """Return how good a model is on each checkpoint; nothing where records have no dates.
 
@@ -54,7 +53,7 @@ def day_figures(
         evidence: of the model, on its test split.
         learned_from: gives training rows as parsed, for the baselines: they too are fitted day by day.
         members_of: which classes are in each test row's grade set (n, K), bool.
-        truth: gives the true probabilities (m, K) of test rows, where they are known.
+        truth: the true probabilities (n, K), where they are known.
     """
     if evidence.contract.dated is None:
         return ()
@@ -71,7 +70,7 @@ def _day(
     rows: np.ndarray,
     learned_from: pd.DataFrame,
     members_of: np.ndarray,
-    truth: Truth | None,
+    truth: np.ndarray | None,
 ) -> DayFigures:
     contract, frame, y = evidence.contract, evidence.frame.iloc[rows], evidence.y[rows]
     shares, target, students = evidence.probabilities[rows], evidence.contract.target, students_of(frame)
@@ -93,7 +92,7 @@ def _day(
         baselines=tuple(_baselines(same_day, frame, contract, shares, y)),
         rule=_rule(contract.dated.early_warning if contract.dated else None, frame, risk, true),
         groups=tuple(_groups(frame, contract, risk, true, shares.argmax(axis=1) == y)),
-        limit=evaluate(truth(frame), y)["log_loss"] if truth else None,
+        limit=None if truth is None else evaluate(truth[rows], y)["log_loss"],
     )
 
 

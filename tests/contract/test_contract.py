@@ -137,5 +137,5 @@ def test_a_column_can_be_ignored_and_is_then_known_and_used_for_nothing() -> Non
     assert "Early" not in contract.columns
     assert "Early" not in contract.readable
     assert contract == contract_of(YAML.replace(leak, "  Early: {title: Too early, role: ignore}"))
-    with pytest.raises(BadInput, match="Early.kind: an ignored column has a title and a help at most"):
+    with pytest.raises(BadInput, match=r"Early\.kind: an ignored column has a title and a help at most"):
         contract_of(YAML.replace(leak, "  Early: {role: ignore, kind: number}"))

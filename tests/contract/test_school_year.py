@@ -32,7 +32,7 @@ from data.contract.contract import Contract, load_contract
 from data.errors import BadInput
 from data.rows.frames import parse, target_index
 from data.rows.quarantine import quarantine
-from data.snapshots.snapshots import open_snapshots
+from data.snapshots.snapshots import open_records, open_snapshots
 
 STUDENTS = 4_000
 DRAWS = 100_000
@@ -342,6 +342,18 @@ def test_the_command_writes_the_tables_that_the_contract_reads(
     for day in contract.dated.checkpoints:
         there = frame.loc[frame["as_of"] == day, "student_no"]
         assert set(there) == set(true_probabilities(of, day).index)
+
+
+def test_an_address_is_read_like_a_folder_of_its_tables(contract: Contract, tmp_path: Path) -> None:
+    write_cohort("cohort://80?seed=5", contract, tmp_path / "year")
+    found = []
+    for source in ("cohort://80?seed=5", str(tmp_path / "year")):
+        with open_records(source, contract) as records:
+            plan = records.generated
+            found.append((pd.concat(records.read(), ignore_index=True), records.sha256))
+            assert (plan is None) == (source == str(tmp_path / "year"))
+    pd.testing.assert_frame_equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
 
 
 def test_what_the_contract_takes_is_what_a_person_would_count(contract: Contract, tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """What is measured on the test split."""
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
 
 from data.bundle.manifest import MODEL
 from data.cohorts import grades as cohort
+from data.cohorts import school_year
 from data.cohorts.addresses import CohortPlan
-from data.contract.contract import Contract
+from data.contract.contract import Contract, load_contract
 from data.rows.frames import matrix, target_index
-from flows.evaluate import bayes_limit, published_accuracy
+from flows.evaluate import bayes_limit, published_accuracy, true_probabilities
+from flows.process import process_records
 from flows.processing.chunks import examine_rows
 from flows.processing.processed import PARSED, Processed
 from flows.registry.bundling import Submission
@@ -48,18 +52,42 @@ def test_accuracy_on_published_labels_counts_those_that_contradict_their_score(
     assert expected < (answered[test["quarantine"] == ""] == target_index(clean, grade_class)).mean()
 
 
-def test_the_limit_of_the_data_is_known_for_generated_students_alone(submission: Submission) -> None:
+def test_the_limit_of_the_data_is_known_for_generated_students_alone(
+    submission: Submission, grade_class: Contract
+) -> None:
     evidence, processed = submission.evidence, submission.processed
     assert evidence.bayes is not None
     truth = cohort.true_probabilities(
         cohort.generate(600, seed=2392).set_index("StudentID", drop=False).loc[_ids(submission)]
     )
     assert evidence.bayes["accuracy"] == pytest.approx((truth.argmax(axis=1) == evidence.y).mean())
-    assert bayes_limit(evidence.frame, evidence.y, processed.model_copy(update={"generated": None})) is None
+    real = processed.model_copy(update={"generated": None})
+    assert true_probabilities(evidence.frame, real, grade_class, "key") is None
 
 
-def test_no_limit_is_claimed_where_grades_are_random(contradicted: Processed, submission: Submission) -> None:
-    assert bayes_limit(submission.evidence.frame, submission.evidence.y, contradicted) is None
+def test_no_limit_is_claimed_where_grades_are_random(
+    contradicted: Processed, submission: Submission, grade_class: Contract
+) -> None:
+    evidence = submission.evidence
+    assert true_probabilities(evidence.frame, contradicted, grade_class, "key") is None
+
+
+def test_the_limit_of_dated_records_is_that_of_the_days_that_they_were_taken_on(tmp_path: Path) -> None:
+    contract = load_contract("school_year")
+    settings = Settings(home=tmp_path, folds=2, jobs=1, tracking_uri="")
+    processed = process_records("cohort://400?seed=3", contract, settings)
+    frame = processed.split(contract, "test")
+    y = target_index(frame, contract)
+    limit = bayes_limit(true_probabilities(frame, processed, contract, settings.id_key), y)
+    tables = school_year.tables(400, 3)
+    newest = tables["students"]["school_year"] == tables["students"]["school_year"].max()
+    held_out = {**tables, "students": tables["students"][newest]}
+    shares = [school_year.true_probabilities(held_out, int(day)) for day in frame["as_of"].unique()]
+    grade = tables["students"].set_index("student_no")["final_grade"]
+    hits = [(part.idxmax(axis=1) == grade[part.index]).to_numpy() for part in shares]
+    assert sum(map(len, shares)) == len(frame)
+    assert limit is not None
+    assert limit["accuracy"] == pytest.approx(np.concatenate(hits).mean())
 
 
 def test_the_test_split_is_scored_by_the_model_that_is_registered(
