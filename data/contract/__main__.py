@@ -6,7 +6,14 @@ from pathlib import Path
 
 from data.errors import BadInput
 from data.intake.check import check
-from data.intake.draft import draft_contract
+from data.intake.draft import Wishes, draft_contract
+
+WISHES = {
+    "nominal": "column whose cells are names, not numbers",
+    "leak": "column that is known too late",
+    "audit": "column that is recorded for the fairness audit alone",
+    "ignore": "column that is used for nothing",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,27 +30,36 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data.contract", description=__doc__)
     commands = parser.add_subparsers(required=True)
     infer = commands.add_parser("infer", help="draft a contract, with its guesses marked")
-    infer.add_argument("file", type=Path, help="CSV or Parquet file")
+    infer.add_argument("file", type=Path, help="CSV, Parquet file or workbook")
     infer.add_argument("--target", required=True, help="column to forecast: a class, or a score to cut")
     infer.add_argument("--name", help="name of the contract (default: the file's)")
     infer.add_argument("--output", type=Path, help="file to write (default: the screen)")
+    for option, what in WISHES.items():
+        infer.add_argument(
+            f"--{option}", action="append", default=[], metavar="COLUMN", help=f"{what}; a name or a pattern"
+        )
     infer.set_defaults(run=_infer)
     held = commands.add_parser("check", help="say everything that is wrong with a contract and a file")
-    held.add_argument("file", help="CSV or Parquet file to train on")
+    held.add_argument("file", help="CSV, Parquet file or workbook to train on")
     held.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
     held.set_defaults(run=_check)
     return parser
 
 
 def _infer(options: argparse.Namespace) -> int:
-    text = draft_contract(options.file, options.target, options.name)
-    if options.output is None:
-        print(text, end="")
-        return 0
-    if options.output.exists():
+    if options.output is not None and options.output.exists():
         raise BadInput("there is a file already.", file=options.output, remedy="Name another, or move it.")
-    options.output.write_text(text, encoding="utf-8")
-    guesses = text.count("# guess")
+    wishes = Wishes(**{option: getattr(options, option) for option in WISHES})
+    draft = draft_contract(options.file, options.target, options.name, wishes)
+    if options.output is None:
+        print(draft.text, end="")
+        return 0
+    options.output.write_text(draft.text, encoding="utf-8")
+    for note in draft.assumed:
+        print(f"Assumed: {note}")
+    for line in draft.left_out:
+        print(f"Note: {line}")
+    guesses = draft.text.count("# guess")
     print(f"{options.output}: a draft with {guesses} guesses. Read each one, mend it, delete its mark.")
     return 0
 

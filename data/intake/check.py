@@ -10,7 +10,7 @@ from data.contract.columns import Target
 from data.contract.contract import Contract, load_contract
 from data.contract.leakage import leakage_score
 from data.errors import BadInput
-from data.intake.draft import count_again, names_students
+from data.intake.columns import count_again, names_students
 from data.rows.frames import matrix, needed_columns, parse_cells, target_index
 from data.rows.kinds import Reason
 from data.rows.notation import number_columns

@@ -1,8 +1,10 @@
 """Draft a contract from a file: each column's kind and role, the target, what gives it away."""
 
+import fnmatch
+import json
 import re
-from collections.abc import Hashable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -12,198 +14,22 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from data.contract.columns import MISSING_MARKS, RESERVED
-from data.contract.contract import Contract, parse_contract
+from data.contract.contract import IGNORE, Contract, parse_contract
 from data.contract.leakage import LeakageScore, leakage_score
 from data.errors import BadInput
-from data.rows.frames import to_ids, to_numbers, within_reach
-from data.rows.kinds import WHOLE
+from data.intake.columns import (
+    MOST_CODES,
+    Guess,
+    codes_of,
+    guess_column,
+    notations_of,
+    texts_of,
+    title_of,
+)
+from data.rows.frames import to_numbers, within_reach
+from data.rows.notation import Settled
+from data.sources.files import as_plain
 from data.sources.reading import read_whole
-
-MOST_CODES = 20
-"""Different texts up to which a column is taken for one of codes."""
-MOST_LEVELS = 7
-"""Whole numbers 0 or 1 to this at most are taken for levels."""
-YES_NO = ({"no", "yes"}, {"false", "true"}, {"n", "y"}, {"0", "1"}, {"off", "on"})
-SECOND = frozenset({"yes", "true", "y", "1", "on"})
-SCALES = (
-    ("none", "low", "moderate", "medium", "high", "very high"),
-    ("never", "rarely", "sometimes", "often", "always"),
-    ("very bad", "bad", "poor", "fair", "good", "very good", "excellent"),
-)
-AUDITED = "gender|sex|race|ethnic|relig|national|migra|disab|language|skin|country of birth"
-STUDENT_NAMES = re.compile(
-    r"^(?:id|uuid)$|(?:student|pupil|learner|person|matriculation)[\w\s-]*(?:id|code|key|nr|no|number|uuid)$"
-    r"|^(?:student|pupil|learner)$",
-    re.IGNORECASE,
-)
-"""Names of columns that say who a student is."""
-FEW = 7
-"""Different values up to which a column of such a name may say something else: yes and no, or a level."""
-ID_NAMES = r"(?:^|[_\s])(?:id|code|key|nr|no|number|uuid)$|[a-z]I[Dd]$|^(?:student|pupil)$"
-
-
-@dataclass
-class Guess:
-    """One column of the draft: its keys in a contract, or none where it is left out, and the reasons."""
-
-    name: str
-    keys: dict[str, Any] | None
-    reasons: list[str] = field(default_factory=list)
-    again: int = 0
-    """Rows whose student has an earlier row, of an id that repeats."""
-
-    @property
-    def role(self) -> str:
-        """Return the role that the draft gives."""
-        return str((self.keys or {}).get("role", "feature"))
-
-
-def guess_column(series: pd.Series) -> Guess:
-    """Guess one column that is not the target."""
-    name, cells = str(series.name), texts_of(series)
-    if name in RESERVED or not name:
-        return Guess(name, None, ["left out: Gradecast keeps a column of its own under this name"])
-    counts = cells.dropna().value_counts()
-    if len(counts) < 2:
-        return Guess(name, None, [f"left out: {len(counts) or 'no'} value in {len(cells):,} rows"])
-    guess = _repeated_id(name, cells) or _numeric(name, cells) or _text(name, cells, counts)
-    missing = int(cells.isna().sum())
-    if guess.keys is None:
-        return guess
-    guess.keys = {"title": title_of(name), **guess.keys}
-    coded = guess.keys["kind"] not in ("number", "integer")
-    if guess.role == "feature" and coded and re.search(AUDITED, name, re.IGNORECASE):
-        guess.keys["role"] = "audit"
-        guess.reasons.append("audit, by its name: recorded for fairness, not seen by the model")
-    if missing and guess.role == "feature":
-        guess.keys["nullable"] = True
-        guess.reasons.append(f"nullable: {missing:,} of {len(cells):,} cells are empty")
-    elif missing:
-        guess.reasons.append(f"{missing:,} cells are empty: those rows will be set aside")
-    return guess
-
-
-def names_students(name: str) -> bool:
-    """Tell whether a column's name says that it holds who a student is."""
-    return STUDENT_NAMES.search(name.strip()) is not None
-
-
-def count_again(cells: pd.Series) -> int:
-    """Count the rows whose student has an earlier row, by raw cells of a column; 0 where it is a code."""
-    ids = to_ids(cells, whole=False).dropna()
-    return int(ids.duplicated().sum()) if ids.nunique() > FEW else 0
-
-
-def texts_of(series: pd.Series) -> pd.Series:
-    """Return cells as stripped text, missing ones as none."""
-    texts = series.astype("string").str.strip()
-    return texts.mask(texts.str.casefold().isin([*MISSING_MARKS])).astype(object)
-
-
-def title_of(name: str) -> str:
-    """Return a name as words."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|[_\s]+", " ", name).strip()
-    return words[:1].upper() + (words[1:].lower() if not words[1:].isupper() else words[1:])
-
-
-def codes_of(values: list[str]) -> dict[Hashable, str]:
-    """Return values as codes, whole numbers as such, with a label each that a person will mend."""
-    return {int(whole[1]) if (whole := WHOLE.fullmatch(v)) else v: _label(v) for v in values}
-
-
-def _label(value: str) -> str:
-    whole = WHOLE.fullmatch(value)
-    return whole[1] if whole else value[:1].upper() + value[1:]
-
-
-def _repeated_id(name: str, cells: pd.Series) -> Guess | None:
-    """Guess an id that is there more than once: by its name, for its cells alone would be a feature's."""
-    again = count_again(cells) if names_students(name) else 0
-    if not again:
-        return None
-    numbers, wrong = to_numbers(cells)
-    whole = not wrong.any() and bool((numbers.dropna() % 1 == 0).all())
-    reason = (
-        f"id, by its name: {again:,} of {len(cells):,} rows are of a student who has an earlier row; keep "
-        "one row of each, for only the first is used, and where too many are left out the pipeline stops"
-    )
-    return Guess(name, {"role": "id", "kind": "integer" if whole else "nominal"}, [reason], again)
-
-
-def _numeric(name: str, cells: pd.Series) -> Guess | None:
-    written, wrong = to_numbers(cells)
-    numbers = within_reach(written)
-    found = numbers.dropna()
-    if wrong.any() or not len(found):
-        return None
-    beyond = int(written.notna().sum()) - len(found)
-    guess = _of_numbers(name, numbers, found)
-    if beyond:
-        guess.reasons.append(f"{beyond:,} cells are beyond what a model reads: those rows will be set aside")
-    return guess
-
-
-def _of_numbers(name: str, numbers: pd.Series, found: pd.Series) -> Guess:
-    low, high, whole = float(found.min()), float(found.max()), bool((found % 1 == 0).all())
-    unique = found.is_unique and not numbers.isna().any() and whole
-    if unique and (re.search(ID_NAMES, name) or found.is_monotonic_increasing) and len(found) > MOST_CODES:
-        return Guess(name, {"role": "id", "kind": "integer"}, ["id: whole numbers, none of them twice"])
-    levels = sorted(found.unique()) if whole else []
-    if levels == [0, 1]:
-        return Guess(name, {"kind": "boolean"}, ["boolean: 0 and 1; 1 is yes"])
-    if low in (0, 1) and len(levels) <= MOST_LEVELS and high - low == len(levels) - 1:
-        codes = codes_of([f"{level:.0f}" for level in levels])
-        reason = f"ordinal: {low:.0f} to {high:.0f}; give labels, and say nominal where they have no order"
-        return Guess(name, {"kind": "ordinal", "codes": codes}, [reason])
-    kind = "integer" if whole else "number"
-    return Guess(name, {"kind": kind, **_range(low, high)}, [f"{kind}, range: {low:g} to {high:g} was seen"])
-
-
-def _range(low: float, high: float) -> dict[str, float]:
-    """Return a round range around what was seen; a narrow one far from 0 as it is."""
-    if low > 0.5 * high:
-        found = {"min": float(np.floor(low)), "max": float(np.ceil(high))}
-    else:
-        found = {"min": 0.0 if low >= 0 else -_round_up(-low), "max": _round_up(high)}
-    whole = max(map(abs, found.values())) < 2**53
-    plain = {key: int(value) if whole and value % 1 == 0 else value for key, value in found.items()}
-    return plain if found["min"] < found["max"] else {}
-
-
-def _round_up(value: float) -> float:
-    """Return the next number of two digits that ends in 0 or 5; of one below 0, 0."""
-    if value <= 0:
-        return 0.0
-    step = 5 * 10.0 ** (np.floor(np.log10(value)) - 1)
-    return float(round(np.ceil(value / step - 1e-9) * step, 6))
-
-
-def _text(name: str, cells: pd.Series, counts: pd.Series) -> Guess:
-    values = [str(value) for value in counts.index]
-    lowered = {value.casefold() for value in values}
-    if cells.is_unique and len(values) > MOST_CODES:
-        return Guess(name, {"role": "id", "kind": "nominal"}, ["id: no text twice"])
-    if len(lowered) < len(values):
-        return Guess(name, None, ["left out: some of its texts differ in capitals alone; make them one"])
-    if len(values) > MOST_CODES:
-        mixed = to_numbers(cells)[1]
-        odd = f"; {mixed.sum():,} cells are no number" if 0 < mixed.sum() < 0.5 * len(cells) else ""
-        return Guess(name, None, [f"left out: {len(values):,} different texts{odd}"])
-    if any(lowered == pair for pair in YES_NO):
-        ordered = sorted(values, key=lambda value: value.casefold() in SECOND)
-        return Guess(name, {"kind": "boolean", "codes": codes_of(ordered)}, ["boolean: no first, then yes"])
-    scale = next((scale for scale in SCALES if lowered <= set(scale)), None)
-    if scale and len(values) > 2:
-        ordered = sorted(values, key=lambda value: scale.index(value.casefold()))
-        return Guess(
-            name, {"kind": "ordinal", "codes": codes_of(ordered)}, ["ordinal: its words have an order"]
-        )
-    reason = f"nominal: {len(values)} different texts"
-    if len(values) > 2:
-        reason += "; say ordinal, and put them in order, where they have one"
-    return Guess(name, {"kind": "nominal", "codes": codes_of(sorted(values))}, [reason])
-
 
 BAD_ENDS = r"fail|drop|\bleft\b|leav|\bno(?:ne|t|thing)?\b|below|insufficient|poor|withdraw|at risk|^f$"
 GOOD_ENDS = r"pass|graduat|yes|excellent|advanced|distinction|very good|^a\+?$"
@@ -260,8 +86,8 @@ def _cut(name: str, score: pd.Series) -> TargetGuess:
     keys = {
         "column": f"{name} band",
         "title": title_of(name),
-        "derive": f"{name} >= {bound}" if " " not in name else "at_least",
-        **({"at_least": {"Reached": float(bound)}} if " " in name else {}),
+        **({"derive": "at_least"} if re.search(r"\s", name) else {"derive": f"{name} >= {bound}"}),
+        **({"at_least": {"Reached": float(bound)}} if re.search(r"\s", name) else {}),
         "classes": {1: "Reached", 0: "Not reached"},
         "at_risk": ["Not reached"],
     }
@@ -348,41 +174,129 @@ def _simplest(low: float, high: float) -> Decimal:
 
 STRONG = 0.4
 """Part of the doubt from which a column that is named like the target, or follows it, is taken for a leak."""
+MOST_EMPTY = 3
+"""Columns from which on a row with a single cell is one without anything in it."""
 FOLLOWS_SCORE = 0.8
 """Rank correlation with the score from which a column of the same name but its number is a leak."""
 HEAD = """\
 # Drafted from {file}, {rows:,} rows. Every line marked "guess" is one: read it, mend it, and delete the mark.
 # Then: .venv/bin/python -m data.contract check {file} --contract THIS_FILE
+"""
+NAMED = """\
 name: {name}
 title: {title}  # guess
 description: ""
 """
 
 
-def draft_contract(path: Path, target: str, name: str | None = None) -> str:
-    """Return the YAML of a draft for a CSV or Parquet file.
+@dataclass(frozen=True)
+class Wishes:
+    """What a person says of columns, by their names or patterns of them, before anything is guessed."""
+
+    nominal: Sequence[str] = ()
+    leak: Sequence[str] = ()
+    audit: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+
+    def check(self, names: Sequence[str], path: Path) -> None:
+        """Raise BadInput for a pattern that no column has."""
+        for pattern in (*self.nominal, *self.leak, *self.audit, *self.ignore):
+            if not any(wished(name, [pattern]) for name in names):
+                remedy = f"There are: {', '.join(names)}."
+                raise BadInput(f"no column is named {pattern!r}.", file=path, remedy=remedy)
+
+
+def wished(name: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a column's name is one of those, or fits a pattern of them."""
+    return any(name == one or fnmatch.fnmatchcase(name.casefold(), one.casefold()) for one in patterns)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A contract's YAML, and what a person must know beside it: assumptions, and columns left out."""
+
+    text: str
+    assumed: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def draft_contract(path: Path, target: str, name: str | None = None, wishes: Wishes | None = None) -> Draft:
+    """Draft the contract of a file; what is left out is named with its reason.
 
     Raises BadInput where the file cannot be read, has no such column, or nothing in it can be a feature.
     """
-    frame = read_whole(str(path)).frame
+    wishes = wishes or Wishes()
+    whole = read_whole(str(path))
+    frame = whole.frame
     if target not in frame:
         names = ", ".join(map(str, frame.columns))
         raise BadInput(f"there is no column {target!r}.", file=path, remedy=f"There are: {names}.")
+    wishes.check([str(column) for column in frame.columns], path)
+    settled = notations_of(frame, whole.header.delimiter if whole.header else ",")
+    if target in settled.questions:
+        remedy = "Write it in the file as it is meant."
+        raise BadInput(f"{settled.questions[target]}.", file=path, column=target, remedy=remedy)
+    frame = _with_anything(as_plain(frame, settled.notations))
     wanted = guess_target(frame[target])
-    guesses = [guess_column(frame[column]) for column in frame.columns if column != wanted.keys["column"]]
+    guesses = [
+        _guessed(frame[column], settled, wishes)
+        for column in frame.columns
+        if str(column) not in (wanted.keys["column"], target) or (wanted.score and str(column) == target)
+    ]
     _one_id(guesses)
-    if wanted.score:
-        _as_score(next(g for g in guesses if g.name == wanted.score), "the target's classes are cut from it")
-    strengths = {g.name: _strength(g, frame, wanted) for g in guesses if g.role == "feature" and g.keys}
-    for guess in guesses:
-        if guess.name in strengths:
-            _judge(guess, strengths[guess.name], frame, wanted, target)
+    strengths = _settle_roles(guesses, frame, wanted, target, wishes)
     known = [g for g in guesses if g.keys and g.role == "feature"]
     if not known:
         raise BadInput("no column of it can be a feature.", file=path, remedy="Write the contract by hand.")
-    text = _write(path, len(frame), name or _name(path), wanted, guesses, _thumb(known, strengths))
+    notes = tuple(whole.header.notes if whole.header else ())
+    assumed = (*notes, *settled.notes)
+    text = _write(path, len(frame), name or _name(path), wanted, guesses, _thumb(known, strengths), assumed)
     parse_contract(text, Contract, file="the draft")
-    return text
+    left = tuple(f"column {_shown(g.name)}: {'; '.join(g.reasons)}" for g in guesses if g.keys is None)
+    return Draft(text, assumed, left)
+
+
+def _with_anything(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that say more than one thing: a number of the row alone is none."""
+    texts = frame.astype("string").apply(lambda cells: cells.str.strip())
+    said = (texts.notna() & (texts != "")).sum(axis=1)
+    return frame[(said > 1) | (frame.shape[1] < MOST_EMPTY)].reset_index(drop=True)
+
+
+def _guessed(series: pd.Series, settled: Settled, wishes: Wishes) -> Guess:
+    """Guess a column as a person wishes it, else from its cells."""
+    name = str(series.name)
+    if wished(name, wishes.ignore):
+        return Guess(name, {"role": IGNORE}, ["ignored, as you said"])
+    if name in settled.questions:
+        return Guess(
+            name, None, [f"left out: {settled.questions[name]}: write it as it is meant in the file"]
+        )
+    notation = settled.notations.get(name)
+    guess = guess_column(
+        series,
+        nominal=wished(name, wishes.nominal),
+        audit=wished(name, wishes.audit),
+        unit=notation.unit if notation else "",
+    )
+    if guess.keys is not None and wished(name, wishes.leak):
+        guess.keys = {k: v for k, v in guess.keys.items() if k != "nullable"} | {"role": "leak"}
+        guess.reasons.append("leak, as you said")
+    return guess
+
+
+def _settle_roles(
+    guesses: list[Guess], frame: pd.DataFrame, wanted: TargetGuess, target: str, wishes: Wishes
+) -> dict[str, LeakageScore]:
+    """Find the score and the leaks among the features; return how much each tells of the class."""
+    if wanted.score:
+        score = next(g for g in guesses if g.name == wanted.score)
+        _as_score(score, "the target's classes are cut from it")
+    strengths = {g.name: _strength(g, frame, wanted) for g in guesses if g.role == "feature" and g.keys}
+    for guess in guesses:
+        if guess.name in strengths and not wished(guess.name, wishes.nominal):
+            _judge(guess, strengths[guess.name], frame, wanted, target)
+    return strengths
 
 
 def _one_id(guesses: list[Guess]) -> None:
@@ -458,20 +372,35 @@ def _name(path: Path) -> str:
     return words if words[:1].isalpha() else f"data_{words}".rstrip("_")
 
 
-def _write(path: Path, rows: int, name: str, wanted: TargetGuess, guesses: list[Guess], thumb: str) -> str:
-    lines = [HEAD.format(file=path, rows=rows, name=name, title=title_of(name)), "target:"]
-    lines += [f"  # guess: {reason}" for reason in wanted.reasons]
+def _write(
+    path: Path,
+    rows: int,
+    name: str,
+    wanted: TargetGuess,
+    guesses: list[Guess],
+    thumb: str,
+    assumed: Sequence[str],
+) -> str:
+    lines = [HEAD.format(file=path, rows=rows).rstrip(), *(f"# Assumed: {_shown(note)}" for note in assumed)]
+    lines += [NAMED.format(name=name, title=_flow(title_of(name))), "target:"]
+    lines += [f"  # guess: {_shown(reason)}" for reason in wanted.reasons]
     lines += [f"  {key}: {_flow(value)}" for key, value in wanted.keys.items()]
-    lines += ["", "# guess: the strongest feature alone", f"rule_of_thumb: {_flow(thumb)}", "", "columns:"]
+    thumb_line = f"rule_of_thumb: {_flow(thumb)}"
+    lines += ["", "# guess: the feature that alone tells most of rows held out", thumb_line, "", "columns:"]
     for guess in guesses:
-        lines += [f"  # guess: {reason}" for reason in guess.reasons if guess.keys is not None]
-        left_out = "; ".join(guess.reasons)
-        line = f"{_flow(guess.name)}: {_flow(guess.keys)}" if guess.keys else f"# {guess.name}, {left_out}"
-        lines.append(f"  {line}")
+        lines += [f"  # guess: {_shown(reason)}" for reason in guess.reasons if guess.keys is not None]
+        left_out = f"# {_shown(guess.name)}, {_shown('; '.join(guess.reasons))}"
+        lines.append(f"  {_flow(guess.name)}: {_flow(guess.keys)}" if guess.keys else f"  {left_out}")
     return "\n".join(lines) + "\n"
+
+
+def _shown(text: str) -> str:
+    """Return a text for a comment: on one line, and of characters that YAML takes."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _flow(value: Any) -> str:
     """Return a value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...")
+    text = text.removesuffix("\n").removesuffix("\n...")
+    return json.dumps(value) if "\n" in text or text.startswith("? ") else text

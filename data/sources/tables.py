@@ -27,7 +27,7 @@ FEW_NULS = 0.01
 """Part of a text that may be NUL characters, which some programs leave behind."""
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 NOT_IN_1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
-WORD = re.compile(r"\w*[^\x00-\x7f]\w*")
+WORD = re.compile(r"\w*[^\W\x00-\x7f]\w*")
 TITLE_SHARE = 0.6
 """Part of the cells of a usual row that a header has at least; what has fewer above it is a title."""
 ALIKE = 0.8
@@ -152,7 +152,8 @@ def _in_utf8(file: BinaryIO, copies: Copies, notes: list[str]) -> BinaryIO:
     except UnicodeError as error:
         raise TableError(f"it is no text in {encoding.upper()}.", "Save it as CSV UTF-8.") from error
     if encoding == "cp1252":
-        notes.append(f"it is not UTF-8 and was read as Windows-1252 (Latin-1), in which it says {strange!r}")
+        says = f", in which it says {strange!r}" if strange else ""
+        notes.append(f"it is not UTF-8 and was read as Windows-1252 (Latin-1){says}")
     else:
         notes.append(f"it was read as {encoding.upper()}")
     return copy

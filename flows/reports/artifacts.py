@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from data.bundle.card import CardFigure, ComparedModel
-from data.intake.draft import names_students
+from data.intake.columns import names_students
 from data.rows.quarantine import ONE_ROW
 from data.words import NOTHING, bullets, cell, count, figure, percent, span, table
 from flows.reports.evidence import Evidence, chosen_and_baselines, compared_sentence, lines_of

@@ -5,7 +5,7 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
@@ -51,7 +51,7 @@ class Export:
     padded: bool
     noise: frozenset[int]
     extra: str
-    quoting: int
+    quoting: Literal[0, 1]
     end: str
     book: str
 

@@ -27,7 +27,7 @@ def roles(contract: Contract, role: Role) -> set[str]:
 def drafted(frame: pd.DataFrame, target: str, tmp_path: Path) -> tuple[Contract, str]:
     path = tmp_path / "school year.csv"
     frame.to_csv(path, index=False)
-    text = draft_contract(path, target)
+    text = draft_contract(path, target).text
     return contract_of(text), text
 
 
@@ -39,7 +39,7 @@ def keeps(path: Path, contract: Contract) -> bool:
 def test_the_real_grades_are_drafted_much_as_their_contract_has_them(
     real_grades: Path, grade_class: Contract
 ) -> None:
-    contract = contract_of(draft_contract(real_grades, "GradeClass"))
+    contract = contract_of(draft_contract(real_grades, "GradeClass").text)
     for name, column in grade_class.columns.items():
         drafted_column = contract.columns[name]
         if column.role is not Role.AUDIT:
@@ -53,7 +53,7 @@ def test_the_real_grades_are_drafted_much_as_their_contract_has_them(
 def test_earlier_marks_of_the_real_courses_are_guessed_to_be_leaks_with_their_evidence(
     real_courses: Path,
 ) -> None:
-    text = draft_contract(real_courses, "G3")
+    text = draft_contract(real_courses, "G3").text
     contract = contract_of(text)
     assert roles(contract, Role.LEAK) == {"G1", "G2"}
     assert roles(contract, Role.SCORE) == {"G3"}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from data.sources.tables import Copies, Table, TableError, open_table, rows_belo
 from data.sources.workbooks import Limits
 from tests.contract.workbooks import write_ods, write_xlsx
 
-ROWS = [
+ROWS: list[list[Any]] = [
     ["Name", "Hours", "Day", "Share", "Member"],
     ["Zoë", 1.5, date(2025, 12, 31), ("%", 0.85), True],
     ["Ann", 3200, date(2024, 1, 2), ("%", 0.07), False],
