@@ -7,7 +7,16 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from data.contract.expressions import ContractError, Expression, Name, Strict, Taken, names_in
+from data.contract.columns import repeated
+from data.contract.expressions import (
+    Condition,
+    ContractError,
+    Name,
+    Strict,
+    Taken,
+    names_in,
+    refuse_both,
+)
 
 AS_OF = "as_of"
 """The day that a forecast is made for: a feature that every contract with dated records has."""
@@ -15,9 +24,14 @@ Days = Annotated[tuple[Annotated[int, Field(ge=-3_660, le=36_600)], ...], Field(
 
 
 class Table(Strict):
-    """A table: where it is, whose its rows are, when they became known."""
+    """A table: where it is, whose its rows are, when they became known.
+
+    rename: its own names for columns, and ours in their place. where: the rows that count as there at all.
+    """
 
     source: Name = Field(alias="from")
+    rename: dict[Name, Name] = Field(default_factory=dict)
+    where: Condition | None = None
     key: tuple[Name, ...] = ()
     known: Name | None = None
     happened: Name | None = None
@@ -29,6 +43,12 @@ class Table(Strict):
             raise ContractError("this needs known, the day from which it could be known", "happened")
         if any(not columns for columns in self.join.values()):
             raise ContractError("name the columns that both tables have, {tasks: [task]}", "join")
+        if self.where:
+            refuse_both(self.where, set(), "where")
+            if AS_OF in names_in(self.where):
+                raise ContractError("a table is the same on every day: without as_of here", "where")
+        if twice := repeated([*self.rename.values()]):
+            raise ContractError(f"two columns cannot both be named {twice[0]!r}", "rename")
         return self
 
 
@@ -65,7 +85,7 @@ class Dated(Strict):
     present: Present = Present()
     earliest: int = 0
     checkpoints: Days
-    early_warning: Expression | None = None
+    early_warning: Condition | None = None
     """The rule that the school goes by, such as `attendance < 0.8 or mean_mark < 65`: the card has both."""
     tables: dict[Name, Table]
 

@@ -1,7 +1,8 @@
 """What a contract is written with: strict models, their errors, and small expressions.
 
-A condition (`where`) or a formula has names of columns, numbers and texts, + - * /, comparisons, `and`,
-`or`, `not`. It is read by Python's own parser and never evaluated by Python.
+A condition (`where`) compares: names of columns, numbers and texts in quotes, with = != < <= > >=, `and`,
+`or`, `not`, and + - * / on either side. A formula is names, numbers and + - * /. Both are read by Python's
+own parser and never evaluated by Python.
 """
 
 import ast
@@ -29,47 +30,83 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-SINGLE = re.compile(r"(?<![<>=!])=(?!=)")
+QUOTED_OR_SINGLE = re.compile(r"'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"|(?<![<>=!])=(?!=)")
 ARITHMETIC: dict[type[ast.AST], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 COMPARISONS: dict[type[ast.AST], str] = {
     ast.Eq: "=",
-    ast.NotEq: "<>",
+    ast.NotEq: "is distinct from",
     ast.Lt: "<",
     ast.LtE: "<=",
     ast.Gt: ">",
     ast.GtE: ">=",
 }
+"""What is missing is different from everything, and otherwise compares with nothing."""
+ONE_COLUMN = "put a name with spaces, or one that means something to Python, right by `rename` of its table"
 
 
 def parse_expression(text: str) -> ast.expr:
-    """Parse an expression; raises ValueError where it is none, or has more in it than is allowed."""
+    """Parse a condition or a formula; raises ValueError where it is none."""
     try:
-        tree = ast.parse(SINGLE.sub("==", text.strip()), mode="eval").body
-    except SyntaxError as error:
-        raise ValueError(f"{text!r} cannot be read: write a formula or a comparison") from error
-    _check(tree, text)
-    return tree
+        return ast.parse(QUOTED_OR_SINGLE.sub(_as_python, text.strip()), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise ValueError(f"{text!r} cannot be read; {ONE_COLUMN}") from error
 
 
-def _check(node: ast.expr, text: str) -> None:
-    """Raise ValueError for whatever an expression may not have in it."""
-    plain = isinstance(node, ast.Constant) and isinstance(node.value, int | float | str)
-    if isinstance(node, ast.Name) or plain:
-        return
-    for below in _parts(node, text):
-        _check(below, text)
+def _as_python(found: re.Match[str]) -> str:
+    """Write a text in quotes, doubled ones inside it for one, or a single =, as Python does."""
+    single, double = found.groups()
+    if single is None and double is None:
+        return "=="
+    return repr(double.replace('""', '"') if single is None else single.replace("''", "'"))
 
 
-def _parts(node: ast.expr, text: str) -> list[ast.expr]:
+def check_formula(text: str) -> str:
+    """Return the text of a formula; raises ValueError where it is none."""
+    _check_value(parse_expression(text), text)
+    return text
+
+
+def check_condition(text: str) -> str:
+    """Return the text of a condition; raises ValueError where it is none."""
+    _check_condition(parse_expression(text), text)
+    return text
+
+
+def _check_value(node: ast.expr, text: str) -> None:
     if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
-        return [node.left, node.right]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Not):
-        return [node.operand]
+        _check_value(node.left, text)
+        _check_value(node.right, text)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        _check_value(node.operand, text)
+    elif not isinstance(node, ast.Name) and not _is_number(node):
+        raise ValueError(f"{text!r}: only names, numbers and + - * / can be here")
+
+
+def _is_number(node: ast.expr) -> bool:
+    if not isinstance(node, ast.Constant) or isinstance(node.value, bool):
+        return False
+    return isinstance(node.value, int | float) and abs(node.value) < float("inf")
+
+
+def _check_condition(node: ast.expr, text: str) -> None:
     if isinstance(node, ast.BoolOp):
-        return node.values
-    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
-        return [node.left, *node.comparators]
-    raise ValueError(f"{text!r}: only names, numbers, texts in quotes, + - * /, comparisons, and, or, not")
+        for value in node.values:
+            _check_condition(value, text)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        _check_condition(node.operand, text)
+    elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
+        sides = [node.left, *node.comparators]
+        for side in sides:
+            if not _is_text(side):
+                _check_value(side, text)
+        if any(map(_is_text, sides)) and not any(isinstance(side, ast.Name) for side in sides):
+            raise ValueError(f"{text!r}: a text is compared with a column")
+    else:
+        raise ValueError(f"{text!r}: write comparisons, column = 1, with and, or, not between them")
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def names_in(text: str) -> list[str]:
@@ -79,24 +116,28 @@ def names_in(text: str) -> list[str]:
 
 
 def texts_in(text: str) -> set[str]:
-    """Return the names of an expression that are compared with a text."""
-    found: set[str] = set()
-    for node in ast.walk(parse_expression(text)):
-        if isinstance(node, ast.Compare):
-            sides = [node.left, *node.comparators]
-            if any(isinstance(side, ast.Constant) and isinstance(side.value, str) for side in sides):
-                found |= {side.id for side in sides if isinstance(side, ast.Name)}
-    return found
+    """Return the names of a condition that are compared with a text."""
+    return {name for sides, names in _comparisons(text) if any(map(_is_text, sides)) for name in names}
 
 
 def compared_with(text: str, names: set[str]) -> set[str]:
-    """Return the names of an expression that are compared with one of these."""
-    found: set[str] = set()
-    for node in ast.walk(parse_expression(text)):
-        if isinstance(node, ast.Compare):
-            sides = {side.id for side in (node.left, *node.comparators) if isinstance(side, ast.Name)}
-            found |= sides if sides & names else set()
-    return found
+    """Return the names of a condition that stand in one comparison with one of these."""
+    return {name for _, found in _comparisons(text) if found & names for name in found}
+
+
+def numbers_in(text: str) -> set[str]:
+    """Return the names of a condition that stand in a comparison without a text."""
+    return {name for sides, names in _comparisons(text) if not any(map(_is_text, sides)) for name in names}
+
+
+def _comparisons(text: str) -> list[tuple[list[ast.expr], set[str]]]:
+    """Return the two sides of each comparison, and the names on them."""
+    found = [node for node in ast.walk(parse_expression(text)) if isinstance(node, ast.Compare)]
+    sides = [[node.left, *node.comparators] for node in found]
+    return [
+        (both, {node.id for side in both for node in ast.walk(side) if isinstance(node, ast.Name)})
+        for both in sides
+    ]
 
 
 def to_sql(text: str, name: Callable[[str], str]) -> str:
@@ -128,12 +169,14 @@ def _literal(value: Any) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
-def _parsed(text: str) -> str:
-    parse_expression(text)
-    return text
+def refuse_both(where: str, numbers: set[str], *keys: object) -> None:
+    """Raise ContractError for a column that a condition takes for a text, and it or others for a number."""
+    if both := texts_in(where) & (numbers_in(where) | numbers):
+        raise ContractError(f"{min(both)!r} is compared with a text here and is a number there", *keys)
 
 
-Expression = Annotated[Name, AfterValidator(_parsed)]
+Condition = Annotated[Name, AfterValidator(check_condition)]
+Formula = Annotated[Name, AfterValidator(check_formula)]
 
 
 class Stat(StrEnum):
@@ -159,8 +202,8 @@ class Taken(Strict):
 
     stat: Stat | None = None
     of: Name | None = None
-    where: Expression | None = None
-    formula: Expression | None = None
+    where: Condition | None = None
+    formula: Formula | None = None
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Self:
@@ -175,6 +218,8 @@ class Taken(Strict):
             raise ContractError(f"{self.stat} is taken of {what}", "of")
         if self.stat is Stat.SHARE and not self.where:
             raise ContractError("a share needs a condition: the rows for which it holds", "where")
+        if self.where:
+            refuse_both(self.where, {self.column or ""}, "where")
         return self
 
     @property

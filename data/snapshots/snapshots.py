@@ -5,14 +5,13 @@ of it is SQL on DuckDB, which spills to disk. Sums are of decimals, and so exact
 or with records that became known later, give the same bytes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
+from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import duckdb
 import pandas as pd
@@ -21,17 +20,27 @@ import pyarrow.parquet
 from data.cohorts.addresses import CohortPlan, write_cohort
 from data.contract.columns import PERSON, Role
 from data.contract.contract import Contract
-from data.contract.dated import AS_OF, Dated
-from data.contract.expressions import Stat, Taken, compared_with, names_in, texts_in, to_sql
+from data.contract.dated import AS_OF, Cohort, Dated
+from data.contract.expressions import names_in, to_sql
 from data.errors import BadInput
 from data.rows.kinds import Reason
-from data.snapshots.tables import are_tables, broken, open_texts, opened, quoted, staged, text
+from data.snapshots.records import (
+    DAY,
+    START,
+    WHO,
+    Fault,
+    RecordReason,
+    SetAsideRecords,
+    Taking,
+    bad_days,
+    bad_numbers,
+    day_of,
+)
+from data.snapshots.relations import ROW, Relation, engine, first_repeated, joined, opened, quoted
+from data.snapshots.statistics import ZERO_OF_NONE
+from data.snapshots.tables import are_tables, staged
 from data.sources.databases import without_secrets
 from data.sources.reading import ROWS, ChunkedRecords, SetAside, digest_of_files, is_cohort, open_chunks
-
-ID, DAY, START, SINCE, UNTIL = "_id", "_as_of", "_start", "_since", "_until"
-EXACT = "decimal(28, 9)"  # what is summed: 19 digits before the point, 9 after it
-DEEP = "hugeint"
 
 
 @contextmanager
@@ -52,7 +61,7 @@ def open_records(
 def open_snapshots(
     uri: str,
     contract: Contract,
-    days: Sequence[int] | None = None,
+    days: Sequence[int] | date | None = None,
     *,
     threads: int = 1,
     labelled: bool = True,
@@ -62,7 +71,8 @@ def open_snapshots(
     Args:
         uri: where the tables are: a folder, a ZIP, a database, a store's folder, a generated cohort.
         contract: one with dated records.
-        days: the days to take them on; the checkpoints if None.
+        days: the days to take them on; the checkpoints if None. A date is each student's own day, counted
+            from the start.
         threads: of the engine.
         labelled: whether target and score are wanted too.
 
@@ -75,19 +85,21 @@ def open_snapshots(
     dated = contract.dated
     if dated is None:
         raise BadInput(f"the contract {contract.name} has no dated records.", remedy="Give a file of rows.")
+    if isinstance(days, date) and not dated.start:
+        remedy = f"Give a day from {min(dated.checkpoints)} to {max(dated.checkpoints)}."
+        raise BadInput(f"the contract {contract.name} counts days, and has no dates.", remedy=remedy)
+    wanted = days if isinstance(days, date) else tuple(days or dated.checkpoints)
     with (
         TemporaryDirectory(prefix="gradecast-") as scratch,
         _written(uri, contract) as (place, plan),
         staged(place, dated) as files,
     ):
-        with opened(Path(scratch), threads) as connection:
-            taking = _Snapshots(
-                connection, contract, dated, files, tuple(days or dated.checkpoints), labelled
-            )
-            path = Path(scratch) / "snapshots.parquet"
+        path = Path(scratch) / "snapshots.parquet"
+        with engine(Path(scratch), threads) as connection:
+            taking = _Snapshots(connection, contract, dated, files, wanted, labelled)
             set_aside = taking.write(path)
-        read = partial(_chunks, path)
-        digest = digest_of_files(sorted(set(files.values())))
+        digest = digest_of_files([files[name] for name in sorted(files)])
+        read = partial(_chunks, path, taking.names)
         yield ChunkedRecords(without_secrets(uri), digest, read, generated=plan, set_aside=set_aside)
 
 
@@ -102,28 +114,10 @@ def _written(uri: str, contract: Contract) -> Iterator[tuple[str, CohortPlan | N
         yield folder, plan
 
 
-def _chunks(path: Path) -> Iterator[pd.DataFrame]:
+def _chunks(path: Path, names: list[str]) -> Iterator[pd.DataFrame]:
     with pyarrow.parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(ROWS):
-            yield batch.to_pandas()
-
-
-class RecordReason(StrEnum):
-    """Why no row is made of a record of a dated table, beside the reasons that cells have everywhere."""
-
-    NOT_A_DAY = "not a day"
-    NOT_A_DATE = "not a date"
-    NO_STUDENT = "no such student"
-    KNOWN_BEFORE = "known before it happened"
-    TOO_EARLY = "before the first day"
-
-
-class Fault(NamedTuple):
-    """What can be wrong with a record, at which column, and the SQL condition that finds it."""
-
-    column: str
-    reason: Reason | RecordReason
-    condition: str
+            yield batch.to_pandas().set_axis(names, axis="columns")
 
 
 @dataclass
@@ -134,366 +128,283 @@ class _Snapshots:
     contract: Contract
     dated: Dated
     files: Mapping[str, Path]
-    days: tuple[int, ...]
+    days: tuple[int, ...] | date
     labelled: bool
-    columns: dict[str, list[str]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
 
     def write(self, path: Path) -> SetAside:
         """Write the snapshots, ordered by student and day; return what was set aside."""
-        current = next(iter(self.files.values()))
+        bad, counts = SetAsideRecords(self.connection), {}
+        current = self.dated.students
         try:
-            for name, current in self.files.items():
-                self.columns[name] = open_texts(self.connection, name, current)
-            self.connection.execute(
-                'create table bad ("table" varchar, "row" bigint, "column" varchar, value varchar, '
-                "reason varchar)"
-            )
-            self._students()
-            for name in self._dated_tables():
-                current = self.files[name]
-                self._records(name)
-            self.connection.execute(f"copy ({self._rows()}) to {text(path)} (format parquet)")
+            relations = {}
+            for n, (current, file) in enumerate(self.files.items()):
+                table = self.dated.tables[current]
+                relations[current] = opened(self.connection, f"t{n}", file, table, self._wanted)
+            current = self.dated.students
+            counts[current] = self._make_students(self._with_joins(current, relations), bad)
+            for taking in self._takings:
+                current = taking.name
+                counts[current] = self._make_records(taking, self._with_joins(current, relations), bad)
+            self._make_grid()
+            self.connection.execute(f"copy ({self._rows()}) to {quoted(path)} (format parquet)")
         except duckdb.Error as error:
-            raise broken(error, current) from error
-        counts = {name: self._count(f"raw_{name}") for name in (self.dated.students, *self._dated_tables())}
-        faults = 'select * from bad order by "table", "row", "column"'
-        return SetAside(counts, self.connection.execute(faults).df())
+            said = str(error).strip().splitlines()[0]
+            remedy = "Save it as a plain CSV in UTF-8, or as Parquet."
+            raise BadInput(f"{said}.", file=self.files[current].name, remedy=remedy) from error
+        return SetAside(counts, bad.table())
 
-    def _count(self, table: str) -> int:
-        found = self.connection.execute(f"select count(*) from {quoted(table)}").fetchone()
-        return int(found[0]) if found else 0
+    @cached_property
+    def _wanted(self) -> frozenset[str]:
+        """Every name that the contract has for a column of a table."""
+        dated, contract = self.dated, self.contract
+        tables = [
+            name
+            for table in dated.tables.values()
+            for name in (
+                *table.key,
+                table.known,
+                table.happened,
+                *(k for ks in table.join.values() for k in ks),
+            )
+        ]
+        taken = [
+            name
+            for one in contract.taken.values()
+            for name in (one.column, *names_in(one.where or "0"), *names_in(one.formula or "0"))
+        ]
+        own = [*dated.key, dated.person, dated.start, dated.present.since, dated.present.until]
+        own += [dated.cohort.column if dated.cohort else None, contract.target.column, *contract.columns]
+        conditions = [name for t in dated.tables.values() for name in names_in(t.where or "0")]
+        return frozenset(name for name in (*tables, *taken, *own, *conditions) if name)
 
-    def _dated_tables(self) -> list[str]:
-        """Return the tables that something is taken from."""
-        return list(dict.fromkeys(taken.table for taken in self.contract.taken.values() if taken.table))
+    @cached_property
+    def _takings(self) -> list[Taking]:
+        """The tables that something is taken from, with what is."""
+        after = () if self.labelled else (Role.SCORE,)
+        taken = {n: t for n, t in self.contract.taken.items() if self.contract.columns[n].role not in after}
+        tables = dict.fromkeys(one.table for one in taken.values() if one.table)
+        return [
+            Taking(name, f"d{n}", self.dated, {c: one for c, one in taken.items() if one.table == name})
+            for n, name in enumerate(tables)
+        ]
+
+    def _with_joins(self, name: str, relations: Mapping[str, Relation]) -> Relation:
+        """Return a table with those that it is joined to; raises BadInput."""
+        found = relations[name]
+        for other, keys in self.dated.tables[name].join.items():
+            self._refuse_missing(name, keys, found)
+            self._refuse_missing(other, keys, relations[other])
+            if again := first_repeated(self.connection, relations[other], keys):
+                row, what = again
+                remedy = (
+                    f"Each {', '.join(keys)} may be there once, for {name} is joined to it: keep one row."
+                )
+                file = self.files[other].name
+                raise BadInput(f"{what} is there twice.", file=file, row=row, remedy=remedy)
+            found = joined(found, relations[other], keys)
+        return found
+
+    def _refuse_missing(self, name: str, columns: Sequence[str | None], there: Relation) -> None:
+        missing = next((column for column in columns if column and column not in there.columns), None)
+        if missing is not None:
+            found = ", ".join(columns_found(self.files[name], self.dated, name))
+            remedy = f"The contract {self.contract.name} asks for it in the table {name}; found: {found}."
+            raise BadInput(f"missing column {missing}.", file=self.files[name].name, remedy=remedy)
 
     # --- students
 
-    def _students(self) -> None:
-        """Make the tables `student`, one row each, and `grid`, one row for each of them and day."""
-        name, dated = self.dated.students, self.dated
-        statement, there = self._joined(name)
-        wanted = [*dated.key, dated.person, dated.start, dated.present.since, dated.present.until]
-        wanted += [dated.cohort.column] if dated.cohort else []
-        self._refuse_missing(name, [one for one in wanted if one], there)
-        keys = ", ".join(map(quoted, dated.key))
-        again = f'row_number() over (partition by {keys} order by "row")'
-        source = f"(select *, {again} as _again from ({statement}))"
-        self._judge(
-            name,
-            source,
-            [*map(quoted, there), f"{self._id()} as {ID}", f"{self._start()} as {START}"],
-            self._bad_students(),
-        )
-        self.connection.execute(f"alter table {quoted(f'ok_{name}')} rename to student")
-        self._grid()
-
-    def _bad_students(self) -> list[Fault]:
-        """List what can be wrong with a student: no key, twice there, no day."""
+    def _make_students(self, table: Relation, bad: SetAsideRecords) -> int:
+        """Make the table `student`, one row each, with what is told of them."""
         dated = self.dated
+        needed = (dated.person, dated.start, dated.present.since, dated.present.until)
+        cohort = dated.cohort.column if dated.cohort and self.labelled else None
+        self._refuse_missing(dated.students, [*dated.key, *self._keys, *needed, cohort], table)
+        self._refuse_missing(dated.students, self._fixed(table), table)
+        keys = [table.key(name) for name in dated.key]
+        again = f"row_number() over (partition by {', '.join(keys)} order by {ROW}) as _again"
+        start = table.day(dated.start, dates=True) if dated.start else "null::date"
+        source = f"(select *, {again}, {start} as {START} from {table.sql})"
+        self._told = {name: f"s{n}" for n, name in enumerate(self._told_of(table))}
+        cells = [f"{table.text(name)} as {own}" for name, own in self._told.items()]
+        cells += [f"{table.key(name)} as {own}" for name, own in self._keys.items()]
+        cells += [f"{self._day(table, dated.present.since)} as _since", f"{START}, {_id(keys)} as _id"]
+        cells += [f"{self._day(table, dated.present.until)} as _until", "row_number() over () as _n"]
+        return bad.sift(dated.students, "student", source, cells, self._bad_students(table))
+
+    def _day(self, table: Relation, name: str | None) -> str:
+        return day_of(table, name, dates=self.dated.start is not None) if name else "null::integer"
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        """The columns by which tables name a student, and ours for them."""
+        names = dict.fromkeys(key for taking in self._takings for key in self.dated.key_of(taking.name))
+        return {name: f"key{n}" for n, name in enumerate(names)}
+
+    def _fixed(self, there: Relation) -> list[str]:
+        """List the contract's columns that the student table must have, or may have where none is wanted."""
+        contract = self.contract
+        own = (contract.id.name if contract.id else "", AS_OF, *contract.taken)
+        roles = {Role.LEAK, Role.ID}
+        named = [c for c in contract.columns.values() if c.role not in roles and c.name not in own]
+        if not self.labelled:
+            return [c.name for c in named if c.role is Role.FEATURE or c.name in there.columns]
+        target = [] if contract.target.derived else [contract.target.column]
+        return [c.name for c in named] + target
+
+    def _told_of(self, table: Relation) -> list[str]:
+        more = [self.dated.person, self.dated.cohort.column if self.dated.cohort else None]
+        some = [name for name in more if name and name in table.columns]
+        return list(dict.fromkeys([*self._fixed(table), *some]))
+
+    def _bad_students(self, table: Relation) -> list[Fault]:
+        """List what can be wrong with a student: no key, twice there, no day, text among numbers."""
+        dated = self.dated
+        needed = [*dated.key, *([dated.start] if dated.start else [])]
         days = [day for day in (dated.present.since, dated.present.until) if day]
-        return [
-            *(Fault(key, Reason.MISSING, f"{quoted(key)} is null") for key in dated.key),
-            *([Fault(dated.start, Reason.MISSING, f"{quoted(dated.start)} is null")] if dated.start else []),
-            *self._bad_days([dated.start] if dated.start else [], dates=True),
-            *self._bad_days(days),
-            Fault(dated.key[-1], Reason.DUPLICATE, "_again > 1"),
-        ]
-
-    def _grid(self) -> None:
-        since = self._day_of(self.dated.present.since) if self.dated.present.since else "null"
-        until = self._day_of(self.dated.present.until) if self.dated.present.until else "null"
-        days = ", ".join(map(str, self.days))
-        self.connection.execute(
-            f"create table grid as select * from (select *, {since} as {SINCE}, {until} as {UNTIL} "
-            f"from student), (select unnest([{days}]) as {DAY}) where ({SINCE} is null or {SINCE} <= {DAY}) "
-            f"and ({UNTIL} is null or {UNTIL} > {DAY})"
+        own = [self.contract.columns[name] for name in self._told if name in self.contract.columns]
+        numbers = [column.name for column in own if not column.coded and column.name not in days]
+        missing = [Fault(n, table.text(n), Reason.MISSING, table.missing(n)) for n in needed]
+        key = Fault(
+            ", ".join(dated.key), _id([table.text(n) for n in dated.key]), RecordReason.TWICE, "_again > 1"
         )
-        found = {row[0] for row in self.connection.execute(f"select distinct {DAY} from grid").fetchall()}
-        if empty := [day for day in self.days if day not in found]:
-            remedy = "Leave that day out, or see who is there in the student table."
-            raise BadInput(f"no student is there on day {empty[0]}.", column=AS_OF, remedy=remedy)
-
-    def _id(self) -> str:
-        return "concat_ws('/', " + ", ".join(map(quoted, self.dated.key)) + ")"
-
-    def _start(self) -> str:
-        return _date(quoted(self.dated.start)) if self.dated.start else "null::date"
-
-    def _day_of(self, column: str) -> str:
-        """Return a column of days as a whole number, counted from the start where they are dates."""
-        cell = quoted(column)
-        return f"date_diff('day', {START}, {_date(cell)})" if self.dated.start else _whole(cell)
+        return [
+            *missing,
+            *bad_days(table, [dated.start] if dated.start else [], dates=True),
+            *bad_days(table, days, dates=dated.start is not None),
+            *bad_numbers(table, numbers),
+            key,
+        ]
 
     # --- records
 
-    def _records(self, name: str) -> None:
-        """Make the table `ok_NAME`: sound records, their days and numbers read; set the others aside."""
-        table, key = self.dated.tables[name], self.dated.key_of(name)
-        statement, there = self._joined(name)
-        uses = [taken for taken in self.contract.taken.values() if taken.table == name]
-        used = [
-            n for taken in uses for n in (taken.column, *names_in(taken.where or "0")) if n and n != AS_OF
-        ]
-        own = [one for one in (table.known, table.happened) if one]
-        self._refuse_missing(name, [*key, *own, *used], there)
-        dates = self._dates_of(name, uses)
-        texts = {n for taken in uses for n in texts_in(taken.where or "0")} | set(key)
-        numbers = [one for one in dict.fromkeys(used) if one not in dates and one not in texts]
-        cells = {
-            **{one: quoted(one) for one in texts},
-            **{one: _number(quoted(one)) for one in numbers},
-            **{one: _date(quoted(one)) if self.dated.start else _number(quoted(one)) for one in dates},
-        }
-        keys = ", ".join(map(quoted, key))
-        firsts = f"select {keys}, min({START}) as {START}, true as _there from student group by {keys}"
-        source = f"({statement}) left join ({firsts}) using ({keys})"
-        self._judge(
-            name,
-            source,
-            [f"{cell} as {quoted(one)}" for one, cell in cells.items()],
-            self._faults(name, dates, numbers),
-        )
-
-    def _judge(self, name: str, source: str, cells: Sequence[str], faults: Sequence[Fault]) -> None:
-        """Read the cells of a table in one pass; set aside each record for its first fault."""
-        numbered = " ".join(f"when {fault.condition} then {n}" for n, fault in enumerate(faults))
+    def _make_records(self, taking: Taking, table: Relation, bad: SetAsideRecords) -> int:
+        """Make the table `ok_ALIAS` of sound records, and `whose_ALIAS` of those whose they can be."""
+        own, key = self.dated.tables[taking.name], self.dated.key_of(taking.name)
+        used = [name for name, _ in taking.used]
+        self._refuse_missing(taking.name, [*key, own.known, own.happened, *used], table)
+        mine = ", ".join(self._keys[name] for name in key)
         self.connection.execute(
-            f'create table judged as select "row", {", ".join(cells)}, case {numbered} end as _fault '
-            f"from {source}"
+            f"create table whose_{taking.alias} as select {mine}, row_number() over () as {WHO}, "
+            f"min({START}) as {START} from student group by {mine}"
         )
-        there = "select distinct _fault from judged where _fault is not null order by all"
-        found = self.connection.execute(there).fetchall()
-        for (number,) in found:
-            fault = faults[number]
+        same = " and ".join(f"{table.key(name)} = w.{self._keys[name]}" for name in key)
+        source = (
+            f"(select t.*, w.{WHO}, w.{START} from {table.sql} t left join whose_{taking.alias} w on {same})"
+        )
+        cells = [WHO, *taking.cells(table)]
+        return bad.sift(taking.name, f"ok_{taking.alias}", source, cells, taking.faults(table))
+
+    def _make_grid(self) -> None:
+        """Make the table `grid`, a row for each student and day, and `keys_ALIAS` of whose records count."""
+        joins = "".join(
+            f" left join whose_{t.alias} {t.alias} on "
+            + " and ".join(
+                f"{t.alias}.{self._keys[n]} = s.{self._keys[n]}" for n in self.dated.key_of(t.name)
+            )
+            for t in self._takings
+        )
+        whose = "".join(f", {t.alias}.{WHO} as who_{t.alias}" for t in self._takings)
+        self.connection.execute(
+            f"create table grid as select s._n, s.{START}, d.{DAY}{whose} from student s{joins}, "
+            f"{self._each_day()} d where (s._since is null or s._since <= d.{DAY}) "
+            f"and (s._until is null or s._until > d.{DAY})"
+        )
+        self._refuse_empty()
+        for t in self._takings:
             self.connection.execute(
-                f'insert into bad select {text(name)}, "row", {text(fault.column)}, {quoted(fault.column)}, '
-                f"{text(fault.reason)} from {source} semi join "
-                f'(select "row" from judged where _fault = {number}) using ("row")'
-            )
-        self.connection.execute(
-            f'create table {quoted(f"ok_{name}")} as select * exclude (_fault, "row") from judged '
-            "where _fault is null"
-        )
-        self.connection.execute("drop table judged")
-
-    def _dates_of(self, name: str, uses: Sequence[Taken]) -> list[str]:
-        """Return the columns of days: those the table names, and what is compared with one of them."""
-        table = self.dated.tables[name]
-        found = {one: None for one in (table.known, table.happened) if one}
-        for _ in uses:
-            for taken in uses:
-                found |= dict.fromkeys(compared_with(taken.where or "0", {AS_OF, *found}) - {AS_OF})
-        return list(found)
-
-    def _faults(self, name: str, dates: Sequence[str], numbers: Sequence[str]) -> list[Fault]:
-        """List what can be wrong with a record: it cannot be read, is nobody's, or says what cannot be."""
-        table, known = self.dated.tables[name], quoted(str(self.dated.tables[name].known))
-        read = _date if self.dated.start else _number
-        day = f"date_diff('day', {START}, {read(known)})" if self.dated.start else read(known)
-        faults = [Fault(str(table.known), Reason.MISSING, f"given({known}) is null"), *self._bad_days(dates)]
-        for column in map(quoted, numbers):
-            wrong = f"given({column}) is not null and {_number(column)} is null"
-            faults.append(Fault(column.strip('"'), Reason.NOT_A_NUMBER, wrong))
-        key = self.dated.key_of(name)
-        if set(key) == set(self.dated.key):
-            faults.append(Fault(key[-1], RecordReason.NO_STUDENT, "_there is null"))
-        if table.happened:
-            before = f"{read(known)} < {read(quoted(table.happened))}"
-            faults.append(Fault(str(table.known), RecordReason.KNOWN_BEFORE, before))
-        return [*faults, Fault(str(table.known), RecordReason.TOO_EARLY, f"{day} < {self.dated.earliest}")]
-
-    def _bad_days(self, columns: Sequence[str], *, dates: bool | None = None) -> list[Fault]:
-        dates = self.dated.start is not None if dates is None else dates
-        reason, read = (RecordReason.NOT_A_DATE, _date) if dates else (RecordReason.NOT_A_DAY, _whole)
-        cells = [(column, quoted(column)) for column in columns]
-        return [
-            Fault(one, reason, f"given({cell}) is not null and {read(cell)} is null") for one, cell in cells
-        ]
-
-    def _joined(self, name: str) -> tuple[str, list[str]]:
-        """Return a table with those that it is joined to, and its columns; its own stay its own."""
-        statement, there = f"select * from {quoted(f'raw_{name}')}", [*self.columns[name]]
-        for number, (other, keys) in enumerate(self.dated.tables[name].join.items()):
-            self._refuse_missing(name, keys, there)
-            self._refuse_missing(other, keys, self.columns[other])
-            self._refuse_repeated(other, keys)
-            more = [column for column in self.columns[other] if column not in there]
-            added = "".join(f", j{number}.{quoted(column)}" for column in more)
-            same = " and ".join(f"l.{quoted(key)} = j{number}.{quoted(key)}" for key in keys)
-            right = f"{quoted(f'raw_{other}')} j{number}"
-            statement = f"select l.*{added} from ({statement}) l left join {right} on {same}"
-            there += more
-        return statement, there
-
-    def _refuse_repeated(self, name: str, keys: Sequence[str]) -> None:
-        """Raise BadInput where a table that is joined has two rows for one key: each would count twice."""
-        listed = ", ".join(map(quoted, keys))
-        found = self.connection.execute(
-            f'select max("row"), {listed} from {quoted(f"raw_{name}")} group by {listed} having count(*) > 1 '
-            "order by 1 limit 1"
-        ).fetchone()
-        if found:
-            what = ", ".join(f"{key} {value}" for key, value in zip(keys, found[1:], strict=True))
-            remedy = f"Keep one row for each {', '.join(keys)}."
-            raise BadInput(
-                f"{what} is there twice.", file=self.files[name].name, row=int(found[0]), remedy=remedy
+                f"create table keys_{t.alias} as "
+                f"select distinct who_{t.alias} as {WHO}, {DAY}, {START} from grid"
             )
 
-    def _refuse_missing(self, name: str, columns: Sequence[str], there: Sequence[str]) -> None:
-        missing = next((column for column in columns if column not in there), None)
-        if missing is not None:
-            remedy = f"The contract {self.contract.name} asks for it; found: {', '.join(there)}."
-            raise BadInput(f"missing column {missing}.", file=self.files[name].name, remedy=remedy)
+    def _each_day(self) -> str:
+        """Return the relation of the days that each student has: the same for all, or of one date."""
+        if isinstance(self.days, date):
+            day = f"date_diff('day', s.{START}, date '{self.days.isoformat()}')"
+            return f"lateral (select cast({day} as integer) as {DAY})"
+        return f"(select unnest([{', '.join(map(str, self.days))}]) as {DAY})"
 
-    def _names_of(self, view: str) -> list[str]:
-        found = self.connection.execute(f"select * from {quoted(view)} limit 0")
-        return [str(one[0]) for one in found.description or () if one[0] != "row"]
+    def _refuse_empty(self) -> None:
+        """Raise BadInput for a day on which nobody is there."""
+        found = {row[0] for row in self.connection.execute(f"select distinct {DAY} from grid").fetchall()}
+        if isinstance(self.days, date):
+            empty = [] if found else [f"{self.days}"]
+        else:
+            empty = [f"day {day}" for day in self.days if day not in found]
+        if empty:
+            remedy = "Leave that day out, or see who is there in the student table."
+            raise BadInput(f"no student is there on {empty[0]}.", column=AS_OF, remedy=remedy)
 
     # --- rows
 
-    @cached_property
-    def _taken(self) -> dict[str, Taken]:
-        """What is taken, of the columns that are wanted."""
-        after = () if self.labelled else (Role.SCORE,)
-        return {
-            n: taken for n, taken in self.contract.taken.items() if self.contract.columns[n].role not in after
-        }
-
     def _rows(self) -> str:
-        """Return the statement of the snapshots: the student's columns, what is taken, then the formulas."""
-        contract, there = self.contract, self._names_of("student")
-        wanted = [column.name for column in contract.columns.values() if column.role is not Role.LEAK]
-        wanted += [contract.target.column] if self.labelled and not contract.target.derived else []
-        own = contract.id.name if contract.id else ID
-        fixed = [name for name in wanted if name not in (own, AS_OF, *contract.taken)]
-        if not self.labelled:
-            fixed = [name for name in fixed if name in there or name in {c.name for c in contract.features}]
-        self._refuse_missing(self.dated.students, fixed, there)
-        cells = [f"g.{ID} as {quoted(own)}", f"g.{DAY} as {quoted(AS_OF)}"]
-        cells += [f"g.{quoted(name)}" for name in fixed]
+        """Return the query of the snapshots: what is told of students, what is taken, then the formulas."""
+        own = self.contract.id.name if self.contract.id else "_id"
+        cells = {own: "s._id", AS_OF: f"g.{DAY}"}
+        fixed = [name for name in self._told if name in (*self.contract.columns, self.contract.target.column)]
+        cells |= {name: f"s.{self._told[name]}" for name in fixed if name != own}
         if self.dated.person:
-            cells.append(f"g.{quoted(self.dated.person)} as {quoted(PERSON)}")
-        if self.dated.cohort:
-            cells.append(f"{self._split()} as split")
-        names, joins = [], []
-        for number, name in enumerate(self._dated_tables()):
-            joins.append(self._join_of(name, f"a{number}"))
-            for column, taken in self._taken.items():
-                if taken.table == name:
-                    value = f"a{number}.{quoted(column)}"
-                    value = f"coalesce({value}, 0)" if taken.stat in (Stat.COUNT, Stat.SUM) else value
-                    names.append(f"{value} as {quoted(column)}")
-        statement = f"select {', '.join([*cells, *names])} from grid g {' '.join(joins)}"
-        formulas = {n: taken.formula for n, taken in self._taken.items() if taken.formula}
-        for name in self.dated.order_of(self._taken):
-            worked_out = to_sql(formulas[name] or "0", self._number_of)
-            statement = f"select *, cast({worked_out} as double) as {quoted(name)} from ({statement})"
-        return f"select * from ({statement}) order by {quoted(own)}, {quoted(AS_OF)}"
+            cells[PERSON] = f"s.{self._told[self.dated.person]}"
+        if self.labelled and self.dated.cohort and (split := self._split(self.dated.cohort)):
+            cells["split"] = split
+        joins = []
+        for taking in self._takings:
+            for whole in (False, True):
+                joins += self._taken(taking, cells, whole=whole)
+        listed = ", ".join(f"{cell} as o{n}" for n, cell in enumerate(cells.values()))
+        query = f"select {listed} from grid g join student s using (_n) {' '.join(joins)}"
+        self.names = [*cells]
+        formulas = {n: t.formula for n, t in self.contract.taken.items() if t.formula}
+        for name in self.dated.order_of(self.contract.taken):
+            worked_out = to_sql(str(formulas[name]), self._number)
+            query = f"select *, cast({worked_out} as double) as o{len(self.names)} from ({query})"
+            self.names.append(name)
+        return f"select * from ({query}) order by o0, o1"
 
-    def _number_of(self, name: str) -> str:
+    def _taken(self, taking: Taking, cells: dict[str, str], *, whole: bool) -> list[str]:
+        """Add the cells of what is taken of a table, by the day or of all of it; return their join."""
+        columns = [n for n in taking.taken if (self.contract.columns[n].role is Role.SCORE) is whole]
+        if not columns:
+            return []
+        alias = f"{taking.alias}{'w' if whole else ''}"
+        for n, column in enumerate(columns):
+            zero = taking.taken[column].stat in ZERO_OF_NONE and not whole
+            cells[column] = f"coalesce({alias}.x{n}, 0)" if zero else f"{alias}.x{n}"
+        same = f"{alias}.{WHO} = g.who_{taking.alias} and {alias}.{DAY} = g.{DAY}"
+        same += f" and {alias}.{START} is not distinct from g.{START}"
+        return [f"left join ({taking.aggregate(columns, whole=whole)}) {alias} on {same}"]
+
+    def _number(self, name: str) -> str:
         """Return a column in a formula: what was taken is a number, a student's cell is read as one."""
-        return (
-            f"cast({quoted(name)} as double)"
-            if name in self._taken or name == AS_OF
-            else _number(quoted(name))
-        )
+        own = f"o{self.names.index(name)}"
+        read = name in self.contract.taken or name == AS_OF
+        return f"cast({own} as double)" if read else f"number_in({own})"
 
-    def _split(self) -> str:
-        """Return the split of a row: the newest cohort is held out."""
-        cohort = self.dated.cohort
-        if cohort is None:
-            return "'train'"
-        cell = quoted(cohort.column)
-        label = f"regexp_extract({cell}, {text(cohort.pattern)})" if cohort.pattern else cell
-        newest = f"(select max({label}) from student)"
-        return f"case when {label.replace(cell, 'g.' + cell)} = {newest} then 'test' else 'train' end"
+    def _split(self, cohort: Cohort) -> str | None:
+        """Return the split of a row: the newest cohort is held out. None where there is one alone."""
+        column = self._told[cohort.column]
 
-    def _join_of(self, name: str, alias: str) -> str:
-        """Return the join of what is taken of one table, for each key and day."""
-        key = [quoted(one) for one in self.dated.key_of(name)]
-        known = f"t.{quoted(str(self.dated.tables[name].known))}"
-        day = f"date_diff('day', k.{START}, {known})" if self.dated.start else f"cast({known} as integer)"
-        listed = ", ".join([*(f"k.{one}" for one in key), f"k.{DAY}", f"k.{START}"])
-        after = {n for n in self._taken if self.contract.columns[n].role is Role.SCORE}
-        parts = [
-            f"{self._aggregate(taken, day, name)} as {quoted(column)}"
-            for column, taken in self._taken.items()
-            if taken.table == name
-        ]
-        whole = any(taken.table == name for column, taken in self._taken.items() if column in after)
-        same = " and ".join(f"t.{one} = k.{one}" for one in key)
-        keys = ", ".join([*key, DAY, START])
-        within = "" if whole else f" and {day} <= k.{DAY}"
-        inner = (
-            f"select {listed}, {', '.join(parts)} from (select distinct {keys} from grid) k "
-            f"join {quoted(f'ok_{name}')} t on {same}{within} group by {listed}"
-        )
-        on = " and ".join([*(f"{alias}.{one} = g.{one}" for one in key), f"{alias}.{DAY} = g.{DAY}"])
-        on += f" and {alias}.{START} is not distinct from g.{START}"
-        return f"left join ({inner}) {alias} on {on}"
+        def label(cell: str) -> str:
+            return f"regexp_extract({cell}, {quoted(cohort.pattern)})" if cohort.pattern else cell
 
-    def _aggregate(self, taken: Taken, day: str, name: str) -> str:
-        """Return the SQL of one statistic."""
-        dates = set(self._dates_of(name, [taken])) if self.dated.start else set()
-
-        def cell(column: str) -> str:
-            if column == AS_OF:
-                return f"k.{DAY}"
-            own = f"t.{quoted(column)}"
-            return f"date_diff('day', k.{START}, {own})" if column in dates else own
-
-        holds = to_sql(taken.where, cell) if taken.where else "true"
-        value = cell(taken.column) if taken.column else "1"
-        return STATISTICS[taken.stat or Stat.COUNT](value, day, f"filter (where {holds})", holds)
+        found = self.connection.execute(f"select distinct {label(column)} from student").fetchall()
+        cohorts = sorted(name for (name,) in found if name)
+        if len(cohorts) < 2:
+            return None
+        return f"case when {label(f's.{column}')} = {quoted(cohorts[-1])} then 'test' else 'train' end"
 
 
-def _sum(value: str, _day: str, only: str, _holds: str) -> str:
-    return f"cast(sum(cast({value} as {EXACT})) {only} as double)"
+def _id(keys: Sequence[str]) -> str:
+    """Return the text that names a student: the key, or its parts with a / between them and none inside."""
+    if len(keys) == 1:
+        return keys[0]
+    parts = [f"replace(replace({key}, '%', '%25'), '/', '%2F')" for key in keys]
+    return f"concat_ws('/', {', '.join(parts)})"
 
 
-def _mean(value: str, day: str, only: str, holds: str) -> str:
-    return f"({_sum(value, day, only, holds)} / nullif(count({value}) {only}, 0))"
+def columns_found(path: Path, dated: Dated, name: str) -> list[str]:
+    """List the columns of a table under the names that the contract gives them."""
+    from data.snapshots.relations import columns_of
 
-
-def _last(value: str, day: str, _only: str, holds: str) -> str:
-    there = f"filter (where ({holds}) and {value} is not null)"
-    return f"max(struct_pack(k := {day}, v := {value})) {there}.v"
-
-
-def _trend(value: str, day: str, _only: str, holds: str) -> str:
-    """Return the slope of least squares of a value by the day; exact sums make it the same in any order."""
-    only = f"filter (where ({holds}) and {value} is not null)"
-    exact = f"cast({value} as {EXACT})"
-    n, t = f"count(*) {only}", f"(sum({day}) {only})"
-    v, tv = f"cast(sum({exact}) {only} as double)", f"cast(sum({day} * {exact}) {only} as double)"
-    tt = f"sum({day} * {day}) {only}"
-    return f"(({n} * {tv} - {t} * {v}) / nullif({n} * {tt} - {t} * {t}, 0))"
-
-
-STATISTICS: Mapping[Stat, Callable[[str, str, str, str], str]] = {
-    Stat.COUNT: lambda _value, _day, only, _holds: f"count(*) {only}",
-    Stat.SUM: _sum,
-    Stat.MEAN: _mean,
-    Stat.MIN: lambda value, _day, only, _holds: f"min({value}) {only}",
-    Stat.MAX: lambda value, _day, only, _holds: f"max({value}) {only}",
-    Stat.LAST: _last,
-    Stat.SHARE: lambda _value, _day, only, _holds: f"(count(*) {only} / count(*))",
-    Stat.DAYS_SINCE: lambda _value, day, only, _holds: f"(k.{DAY} - max({day}) {only})",
-    Stat.TREND: _trend,
-}
-"""The SQL of each statistic, of a value, the day it was known, a filter, and the filter's condition."""
-
-
-def _number(cell: str) -> str:
-    return f"try_cast(given({cell}) as double)"
-
-
-def _whole(cell: str) -> str:
-    return (
-        f"(case when try_cast({cell} as double) % 1 = 0 then cast(try_cast({cell} as double) as integer) end)"
-    )
-
-
-def _date(cell: str) -> str:
-    return f"cast(try_cast(given({cell}) as timestamp) as date)"
+    rename = dated.tables[name].rename
+    return [rename.get(column, column) for column in columns_of(path)]
