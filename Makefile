@@ -93,7 +93,7 @@ restore: setup ## Restore a backup over nothing (FROM=folder; ARGS=--check only 
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
 
 test: setup ## Run the tests (ARGS="-k word" for some)
-	@$(DEV) -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(DEV) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup ## Run the long forms: soaks, kills, long loads (half an hour)
 	@$(DEV) -m pytest -m slow $(ARGS)

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 OWN_PATH = list(sys.path)
 STANDARD = (
@@ -36,13 +38,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin("tests.fixtures")
 
 
-@pytest.hookimpl(tryfirst=True)
+class Together(LoadScopeScheduling):
+    """Hands a group of files at a time to one of the processes that share the tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """Keep together what shares what is costly."""
+    return Together(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where processes share the tests, keep together what shares what is costly, and begin with it."""
+    """Begin with what takes long where processes share the tests: at the end, one waits for the other."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(group_of(item.nodeid.partition("::")[0])))
-        items.sort(key=lambda item: place_of(item.nodeid))
+        items.sort(key=lambda item: place_of(item.nodeid.partition("::")[0]))
 
 
 def group_of(file: str) -> str:

@@ -184,6 +184,7 @@ def loop(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GRADECAST_APPROVAL", "none")
+    monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "0.5")
     with prefect_server(tmp_path / "home"), loop_of(tmp_path / "home", deployed) as loop:
         use_grid(loop.client, one_candidate)
         yield loop
