@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
@@ -44,6 +45,7 @@ COMPARISONS: dict[type[ast.AST], str] = {
 ONE_COLUMN = "put a name with spaces, or one that means something to Python, right by `rename` of its table"
 
 
+@lru_cache(maxsize=1_000)
 def parse_expression(text: str) -> ast.expr:
     """Parse a condition or a formula; raises ValueError where it is none."""
     try:
@@ -130,6 +132,7 @@ def numbers_in(text: str) -> set[str]:
     return {name for sides, names in _comparisons(text) if not any(map(_is_text, sides)) for name in names}
 
 
+@lru_cache(maxsize=1_000)
 def _comparisons(text: str) -> list[tuple[list[ast.expr], set[str]]]:
     """Return the two sides of each comparison, and the names on them."""
     found = [node for node in ast.walk(parse_expression(text)) if isinstance(node, ast.Compare)]

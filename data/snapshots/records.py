@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 import duckdb
@@ -118,7 +119,7 @@ class Taking:
         """The column of the day on which a row became known."""
         return str(self.dated.tables[self.name].known)
 
-    @property
+    @cached_property
     def days(self) -> set[str]:
         """The columns of days: those that the table names, and what is compared with one of them."""
         table = self.dated.tables[self.name]
@@ -128,7 +129,7 @@ class Taking:
                 found |= compared_with(taken.where, {AS_OF, *found}) - {AS_OF} if taken.where else set()
         return found
 
-    @property
+    @cached_property
     def used(self) -> list[tuple[str, str]]:
         """The columns that statistics and conditions need, and what each is read as."""
         found: dict[tuple[str, str], None] = {}
@@ -174,7 +175,7 @@ class Taking:
         ]
         key = self.dated.key_of(self.name)
         if set(key) == set(self.dated.key):
-            shown = f"concat_ws('/', {', '.join(map(table.text, key))})"
+            shown = f"concat_ws('/', {', '.join(map(table.key, key))})"
             found.append(Fault(", ".join(key), shown, RecordReason.NO_STUDENT, f"{WHO} is null"))
         day = table.day(known, dates=self.dates)
         if own.happened:

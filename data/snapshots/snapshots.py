@@ -266,7 +266,7 @@ class _Snapshots:
         numbers = [column.name for column in own if not column.coded and column.name not in days]
         missing = [Fault(n, table.text(n), Reason.MISSING, table.missing(n)) for n in needed]
         key = Fault(
-            ", ".join(dated.key), _id([table.text(n) for n in dated.key]), RecordReason.TWICE, "_again > 1"
+            ", ".join(dated.key), _id([table.key(n) for n in dated.key]), RecordReason.TWICE, "_again > 1"
         )
         return [
             *missing,
