@@ -1,5 +1,11 @@
-"""What would help a student: changes of actionable columns, searched and ranked."""
+"""What would help a student: changes of actionable columns, searched and ranked.
 
+What accumulates can only grow: its steps are from now on, so many more at most (or at least, where more is
+better) in what is left of the period, and there are none once all of it has passed. A forecast with such a
+step is the mean over the totals that keep to it.
+"""
+
+import math
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import combinations, product
@@ -22,8 +28,14 @@ FEW = {1: STEPS, 2: 4, 3: 2}  # steps of a column that is changed together with 
 Value = Any
 
 
+Span = tuple[float, float]
+
+
 class Change(NamedTuple):
-    """One column's value as it is and as it could be, and how large a part of its range lies between."""
+    """One column's value as it is and as it could be, and how large a part of its range lies between.
+
+    Of a column that accumulates `after` is how many more there may yet be, `before` the count so far.
+    """
 
     column: str
     before: Value
@@ -40,15 +52,20 @@ def helpful(contract: Contract) -> list[Column]:
     return [column for column in actionable if column.effect] or actionable
 
 
-def changes_of(column: Column, value: Value) -> list[Change]:
+def changes_of(column: Column, value: Value, usual: Span | None = None) -> list[Change]:
     """Return the changes of one column that may be tried, smallest first.
 
     Within the column's range and codes; where its direction is known, in the direction that helps. What
     is missing is not changed, nor a number towards a side on which the contract sets no limit.
+
+    Args:
+        column: that does not accumulate.
+        value: that it has.
+        usual: the numbers between which most students are; no change goes beyond them.
     """
     if value is None:
         return []
-    found = _coded(column, value) if column.coded else _numbers(column, value)
+    found = _coded(column, value) if column.coded else _numbers(column, value, usual)
     return sorted(found, key=lambda change: change.size)
 
 
@@ -61,17 +78,65 @@ def _coded(column: Column, value: Value) -> Iterator[Change]:
             yield Change(column.name, value, code, STEP * steps)
 
 
-def _numbers(column: Column, value: float) -> Iterator[Change]:
+def from_now_on(column: Column, so_far: Value, expected: np.ndarray) -> list[Change]:
+    """Return how many more of what accumulates there may yet be, nearest to what is expected first.
+
+    Fewer than expected or, where more is better, more; within what similar students come to. Nothing where
+    the contract does not say what helps, or the count is missing.
+
+    Args:
+        column: that accumulates.
+        so_far: what it has come to.
+        expected: its total's mean, and the ends between which nine in ten such students end (3,).
+    """
+    if so_far is None or column.effect is None:
+        return []
+    mean, low, high = (expected - so_far).tolist()
+    end = high if column.effect == "raises" else max(low, 0.0)
+    unit = 1.0 if column.whole else _round_unit(max(high - low, abs(mean)))
+    wanted = [mean + (end - mean) * step / STEPS for step in range(1, STEPS + 1)]
+    near = np.ceil if column.effect == "raises" else np.floor
+    further = dict.fromkeys(round(float(near(one / unit)) * unit, 6) for one in [*wanted[:-1], end])
+    whole = column.limits[1] if column.limits[1] < FLOAT32_MAX else max(high + so_far, 1.0)
+    return [
+        Change(column.name, so_far, int(more) if column.whole else more, abs(mean - more) / whole)
+        for more in further
+        if more >= 0 and _helps(column, more - mean)
+    ]
+
+
+def limits_of(bundle: Bundle, record: Record, further: Record) -> np.ndarray:
+    """Return between what each total of a record is (C, 2) with so many more to come, by column."""
+    limits = np.tile([0.0, np.inf], (len(bundle.accumulation.columns), 1))
+    for place, column in enumerate(bundle.accumulation.columns):
+        if column.name in further:
+            total = record[column.name] + further[column.name]
+            limits[place, 0 if column.effect == "raises" else 1] = total
+    return limits
+
+
+def _numbers(column: Column, value: float, usual: Span | None) -> Iterator[Change]:
     low, high = column.limits
-    for end in (low, high):
+    bounded = max(abs(low), abs(high)) < FLOAT32_MAX
+    unit = 1.0 if column.whole else _round_unit(high - low if bounded else abs(value))
+    first, last = _usual(column, usual, unit)
+    for end, beyond in ((first, value <= first), (last, value >= last)):
         distance = end - value
-        if not distance or abs(end) >= FLOAT32_MAX or not _helps(column, distance):
+        if beyond or abs(end) >= FLOAT32_MAX or not _helps(column, distance):
             continue
-        whole = high - low if max(abs(low), abs(high)) < FLOAT32_MAX else max(abs(distance), abs(value))
-        unit = 1.0 if column.whole else _round_unit(whole)
-        for after in _towards(value, end, unit):
+        whole = high - low if bounded else max(abs(distance), abs(value))
+        for after in _towards(value, end, unit if bounded or column.whole else _round_unit(whole)):
             size = abs(after - value) / whole
             yield Change(column.name, value, int(after) if column.whole else after, size)
+
+
+def _usual(column: Column, usual: Span | None, unit: float) -> Span:
+    """Return the ends of a column's range, round numbers between which most students are where known."""
+    low, high = column.limits
+    if usual is None:
+        return low, high
+    least, most = math.ceil(usual[0] / unit) * unit, math.floor(usual[1] / unit) * unit
+    return max(low, round(least, 6)), min(high, round(most, 6))
 
 
 def _towards(value: float, end: float, unit: float) -> list[float]:
@@ -103,6 +168,7 @@ def _thinned(changes: Sequence[Change], width: int) -> Sequence[Change]:
 
 
 CLEARLY = 0.05  # of probability: less is no help
+LEAST_GAIN = 0.01  # of probability: with less, both risks could read the same
 EACH = 0.1  # what one more column weighs, in ranges
 
 
@@ -131,12 +197,11 @@ def suggest(bundle: Bundle, record: Record, most: int = 3) -> list[Suggestion]:
     likeliest class, and these before those that only lower the risk. No suggestion contains another
     one's columns: they are choices.
     """
-    options = {column.name: changes_of(column, record[column.name]) for column in helpful(bundle.contract)}
-    tried = list(combined(options))
+    tried = list(combined(_options(bundle, record)))
     if not tried:
         return []
     values = [{change.column: change.after for change in changes} for changes in tried]
-    shares = bundle.probabilities(bundle.matrix([record, *({**record, **changed} for changed in values)]))
+    shares, elapsed = forecasts_with(bundle, record, [{}, *values])
     risks = risk_of(shares, bundle.contract.target)
     aims = _reached(bundle, shares, risks)
     order = sorted(
@@ -144,11 +209,51 @@ def suggest(bundle: Bundle, record: Record, most: int = 3) -> list[Suggestion]:
         key=lambda place: (-aims[place], _effort(tried[place]), risks[place + 1]),
     )
     chosen = _apart(values, order, most)
-    answers = bundle.answers(shares[[place + 1 for place in chosen]])
+    rows = [place + 1 for place in chosen]
+    answers = bundle.answers(shares[rows], None if elapsed is None else elapsed[rows])
     return [
         Suggestion(values[place], answer, Aim(aims[place]))
         for place, answer in zip(chosen, answers, strict=True)
     ]
+
+
+def forecasts_with(
+    bundle: Bundle, record: Record, changes: Sequence[Record]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a record's class probabilities (n, K) with each of n changes, and how much has passed (n,)."""
+    names = {column.name for column in bundle.accumulation.columns}
+    plain = [{name: value for name, value in one.items() if name not in names} for one in changes]
+    matrix = bundle.matrix([{**record, **one} for one in plain])
+    passed = bundle.elapsed([record])
+    if passed is None:
+        return bundle.probabilities(matrix), None
+    further = ({name: value for name, value in one.items() if name in names} for one in changes)
+    limits = np.stack([limits_of(bundle, record, one) for one in further])
+    elapsed = np.repeat(passed, len(changes))
+    return bundle.probabilities(matrix, elapsed, limits), elapsed
+
+
+def answer_with(bundle: Bundle, record: Record, changes: Record) -> dict[str, Any]:
+    """Return the forecast of a record with other values; of what accumulates with so many more to come."""
+    totals = {column.name for column in bundle.accumulation.columns}
+    given = {name: value for name, value in changes.items() if value is not None or name not in totals}
+    shares, elapsed = forecasts_with(bundle, record, [given])
+    return bundle.answers(shares, elapsed)[0]
+
+
+def _options(bundle: Bundle, record: Record) -> dict[str, list[Change]]:
+    """Return what may be changed of each column."""
+    ranges, passed = bundle.population.ranges, bundle.elapsed([record])
+    options = {
+        column.name: changes_of(column, record[column.name], ranges.get(column.name))
+        for column in helpful(bundle.contract)
+        if not column.accumulates
+    }
+    if passed is not None:
+        expected = bundle.accumulation.expected(bundle.matrix([record]), passed)[0]
+        ahead = zip(bundle.accumulation.columns, expected, strict=True)
+        options |= {c.name: from_now_on(c, record[c.name], told) for c, told in ahead if c.actionable}
+    return {name: found for name, found in options.items() if found}
 
 
 def actionable(bundle: Bundle) -> list[Column]:
@@ -159,7 +264,7 @@ def actionable(bundle: Bundle) -> list[Column]:
 def _reached(bundle: Bundle, shares: np.ndarray, risks: np.ndarray) -> np.ndarray:
     """Return the aim that each tried row reaches; `shares` begins with the row as it is."""
     tops = shares.argmax(axis=1)
-    calmer = risks[1:] <= risks[0]
+    calmer = risks[0] - risks[1:] >= LEAST_GAIN
     target = bundle.contract.target
     out = calmer & (risks[0] >= target.call_from) & (risks[1:] < target.call_from)
     better = calmer & (tops[1:] < tops[0]) if target.ordered else out

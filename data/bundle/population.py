@@ -203,8 +203,9 @@ class Accumulation:
         chances = np.exp(logs - logs.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)
         spread = np.broadcast_to(values, chances.shape).copy()
-        # Beyond all that was seen it goes on at its pace; what is missing, NaN, stays so.
+        # Beyond all that was seen it goes on at its pace, within the limits; what is missing stays so.
         pace = np.minimum(each[lost, 0] / each[lost, 1], self.columns[place].limits[1])
+        pace = pace if bounds is None else np.clip(pace, each[lost, 2], each[lost, 3])
         spread[lost] = (np.round(pace) if self.columns[place].whole else pace)[:, None]
         return spread[back.reshape(-1)], chances[back.reshape(-1)]
 

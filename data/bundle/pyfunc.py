@@ -41,10 +41,10 @@ class GradecastModel(PythonModel):
                 _rows(reasons_by_row(faults.sort_values(["row", "column"]))),
                 remedy="Mend or leave out these rows (the header counts as row 1).",
             )
-        said = self.bundle.contract.accumulating and ELAPSED in frame
-        elapsed = frame[ELAPSED].fillna(1.0).to_numpy() if said else None
-        shares = self.bundle.probabilities(matrix(frame, self.bundle.contract), elapsed)
-        answers = self.bundle.answers(shares, elapsed)
+        told = self.bundle.contract.accumulating and ELAPSED in frame
+        elapsed = frame[ELAPSED].fillna(1.0).to_numpy() if told else None
+        said = self.bundle.probabilities(matrix(frame, self.bundle.contract), elapsed)
+        answers = self.bundle.answers(said, elapsed)
         forecasts = pd.DataFrame(answers, index=model_input.index)
         named = pd.DataFrame(forecasts.pop("probabilities").tolist(), index=model_input.index)
         return forecasts.join(named.add_prefix("probability_"))

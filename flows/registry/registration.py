@@ -30,6 +30,7 @@ from data.contract.contract import Contract
 from data.contract.yaml_files import is_file
 from data.durable import digest, flush
 from data.rows.frames import parse
+from data.rows.records import asking
 from data.sources.storage import as_stored
 from flows.registry.bundling import Submission, make_bundle
 from flows.registry.decisions import PromotionVerdict, as_of_now, ask, deciding, recorded_verdict, settle
@@ -234,11 +235,12 @@ def keep_artifacts(client: MlflowClient, run_id: str, model_id: str) -> None:
 def model_signature(contract: Contract) -> ModelSignature:
     """Derive inputs (raw records) and outputs (forecasts) from a contract.
 
-    Audit columns are optional. A coded column takes codes or labels, which are of several types; a nullable
-    integer is a double, as a missing one makes it.
+    Audit columns are optional, and how much of the period has passed. A coded column takes codes or labels,
+    which are of several types; a nullable integer is a double, as a missing one makes it.
     """
     inputs = [
-        ColSpec(_type(column), column.name, required=column.role is Role.FEATURE) for column in contract.asked
+        ColSpec(_type(column), column.name, required=column.role is Role.FEATURE)
+        for column in asking(contract).asked
     ]
     outputs = [
         ColSpec(DataType.string, "grade_class"),

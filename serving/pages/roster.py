@@ -14,9 +14,11 @@ import orjson
 from flask import Response, current_app, request
 
 from data.bundle import card_text
+from data.contract.columns import ELAPSED
+from data.contract.contract import Contract
 from data.log.entries import Verdict, override_entry, prediction_entries
-from data.rows.records import Record
-from serving.api import JSON, write_down
+from data.rows.records import Record, settle_elapsed
+from serving.api import JSON, check_passed_column, write_down
 from serving.pages.layout import is_ours, page_blueprint, predictor_now, render
 from serving.pages.roster_file import (
     MOST_ROWS,
@@ -29,6 +31,7 @@ from serving.pages.roster_file import (
 )
 from serving.pages.roster_list import BLANK, ClassList, details_of, draw_expected, read_choice
 from serving.pages.show import compared
+from serving.pages.student import PERCENT, Field, fields, read_form
 from serving.predictor import Predictor
 from serving.problems import Problem, unavailable
 from serving.settings import PredictorSettings
@@ -81,7 +84,7 @@ def send_row() -> Response:
     """Send what one student's row opens to."""
     predictor = predictor_now()
     number = request.form.get("row", type=int) or 0
-    record = read_one(received_sheet(predictor), predictor.bundle.contract, number)
+    record = received_one(predictor, number)
     (detail,) = details_of(predictor, [record], [number]).values()
     bundle = predictor.bundle
     about = compared(bundle.scale)
@@ -117,7 +120,7 @@ def take_override() -> Response:
         return render("noted.html", verdict=note_of_forecast(predictor, request.form))
     number, verdict = pressed(request.form)
     if request.accept_mimetypes.best == JSON:  # the page's script, which has the rest of the page already
-        record = read_one(received_sheet(predictor), predictor.bundle.contract, number)
+        record = received_one(predictor, number)
         note_of_roster(predictor, record, verdict, request.form, number)
         return _json({"noted": verdict})
     with one_of_few():
@@ -146,9 +149,30 @@ def one_of_few() -> Iterator[None]:
 def received() -> ClassList:
     """Read and forecast the form's roster; raises Problem."""
     predictor = predictor_now()
-    contract = predictor.bundle.contract
-    file = read_roster(received_sheet(predictor), contract)
+    contract, passed = predictor.bundle.contract, read_passed(request.form, predictor.bundle.contract)
+    sheet = received_sheet(predictor)
+    check_passed_column(sheet.header, predictor.bundle)
+    file = read_roster(sheet, contract)
+    settle_elapsed(file.records, contract, passed)
     return ClassList(predictor, file, read_choice(request.form, contract.target.labels))
+
+
+def received_one(predictor: Predictor, number: int) -> Record:
+    """Return the record of one row of the form's roster; raises Problem."""
+    contract = predictor.bundle.contract
+    record = read_one(received_sheet(predictor), contract, number)
+    settle_elapsed([record], contract, read_passed(request.form, contract))
+    return record
+
+
+def read_passed(form: Mapping[str, str], contract: Contract) -> float | None:
+    """Return how much of the period has passed, as the form says it in hundredths; raises Problem 422."""
+    text = form.get(ELAPSED, "") if contract.accumulating else ""
+    record, faults = read_form([PERCENT], {ELAPSED: text})
+    if faults:
+        fault = {"field": PERCENT.title, "message": faults[ELAPSED]}
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Nothing was forecast yet.", [fault])
+    return record[ELAPSED] / 100 if ELAPSED in record else None
 
 
 def received_sheet(predictor: Predictor) -> Sheet:
@@ -187,8 +211,14 @@ def _upload_page(problem: Problem | None = None) -> Response:
         most=MOST_ROWS,
         example=predictor.bundle.manifest.generated,
         counts=predictor.counts_hint,
+        passed=_passed_field(predictor.bundle.contract),
         text=card_text,
     )
+
+
+def _passed_field(contract: Contract) -> list[Field]:
+    """Return the field that asks how much of the period has passed, where it is needed."""
+    return fields([PERCENT] if contract.accumulating else [], contract, request.form.to_dict(), {})
 
 
 def warm(predictor: Predictor) -> None:
@@ -219,7 +249,8 @@ def _class_page(given: ClassList, noted: Noted, said: str = "") -> Response:
         carried=pack(file.header, file.rows, file.delimiter, contract, file.notes),
         noted=noted,
         compared=compared(predictor.bundle.scale),
-        told_of_counts=predictor.counts_hint,
+        told_of_counts="" if contract.accumulating else predictor.counts_hint,
+        passed=read_passed(request.form, contract),
         blank=BLANK,
         troubles=file.troubles[:MOST_TROUBLES],
         form=request.form,
@@ -243,7 +274,9 @@ def answers_to_log(predictor: Predictor, records: list[Record], key: str) -> lis
     The id follows from record, version and day: a class that is looked at twice is kept once.
     """
     bundle, today = predictor.bundle, datetime.now(UTC).date().isoformat()
-    answers = bundle.answers(bundle.probabilities(bundle.matrix(records))) if records else []
+    elapsed = bundle.elapsed(records)
+    shares = bundle.probabilities(bundle.matrix(records), elapsed) if records else None
+    answers = [] if shares is None else bundle.answers(shares, elapsed)
     for answer, record in zip(answers, records, strict=True):
         said = [bundle.contract.name, predictor.version, today, record]
         text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)

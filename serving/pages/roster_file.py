@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from data.bundle.bundle import Bundle
 from data.contract.contract import Contract
 from data.rows.notation import number_columns
-from data.rows.records import Record, typical_value
+from data.rows.records import Record, asking, typical_value
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.tables import Table
 from serving.cells import RowReader
@@ -45,7 +45,8 @@ def pack(
     header: Row, rows: Sequence[Row], delimiter: str, contract: Contract, notes: Sequence[str] = ()
 ) -> str:
     """Return a roster as a form's text: with every column, else with the asked ones, else empty."""
-    asked = {column.name for column in contract.asked} | ({contract.id.name} if contract.id else set())
+    asked = {column.name for column in asking(contract).asked}
+    asked |= {contract.id.name} if contract.id else set()
     asked |= number_columns(contract).keys()  # which together say how numbers are written
     numbers = {column.name for column in contract.features if column.decimal}
     # A row with cells too many or too few must come back as it was, or it might come back sound.
@@ -188,14 +189,14 @@ def read_one(sheet: Sheet, contract: Contract, number: int) -> Record:
 
 def also_shown(header: Row, contract: Contract) -> list[int]:
     """Return the places of columns of the school's own that tell who a student is."""
-    known = {*contract.columns, contract.target.column}
+    known = {*asking(contract).columns, contract.target.column}
     return [place for place, name in enumerate(header) if name and name not in known][:ALSO_SHOWN]
 
 
 def _troubles(number: int, error: str, header: Row, row: Row, contract: Contract) -> Iterator[RowError]:
     for part in error.split("; "):
         name, _, message = part.partition(": ")
-        column = contract.columns.get(name)
+        column = asking(contract).columns.get(name)
         if column is None or name not in header:
             remedy = "Look for a comma too many or a cell too few."
             yield RowError(number, "", "The whole row", f"{part[:1].upper()}{part[1:]}.", remedy)

@@ -1,6 +1,6 @@
 """Whom to see first: a class's forecasts, single steps, the order, the list, and what is to be expected."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -10,17 +10,17 @@ from markupsafe import Markup
 
 from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
-from data.contract.columns import FLOAT32_MAX, Column, Target
+from data.contract.columns import Target
 from data.contract.contract import Contract
-from data.rows.records import Record, feature_space
+from data.rows.records import Record
 from data.statistics import CountRange, count_range, shift_sd
 from serving.pages import show
 from serving.pages.roster_file import UploadedClass, also_shown, written
+from serving.pages.steps import Gains, describe_step, describe_totals, gains_of
 from serving.predictor import Predictor
 from serving.sheet import Row
-from serving.suggestions import STEP, helpful, suggest
+from serving.suggestions import suggest
 
-WORTH_IT = 0.005  # of probability: what would round to nothing is no gain
 DECIMALS = 6
 PAGE, AT_ONCE = 25, 40  # students of a page, and of a class that is shown as one
 MOST_TYPED = 60  # letters of a search
@@ -35,92 +35,6 @@ LISTED, BEST_STEP, AFTER, JUDGED = "this_week", "best_single_step", "at_risk_aft
 Chosen = TypeVar("Chosen", bound=StrEnum)
 
 
-class Step(NamedTuple):
-    """One column moved by an amount, or for a nominal column set to one code's place."""
-
-    column: Column
-    places: tuple[int, ...]
-    sign: int
-    code: int = 0
-
-
-class Gains(NamedTuple):
-    """For each student the best single step (its place among `steps`, or -1), its gain and its value."""
-
-    steps: list[Step]
-    best: np.ndarray
-    gain: np.ndarray
-    after: np.ndarray
-
-    def value(self, student: int) -> Any:
-        """Return what the stepped column's value would be."""
-        step, after = self.steps[self.best[student]], float(self.after[student])
-        if step.column.coded:
-            return list(step.column.codes)[step.code if step.column.unordered else int(after)]
-        return int(after) if step.column.whole else after
-
-
-def gains_of(bundle: Bundle, matrix: np.ndarray, risks: np.ndarray) -> Gains:
-    """Return what one step could gain each student: by how much the risk falls, in probability.
-
-    Args:
-        bundle: the model that forecasts each step.
-        matrix: the students' features (n, float columns).
-        risks: their probabilities of being at risk (n,).
-    """
-    target, steps = bundle.contract.target, list(steps_of(bundle.contract))
-    best = np.full(len(matrix), -1)
-    gain, after = np.full(len(matrix), WORTH_IT), np.zeros(len(matrix))
-    hopeful = np.flatnonzero(risks > WORTH_IT)
-    for place, step in enumerate(steps):
-        moved, value = _moved(step, matrix[hopeful])
-        # What a step does not change, and what is unknown, need not be forecast again.
-        new = np.flatnonzero(np.any(moved != matrix[hopeful], axis=1) & ~np.isnan(value))
-        at = hopeful[new]
-        calmed = risk_of(bundle.probabilities(moved[new]), target) if len(new) else np.zeros(0)
-        fall = risks[at] - calmed
-        better = fall > gain[at]
-        best[at[better]], gain[at[better]], after[at[better]] = place, fall[better], value[new][better]
-    return Gains(steps, best, np.where(best < 0, 0.0, gain), after)
-
-
-def steps_of(contract: Contract) -> Iterator[Step]:
-    """Yield the single steps that may help, each in the direction that does where it is known."""
-    space = feature_space(contract)
-    groups = dict(zip(space.columns, space.groups, strict=True))
-    signs = {"raises": (1,), "lowers": (-1,), None: (1, -1)}
-    for column in helpful(contract):
-        if column.unordered:
-            yield from (Step(column, groups[column.name], 0, code) for code in range(len(column.codes)))
-        else:
-            yield from (Step(column, groups[column.name], sign) for sign in signs[column.effect])
-
-
-def _moved(step: Step, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the matrix with a step taken, and the column's new values; what is missing stays so."""
-    moved, first = matrix.copy(), step.places[0]
-    known = ~np.isnan(matrix[:, first])
-    if step.column.unordered:
-        moved[np.ix_(known, step.places)] = np.eye(len(step.places))[step.code]
-        return moved, moved[:, first]
-    moved[:, first] = _stepped(step.column, matrix[:, first].astype(float), step.sign)
-    return moved, moved[:, first]
-
-
-def _stepped(column: Column, values: np.ndarray, sign: int) -> np.ndarray:
-    if column.coded:
-        return np.clip(values + sign, 0, len(column.codes) - 1)
-    low, high = column.limits
-    end = high if sign > 0 else low
-    if abs(end) >= FLOAT32_MAX:
-        return values
-    bounded = max(abs(low), abs(high)) < FLOAT32_MAX
-    amount = STEP * (np.full(len(values), high - low) if bounded else np.abs(end - values))
-    if column.whole:
-        amount = np.maximum(np.floor(amount), 1)
-    return np.clip(values + sign * amount, min(low, high), max(low, high))
-
-
 class ClassForecasts:
     """What the model says of each student (n), in the order of the records.
 
@@ -131,10 +45,11 @@ class ClassForecasts:
     def __init__(self, bundle: Bundle, records: list[Record]) -> None:
         """Forecast validated records."""
         self.bundle, self.matrix = bundle, bundle.matrix(records)
-        self.shares = bundle.probabilities(self.matrix)
+        self.elapsed = bundle.elapsed(records)
+        self.shares = bundle.probabilities(self.matrix, self.elapsed)
         self.risks = np.round(risk_of(self.shares, bundle.contract.target), DECIMALS)
         self.sure = np.round(self.shares.max(axis=1).astype(float), DECIMALS)
-        self.tops, self.sets = self.shares.argmax(axis=1), bundle.grade_sets(self.shares)
+        self.tops, self.sets = self.shares.argmax(axis=1), bundle.grade_sets(self.shares, self.elapsed)
 
     @cached_property
     def gains(self) -> Gains:
@@ -143,7 +58,8 @@ class ClassForecasts:
 
     def gains_at(self, places: np.ndarray) -> Gains:
         """Return what one step could gain some students, by their places."""
-        gains = gains_of(self.bundle, self.matrix[places], self.risks[places])
+        elapsed = None if self.elapsed is None else self.elapsed[places]
+        gains = gains_of(self.bundle, self.matrix[places], self.risks[places], elapsed)
         return gains._replace(gain=np.round(gains.gain, DECIMALS))
 
 
@@ -291,6 +207,8 @@ class RosterLine(NamedTuple):
     step: str
     gain: float
     listed: bool
+    no_step: str = ""
+    """What is said where there is none."""
 
     @property
     def after(self) -> float:
@@ -351,9 +269,14 @@ class ClassList:
                 step=describe_step(turn, self.file.records[place], gains),
                 gain=float(gains.gain[turn]),
                 listed=bool(self.shown.listed[place]),
+                no_step=self._no_step(place),
             )
             for turn, place in enumerate(places)
         ]
+
+    def _no_step(self, place: int) -> str:
+        flagged = self.forecasts.risks[place] >= self.contract.target.call_from
+        return "Needs more than one step" if flagged else "Not needed"
 
     def table(self) -> dict[str, Any]:
         """Return all students as columns, in the file's order, each text as the page has it."""
@@ -451,20 +374,10 @@ def details_of(
             "reasons": answer["reasons"][:MOST_REASONS],
             "more": len(answer["reasons"]) - MOST_REASONS,
             "suggestions": suggest(predictor.bundle, record),
+            "ahead": describe_totals(predictor.bundle, record),
         }
         for number, record, answer in zip(numbers, records, answers, strict=True)
     }
-
-
-def describe_step(place: int, record: Record, gains: Gains) -> str:
-    """Return a student's best single step as `Absences: 21 → 14 days`; nothing where none helps."""
-    if gains.best[place] < 0:
-        return ""
-    column = gains.steps[gains.best[place]].column
-    before, after = record[column.name], gains.value(place)
-    unit_follows = not column.coded and before is not None
-    was = show.number(before) if unit_follows else show.value_of(column, before)
-    return f"{column.title}: {was} → {show.value_of(column, after)}"
 
 
 def _also(file: UploadedClass, contract: Contract) -> list[str]:

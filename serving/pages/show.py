@@ -44,6 +44,27 @@ def unit_of(column: Column, value: float) -> str:
     return column.unit
 
 
+def change_of(column: Column, before: Any, after: Any) -> str:
+    """Return a change as `3 → 5 hours`; of what accumulates as `from now on at most 2 more days`."""
+    if not column.accumulates:
+        unit_follows = not column.coded and before is not None
+        return f"{number(before) if unit_follows else value_of(column, before)} → {value_of(column, after)}"
+    if not after and column.effect != "raises":
+        return f"from now on no more{GAP}{column.unit}".strip()
+    most = "least" if column.effect == "raises" else "most"
+    return f"from now on at {most} {number(after)} more{GAP}{unit_of(column, after)}".strip()
+
+
+def describe_total(column: Column, so_far: Any, expected: Sequence[float]) -> str:
+    """Say what a count so far is expected to come to: its mean and the ends of nine in ten."""
+    mean, low, high = (float(f"{one:.3g}") if column.decimal else round(one) for one in expected)
+    if so_far is None:
+        return f"{column.title}: {NOT_KNOWN}."
+    total = f"about {value_of(column, mean)}" if low < high else value_of(column, mean)
+    span = f" ({number(low)} to {number(high)} for nine in ten such students)" if low < high else ""
+    return f"{column.title}: {value_of(column, so_far)} so far, {total} by the end{span}."
+
+
 def describe_allowed(column: Column) -> str:
     """Say what to give for a column: its range or its choices."""
     if column.coded:

@@ -11,17 +11,18 @@ from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.bundle.card import ENOUGH, Card, Share, members, read_card
 from data.bundle.reasons import Scale
-from data.contract.columns import Column
+from data.contract.columns import ELAPSED, Column, Kind, Role
 from data.contract.contract import Contract
 from data.log.entries import prediction_entries
 from data.rows.kinds import Reason
 from data.rows.notation import read_alone
-from data.rows.records import Record
+from data.rows.records import Record, settle_elapsed
 from serving.api import JSON, write_down
 from serving.pages import show
 from serving.pages.layout import page_blueprint, predictor_now, render
+from serving.pages.steps import describe_totals
 from serving.predictor import Answer, Predictor
-from serving.suggestions import actionable, suggest
+from serving.suggestions import actionable, answer_with, suggest
 
 SHORT = 14  # letters of a choice that fits on a button
 STOPS = 40  # of a slider, at least
@@ -32,6 +33,18 @@ TELLING = 0.05  # points; less is not worth a sentence
 REASONS = 8  # before the rest is folded away
 UNSURE = 3  # plausible classes
 SURE = 0.75  # that what is named holds the truth; below it people are told that it is hard to tell
+
+PERCENT = Column(
+    name=ELAPSED,
+    title="How much of the period has passed",
+    kind=Kind.NUMBER,
+    role=Role.AUDIT,
+    min=1,
+    max=100,
+    unit="%",
+    help="Leave it empty at the end of the period, when all is counted.",
+)
+"""How the pages ask for what `elapsed` says: people count in hundredths."""
 
 Texts = Mapping[str, str]
 View = dict[str, Any]
@@ -52,7 +65,7 @@ def forecast() -> Response:
     """Forecast the student of the form, and write the forecast down unless it is the example's."""
     predictor = predictor_now()
     bundle, texts = predictor.bundle, request.form.to_dict()
-    record, faults = read_form(asked(bundle.contract), texts)
+    record, faults = read_student(bundle.contract, texts)
     view = _form(predictor, texts, faults)
     if faults:
         return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -68,15 +81,15 @@ def try_values() -> Response:
     """Show what other values of the actionable columns would make of a forecast; nothing is kept."""
     predictor = predictor_now()
     bundle, texts = predictor.bundle, request.form.to_dict()
-    levers = actionable(bundle)
-    tried = {column.name: texts.pop(TRIED + column.name, "") for column in levers}
-    record, faults = read_form(asked(bundle.contract), texts)
+    tried = {name: texts.pop(TRIED + name, "") for name in bundle.contract.columns}
+    record, faults = read_student(bundle.contract, texts)
     view = _form(predictor, texts, faults)
     if faults:
         return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY)
-    other, tried_faults = read_form(asked(bundle.contract), {**texts, **tried})
+    levers = levers_of(bundle, record)
+    changes, tried_faults = read_form(levers, tried)
     before = predictor.predict([record], explain=True)[0]
-    after = None if tried_faults else predictor.predict([other])[0]
+    after = None if tried_faults else answer_with(bundle, record, changes)
     if request.accept_mimetypes.best == JSON:
         return _difference(bundle.contract, before, after)
     view |= _result(bundle, record, before, texts)
@@ -113,11 +126,13 @@ def _form(predictor: Predictor, texts: Texts, faults: Texts) -> View:
     return {
         "contract": contract,
         "counts": predictor.counts_hint,
+        "passed": fields([PERCENT] if contract.accumulating else [], contract, texts, faults),
         "changeable": fields([c for c in features if c.actionable], contract, texts, faults),
         "given": fields([c for c in features if not c.actionable], contract, texts, faults),
         "optional": fields(optional, contract, texts, faults),
         "faults": faults,
-        "ids": {name: field_id(contract.columns[name], contract) for name in faults},
+        "ids": {column.name: field_id(column, contract) for column in asked(contract)},
+        "titles": {column.name: column.title for column in asked(contract)},
         "result": None,
         "kept": False,
         "after": None,
@@ -126,10 +141,14 @@ def _form(predictor: Predictor, texts: Texts, faults: Texts) -> View:
 
 def _result(bundle: Bundle, record: Record, answer: Answer, texts: Texts) -> View:
     """Return a forecast with reasons, what might help, and the form to try it in."""
+    levers = levers_of(bundle, record)
+    as_it_is = {column.name: "" if column.accumulates else texts.get(column.name, "") for column in levers}
     return {
         "result": outlook(answer, bundle, read_card(bundle.folder, bundle.manifest)),
+        "ahead": describe_totals(bundle, record),
         "suggestions": suggest(bundle, record),
-        "levers": fields(actionable(bundle), bundle.contract, texts, {}, TRIED),
+        "levers": fields(levers, bundle.contract, as_it_is, {}, TRIED),
+        "as_it_is": as_it_is,
         "base": {column.name: texts.get(column.name, "") for column in asked(bundle.contract)},
         "record": record,
         "changed": describe_change,
@@ -172,8 +191,37 @@ class Field(NamedTuple):
 
 
 def asked(contract: Contract) -> list[Column]:
-    """Return the columns of the form: features and audit columns, then the id."""
-    return [*contract.asked, *([contract.id] if contract.id else [])]
+    """Return the columns of the form: features and audit columns, then the id, then what has passed."""
+    ids = [contract.id] if contract.id else []
+    return [*contract.asked, *ids, *([PERCENT] if contract.accumulating else [])]
+
+
+def read_student(contract: Contract, texts: Texts) -> tuple[Record, dict[str, str]]:
+    """Return the record of a form, and what is wrong with the fields that give none."""
+    record, faults = read_form(asked(contract), texts)
+    if contract.accumulating and ELAPSED in record:
+        record[ELAPSED] /= 100
+    settle_elapsed([record], contract)
+    return record, faults
+
+
+def levers_of(bundle: Bundle, record: Record) -> list[Column]:
+    """Return the columns of which other values may be tried.
+
+    Of what accumulates so many more are tried, for as long as the period goes on.
+    """
+    ahead = bundle.elapsed([record]) is not None
+    return [
+        _further(column) if column.accumulates else column
+        for column in actionable(bundle)
+        if not column.accumulates or (ahead and record[column.name] is not None)
+    ]
+
+
+def _further(column: Column) -> Column:
+    most = "least" if column.effect == "raises" else "most"
+    told = {"title": f"{column.title} from now on, at {most}", "help": "", "nullable": True, "max": None}
+    return column.model_copy(update=told)
 
 
 def fields(
@@ -189,7 +237,9 @@ def fields(
 
 def field_id(column: Column, contract: Contract, prefix: str = "") -> str:
     """Return what a page calls a column's field: names may hold what an id may not."""
-    return f"{prefix}field-{list(contract.columns).index(column.name)}".replace(".", "-")
+    names = list(contract.columns)
+    place = names.index(column.name) if column.name in names else len(names)
+    return f"{prefix}field-{place}".replace(".", "-")
 
 
 def nice_step(wanted: float) -> float:

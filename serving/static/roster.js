@@ -175,7 +175,8 @@ function row(place, listed) {
   body.querySelector("svg.bar rect:last-of-type").setAttribute("width", `${100 * table.risk[place]}%`);
   set("risk", chance(table.risk[place]));
   set("sure", chance(table.sure[place]));
-  if (table.step[place]) set("step", table.step[place]);
+  set("step", table.step[place] || table.no_step[place]);
+  body.querySelector("[data-is=step]").classList.toggle("soft", !table.step[place]);
   set("after", table.step[place] ? `risk ${chance(table.risk[place] - table.gain[place])}` : "");
   said(body, state.judged.get(table.number[place]));
   return body;

@@ -50,6 +50,19 @@ def test_the_champion_predicts_raw_records_as_its_bundle_does(
         np.testing.assert_array_equal(found[f"probability_{label}"], expected)
 
 
+def test_a_column_may_say_how_much_of_the_period_has_passed(
+    model: Any, raw: pd.DataFrame, bundle: Bundle, grade_class: Contract
+) -> None:
+    passed = np.where(np.arange(len(raw)) % 2, 0.25, 1.0)
+    found = model.predict(raw.assign(elapsed=np.where(passed < 1, passed, np.nan)))
+    features = matrix(parse(raw, grade_class, labelled=False), grade_class)
+    answers = bundle.answers(bundle.probabilities(features, passed), passed)
+    assert found["at_risk"].tolist() == [answer["at_risk"] for answer in answers]
+    assert found["grade_set"].tolist() == [answer["grade_set"] for answer in answers]
+    with pytest.raises(Exception, match="elapsed: out of range"):
+        model.predict(raw.assign(elapsed=0.0))
+
+
 def test_forecasts_keep_the_order_and_the_index_of_the_records(model: Any, raw: pd.DataFrame) -> None:
     mixed = raw.sample(frac=1, random_state=3)
     pd.testing.assert_frame_equal(model.predict(mixed), model.predict(raw).loc[mixed.index])

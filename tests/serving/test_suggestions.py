@@ -3,13 +3,25 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from data.bundle.bundle import Bundle
 from data.cohorts.grades import generate
 from data.contract.columns import Column
 from data.contract.contract import Contract
-from serving.suggestions import Aim, Suggestion, actionable, changes_of, combined, helpful, suggest
+from serving.suggestions import (
+    LEAST_GAIN,
+    Aim,
+    Suggestion,
+    actionable,
+    answer_with,
+    changes_of,
+    combined,
+    from_now_on,
+    helpful,
+    suggest,
+)
 from tests.contract.tiny import YAML, contract_of
 
 Student = dict[str, Any]
@@ -52,6 +64,60 @@ def test_every_suggestion_keeps_the_contract(
 ) -> None:
     for student, found in suggested:
         bundle.record.validate_python({**student, **found.changes})
+
+
+def test_every_suggestion_lowers_the_risk_by_what_can_be_seen(
+    bundle: Bundle, suggested: list[tuple[Student, Suggestion]]
+) -> None:
+    for student, found in suggested:
+        assert forecast(bundle, student)["at_risk"] - found.answer["at_risk"] >= LEAST_GAIN - 1e-6
+
+
+def test_once_the_period_is_over_no_count_is_part_of_a_suggestion(
+    suggested: list[tuple[Student, Suggestion]],
+) -> None:
+    assert not any("Absences" in found.changes for _, found in suggested)
+
+
+def test_nobody_is_sent_beyond_what_most_students_do(
+    bundle: Bundle, suggested: list[tuple[Student, Suggestion]]
+) -> None:
+    _, high = bundle.population.ranges["StudyTimeWeekly"]
+    hours = [found.changes["StudyTimeWeekly"] for _, found in suggested if "StudyTimeWeekly" in found.changes]
+    assert hours
+    assert max(hours) <= high
+
+
+@pytest.mark.parametrize("elapsed", [0.1, 0.25, 0.5, 0.75, 0.95])
+def test_a_count_is_changed_from_now_on_alone_within_what_similar_students_come_to(
+    bundle: Bundle, students: list[Student], elapsed: float
+) -> None:
+    from_now = 0
+    for student in students[:60]:
+        record = {**student, "Absences": int(student["Absences"] * elapsed), "elapsed": elapsed}
+        passed, row = np.array([elapsed]), bundle.matrix([record])
+        now = bundle.answers(bundle.probabilities(row, passed), passed)[0]
+        mean, low, _ = bundle.accumulation.expected(row, passed)[0, 0]
+        for found in suggest(bundle, record):
+            assert now["at_risk"] - found.answer["at_risk"] >= LEAST_GAIN - 1e-6
+            assert answer_with(bundle, record, found.changes) == found.answer
+            further = found.changes.get("Absences")
+            if further is not None:
+                from_now += 1
+                assert further >= 0
+                assert low <= record["Absences"] + further < mean
+    assert from_now > 0
+
+
+def test_where_more_is_better_a_step_is_at_least_so_many_more_and_in_reach() -> None:
+    sessions = column(kind="integer", min=0, max=40, effect="raises", accumulates=True)
+    found = from_now_on(sessions, 5, np.array([15.2, 9.0, 22.0]))
+    assert [change.after for change in found] == sorted(change.after for change in found)
+    assert found[0].after >= 11
+    assert found[-1].after == 17
+    assert from_now_on(sessions, None, np.array([1.0, 0, 2])) == []
+    unknown = column(kind="integer", min=0, max=40, accumulates=True)
+    assert from_now_on(unknown, 5, np.array([15.2, 9.0, 22.0])) == []
 
 
 def test_every_suggestion_goes_in_the_direction_that_helps(
@@ -107,16 +173,19 @@ def test_the_smallest_changes_of_an_aim_come_first(bundle: Bundle, students: lis
         assert [one.aim for one in found] == sorted((one.aim for one in found), reverse=True)
         singles = [one.changes for one in found if len(one.changes) == 1 and one.aim is found[0].aim]
         sizes = [
-            _size(bundle.contract.columns[name], student, changes) for changes in singles for name in changes
+            _size(bundle, bundle.contract.columns[name], student, changes)
+            for changes in singles
+            for name in changes
         ]
         assert sizes == sorted(sizes)
         several += len(sizes) > 1
     assert several > 0
 
 
-def _size(column: Column, student: Student, changes: Student) -> float:
+def _size(bundle: Bundle, column: Column, student: Student, changes: Student) -> float:
     value = student[column.name]
-    return next(one.size for one in changes_of(column, value) if one.after == changes[column.name])
+    usual = bundle.population.ranges.get(column.name)
+    return next(one.size for one in changes_of(column, value, usual) if one.after == changes[column.name])
 
 
 def test_a_student_for_whom_nothing_can_be_better_gets_none(bundle: Bundle, students: list[Student]) -> None:

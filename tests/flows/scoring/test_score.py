@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
@@ -277,7 +278,7 @@ def test_the_files_of_a_folder_are_one_roster(students: pd.DataFrame, desk: Desk
 def test_a_roster_part_of_the_way_through_is_answered_and_logged_like_records(
     students: pd.DataFrame, desk: Desk
 ) -> None:
-    said = students.assign(elapsed=[0.25, None, 1.0, 0.9] * (ROWS // 4))
+    said = students.assign(elapsed=[0.25, np.nan, 1.0, 0.9] * (ROWS // 4))
     rows = rows_of(desk.score(desk.written(said), logs=True, elapsed=0.5)[1])
     names = [column.name for column in desk.contract.asked]
     records = [
@@ -313,6 +314,6 @@ def test_a_part_that_cannot_have_passed_and_a_model_that_cannot_be_told_are_refu
     earlier.foresees, earlier.no_elapsed = False, "this model was registered by an earlier release"
     plain = {n: c.model_copy(update={"accumulates": False}) for n, c in desk.contract.columns.items()}
     earlier.contract = desk.contract.model_copy(update={"columns": plain})
-    for part in (0.5, None):
+    for said in (0.5, None):
         with pytest.raises(BadInput, match="registered by an earlier release"):
-            check_elapsed(part, roster, earlier)
+            check_elapsed(said, roster, earlier)

@@ -24,13 +24,13 @@ from serving.pages.roster_list import (
     Only,
     Order,
     choose,
-    gains_of,
     ranks_of,
     read_choice,
-    steps_of,
 )
+from serving.pages.steps import Gains, describe_step, gains_of, steps_of
 from serving.problems import Problem
 from serving.sheet import Sheet
+from serving.suggestions import LEAST_GAIN
 from tests.contract.tiny import YAML, contract_of
 
 CELL = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=6)
@@ -156,6 +156,50 @@ def test_a_step_gains_what_the_model_says_keeps_the_range_and_moves_a_quarter_of
             low, high = step.column.limits
             assert low <= value <= high
             assert abs(value - before) <= (high - low) / 4 + 1e-6
+
+
+@pytest.mark.parametrize("elapsed", [None, 0.25, 0.75])
+def test_no_step_takes_back_what_has_been_counted_nor_goes_beyond_most_students(
+    bundle: Bundle, matrix: np.ndarray, elapsed: float | None
+) -> None:
+    place = bundle.space.columns.index("Absences")
+    so_far = matrix.copy()
+    so_far[:, place] = np.floor(so_far[:, place] * (elapsed or 1))
+    passed = None if elapsed is None else np.full(len(matrix), elapsed)
+    risks = risk_of(bundle.probabilities(so_far, passed), bundle.contract.target)
+    gains = gains_of(bundle, so_far, risks, passed)
+    assert gains.gain[gains.best >= 0].min() >= LEAST_GAIN
+    steps = [gains.steps[best].column.name for best in gains.best[gains.best >= 0]]
+    assert ("Absences" in steps) == (elapsed is not None)
+    _, high = bundle.population.ranges["StudyTimeWeekly"]
+    for student in np.flatnonzero(gains.best >= 0).tolist():
+        check_step(bundle, gains, student, so_far, passed)
+        step = gains.steps[gains.best[student]]
+        if step.column.name == "StudyTimeWeekly":
+            assert so_far[student, step.places[0]] < gains.value(student) <= high + 1e-5
+        elif step.column.name == "Absences":
+            told = describe_step(student, {"Absences": int(so_far[student, place])}, gains)
+            assert told.startswith("Absences: from now on ")
+
+
+def check_step(
+    bundle: Bundle, gains: Gains, student: int, matrix: np.ndarray, passed: np.ndarray | None
+) -> None:
+    """Hold a step from now on against what is left, and against the forecast of whoever keeps to it."""
+    step, further = gains.steps[gains.best[student]], gains.after[student]
+    if not step.column.accumulates:
+        return
+    assert passed is not None
+    row, part = matrix[[student]], passed[[student]]
+    mean, low, _ = bundle.accumulation.expected(row, part)[0, 0]
+    total = row[0, step.places[0]] + further
+    assert further >= 0
+    assert low <= total < mean
+    limits = np.array([[[0.0, total]]])
+    before, after = (
+        risk_of(bundle.probabilities(row, part, one), bundle.contract.target)[0] for one in (None, limits)
+    )
+    assert gains.gain[student] == pytest.approx(before - after, abs=1e-5)
 
 
 def test_every_kind_of_column_has_its_steps() -> None:

@@ -121,12 +121,13 @@ def tried(student: Student, **otherwise: object) -> Student:
 def test_other_values_are_tried_beside_the_forecast_and_never_written_down(
     send: Callable[..., Any], spooled: list[dict[str, Any]], student: Student
 ) -> None:
-    answer = send("/try", **tried(student, Absences=2))
+    answer = send("/try", **tried(student, StudyTimeWeekly=12))
     assert answer.status_code == 200
     assert "With these values" in answer.text
-    assert 'name="try.Absences" type="number" value="2"' in answer.text
-    assert re.search(r'name="Absences" type="number" value="21"', answer.text), "the student stays as it is"
-    wrong = send("/try", **tried(student, Absences=99))
+    assert 'name="try.StudyTimeWeekly" type="number" value="12"' in answer.text
+    assert re.search(r'name="StudyTimeWeekly" type="number" value="9.5"', answer.text), "the student stays"
+    assert "try.Absences" not in answer.text, "what has been counted at the period's end cannot change"
+    wrong = send("/try", **tried(student, StudyTimeWeekly=99))
     assert wrong.status_code == 422
     assert "“99” is out of range." in wrong.text
     assert spooled == []
@@ -136,11 +137,58 @@ def test_the_sliders_are_told_the_difference_as_a_piece_of_the_page(
     send: Callable[..., Any], student: Student
 ) -> None:
     script = {"Accept": "application/json"}
-    told = send("/try", script, **tried(student, Absences=2)).get_json()
+    told = send("/try", script, **tried(student, StudyTimeWeekly=12)).get_json()
     assert "At risk" in told["said"]
     assert told["html"].count('class="tick"') == 5
-    wrong = send("/try", script, **tried(student, Absences=99)).get_json()
+    wrong = send("/try", script, **tried(student, StudyTimeWeekly=99)).get_json()
     assert wrong == {"html": "", "said": "One of these values is outside its range."}
+
+
+def test_in_november_the_count_so_far_is_taken_for_what_it_is(
+    send: Callable[..., Any], client: FlaskClient, student: Student, spooled: list[dict[str, Any]]
+) -> None:
+    page = send(elapsed="25", Absences=6).text
+    answer = client.post("/predict?elapsed=0.25", json={**student, "Absences": 6}).get_json()
+    assert f"{100 * answer['at_risk']:.0f}\N{NO-BREAK SPACE}%" in page
+    assert re.search(r"Absences: 6\xa0days so far, about \d+\xa0days by the end \(\d+ to \d+ for nine", page)
+    assert 'name="elapsed" type="number" value="25"' in page
+    logged = next(entry for entry in spooled if entry["via"] == "page")
+    assert logged["record"]["elapsed"] == 0.25
+    assert logged["at_risk"] == pytest.approx(answer["at_risk"], abs=1e-6)
+
+
+def test_in_november_so_many_more_days_at_most_can_be_tried(
+    send: Callable[..., Any], student: Student
+) -> None:
+    script = {"Accept": "application/json"}
+    told = {
+        further: send(
+            "/try", script, **tried({**student, "Absences": further}), elapsed="25", Absences=6
+        ).get_json()
+        for further in ("", "0", "4")
+    }
+    now, none, few = (said["said"] for said in told.values())
+    assert now != none != few
+    page = send("/try", **tried({**student, "Absences": "-1"}), elapsed="25", Absences=6)
+    assert page.status_code == 422
+    assert "Absences from now on, at most" in page.text
+
+
+@pytest.mark.parametrize("text", ["0", "0.25", "-5", "101", "half", "1e999"])
+def test_what_is_no_part_of_the_period_is_said_so_at_its_field(send: Callable[..., Any], text: str) -> None:
+    answer = send(elapsed=text)
+    assert answer.status_code == 422
+    assert "Give a number from 1 to 100 (%)." in answer.text
+    assert ">How much of the period has passed</a>" in answer.text
+
+
+def test_all_of_the_period_is_the_forecast_without_a_word_of_it(
+    send: Callable[..., Any], spooled: list[dict[str, Any]]
+) -> None:
+    pages = [send(**said).text for said in ({}, {"elapsed": ""}, {"elapsed": "100"})]
+    assert not any("so far, about" in page for page in pages)
+    first, *others = [{**entry, "prediction_id": "", "at": ""} for entry in spooled]
+    assert others == [first, first]
 
 
 def test_a_forecast_that_cannot_be_written_down_is_not_shown(
