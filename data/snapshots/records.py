@@ -174,7 +174,7 @@ class Taking:
             *bad_numbers(table, numbers),
         ]
         key = self.dated.key_of(self.name)
-        if set(key) == set(self.dated.key):
+        if set(key) == set(self.dated.key) or self.dated.person in key:
             shown = f"concat_ws('/', {', '.join(map(table.key, key))})"
             found.append(Fault(", ".join(key), shown, RecordReason.NO_STUDENT, f"{WHO} is null"))
         day = table.day(known, dates=self.dates)

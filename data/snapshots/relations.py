@@ -124,7 +124,6 @@ def opened(
     """
     names = columns_of(path)
     refuse_twice(names, path)
-    _refuse_unknown(table, names, path)
     ours = [table.rename.get(name, name) for name in names]
     refuse_twice(ours, path)
     places = [n for n, name in enumerate(ours) if name in wanted]
@@ -158,13 +157,6 @@ def _header_alone(path: Path) -> list[str] | None:
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     lines = [line for line in text.splitlines() if line.strip()]
     return split_header(lines[0])[0] if len(lines) == 1 else None
-
-
-def _refuse_unknown(table: Table, names: Sequence[str], path: Path) -> None:
-    missing = next((name for name in table.rename if name not in names), None)
-    if missing is not None:
-        remedy = f"The contract renames it; found: {', '.join(names)}."
-        raise BadInput(f"missing column {missing}.", file=path.name, remedy=remedy)
 
 
 def _read_in(

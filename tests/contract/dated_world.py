@@ -39,7 +39,7 @@ columns:
   late: {title: Late, kind: number, nullable: true, taken: {stat: share, of: work, where: done > due}}
   idle: {title: Idle, kind: integer, nullable: true, taken: {stat: days_since, of: work}}
   trend: {title: Trend, kind: number, nullable: true, taken: {stat: trend, of: work.mark}}
-  essays: {title: Essays, kind: integer, taken: {stat: count, of: work, where: type = 'essay' and due <= as_of}}
+  essays: {title: E, kind: integer, taken: {stat: count, of: work, where: type = 'essay' and due <= as_of}}
   so_far: {title: Due so far, kind: integer, min: 0, taken: {stat: count, of: due}}
   open: {title: Open, kind: integer, taken: {formula: so_far - essays}}
   share: {title: Share, kind: number, nullable: true, taken: {formula: open / so_far}}
@@ -133,7 +133,7 @@ def bad_records(uri: str, contract: Contract) -> list[tuple[Any, ...]]:
         assert found.set_aside is not None
         counted = sum(sum(reasons.values()) for reasons in found.set_aside.counts().values())
         assert counted == len(found.set_aside.faults)
-        return list(found.set_aside.faults.itertuples(index=False, name=None))
+        return list(found.set_aside.faults.fillna("").itertuples(index=False, name=None))
 
 
 def known_of(tables: Tables, course: str, student: object, day: int) -> dict[str, float]:
