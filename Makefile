@@ -58,9 +58,9 @@ up: setup ## Run Prefect server and worker, MLflow and predictor on this machine
 deploy: setup ## Register the deployments with the Prefect server that runs
 	@$(DEV) -m flows.deploy $(ARGS)
 
-score: setup ## A file or table in, the same rows with forecasts out (DATA, CONTRACT, OUT, ELAPSED)
+score: setup ## A file or table in, the same rows with forecasts out (DATA, CONTRACT, AS_OF, ELAPSED, OUT)
 	@$(DEV) -m flows.score $${DATA:+--data "$$DATA"} $${CONTRACT:+--contract "$$CONTRACT"} \
-		$${OUT:+--out "$$OUT"} $${ELAPSED:+--elapsed "$$ELAPSED"} $(ARGS)
+		$${AS_OF:+--as-of "$$AS_OF"} $${OUT:+--out "$$OUT"} $${ELAPSED:+--elapsed "$$ELAPSED"} $(ARGS)
 
 approve: setup ## Make a version that waits for a person the champion (VERSION, REASON; alone: show what waits)
 	@$(DEV) -m flows.approve $${VERSION:+--version "$$VERSION"} $${REASON:+--reason "$$REASON"} \

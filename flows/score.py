@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 from prefect import flow, task
@@ -17,7 +18,8 @@ from rich.console import Console
 
 from data.bundle.bundle import Bundle
 from data.contract.columns import ELAPSED
-from data.contract.contract import load_contract
+from data.contract.contract import Contract, load_contract
+from data.contract.dated import WHOLE
 from data.errors import BadInput, Stopped
 from data.log.settings import LogSettings
 from data.sources.databases import is_table, set_aside, without_secrets
@@ -30,7 +32,7 @@ from flows.runtime.exit_codes import ended
 from flows.runtime.progress import search_progress, stage
 from flows.runtime.runs import DELAYS, RETRIES, may_pass
 from flows.scoring.parts import Parts, PartScorer, ScoreTally, make_log
-from flows.scoring.rosters import RosterSource, open_roster
+from flows.scoring.rosters import RosterSource, Said, day_asked, holds_tables, open_roster, opened_roster
 from flows.scoring.sinks import check_sink, write_sink
 from flows.settings import Settings
 
@@ -46,10 +48,15 @@ def score_markdown(scored: Mapping[str, Any]) -> str:
         (
             f"## Scored by {cell(scored['name'])} version {scored['version']}",
             f"From `{scored['source']}` to `{scored['out']}`",
+            *([f"As of {_told(scored['as_of'])}"] if scored["as_of"] else []),
             table(["", "rows"], lines),
             bullets(map(cell, scored["assumed"])),
         )
     )
+
+
+def _told(as_of: str) -> str:
+    return f"day {as_of}" if WHOLE.fullmatch(as_of) else as_of
 
 
 class ScoreSummary(BaseModel):
@@ -63,10 +70,17 @@ class ScoreSummary(BaseModel):
     version: str
     tally: ScoreTally
     assumed: tuple[str, ...] = ()
+    as_of: str = ""
 
 
-def default_out(source: str, settings: Settings) -> str:
-    """Return where a scored roster goes unless told: beside nothing of the person's, in `scores/`."""
+def default_out(source: str, settings: Settings, contract: Contract, as_of: Said = None) -> str:
+    """Return where a scored roster goes unless told: beside nothing of the person's, in `scores/`.
+
+    What is scored of tables is a file for each day.
+    """
+    if holds_tables(source, contract):
+        name = Path(urlsplit(without_secrets(source)).path.rstrip("/")).stem or contract.name
+        return str(settings.home / "scores" / f"{name}-scored-{day_asked(source, contract, as_of)}.csv")
     if is_table(source):
         scored, found = re.subn(r"([?&]table=[^&]*)", r"\1_scored", source, count=1)
         if not found:
@@ -109,7 +123,8 @@ def parts_folder(
 ) -> Path:
     """Return where the parts are until all are done: its own for each roster, version, id key and time."""
     named = (roster.name, contract, version, settings.id_key)
-    identity = repr(named if elapsed is None else (*named, elapsed))
+    more = *([roster.day] if roster.day else []), *([] if elapsed is None else [elapsed])
+    identity = repr((*named, *more))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return settings.home.absolute() / "scores" / f".parts-{digest}"
 
@@ -125,31 +140,32 @@ def score_roster(
     *,
     log: bool,
     elapsed: float | None = None,
+    as_of: Said = None,
 ) -> ScoreSummary:
     """Score what has no part yet, and write the whole; a retry goes on where it stopped."""
     settings = Settings()
     version, bundle = load_model(contract, model, settings)
-    roster = open_roster(data, bundle.contract)
-    check_elapsed(elapsed, roster, bundle)
     url = LogSettings.from_environment().database_url if log else None
     if url is not None:
         settings.refuse_public_key()
         make_log(url)
-    folder = parts_folder(roster, bundle.contract.name, version, settings, elapsed)
-    scorer = PartScorer(bundle.folder.absolute(), version, settings.id_key, url, elapsed)
-    parts = Parts(roster, folder, scorer, engine, settings.jobs)
-    with search_progress(name="batch score") as on_progress:
-        rows = _checked(parts.tables(on_progress), parts, folder, roster)
-        write_sink(out, rows, roster.delimiter, bom=roster.bom)
+    with opened_roster(data, bundle.contract, as_of, threads=settings.jobs) as roster:
+        check_elapsed(elapsed, roster, bundle)
+        folder = parts_folder(roster, bundle.contract.name, version, settings, elapsed)
+        scorer = PartScorer(bundle.folder.absolute(), version, settings.id_key, url, elapsed)
+        parts = Parts(roster, folder, scorer, engine, settings.jobs)
+        with search_progress(name="batch score") as on_progress:
+            rows = _checked(parts.tables(on_progress), parts, folder, roster)
+            write_sink(out, rows, roster.delimiter, bom=roster.bom)
     shutil.rmtree(folder)
-    name = bundle.contract.model_name
     scored = ScoreSummary(
         source=roster.name,
         out=without_secrets(out),
-        name=name,
+        name=bundle.contract.model_name,
         version=version,
         tally=parts.tally,
         assumed=roster.assumed,
+        as_of=roster.day,
     )
     create_markdown_artifact(score_markdown(scored.model_dump()), key="batch-score")
     return scored
@@ -180,19 +196,22 @@ def batch_score(
     engine: EngineName = "local",
     scheduler: str = "",
     elapsed: float | None = None,
+    as_of: Said = None,
 ) -> ScoreSummary:
     """Score a CSV, a Parquet file or a table; `model` is an alias or a version's number.
 
     `elapsed` is how much of the period has passed, above 0 and up to 1, where a column accumulates; a column
-    of that name says it row by row. On Dask, the workers see the state folder under the same path, and the
+    of that name says it row by row. Of the tables of a contract with dates, who is there on a day: `as_of` is
+    a day or a date, by default today. On Dask, the workers see the state folder under the same path, and the
     log's database.
     """
-    target = out or default_out(data, Settings())
     try:
+        target = out or default_out(data, Settings(), load_contract(contract), as_of)
         check_sink(target)
         check_part(elapsed)
         with running(Engine.of(engine, scheduler)) as ready:
-            return score_roster(data, contract, target, str(model), ready, log=log, elapsed=elapsed)
+            terms = {"log": log, "elapsed": elapsed, "as_of": as_of}
+            return score_roster(data, contract, target, str(model), ready, **terms)
     except (BadInput, Stopped) as error:
         return ended(error)
 
@@ -201,7 +220,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Score a roster from the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.score", description=__doc__)
     table = "sqlite:///file.db?table=NAME or postgresql://…?table=NAME"
-    parser.add_argument("--data", required=True, help=f"CSV or Parquet file, or {table}")
+    about = f"CSV or Parquet file, or {table}; of a contract with dates, what holds its tables"
+    parser.add_argument("--data", required=True, help=about)
+    parser.add_argument(
+        "--as-of", help="day or date to forecast for, of a contract with dates (default: today)"
+    )
     parser.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
     parser.add_argument("--out", help="file or new table to write (default: in scores/ of the state)")
     parser.add_argument("--model", default="champion", help="alias or version (default: %(default)s)")
@@ -221,14 +244,19 @@ def check_input(options: argparse.Namespace) -> None:
     Engine.of(options.engine, options.scheduler)
     check_part(options.elapsed)
     options.data, options.out = set_aside([options.data, options.out])
-    open_roster(options.data, load_contract(options.contract))
-    check_sink(options.out or default_out(options.data, Settings()))
+    contract = load_contract(options.contract)
+    day = day_asked(options.data, contract, options.as_of)
+    if not holds_tables(options.data, contract):
+        open_roster(options.data, contract, day if isinstance(day, int) else None)
+    check_sink(options.out or default_out(options.data, Settings(), contract, options.as_of))
 
 
 def show(console: Console, scored: ScoreSummary, settings: Settings) -> None:  # noqa: ARG001
     """Print what became of the roster."""
     tally = scored.tally
-    console.print(f"{tally.rows:,} rows of {scored.source} scored by {scored.name} version {scored.version}")
+    day = f" as of {_told(scored.as_of)}" if scored.as_of else ""
+    by = f"{scored.name} version {scored.version}"
+    console.print(f"{tally.rows:,} rows of {scored.source} scored{day} by {by}")
     if tally.errors:
         rows = plural(tally.errors, "row")
         console.print(f"{rows} break the contract, {tally.commonest()}: see their column `error`")

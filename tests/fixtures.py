@@ -28,6 +28,7 @@ from flows.runtime.workspace import finished_file
 from flows.settings import Settings
 from flows.train import train_model
 from flows.training.grid import Grid
+from tests.dated_school import small_school, write_school
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 SMALL_GRID = Grid.model_validate({"families": [{"max_depth": 1, "learning_rate": 0.1, "n_estimators": 150}]})
@@ -156,6 +157,20 @@ def reports() -> Iterator[None]:
 def registered(submission: Submission) -> Registered:
     """The same model as the session registry's first champion."""
     return register_submission(submission)
+
+
+@pytest.fixture(scope="session")
+def small_dated(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Submission:
+    """A model of a small school with dated tables, in days, with its bundle; registered as its champion."""
+    folder = tmp_path_factory.mktemp("school")
+    contract = small_school(folder)
+    processed = process_records(str(write_school(folder / "tables")), contract, settings)
+    trained = train_model(processed, contract, SMALL_GRID, settings)
+    evidence = gather_evidence(trained, processed, contract, settings)
+    submission = Submission(trained, processed, str(folder / "small_school.yaml"), evidence, settings)
+    make_bundle(submission)
+    assert register_submission(submission).promoted
+    return submission
 
 
 @pytest.fixture(scope="session")

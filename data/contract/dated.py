@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from itertools import pairwise
 from typing import Annotated, Self
 
@@ -17,9 +18,11 @@ from data.contract.expressions import (
     names_in,
     refuse_both,
 )
+from data.errors import BadInput
 
 AS_OF = "as_of"
 """The day that a forecast is made for: a feature that every contract with dated records has."""
+WHOLE = re.compile(r"-?[0-9]{1,6}")
 Days = Annotated[tuple[Annotated[int, Field(ge=-3_660, le=36_600)], ...], Field(min_length=2)]
 
 
@@ -103,6 +106,35 @@ class Dated(Strict):
                     message = "name another table, one without `known`: its rows are known from the start"
                     raise ContractError(message, "tables", name, "join", other)
         return self
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first and the last day that there is a forecast for."""
+        return self.checkpoints[0], self.checkpoints[-1]
+
+    def day_asked(self, said: str | int | None, today: date) -> int | date:
+        """Return the day or the date that was asked for: today where nothing was said and there are dates.
+
+        Raises BadInput for what is neither, for a day out of the span, and where none is said and none known.
+        """
+        (first, last), text = self.span, "" if said is None else str(said).strip()
+        if not text or text == "today":
+            text = str(today) if self.start else ""
+        example = f", or a date such as {today}" if self.start else ""
+        remedy = f"Give AS_OF, a day from {first} to {last}{example}."
+        if WHOLE.fullmatch(text):
+            if not first <= int(text) <= last:
+                raise BadInput(f"it was trained for days {first} to {last}, not for day {text}.")
+            return int(text)
+        if not text:
+            raise BadInput("for which day is not said, and the contract counts days.", remedy=remedy)
+        try:
+            found = date.fromisoformat(text)
+        except ValueError:
+            raise BadInput(f"{text!r} is no day.", remedy=remedy) from None
+        if not self.start:
+            raise BadInput(f"{text} is a date, and the contract counts days.", remedy=remedy)
+        return found
 
     def key_of(self, table: str) -> tuple[str, ...]:
         """Return the columns that say whose a row of a table is."""

@@ -1,18 +1,28 @@
-"""Rosters as chunks of rows, with all their columns as they are: from files, tables, queries, collections."""
+"""Rosters as chunks of rows, with all their columns as they are: from files, tables, queries, collections.
+
+Of a contract with dates, the tables of a school are a roster too: the students who are there on a day.
+"""
 
 import functools
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import chain
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 
+from data.contract.columns import PERSON
 from data.contract.contract import Contract
+from data.contract.dated import AS_OF, Dated
 from data.errors import BadInput
 from data.rows.frames import refuse_missing, refuse_twice, with_notations
 from data.rows.notation import Settled, number_columns
+from data.snapshots.snapshots import open_snapshots
+from data.snapshots.tables import are_tables
 from data.sources.databases import (
     SqlAddress,
     database_chunks,
@@ -35,7 +45,8 @@ from data.sources.files import (
     settled_of,
     without_empty_texts,
 )
-from data.sources.reading import is_cohort
+from data.sources.reading import ChunkedRecords, SetAside, is_cohort
+from data.words import count, plural
 
 ORDERED = re.compile(r"\border\s+by\b", re.IGNORECASE)
 ROWS = 50_000  # of a chunk
@@ -52,7 +63,9 @@ class RosterSource:
     delimiter: str = ","
     bom: bool = False
     assumed: tuple[str, ...] = ()
-    """What was assumed of a text or a sheet."""
+    """What was assumed of a text or a sheet, and what was left out of dated tables."""
+    day: str = ""
+    """For which day they are, where that was asked for."""
 
     @property
     def parts(self) -> int:
@@ -81,23 +94,131 @@ def _database_chunks(uri: str, names: tuple[str, ...]) -> Iterator[pa.Table]:
         yield pa.table({name: pa.array(column) for name, column in cells.items()})
 
 
-def open_roster(uri: str, contract: Contract) -> RosterSource:
-    """Open a roster; raises BadInput where it cannot be read or lacks a feature's column."""
-    if is_database(uri):
-        roster = _database(uri)
-    elif is_cohort(uri):
-        remedy = "Give a CSV or Parquet file, or a database's table."
-        raise BadInput(f"{uri}: a generated cohort is no roster.", remedy=remedy)
-    elif is_stored(uri):
-        with fetched(uri) as files:
-            about = _files(uri, files, contract)
-        roster = replace(about, chunks=functools.partial(_stored_chunks, uri, contract))
-    else:
-        roster = _files(uri, local_files(uri), contract)
+Said = str | int | None
+"""A day, a date, or nothing: as a person asks for it."""
+
+
+def day_asked(uri: str, contract: Contract, as_of: Said) -> int | date | None:
+    """Return for which day a roster is to be scored, None where its rows say so or it has none.
+
+    Raises BadInput where that cannot be told, or there is no forecast for it.
+    """
+    said = as_of not in (None, "")
+    if contract.dated is None:
+        if said:
+            remedy = "Leave AS_OF out, or name a contract with dated records."
+            raise BadInput(f"the contract {contract.name} is for no day.", remedy=remedy)
+        return None
+    if not said and not holds_tables(uri, contract):
+        return None
+    try:
+        found = contract.dated.day_asked(as_of, date.today())  # noqa: DTZ011  a school's day is the local one
+    except BadInput as error:
+        raise BadInput(str(error), file=contract.model_name) from error
+    if isinstance(found, date) and not holds_tables(uri, contract):
+        raise BadInput(
+            "a file of rows says no start to count from.", file=uri, remedy="Give a day, AS_OF=60."
+        )
+    return found
+
+
+def holds_tables(uri: str, contract: Contract) -> bool:
+    """Tell whether an address holds the tables of a contract with dates, rather than rows."""
+    return contract.dated is not None and are_tables(uri)
+
+
+@contextmanager
+def opened_roster(
+    uri: str, contract: Contract, as_of: Said = None, *, threads: int = 1
+) -> Iterator[RosterSource]:
+    """Open a roster for as long as it is scored: rows, or who is there on a day; raises BadInput."""
+    day = day_asked(uri, contract, as_of)
+    if contract.dated is None or day is None or not holds_tables(uri, contract):
+        yield open_roster(uri, contract, day if isinstance(day, int) else None)
+        return
+    days = day if isinstance(day, date) else (day,)
+    with open_snapshots(uri, contract, days, threads=threads, labelled=False) as found:
+        yield _who_is_there(found, contract.dated, day)
+
+
+def _who_is_there(found: ChunkedRecords, dated: Dated, day: int | date) -> RosterSource:
+    """Return the students who are there on a day; those whose own day has no forecast are left out."""
+    rows, there, own_days = 0, 0, set[int]()
+    names: tuple[str, ...] = ()
+    for frame in found.read():
+        there += len(frame)
+        own_days |= set(frame[AS_OF].unique().tolist())
+        kept = _within(frame, dated)
+        rows, names = rows + len(kept), tuple(kept.columns)
+    first, last = dated.span
+    if not rows:
+        days = f"day {min(own_days)} to {max(own_days)}"
+        reason = f"it was trained for days {first} to {last}; on {day} every student is at {days}."
+        raise BadInput(reason, file=found.uri, remedy="Ask for a day within them: AS_OF=…")
+    left_out = [f"{plural(there - rows, 'student')} left out: on {day} not at day {first} to {last}."]
+    notes = (*(left_out if there > rows else ()), *_set_aside(found.set_aside))
+    chunks = functools.partial(_snapshot_chunks, found, dated)
+    return RosterSource(found.uri, names, rows, chunks, assumed=notes, day=str(day))
+
+
+def _snapshot_chunks(found: ChunkedRecords, dated: Dated) -> Iterator[pa.Table]:
+    for frame in found.read():
+        if len(kept := _within(frame, dated)):
+            yield pa.Table.from_pandas(kept, preserve_index=False).replace_schema_metadata()
+
+
+def _within(frame: pd.DataFrame, dated: Dated) -> pd.DataFrame:
+    """Return the rows of days that there is a forecast for, without what is for training alone."""
+    return frame[frame[AS_OF].between(*dated.span)].drop(columns=[PERSON, "split"], errors="ignore")
+
+
+def _set_aside(found: SetAside | None) -> Iterator[str]:
+    """Say how many records of each dated table no row was made of, and why."""
+    for table, reasons in (found.counts() if found else {}).items():
+        if found and reasons:
+            told = ", ".join(f"{reason} ({count(rows)})" for reason, rows in reasons.items())
+            yield f"{sum(reasons.values()):,} of {found.rows[table]:,} records of {table} set aside: {told}."
+
+
+def open_roster(uri: str, contract: Contract, day: int | None = None) -> RosterSource:
+    """Open a roster, with the day that all its rows are of if it is given.
+
+    Raises BadInput where it cannot be read or lacks a feature's column.
+    """
+    roster = _opened(uri, contract)
     names = [name for name in roster.columns if name]
     refuse_twice(names, roster.name)
+    if day is not None:
+        roster, names = _on_day(roster, day), [*names, AS_OF]
     refuse_missing(names, contract, labelled=False, file=roster.name)
     return roster
+
+
+def _on_day(roster: RosterSource, day: int) -> RosterSource:
+    """Return a roster with the day in each row; raises BadInput where its rows say it already."""
+    if AS_OF in roster.columns:
+        remedy = "Leave AS_OF out, or take the column out of the file."
+        raise BadInput("its rows say already for which day they are.", file=roster.name, remedy=remedy)
+
+    def chunks() -> Iterator[pa.Table]:
+        for table in roster.chunks():
+            yield table.append_column(AS_OF, pa.array([day] * len(table)))
+
+    return replace(roster, columns=(*roster.columns, AS_OF), chunks=chunks, day=str(day))
+
+
+def _opened(uri: str, contract: Contract) -> RosterSource:
+    """Open rows wherever they are; raises BadInput."""
+    if is_database(uri):
+        return _database(uri)
+    if is_cohort(uri):
+        remedy = "Give a CSV or Parquet file, or a database's table."
+        raise BadInput(f"{uri}: a generated cohort is no roster.", remedy=remedy)
+    if is_stored(uri):
+        with fetched(uri) as files:
+            about = _files(uri, files, contract)
+        return replace(about, chunks=functools.partial(_stored_chunks, uri, contract))
+    return _files(uri, local_files(uri), contract)
 
 
 def _stored_chunks(uri: str, contract: Contract) -> Iterator[pa.Table]:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from data.cohorts.grades import generate
+from data.contract.contract import Contract
 from data.errors import BadInput
 from flows.registry.registration import Registered
 from flows.runtime.commands import without_heartbeats
@@ -88,11 +89,14 @@ def test_the_commonest_reasons_are_told_where_some_rows_can_be_scored(
     assert "2 rows break the contract, Age: out of range (2 rows): see their column `error`" in told
 
 
-def test_a_table_is_scored_into_one_beside_it_and_a_query_says_where_to(settings: Settings) -> None:
+def test_a_table_is_scored_into_one_beside_it_and_a_query_says_where_to(
+    settings: Settings, grade_class: Contract
+) -> None:
     address = "postgresql://ann@db/school?table=year&sslmode=require"
-    assert default_out(address, settings) == "postgresql://ann@db/school?table=year_scored&sslmode=require"
+    scored = "postgresql://ann@db/school?table=year_scored&sslmode=require"
+    assert default_out(address, settings, grade_class) == scored
     with pytest.raises(BadInput, match="a query has no table of its own"):
-        default_out("sqlite:///school.db?query=SELECT * FROM year ORDER BY 1", settings)
+        default_out("sqlite:///school.db?query=SELECT * FROM year ORDER BY 1", settings, grade_class)
 
 
 @pytest.mark.parametrize(
