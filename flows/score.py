@@ -50,7 +50,7 @@ def score_markdown(scored: Mapping[str, Any]) -> str:
             f"From `{scored['source']}` to `{scored['out']}`",
             *([f"As of {_told(scored['as_of'])}"] if scored["as_of"] else []),
             table(["", "rows"], lines),
-            bullets(map(cell, scored["assumed"])),
+            bullets(map(cell, (*scored["notes"], *scored["assumed"]))),
         )
     )
 
@@ -71,6 +71,7 @@ class ScoreSummary(BaseModel):
     tally: ScoreTally
     assumed: tuple[str, ...] = ()
     as_of: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def default_out(source: str, settings: Settings, contract: Contract, as_of: Said = None) -> str:
@@ -166,6 +167,7 @@ def score_roster(
         tally=parts.tally,
         assumed=roster.assumed,
         as_of=roster.day,
+        notes=roster.notes,
     )
     create_markdown_artifact(score_markdown(scored.model_dump()), key="batch-score")
     return scored
@@ -260,6 +262,8 @@ def show(console: Console, scored: ScoreSummary, settings: Settings) -> None:  #
     if tally.errors:
         rows = plural(tally.errors, "row")
         console.print(f"{rows} break the contract, {tally.commonest()}: see their column `error`")
+    for note in scored.notes:
+        console.print(note)
     for note in scored.assumed:
         console.print(f"Assumed: {note}")
     console.print(f"Written to {scored.out}", soft_wrap=True)

@@ -14,10 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 from data.bundle.bundle import Bundle
 from data.bundle.manifest import BundleError
 from data.contract.columns import ELAPSED, repeated
+from data.contract.dated import AS_OF
 from data.log.entries import Via, prediction_entries
 from data.log.spool import Spool, SpoolError
 from data.rows.kinds import PASSED, rule_of
 from data.rows.records import Record, settle_elapsed
+from serving.days import read_day, with_day
 from serving.predictor import CurrentPredictor, Predictor
 from serving.problems import (
     MOST_FAULTS,
@@ -144,11 +146,12 @@ api = Blueprint("api", __name__)
 def predict() -> Response:
     """Forecast one record, or each of a list."""
     explain, elapsed = _explain(), request.args.get(ELAPSED) if request.query_string else None
+    as_of = request.args.get(AS_OF) if request.query_string else None
     if not request.is_json:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the record as application/json.")
     via: Via = "canary" if request.headers.get(CANARY) == "true" else "predict"
     body = request.get_data(cache=False)
-    answer = forecast(current_app.extensions, body, explain=explain, via=via, elapsed=elapsed)
+    answer = forecast(current_app.extensions, body, explain=explain, via=via, elapsed=elapsed, as_of=as_of)
     return Response(answer, content_type=JSON)
 
 
@@ -159,16 +162,18 @@ def forecast(
     explain: bool = False,
     via: Via = "predict",
     elapsed: str | None = None,
+    as_of: str | None = None,
 ) -> bytes:
     """Return the JSON that answers a request's body, written down already; raises Problem.
 
-    `elapsed` is what the query says of how much of the period has passed.
+    `elapsed` is what the query says of how much of the period has passed, `as_of` for which day it is.
     """
     settings: PredictorSettings = extensions["settings"]
     parsed = parse_json(body, settings.max_records)
     predictor = ready_predictor(extensions["predictor"])
     bundle = predictor.bundle
     passed = read_elapsed(elapsed, bundle)
+    parsed = with_day(parsed, read_day(as_of, bundle.contract))
     _refuse_elapsed(parsed, bundle)
     records = validate(parsed, bundle.record, {*bundle.contract.columns, ELAPSED}, settings.max_records)
     settle_elapsed(records, bundle.contract, passed)

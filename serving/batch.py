@@ -22,10 +22,12 @@ import orjson
 from flask import Blueprint, Response, current_app, request
 
 from data.contract.columns import ELAPSED
+from data.contract.dated import AS_OF
 from data.log.spool import Spool
 from data.rows.records import Record, settle_elapsed
 from serving.api import check_passed_column, read_elapsed, ready_predictor, write_down
 from serving.cells import RowReader
+from serving.days import check_days, read_day, settle_day
 from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.problems import Problem, unavailable
@@ -60,7 +62,10 @@ def predict_batch() -> Response:
         received = resources.enter_context(_received(settings))
         sheet = Sheet(received, request.args.get("sheet", ""), settings.uploads)
         elapsed = read_elapsed(request.values.get(ELAPSED), predictor.bundle)
-        scoring = Scoring(sheet, predictor, settings, extensions["spool"], extensions["metrics"], elapsed)
+        day = read_day(request.values.get(AS_OF), predictor.bundle.contract)
+        scoring = Scoring(
+            sheet, predictor, settings, extensions["spool"], extensions["metrics"], elapsed, day
+        )
         counts = scoring.count()
         pieces = scoring.pieces(resources.pop_all())
         first = next(pieces) + next(pieces, b"")  # while it can still be refused, as by a full disk
@@ -89,12 +94,18 @@ class Scoring:
         spool: Spool,
         metrics: Metrics,
         elapsed: float | None = None,
+        day: int | None = None,
     ) -> None:
-        """Check the header; raises Problem 422. `elapsed` is for rows that do not say it themselves."""
-        self._contract, self._elapsed = predictor.bundle.contract, elapsed
+        """Check the header; raises Problem 422.
+
+        `elapsed` is for rows that do not say it themselves; so is `day`, which the answer then adds.
+        """
+        self._contract, self._elapsed, self._day = predictor.bundle.contract, elapsed, day
         check_passed_column(sheet.header, predictor.bundle)
-        self._added = added_columns(self._contract.target.labels)
-        check_header(sheet.header, self._contract, self._added)
+        told = [AS_OF] if day is not None and AS_OF not in sheet.header else []
+        self._before = f"{day}{sheet.delimiter}" if told else ""
+        self._added = added_columns(self._contract.target.labels, *told)
+        check_header(sheet.header, self._contract, self._added, told)
         self._sheet = sheet
         self._spool, self._metrics = spool, metrics
         self._scorer = Scorer(predictor, sheet.delimiter, settings.id_key)
@@ -106,6 +117,7 @@ class Scoring:
         rows = bad = 0
         for chunk in self._sheet.chunks(CHUNK):
             rows += len(chunk)
+            check_days(self._sheet.header, chunk, self._day, self._contract)
             bad += sum(map(bool, self._reader.errors(chunk)))
         counts = {ROWS: str(rows), BAD_ROWS: str(bad)}
         if assumed := [*self._sheet.notes, *self._settled.notes]:
@@ -123,6 +135,7 @@ class Scoring:
                 for chunk in chunks:
                     records, errors = self._reader.read(chunk)
                     settle_elapsed(records, self._contract, self._elapsed)
+                    settle_day(records, self._day)
                     read.append(
                         PendingChunk(chunk, records, errors, beside.submit(self._scorer.shares, records))
                     )
@@ -138,9 +151,10 @@ class Scoring:
             write_down(self._spool, [orjson.Fragment(scored.lines)])
         self._metrics.scored(len(records), len(chunk) - len(records))
         self._metrics.predicted(scored.classes, scored.at_risk)
+        answers = [f"{self._before}{cells}" for cells in scored.cells] if self._before else scored.cells
         if len(records) == len(chunk):
-            return self._lines(chunk, scored.cells)
-        width, delimiter, cells = len(self._sheet.header), self._sheet.delimiter, iter(scored.cells)
+            return self._lines(chunk, answers)
+        width, delimiter, cells = len(self._sheet.header), self._sheet.delimiter, iter(answers)
         empty = delimiter * (len(self._added) - 1)
         added = [empty + quoted(error, delimiter) if error else next(cells) for error in errors]
         return self._lines([[*row[:width], *[""] * (width - len(row))] for row in chunk], added)

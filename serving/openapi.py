@@ -12,6 +12,7 @@ from data.bundle.manifest import CARD
 from data.bundle.reasons import LOG_ODDS, NOISE
 from data.contract.columns import ELAPSED, Target
 from data.contract.contract import Contract
+from data.contract.dated import AS_OF
 from data.rows.outcomes import outcome_fields
 from serving.api import json_response, ready_predictor
 from serving.batch import ASSUMED, BAD_ROWS, ROWS, WORKBOOK_TYPES
@@ -97,6 +98,9 @@ def _forecast(contract: Contract) -> Schema:
         "description": "With explain=true: each feature's effect on the forecast, largest first.",
     }
     passed = {ELAPSED: {**PART, "description": "As it was asked; left out where it is all."}}
+    if contract.dated is not None:
+        whole = {"type": "integer", "description": "The day that the forecast is for, as it was asked."}
+        fields[AS_OF] = whole
     more = {"reasons": reasons, **(passed if contract.accumulating else {})}
     return _object({**fields, **more}, list(fields))
 
@@ -226,7 +230,8 @@ def _example_answer(predictor: Predictor, record: Schema) -> Schema:
     bundle = predictor.bundle
     matrix = bundle.matrix([bundle.record.validate_python(record)])
     answer = bundle.answers(bundle.probabilities(matrix))[0]
-    return {**answer, "model_version": predictor.version, "prediction_id": EXAMPLE_ID}
+    day = {AS_OF: record[AS_OF]} if bundle.contract.dated else {}
+    return {**answer, "model_version": predictor.version, "prediction_id": EXAMPLE_ID, **day}
 
 
 def _forecast_paths(predictor: Predictor, record: Schema) -> Schema:
@@ -236,7 +241,9 @@ def _forecast_paths(predictor: Predictor, record: Schema) -> Schema:
         "schema": {"enum": ["true", "false"], "default": "false"},
         "description": "Whether to add the reasons.",
     }
-    asked = [_passed_parameter()] if predictor.bundle.contract.accumulating else []
+    contract = predictor.bundle.contract
+    asked = [_passed_parameter()] if contract.accumulating else []
+    asked += [_day_parameter(contract)] if contract.dated else []
     answer = _json(
         "The forecast, or one for each record in order.", {"anyOf": [ref("Forecast"), ref("Forecasts")]}
     )
@@ -258,6 +265,17 @@ def _forecast_paths(predictor: Predictor, record: Schema) -> Schema:
     }
 
 
+def _day_parameter(contract: Contract) -> Schema:
+    first, last = map(int, contract.columns[AS_OF].limits)
+    return {
+        "name": AS_OF,
+        "in": "query",
+        "schema": {"type": "integer", "minimum": first, "maximum": last},
+        "description": "The day to forecast for, in days from the start, of records or rows that do not say "
+        f"it themselves in {AS_OF}; one that says another is refused.",
+    }
+
+
 def _passed_parameter() -> Schema:
     return {
         "name": ELAPSED,
@@ -270,11 +288,12 @@ def _passed_parameter() -> Schema:
 
 def _batch_answer(predictor: Predictor) -> Schema:
     added = ", ".join(added_columns(predictor.bundle.contract.target.labels))
+    day = f", and {AS_OF} before them where the query says it" if predictor.bundle.contract.dated else ""
     counts = {ROWS: "Rows of the file.", BAD_ROWS: "Rows that have an error instead of a forecast."}
     whole: Schema = {"type": "integer"}
     return {
-        "description": f"The same rows in the same order, with the columns {added}. Cells that a spreadsheet "
-        "would run as a formula begin with an apostrophe.",
+        "description": f"The same rows in the same order, with the columns {added}{day}. Cells that a "
+        "spreadsheet would run as a formula begin with an apostrophe.",
         "headers": {
             **{name: {"schema": whole, "description": what} for name, what in counts.items()},
             ASSUMED: {

@@ -15,6 +15,7 @@ from data.bundle.card import read_card
 from data.bundle.card_text import counts_hint
 from data.bundle.manifest import MANIFEST, BundleError
 from data.contract.columns import ELAPSED
+from data.contract.dated import AS_OF
 from data.durable import digest
 from data.log.entries import new_ids
 from data.rows.records import Record
@@ -49,11 +50,10 @@ class Predictor:
             return []
         bundle, matrix, elapsed = self.bundle, self.bundle.matrix(records), self.bundle.elapsed(records)
         answers = bundle.answers(bundle.probabilities(matrix, elapsed), elapsed)
-        for answer, new in zip(answers, new_ids(len(answers)), strict=True):
+        told = (*((AS_OF,) if bundle.contract.dated else ()), *(() if elapsed is None else (ELAPSED,)))
+        for answer, record, new in zip(answers, records, new_ids(len(answers)), strict=True):
             answer["model_version"], answer["prediction_id"] = self.version, new
-        if elapsed is not None:
-            for answer, record in zip(answers, records, strict=True):
-                answer |= {ELAPSED: record[ELAPSED]} if ELAPSED in record else {}
+            answer |= {name: record[name] for name in told if name in record}
         if explain:
             every = bundle.explain(matrix, elapsed)
             for answer, record, effects in zip(answers, records, every, strict=True):

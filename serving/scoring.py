@@ -135,9 +135,10 @@ class Scorer:
         return marks
 
 
-def added_columns(labels: Sequence[str]) -> list[str]:
-    """Name the columns that an answer adds, in their order."""
-    return ["grade_class", "grade_class_index", *(f"probability_{label}" for label in labels), *AFTER]
+def added_columns(labels: Sequence[str], *first: str) -> list[str]:
+    """Name the columns that an answer adds, in their order, after those that stand `first`."""
+    shares = [f"probability_{label}" for label in labels]
+    return [*first, "grade_class", "grade_class_index", *shares, *AFTER]
 
 
 def _cells(version: str, delimiter: str) -> str:

@@ -173,10 +173,15 @@ class _Lines:
             yield block
 
 
-def check_header(header: Sequence[str], contract: Contract, added: Iterable[str]) -> None:
-    """Raise Problem 422 naming columns that are missing, there twice, or in the way of those to add."""
+def check_header(
+    header: Sequence[str], contract: Contract, added: Iterable[str], told: Sequence[str] = ()
+) -> None:
+    """Raise Problem 422 naming columns that are missing, there twice, or in the way of those to add.
+
+    Those that are `told` beside the file are not missed.
+    """
     names, ours = dict.fromkeys(filter(None, header)), frozenset(added)
-    missing = [column.name for column in contract.features if column.name not in names]
+    missing = [column.name for column in contract.features if column.name not in (*names, *told)]
     faults: list[FieldError] = [
         *({"field": name, "message": "the file has no such column"} for name in missing),
         *(

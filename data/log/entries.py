@@ -101,6 +101,7 @@ def prediction_fields(
     via: Any,
     reasons: Any = None,  # noqa: ARG001  left out
     elapsed: Any = None,  # noqa: ARG001  which the record says
+    as_of: Any = None,  # noqa: ARG001  likewise
 ) -> Entry:
     """Return what the log keeps of a forecast, `Prediction` but its kind, by name and in this order.
 

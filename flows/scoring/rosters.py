@@ -63,9 +63,11 @@ class RosterSource:
     delimiter: str = ","
     bom: bool = False
     assumed: tuple[str, ...] = ()
-    """What was assumed of a text or a sheet, and what was left out of dated tables."""
+    """What was assumed of a text or a sheet."""
     day: str = ""
     """For which day they are, where that was asked for."""
+    notes: tuple[str, ...] = ()
+    """What was left out of dated tables."""
 
     @property
     def parts(self) -> int:
@@ -158,7 +160,7 @@ def _who_is_there(found: ChunkedRecords, dated: Dated, day: int | date) -> Roste
     left_out = [f"{plural(there - rows, 'student')} left out: on {day} not at day {first} to {last}."]
     notes = (*(left_out if there > rows else ()), *_set_aside(found.set_aside))
     chunks = functools.partial(_snapshot_chunks, found, dated)
-    return RosterSource(found.uri, names, rows, chunks, assumed=notes, day=str(day))
+    return RosterSource(found.uri, names, rows, chunks, day=str(day), notes=notes)
 
 
 def _snapshot_chunks(found: ChunkedRecords, dated: Dated) -> Iterator[pa.Table]:

@@ -78,9 +78,7 @@ def test_a_date_is_another_day_for_each_course_and_who_is_out_of_the_span_is_lef
     assert set(rows["as_of"]) == {34}
     assert "languages" not in set(rows["student"].map(courses))
     assert roster.rows == len(rows)
-    assert roster.assumed[0].startswith(
-        tuple(f"{late - n} students left out: on 2025-10-05" for n in range(5))
-    )
+    assert roster.notes[0].startswith(tuple(f"{late - n} students left out: on 2025-10-05" for n in range(5)))
     gone = STARTS["languages"] + timedelta(days=215)
     with (
         pytest.raises(BadInput, match="for days 30 to 210; on 2026-04-18 every student is at day 215"),
@@ -95,7 +93,7 @@ def test_records_that_were_set_aside_are_told(tmp_path: Path) -> None:
     path = folder / "attendance.csv"
     path.write_text(path.read_text() + "nobody,7,1,14\n" + "S-1-000001,7,1,soon\n")
     with opened_roster(str(folder), contract, "60") as roster:
-        (note,) = roster.assumed
+        (note,) = roster.notes
     assert note.endswith("records of attendance set aside: no such student (1), not a day (1).")
 
 
@@ -162,6 +160,6 @@ def test_each_day_has_a_file_of_its_own(settings: Settings, tmp_path: Path) -> N
 
 def test_the_report_says_for_which_day_it_is() -> None:
     about = {"source": "school", "out": "o.csv", "name": "n", "version": "1", "as_of": "60"}
-    summary = ScoreSummary(**about, tally=ScoreTally(), assumed=("One left.",))  # type: ignore[arg-type]
+    summary = ScoreSummary(**about, tally=ScoreTally(), notes=("One left.",))  # type: ignore[arg-type]
     assert "\n\nAs of day 60\n\n" in score_markdown(summary.model_dump())
     assert score_markdown(summary.model_dump()).endswith("- One left.")
