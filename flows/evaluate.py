@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -53,40 +53,43 @@ def gather_evidence(
     Raises RuntimeError when the ONNX model and the booster disagree by more than 1e-5.
     """
     frame = processed.split(contract, "test")
-    features, y = matrix(frame, contract), target_index(frame, contract)
     session = open_session(trained.folder / MODEL)
-    probabilities = _probabilities(session, features)
-    students = students_of(frame)
+    probabilities = _probabilities(session, matrix(frame, contract))
     truth = true_probabilities(frame, processed, contract, settings.id_key)
     inside = grade_sets(probabilities, thresholds_of(trained, frame, contract))
+    y, labels, students = target_index(frame, contract), np.array(contract.target.labels), students_of(frame)
     metrics = all_metrics(trained, processed, contract, session, probabilities, y, students)
-    labels = np.array(contract.target.labels)
     evidence = Evidence(
         contract=contract,
         y=y,
         probabilities=probabilities,
         metrics=metrics,
         intervals=intervals(probabilities, y, settings.seed, "test_", students) | at_risk_intervals(metrics),
-        leaderboard=chosen_and_baselines(trained.leaderboard()),
-        candidates=trained.candidates(),
-        effects=column_effects(
-            read_model(trained.folder), features[:EFFECT_ROWS], contract, trained.kind, trained.head["sigma"]
-        ),
-        scale=scale_of(contract.target, trained.kind),
+        **_of_model(trained, frame, contract),
         frame=frame,
         sets=[labels[row].tolist() for row in inside],
         counterfactuals=counterfactuals_of(
             frame, contract, lambda asked: _probabilities(session, matrix(asked, contract))
         ),
-        pooled=trained.out_of_fold(),
         bayes=bayes_limit(truth, y),
-        params={"family": trained.family, **trained.params, "rounds": trained.rounds, **trained.head},
-        notes=trained.notes,
         data=_about_data(processed),
     )
-    return replace(
-        evidence, days=day_figures(evidence, lambda: learned_from(processed, contract), inside, truth)
-    )
+    days = day_figures(evidence, lambda: learned_from(processed, contract), inside, truth)
+    return replace(evidence, days=days)
+
+
+def _of_model(trained: Trained, frame: pd.DataFrame, contract: Contract) -> dict[str, Any]:
+    """Return what the evidence has of the model itself: how it was found, what it goes by."""
+    model, some = read_model(trained.folder), matrix(frame.head(EFFECT_ROWS), contract)
+    return {
+        "leaderboard": chosen_and_baselines(trained.leaderboard()),
+        "candidates": trained.candidates(),
+        "effects": column_effects(model, some, contract, trained.kind, trained.head["sigma"]),
+        "scale": scale_of(contract.target, trained.kind),
+        "pooled": trained.out_of_fold(),
+        "params": {"family": trained.family, **trained.params, "rounds": trained.rounds, **trained.head},
+        "notes": trained.notes,
+    }
 
 
 def thresholds_of(trained: Trained, frame: pd.DataFrame, contract: Contract) -> np.ndarray:

@@ -212,8 +212,9 @@ def batch_score(
         check_sink(target)
         check_part(elapsed)
         with running(Engine.of(engine, scheduler)) as ready:
-            terms = {"log": log, "elapsed": elapsed, "as_of": as_of}
-            return score_roster(data, contract, target, str(model), ready, **terms)
+            return score_roster(
+                data, contract, target, str(model), ready, log=log, elapsed=elapsed, as_of=as_of
+            )
     except (BadInput, Stopped) as error:
         return ended(error)
 

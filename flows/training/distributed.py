@@ -22,7 +22,7 @@ from xgboost import collective
 from data.bundle.models import TreeModel
 from flows.runtime.engine import PATIENCE, Engine, dask_client, worker_addresses
 from flows.training.data import TrainingData
-from flows.training.families import BLOCK, Refitted, first_cuts, native_params, round_leaves
+from flows.training.families import BINS, BLOCK, Refitted, first_cuts, native_params, round_leaves
 from flows.training.ordinal import gradient, move_cuts
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _trained(
         history = on_dask.train(
             client,
             native_params(data, params, seed),
-            on_dask.DaskQuantileDMatrix(client, features, target),
+            on_dask.DaskQuantileDMatrix(client, features, target, max_bin=params.get("max_bin", BINS)),
             num_boost_round=rounds,
             obj=objective,
             callbacks=[KeepCuts(objective)] if objective else None,

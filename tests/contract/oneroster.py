@@ -89,7 +89,9 @@ def _enrollments(students: pd.DataFrame, start: dict[str, date]) -> pd.DataFrame
         "" if pd.isna(day) else (start[student] + timedelta(int(day))).isoformat()
         for student, day in zip(who, students["left"], strict=True)
     ]
-    came = [(start[s] + timedelta(int(day))).isoformat() for s, day in zip(who, students["enrolled"], strict=True)]
+    came = [
+        (start[s] + timedelta(int(day))).isoformat() for s, day in zip(who, students["enrolled"], strict=True)
+    ]
     room = students["room"].to_numpy()
     found = _records("e-" + who, classSourcedId=room, userSourcedId=who.to_numpy(), role="student")
     return found.assign(beginDate=came, endDate=left)
@@ -107,7 +109,9 @@ def _results(students: pd.DataFrame, year: dict[str, pd.DataFrame], start: dict[
         for s in students.itertuples()
     ]
     frame = pd.DataFrame(cells, columns=["item", "student", "score", "day", "late"])
-    dates = [(start[s] + timedelta(day)).isoformat() for s, day in zip(frame["student"], frame["day"], strict=True)]
+    dates = [
+        (start[s] + timedelta(day)).isoformat() for s, day in zip(frame["student"], frame["day"], strict=True)
+    ]
     ids = pd.Series([f"r{n}" for n in range(len(frame))])
     found = _records(ids, lineItemSourcedId=frame["item"], studentSourcedId=frame["student"])
     late = frame["late"].map({True: "true", False: "false"})

@@ -16,7 +16,7 @@ COHORTS = ("grades", "exams", "after_school", "school_year")
 GENERATORS = {ROOT / "data" / "cohorts" / f"{name}.py" for name in COHORTS}
 """Each generated cohort is of one contract, and says so."""
 PLAIN_WORDS = {
-    *("reason", "health", "address", "school", "absences", "Result", "Other"),
+    *("reason", "health", "higher", "address", "school", "absences", "Result", "Other"),
     *("None", "Low", "Medium", "High", "No", "Yes", "A", "B", "C", "D", "F"),
 }
 """Names of the contracts that mean something else too."""

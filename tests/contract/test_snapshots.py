@@ -122,9 +122,10 @@ def _random_work(rng: np.random.Generator, rows: int, first: int, last: int) -> 
 
 def test_a_score_is_taken_of_all_records_and_beside_it_features_only_of_those_known(tmp_path: Path) -> None:
     scored = "  total: {title: Total, role: score, kind: number, taken: {stat: max, of: work.mark}}\n"
-    contract = world(YAML.replace("  hours:", f"{scored}  hours:"), **{
-        "at_risk: [C]}": "at_risk: [C], at_least: {A: 70, B: 50}}"
-    })
+    contract = world(
+        YAML.replace("  hours:", f"{scored}  hours:"),
+        **{"at_risk: [C]}": "at_risk: [C], at_least: {A: 70, B: 50}}"},
+    )
     found = snapshots(written(some_tables(), tmp_path), contract)
     first = found[found["who"] == "x/1"]
     assert first["total"].tolist() == [80, 80, 80]
@@ -134,10 +135,12 @@ def test_a_score_is_taken_of_all_records_and_beside_it_features_only_of_those_kn
 
 
 def test_a_formula_follows_those_that_it_needs_in_whatever_order_they_stand(tmp_path: Path) -> None:
-    contract = world(**{
-        "{formula: so_far - essays}": "{formula: twice / 2}",
-        "  share:": "  twice: {title: T, kind: number, taken: {formula: 2 * (so_far - essays)}}\n  share:",
-    })
+    contract = world(
+        **{
+            "{formula: so_far - essays}": "{formula: twice / 2}",
+            "  share:": "  twice: {title: T, kind: number, taken: {formula: 2 * (so_far - essays)}}\n  share:",
+        }
+    )
     assert_known(snapshots(written(some_tables(), tmp_path), contract), some_tables())
 
 
@@ -158,7 +161,9 @@ def test_the_newest_cohort_is_held_out_and_one_alone_is_split_as_other_records_a
     contract = world(**{"  present:": "  cohort: {column: year, pattern: '[0-9]{4}'}\n  present:"})
     found = snapshots(written(tables, tmp_path), contract)
     assert found.groupby("who")["split"].unique().map(list).to_dict() == {
-        "x/1": ["train"], "x/2": ["test"], "y/1": ["train"]
+        "x/1": ["train"],
+        "x/2": ["test"],
+        "y/1": ["train"],
     }
     tables["students"]["year"] = "2013J"
     assert "split" not in snapshots(written(tables, tmp_path), contract)
