@@ -13,10 +13,10 @@ DAYS = (30, 90, 150, 210)
 TEXT = """\
 name: small_school
 title: A small school
-target: {{column: grade, title: Grade, classes: {{A: A, B: B, C: C, D: D, F: F}}, at_risk: [D, F]}}
+target: {{column: final_grade, title: Grade, classes: {{A: A, B: B, C: C, D: D, F: F}}, at_risk: [D, F]}}
 dated:
   students: students
-  key: [student]
+  key: [student_no]
   cohort: {{column: school_year}}
   present: {{from: enrolled, until: left}}
   checkpoints: [{days}]
@@ -26,7 +26,7 @@ dated:
     attendance: {{from: attendance, known: known}}
     marks: {{from: marks, known: known}}
 columns:
-  student: {{title: Student, role: id, kind: nominal}}
+  student_no: {{title: Student, role: id, kind: nominal}}
   gender: {{title: Gender, role: audit, kind: nominal, codes: {{female: Female, male: Male}}}}
   prior_attainment: {{title: Prior attainment, kind: number, nullable: true}}
   absences: {{title: Absences so far, kind: integer, min: 0, unit: days, effect: lowers, actionable: true,
@@ -62,12 +62,12 @@ def write_school(
     began = students["course"].map(STARTS)
     if dates:
         students = students.assign(began=began)
-        starts = dict(zip(students["student"], began, strict=True))
+        starts = dict(zip(students["student_no"], began, strict=True))
         for column in ("enrolled", "left"):
             students[column] = _dated(students[column], began)
         for name in ("attendance", "marks"):
             made[name] = made[name].assign(
-                known=_dated(made[name]["known"], made[name]["student"].map(starts))
+                known=_dated(made[name]["known"], made[name]["student_no"].map(starts))
             )
     for name in ("attendance", "marks"):
         made[name].to_csv(folder / f"{name}.csv", index=False)
