@@ -276,7 +276,7 @@ class ClassList:
 
     def _no_step(self, place: int) -> str:
         flagged = self.forecasts.risks[place] >= self.contract.target.call_from
-        return "Needs more than one step" if flagged else "Not needed"
+        return "No single step changes much" if flagged else "Not needed"
 
     def table(self) -> dict[str, Any]:
         """Return all students as columns, in the file's order, each text as the page has it."""

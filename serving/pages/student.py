@@ -220,7 +220,8 @@ def levers_of(bundle: Bundle, record: Record) -> list[Column]:
 
 def _further(column: Column) -> Column:
     most = "least" if column.effect == "raises" else "most"
-    told = {"title": f"{column.title} from now on, at {most}", "help": "", "nullable": True, "max": None}
+    told = {"title": f"{column.title} from now on, at {most}", "help": "", "nullable": False, "max": None}
+    told["role"] = Role.AUDIT  # it may be left empty
     return column.model_copy(update=told)
 
 
