@@ -68,12 +68,12 @@ def write_retraining_set(
 def usable_forecasts(log: Forecasts, window: Window, champion: Champion) -> tuple[Forecasts, tuple[str, ...]]:
     """Return the forecasts whose grade can be learned from, in the order in which the grades came.
 
-    The newest of each student; sound, with a score where the class is derived from it, and of a stretch
-    that is like today (see `like_today`). A student without an id goes by the forecast's. With it come
-    notes of what was left out.
+    The newest of each student of the whole period; sound, with a score where the class is derived from it,
+    and of a stretch that is like today (see `like_today`). A student without an id goes by the forecast's.
+    With it come notes of what was left out.
     """
     contract = champion.bundle.contract
-    graded = log.take(log.classes(contract) >= 0).newest()
+    graded = log.take(log.classes(contract) >= 0).whole().newest()
     order = np.argsort(graded.about["outcome_at"].to_numpy(), kind="stable")
     graded = graded.take_order(order)
     names = graded.frame[PSEUDONYM].fillna(graded.about["prediction_id"])

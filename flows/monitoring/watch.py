@@ -223,7 +223,8 @@ def watch(
         create_tables(connection)
     log = read_forecasts(engine, contract, window.until)
     asked, settled = log.asked(window).newest(), log.settled(window).newest()
-    judgement = judge(asked, settled, champion, contract)
+    # Counts so far are no drift from whole ones; what was answered to them is measured with the rest.
+    judgement = judge(asked.whole(), settled.whole(), champion, contract)
     version = champion.version if champion else None
     figures = [*_of_findings(judgement), *answered(asked, contract)]
     if len(asked):
@@ -236,7 +237,7 @@ def watch(
         figures += [*estimated(asked, trained, trust), *realised(sound, contract, trained)]
         figures += by_group(sound, contract)
         if (challenger := load_challenger(client, contract)) is not None:
-            figures += compare_shadow(asked, sound, champion, challenger, contract)
+            figures += compare_shadow(asked.whole(), sound.whole(), champion, challenger, contract)
     figures += override_shares(engine, contract, window)
     found = Watched(contract, window, version, log, asked, settled, judgement, tuple(figures))
     write_measurements(engine, found.frame, found.measurements)

@@ -13,7 +13,7 @@ from scipy import stats
 
 from data.bundle.answers import risk_of, risky
 from data.bundle.card import ENOUGH
-from data.contract.columns import PSEUDONYM
+from data.contract.columns import ELAPSED, PSEUDONYM
 from data.contract.contract import Contract
 from data.errors import Stopped
 from data.log.reading import Measurement, read_log
@@ -54,7 +54,8 @@ class Forecasts:
 
     `frame` holds the records as parsed, with pseudonym (None where no id was given), target and score, the
     latter two missing while no grade has come; `probabilities` (n, K) are those that were answered. `about`
-    has prediction_id, at, model_version, outcome_at, via. All have the index 0 … n - 1.
+    has prediction_id, at, model_version, outcome_at, via, and elapsed: how much of the period had passed. All
+    have the index 0 … n - 1.
     """
 
     frame: pd.DataFrame
@@ -86,6 +87,10 @@ class Forecasts:
         """Return those that were asked for in a window."""
         return self.take(np.array([at in window for at in self.about["at"]], dtype=bool))
 
+    def whole(self) -> "Forecasts":
+        """Return those of the whole period: what had been counted before is not what a model learns from."""
+        return self.take((self.about[ELAPSED] >= 1).to_numpy(dtype=bool))
+
     def newest(self) -> "Forecasts":
         """Return the newest of each student; of those without an id all."""
         students = self.frame[PSEUDONYM]
@@ -115,10 +120,13 @@ def forecasts_of(rows: list[dict[str, Any]], contract: Contract) -> Forecasts:
     labels = contract.target.labels
     told = ["prediction_id", "at", "model_version", "outcome_at", "via"]
     probabilities = [[row["probabilities"][label] for label in labels] for row in rows]
+    about = pd.DataFrame([{name: row[name] for name in told} for row in rows], columns=told, dtype=object)
+    ahead = bool(contract.accumulating)
+    about[ELAPSED] = [row["record"].get(ELAPSED, 1.0) if ahead else 1.0 for row in rows]
     return Forecasts(
         frame=_frame(rows, contract),
         probabilities=np.array(probabilities, dtype=float).reshape(-1, len(labels)),
-        about=pd.DataFrame([{name: row[name] for name in told} for row in rows], columns=told, dtype=object),
+        about=about,
     )
 
 

@@ -46,13 +46,23 @@ class School:
     def contract(self) -> Contract:
         return self.bundle.contract
 
-    def ask(self, raw: pd.DataFrame, at: datetime, *, graded: bool = True, **changed: Any) -> list[str]:
+    def ask(
+        self,
+        raw: pd.DataFrame,
+        at: datetime,
+        *,
+        graded: bool = True,
+        elapsed: float | None = None,
+        **changed: Any,
+    ) -> list[str]:
         """Ask for forecasts an hour after a moment; the grades come two hours later. Return the ids."""
         frame = parse(raw, self.contract)
-        answers = self.bundle.answers(self.bundle.probabilities(matrix(frame, self.contract)))
+        passed = None if elapsed is None else np.full(len(frame), elapsed)
+        answers = self.bundle.answers(self.bundle.probabilities(matrix(frame, self.contract), passed), passed)
         ids = [pseudonym(str(student)) for student in raw["StudentID"]]
         common = {"at": at + timedelta(hours=1), "contract": self.contract.name, "via": "batch"}
-        records = to_records(frame, self.contract)
+        said = {} if elapsed is None else {"elapsed": elapsed}
+        records = [{**record, **said} for record in to_records(frame, self.contract)]
         rows = [
             {
                 **common,

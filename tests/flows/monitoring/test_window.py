@@ -6,7 +6,8 @@ import pandas as pd
 from data.contract.contract import Contract
 from data.rows.frames import matrix, parse
 from data.rows.ids import pseudonym
-from flows.monitoring.window import Window
+from flows.monitoring.retraining import usable_forecasts
+from flows.monitoring.window import Window, realised
 from tests.flows.monitoring.school import NOW, School, month, students
 
 
@@ -63,3 +64,17 @@ def test_an_empty_log_is_an_empty_window(school: School, grade_class: Contract) 
     assert len(log) == len(log.newest()) == len(log.settled(Window(month(0), month(1)))) == 0
     assert log.probabilities.shape == (0, 5)
     assert isinstance(log.frame["Absences"], pd.Series)
+
+
+def test_counts_so_far_are_no_drift_and_nothing_to_learn_from(school: School, grade_class: Contract) -> None:
+    raw = students(300, 1)
+    so_far = raw.assign(Absences=np.random.default_rng(0).binomial(raw["Absences"], 0.25))
+    school.ask(so_far, NOW, elapsed=0.25)
+    log = school.log()
+    assert set(log.about["elapsed"]) == {0.25}
+    assert len(log.whole()) == 0
+    assert usable_forecasts(log, Window(month(0), month(1)), school.champion)[0].frame.empty
+    shares = {one.name: one for one in realised(log, grade_class, 500)}
+    assert shares["realised_accuracy"].rows == 300, "what was answered is measured all the same"
+    school.ask(raw, NOW)
+    assert len(school.log().whole()) == 300
