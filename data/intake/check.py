@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from data.contract.columns import Target
+from data.contract.columns import ELAPSED, Target
 from data.contract.contract import Contract, load_contract
 from data.contract.leakage import leakage_score
 from data.errors import BadInput
-from data.intake.columns import count_again, names_students
-from data.rows.frames import matrix, needed_columns, parse_cells, target_index
+from data.intake.columns import count_again, names_students, sounds_counted
+from data.rows.frames import matrix, needed_columns, parse_cells, target_index, to_numbers
 from data.rows.kinds import Reason
 from data.rows.notation import number_columns
 from data.rows.quarantine import ONE_ROW, quarantine
@@ -76,6 +76,7 @@ def _check_data(raw: pd.DataFrame, contract: Contract, report: Report) -> None:
         f"column {name}: not in the contract, and not used" for name in names if name not in declared
     ]
     report.problems += _students_again(raw, contract)
+    _check_accumulating(raw, contract, report)
     frame, not_numbers = parse_cells(raw.assign(**dict.fromkeys(missing)), contract, labelled=True)
     clean, faults = quarantine(frame, contract, not_numbers)
     faults = faults[~faults["column"].isin(missing)]
@@ -87,6 +88,21 @@ def _check_data(raw: pd.DataFrame, contract: Contract, report: Report) -> None:
         report.problems.append(f"more than {BAD_SHARE:.0%} of the rows are bad: the pipeline stops there")
     if not missing:
         _check_learning(clean, contract, report)
+
+
+def _check_accumulating(raw: pd.DataFrame, contract: Contract, report: Report) -> None:
+    """Speak of what grows over the period: training wants its whole, and a name may say that more does."""
+    if contract.accumulating and ELAPSED in raw:
+        part = (to_numbers(raw[ELAPSED])[0] < 1).sum()
+        if part:
+            found = f"{part:,} of {len(raw):,} rows say that only a part of the period has passed"
+            report.problems.append(f"column {ELAPSED}: {found}; train on records of the whole period")
+    report.notes += [
+        f"column {column.name}: its name says that it is added up; where it grows over the period, give it "
+        "min: 0 and accumulates: true"
+        for column in contract.features
+        if not column.coded and not column.accumulates and sounds_counted(column.name)
+    ]
 
 
 def _fault_lines(faults: pd.DataFrame, raw: pd.DataFrame, contract: Contract) -> Iterator[str]:

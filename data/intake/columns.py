@@ -69,6 +69,11 @@ MOST_SENSIBLE = 1e12
 """Numbers that are names are no larger."""
 FREE_TEXT = 3
 """Words of a usual cell from which on it is free text."""
+COUNTS = re.compile(
+    r"absen|missed|truan|tardi|lateness|\blate\b|detention|incident|session|visit|log-?ins?\b|click",
+    re.IGNORECASE,
+)
+"""Names of columns that may grow over the period."""
 STUDENT_NAMES = re.compile(
     r"^(?:id|uuid)$|(?:student|pupil|learner|person|matriculation)[\w\s-]*(?:id|code|key|nr|no|number|uuid)$"
     r"|^(?:student|pupil|learner)$",
@@ -169,6 +174,11 @@ def _that_holds(guess: Guess) -> Guess:
 def names_students(name: str) -> bool:
     """Tell whether a column's name says that it holds who a student is."""
     return STUDENT_NAMES.search(name.strip()) is not None
+
+
+def sounds_counted(name: str) -> bool:
+    """Tell whether a column's name says that it is added up over a period."""
+    return COUNTS.search(re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name)) is not None
 
 
 def count_again(cells: pd.Series) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from data.contract.columns import ELAPSED
 from data.contract.contract import IGNORE, Contract, parse_contract
 from data.contract.leakage import LeakageScore, leakage_score
 from data.errors import BadInput
@@ -23,6 +24,7 @@ from data.intake.columns import (
     codes_of,
     guess_column,
     notations_of,
+    sounds_counted,
     texts_of,
     title_of,
 )
@@ -246,6 +248,8 @@ def draft_contract(path: Path, target: str, name: str | None = None, wishes: Wis
     _one_id(guesses)
     strengths = _settle_roles(guesses, frame, wanted, target, wishes)
     known = [g for g in guesses if g.keys and g.role == "feature"]
+    for guess in known if ELAPSED not in frame else ():
+        _accumulate(guess)
     if not known:
         raise BadInput("no column of it can be a feature.", file=path, remedy="Write the contract by hand.")
     notes = tuple(whole.header.notes if whole.header else ())
@@ -297,6 +301,15 @@ def _settle_roles(
         if guess.name in strengths and not wished(guess.name, wishes.nominal):
             _judge(guess, strengths[guess.name], frame, wanted, target)
     return strengths
+
+
+def _accumulate(guess: Guess) -> None:
+    """Let a feature accumulate that sounds so and holds numbers from 0 on."""
+    keys = guess.keys or {}
+    if sounds_counted(guess.name) and keys.get("kind") in ("integer", "number") and keys.get("min", -1) >= 0:
+        guess.keys = {**keys, "min": 0, "accumulates": True}
+        reason = "accumulates, by its name: it grows over the period, and this file has the whole period's"
+        guess.reasons.append(reason)
 
 
 def _one_id(guesses: list[Guess]) -> None:

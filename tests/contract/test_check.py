@@ -159,3 +159,17 @@ def test_rows_of_one_student_are_told_whether_the_contract_has_the_id_or_not(fil
     ) in check(path, str(contract)).problems
     sound = check(write(frame.head(1_200), file), str(contract))
     assert sound.problems == []
+
+
+def test_what_grows_over_the_period_is_spoken_of(file: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(file).assign(elapsed=1.0)
+    frame.loc[:9, "elapsed"] = 0.5
+    (problem,) = check(write(frame, file), "grade_class").problems
+    assert problem == (
+        "column elapsed: 10 of 1,200 rows say that only a part of the period has passed; train on records of "
+        "the whole period"
+    )
+    text = find_contract("grade_class").read_text(encoding="utf-8").replace("    accumulates: true\n", "")
+    (tmp_path / "plain.yaml").write_text(text, encoding="utf-8")
+    notes = check(str(file), str(tmp_path / "plain.yaml")).notes
+    assert any("Absences: its name says that it is added up" in note for note in notes)

@@ -213,3 +213,13 @@ def test_gender_is_audited_by_its_name_however_it_is_written(codes: list[object]
     contract, draft = drafted(frame.rename(columns={"Gender": "sex"}), "GradeClass", tmp_path)
     assert contract.columns["sex"].role is Role.AUDIT
     assert "audit, by its name: recorded for fairness, not seen by the model" in draft
+
+
+def test_what_sounds_added_up_accumulates_and_says_that_it_is_a_guess(tmp_path: Path) -> None:
+    frame = cohort.generate(300).drop(columns=["GPA", "StudentID"]).assign(Sessions=7)
+    frame["Sessions"] = np.arange(300) % 23 + 1
+    contract, text = drafted(frame, "GradeClass", tmp_path)
+    assert [column.name for column in contract.accumulating] == ["Absences", "Sessions"]
+    assert contract.columns["Sessions"].min == 0
+    assert "# guess: accumulates, by its name" in text
+    assert drafted(frame.assign(elapsed=np.arange(300) / 300), "GradeClass", tmp_path)[0].accumulating == ()
