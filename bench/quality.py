@@ -2,8 +2,8 @@
 
 Nested cross-validation of the whole stage: in each outer fold the search, its early stopping, sigma
 and refit see the other folds alone, and the held-out rows are scored once. Then a generated
-cohort, whose true probabilities are known, against the best that any model could do on it. Then every
-contract beside its baselines, on the same outer folds.
+cohort, whose true probabilities are known, against the best that any model could do on it, at the end of
+the year and after parts of it. Then every contract beside its baselines, on the same outer folds.
 """
 
 import argparse
@@ -15,12 +15,16 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from bench.contracts_quality import print_contracts
+from data.bundle.answers import grade_sets
+from data.bundle.population import Accumulation
 from data.cohorts import grades as cohort
+from data.cohorts.part_way import best_possible, thinned
 from data.contract.contract import Contract, load_contract
-from data.rows.frames import parse
+from data.rows.frames import matrix, parse
 from data.rows.quarantine import quarantine
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.reading import open_chunks
+from flows.reports.part_way import MEASURED_AT, population_of
 from flows.training.data import TUNING_ROWS, TrainingData
 from flows.training.fit import fit
 from flows.training.grid import Grid, load_grid
@@ -37,6 +41,7 @@ REAL_SET = {  # what the published A-F set must reach
     "accuracy_published": (">=", 0.765),
 }
 BAYES_SHARE = 0.995
+PART_WAY_LOSS, PART_WAY_ECE = 0.02, 0.03  # above the best log loss, and the calibration error
 LABEL_FAULT = "label contradicts score"
 
 
@@ -53,6 +58,7 @@ def main() -> None:
         print_nested(pd.DataFrame(runs), targets, f"{asked.data}: {consistent.sum():,} consistent rows")
     if asked.cohort:
         print_bayes(asked.cohort, grid, asked.jobs)
+        print_part_way(grid, asked.jobs)
     if asked.others:
         print_contracts(asked.others, grid, asked.seeds, asked.jobs)
 
@@ -110,6 +116,33 @@ def print_bayes(rows: int, grid: Grid, jobs: int) -> None:
     print(f"\nGenerated cohort of {rows:,} students, {held.sum():,} held out, {seconds:.0f} s")
     share = f"{reached / best:.3%}, wanted {BAYES_SHARE:.1%} {met}"
     print(f"accuracy {reached:.4f} of the {best:.4f} that is possible: {share}")
+
+
+def print_part_way(grid: Grid, jobs: int, rows: int = 2_400, held: int = 20_000) -> None:
+    """Train on a school's records of whole years; print how good it is on others' after parts of one."""
+    contract = load_contract("grade_class")
+    students = parse(cohort.generate(rows, seed=1), contract)
+    fitted = fit(training_data(students, contract), grid, seed=1, jobs=jobs, baselines=False)
+    least = fitted.thresholds.least
+    population = population_of(students, contract, fitted.probabilities, least)
+    accumulation = Accumulation(population.totals, contract)
+    raw = cohort.generate(held, seed=2)
+    frame, y, rng = parse(raw, contract), raw["GradeClass"].to_numpy(int), np.random.default_rng(0)
+    print(f"\nPart of the way through, {rows:,} students learned from, {held:,} held out")
+    print(f"{'passed':>8} {'log loss':>9} {'best':>7} {'ece':>6} {'sets hold, least class':>23}")
+    for elapsed in (0.1, *MEASURED_AT):
+        so_far, parts = thinned(frame, accumulation.columns, elapsed, rng), np.full(held, elapsed)
+        shares = accumulation.mean(fitted.probabilities, matrix(so_far, contract), parts).astype(float)
+        best = best_possible(so_far, contract.name, elapsed, {})
+        assert best is not None
+        found, limit = evaluate(shares, y), evaluate(best, y)["log_loss"]
+        sets = grade_sets(shares, population.thresholds(least, parts))
+        worst = min(sets[y == k, k].mean() for k in range(shares.shape[1]))
+        met = found["log_loss"] - limit <= PART_WAY_LOSS and found["ece"] <= PART_WAY_ECE
+        print(
+            f"{elapsed:8.0%} {found['log_loss']:9.4f} {limit:7.4f} {found['ece']:6.3f} {worst:23.3f}"
+            f"  {'met' if met else 'MISSED'}"
+        )
 
 
 def _arguments() -> argparse.Namespace:
