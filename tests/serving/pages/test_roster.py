@@ -3,6 +3,7 @@
 import base64
 import io
 import lzma
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,66 @@ def test_a_class_is_shown_most_at_risk_first_with_its_names(client: FlaskClient)
     assert shown(page) == sorted(found, key=lambda student: -found[student])
     assert all(name in page for name in frame["Name"])
     assert page.count("What it rests on") == len(frame)
+
+
+def so_far(part: float = 0.25, count: int = 12) -> pd.DataFrame:
+    """A class as it stands part of the way through the year."""
+    frame = students(count)
+    return frame.assign(Absences=[str(int(int(days) * part)) for days in frame["Absences"]])
+
+
+def risk_by_student(client: FlaskClient, **form: Any) -> dict[str, float]:
+    """Each student's risk, as the page's script is told it."""
+    table = orjson.loads(send(client, "/roster/data", **form).data)
+    return dict(zip(table["name"], table["risk"], strict=True))
+
+
+def test_a_class_in_november_has_the_risks_that_the_api_gives(client: FlaskClient) -> None:
+    frame = so_far()
+    asked = client.post("/predict/batch?elapsed=0.25", data=csv_of(frame), content_type="text/csv")
+    answered = pd.read_csv(io.BytesIO(asked.data), dtype={"StudentID": str})
+    wanted = dict(zip(answered["StudentID"], answered["at_risk"], strict=True))
+    page = send(client, file=csv_of(frame), elapsed="25").text
+    assert risk_by_student(client, file=csv_of(frame), elapsed="25") == pytest.approx(wanted, abs=1e-5)
+    assert shown(page) == sorted(wanted, key=lambda student: -wanted[student])
+    assert "25\xa0% of the period has passed" in page
+    carried, passed = field(page, "carried"), field(page, "elapsed")
+    assert risk_by_student(client, carried=carried, elapsed=passed) == pytest.approx(wanted, abs=1e-5)
+    assert "so far, about" in send(client, "/roster/row", carried=carried, elapsed=passed, row="2").text
+    told = frame.assign(elapsed="0.25")
+    assert risk_by_student(client, file=csv_of(told), elapsed="") == pytest.approx(wanted, abs=1e-5)
+    assert "from now on" in page
+    assert not re.search(r"Absences:\s*(?:<[^>]*>\s*)*\d+[^<]*→", page), "what was missed is not undone"
+
+
+def test_at_the_years_end_a_class_is_as_if_nothing_were_said(client: FlaskClient) -> None:
+    frame = csv_of(students())
+    plain = risk_by_student(client, file=frame)
+    assert risk_by_student(client, file=frame, elapsed="100") == plain
+    assert "from now on" not in send(client, file=frame, elapsed="").text
+
+
+@pytest.mark.parametrize("text", ["0", "0.25", "-5", "150", "half"])
+def test_what_is_no_part_of_the_period_is_said_before_anything_is_forecast(
+    client: FlaskClient, text: str
+) -> None:
+    answer = send(client, file=csv_of(students(3)), elapsed=text)
+    assert answer.status_code == 422
+    assert "Nothing was forecast" in answer.text
+    assert "How much of the period has passed" in answer.text
+    assert "Give a number from 1 to 100 (%)." in answer.text
+
+
+def test_a_note_in_november_is_kept_beside_the_forecast_of_that_day(
+    client: FlaskClient, spooled: list[Entry]
+) -> None:
+    frame = csv_of(so_far(count=3))
+    for elapsed in ("25", ""):
+        send(client, "/overrides", file=frame, elapsed=elapsed, note="agree:2")
+    november, _, june, _ = spooled
+    assert november["record"] == {**june["record"], "elapsed": 0.25}
+    assert november["prediction_id"] != june["prediction_id"]
+    assert november["at_risk"] >= june["at_risk"]
 
 
 def test_the_rows_travel_with_the_page_and_come_back_in_another_order(client: FlaskClient) -> None:
