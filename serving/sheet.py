@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from http import HTTPStatus
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
@@ -34,6 +35,7 @@ LIMITS = Limits(unpacked=300_000_000, written=200_000_000)  # bytes of a workboo
 SETTLED_AT_ONCE = 2_000  # rows
 EMPTY = "rows without anything in them are left out"
 LINE_END = "\r\n"
+FIRST = itemgetter(0)
 
 Row = list[str]
 
@@ -143,13 +145,20 @@ class Sheet:
         begun = 0
         for row in reader:
             lines.until_row = lines.taken
-            if blank or (row and (row[0] or any(row))):
+            if row or blank:
                 chunk.append(row)
-            elif row and EMPTY not in self.notes:
-                self.notes.append(EMPTY)
             if len(chunk) == rows or lines.taken - begun > MOST_TAKEN:
-                yield chunk
+                yield from self._filled(chunk, blank=blank)
                 chunk, begun = [], lines.taken
+        yield from self._filled(chunk, blank=blank)
+
+    def _filled(self, chunk: list[Row], *, blank: bool) -> Iterator[list[Row]]:
+        """Yield a list without the rows in which nothing is, unless there are none or they are wanted."""
+        if not blank and not all(map(FIRST, chunk)):
+            filled = [row for row in chunk if any(row)]
+            if len(filled) < len(chunk) and EMPTY not in self.notes:
+                self.notes.append(EMPTY)
+            chunk = filled
         if chunk:
             yield chunk
 

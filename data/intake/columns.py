@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from data.contract.columns import MISSING_MARKS, RESERVED, Column
+from data.contract.columns import LONGEST_LABEL, MISSING_MARKS, RESERVED, Column
 from data.rows.frames import to_ids, to_numbers, within_reach
 from data.rows.kinds import NO_WORDS, WHOLE, YES_WORDS
 from data.rows.notation import Evidence, Settled, settle
@@ -163,6 +163,9 @@ def _say_missing(guess: Guess, missing: int, rows: int) -> None:
 
 def _that_holds(guess: Guess) -> Guess:
     """Return the guess, or none where no contract would have it."""
+    longest = max(map(len, (guess.name, *map(str, (guess.keys or {}).get("codes", ())))))
+    if longest > LONGEST_LABEL:
+        return Guess(guess.name, None, [f"left out: a text of {longest:,} characters is no code or name"])
     try:
         Column.model_validate({"name": guess.name, **(guess.keys or {})})
     except ValidationError as error:

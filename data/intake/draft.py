@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from data.contract.columns import ELAPSED
+from data.contract.columns import ELAPSED, LONGEST_LABEL
 from data.contract.contract import IGNORE, Contract, parse_contract
 from data.contract.leakage import LeakageScore, leakage_score
 from data.errors import BadInput
@@ -29,6 +29,7 @@ from data.intake.columns import (
     title_of,
 )
 from data.rows.frames import to_numbers, within_reach
+from data.rows.kinds import WHOLE
 from data.rows.notation import Settled
 from data.sources.files import as_plain
 from data.sources.reading import read_whole
@@ -67,12 +68,18 @@ def guess_target(series: pd.Series) -> TargetGuess:
 
     Raises BadInput where there are no classes in it.
     """
-    cells = texts_of(series)
+    cells = texts_of(series).map(_as_code, na_action="ignore")
     values = [str(value) for value in cells.dropna().unique()]
+    if len({value.casefold() for value in values}) < len(values):
+        reason = "some of its texts differ in capitals alone."
+        raise BadInput(reason, column=str(series.name), remedy="Make them one in the file.")
     if len(values) < 2:
         raise BadInput(
             "the target has fewer than two values.", column=str(series.name), remedy="Name another."
         )
+    if max(map(len, values)) > LONGEST_LABEL:
+        reason = f"a text of {max(map(len, values)):,} characters is too long for a class."
+        raise BadInput(reason, column=str(series.name), remedy="Name the column with the class.")
     written, wrong = to_numbers(cells)
     numbers = within_reach(written)
     if not wrong.any() and len(values) > MOST_CODES / 2:
@@ -81,6 +88,12 @@ def guess_target(series: pd.Series) -> TargetGuess:
         reason = f"{len(values):,} different texts are too many classes."
         raise BadInput(reason, column=str(series.name), remedy="Name the column with the class, or a number.")
     return _classes(str(series.name), cells, values, numeric=not wrong.any())
+
+
+def _as_code(value: str) -> str:
+    """Return a whole number as it is written for short: 1.0 and 01 are one class."""
+    whole = WHOLE.fullmatch(value)
+    return str(int(whole[1])) if whole else value
 
 
 def _cut(name: str, score: pd.Series) -> TargetGuess:

@@ -319,7 +319,7 @@ def _sentences(found: Evidence, notation: Notation, why: str) -> Iterator[str]:
             yield f"{MIXED}, so that {shown!r} is not clear and no number"
     elif why and plain == shown:
         yield f"{shown!r} is {plain}, {why}"
-    elif shown and plain != shown and not plain.startswith(shown):
+    elif plain != shown and (notation.decimal == COMMA or shown == found.parted or POINT not in plain):
         mark = "a decimal comma" if notation.decimal == COMMA else "thousands parted"
         yield f"numbers are written with {mark}{', ' + why if why else ''}; {shown!r} is {plain}"
     if notation.unit:
