@@ -19,7 +19,7 @@ from typing import BinaryIO
 from data.contract.columns import Column, repeated
 from data.contract.contract import Contract
 from data.rows.notation import Evidence, Settled, number_columns, settle
-from data.rows.spreadsheets import BETWEEN, neutralised, nothing_to_neutralise
+from data.rows.spreadsheets import BETWEEN, did_you_mean, nearly, neutralised, nothing_to_neutralise
 from data.sources.tables import Copies, Table, TableError, open_table
 from data.sources.workbooks import Limits
 from serving.problems import FieldError, Problem
@@ -191,8 +191,9 @@ def check_header(
     """
     names, ours = dict.fromkeys(filter(None, header)), frozenset(added)
     missing = [column.name for column in contract.features if column.name not in (*names, *told)]
+    near = nearly(missing, names, contract)
     faults: list[FieldError] = [
-        *({"field": name, "message": "the file has no such column"} for name in missing),
+        *({"field": name, "message": _no_column(name, near.get(name))} for name in missing),
         *(
             {"field": name, "message": "the file has this column twice"}
             for name in repeated(filter(None, header))
@@ -205,6 +206,11 @@ def check_header(
     ]
     if faults:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The file's columns do not fit.", faults)
+
+
+def _no_column(name: str, near: str | None) -> str:
+    says = "the file has no such column"
+    return f"{says}. {did_you_mean(name, near)}" if near else says
 
 
 def quoted(cell: str, delimiter: str) -> str:

@@ -16,7 +16,7 @@ from data.rows.kinds import Reason
 from data.rows.notation import number_columns
 from data.rows.quarantine import ONE_ROW, quarantine
 from data.rows.records import feature_space
-from data.rows.spreadsheets import FIRST_ROW
+from data.rows.spreadsheets import FIRST_ROW, did_you_mean, nearly
 from data.sources.files import as_plain, settled_of
 from data.sources.reading import WholeFile, read_whole
 
@@ -70,7 +70,12 @@ def _as_read(whole: WholeFile, contract: Contract, report: Report) -> pd.DataFra
 def _check_data(raw: pd.DataFrame, contract: Contract, report: Report) -> None:
     names = [str(name) for name in raw.columns]
     missing = [name for name in needed_columns(contract, labelled=True) if name not in names]
-    report.problems += [f"column {name}: it is not in the file" for name in missing]
+    near = nearly(missing, names, contract)
+    report.problems += [
+        f"column {name}: it is not in the file"
+        + (f". {did_you_mean(name, near[name])}" if name in near else "")
+        for name in missing
+    ]
     declared = {*contract.columns, *contract.ignored, contract.target.column}
     report.notes += [
         f"column {name}: not in the contract, and not used" for name in names if name not in declared

@@ -24,7 +24,7 @@ from data.rows.ids import (
 )
 from data.rows.kinds import CodeRule, IdRule, NumberRule, Reason, Rule, class_places, number_of, rule_of
 from data.rows.notation import Notation
-from data.rows.spreadsheets import FIRST_ROW
+from data.rows.spreadsheets import FIRST_ROW, did_you_mean, nearly
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,11 +53,9 @@ def refuse_missing(
     missing = [name for name in needed if name not in names]
     if missing:
         noun, pronoun = ("column", "it") if len(missing) == 1 else ("columns", "them")
-        raise BadInput(
-            f"missing {noun} {', '.join(missing)}.",
-            file=file,
-            remedy=f"The contract {contract.name} asks for {pronoun}; found: {', '.join(names)}.",
-        )
+        asks = f"The contract {contract.name} asks for {pronoun}; found: {', '.join(names)}."
+        near = [did_you_mean(name, other) for name, other in nearly(missing, names, contract).items()]
+        raise BadInput(f"missing {noun} {', '.join(missing)}.", file=file, remedy=" ".join([asks, *near]))
 
 
 def refuse_twice(names: list[str], file: str | Path | None = None) -> None:

@@ -7,14 +7,20 @@ read (Parquet, tables, JSON) is left as it is. See https://owasp.org/www-communi
 """
 
 import csv
+import difflib
 import re
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from data.contract.contract import Contract
+
 FIRST_ROW = 2
 """Rows are counted as a spreadsheet counts them: the header is row 1."""
+NEAR = 0.8
+"""How alike two names are, of 1, from which on one may be meant by the other."""
 DELIMITERS = ",;\t|"
 
 
@@ -23,6 +29,26 @@ def split_header(line: str) -> tuple[list[str], str]:
     cells = {mark: _cells(line, mark) for mark in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda mark: len(cells[mark]))
     return [name.strip() for name in cells[delimiter]], delimiter
+
+
+def nearly(missing: Sequence[str], names: Iterable[str], contract: "Contract") -> dict[str, str]:
+    """Return the heading that was probably meant for each column that a file lacks, where one is near."""
+    free = {_letters(name): name for name in names if name and name not in contract.columns}
+    found = {}
+    for name in missing:
+        near = difflib.get_close_matches(_letters(name), free, n=1, cutoff=NEAR)
+        if near:
+            found[name] = free[near[0]]
+    return found
+
+
+def did_you_mean(name: str, heading: str) -> str:
+    """Ask whether a heading is meant for a column."""
+    return f"Did you mean {name} by {heading!r}? Then rename it."
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

@@ -83,6 +83,12 @@ BAD = {
         TEXT.replace("Days", "days"),
         "roster.csv: missing column Days. The contract tiny asks for it; found: Group, Hours, days,",
     ),
+    "headings that nearly fit": (
+        "a,b,_hours,Dayz\n1,2,3,4\n",
+        "roster.csv: missing columns Student, Group, Hours, Days, Club, Help, Job, Sleep, Trips, Award, Level, "
+        "Lunch, Points, Grade. The contract tiny asks for them; found: a, b, _hours, Dayz. "
+        "Did you mean Hours by '_hours'? Then rename it.",
+    ),
     "another table": (
         "a,b\n1,2\n",
         "roster.csv: missing columns Student, Group, Hours, Days, Club, Help, Job,",
