@@ -40,18 +40,25 @@ def _code(value: Any) -> Any:
 
 
 Code = int | str
-Codes = dict[Annotated[Code, PlainValidator(_code)], Name]
+AnyCode = Annotated[Code, PlainValidator(_code)]
+Codes = dict[AnyCode, Name]
+Also = dict[AnyCode, tuple[AnyCode, ...]]
+"""What else stands for a code: other codes of the source, other words."""
+OTHER = "other"
 
 
-def check_codes(codes: dict[Code, str], key: str) -> None:
+def check_codes(codes: dict[Code, str], key: str, also: dict[Code, tuple[Code, ...]]) -> None:
     """Raise ContractError where a text, code or label in any case, could mean two codes or nothing."""
+    for code in also.keys() - codes.keys():
+        raise ContractError(f"{code!r} is none of the {key}", "also", code)
+    said = [(str(one), code, "also") for code, more in also.items() for one in more]
+    said += [(text, code, key) for code, label in codes.items() for text in (str(code), label)]
     meanings: dict[str, Code] = {}
-    for code, label in codes.items():
-        for text in dict.fromkeys((str(code).casefold(), label.casefold())):
-            if text in ALWAYS_MISSING:
-                raise ContractError(f"{text!r} stands for a missing value", key, code)
-            if meanings.setdefault(text, code) != code:
-                raise ContractError(f"{text!r} could mean {meanings[text]!r} or {code!r}", key, code)
+    for text, code, where in ((text.casefold(), code, where) for text, code, where in said):
+        if text in ALWAYS_MISSING:
+            raise ContractError(f"{text!r} stands for a missing value", where, code)
+        if meanings.setdefault(text, code) != code:
+            raise ContractError(f"{text!r} could mean {meanings[text]!r} or {code!r}", where, code)
 
 
 def is_missing(text: str) -> bool:
@@ -92,6 +99,8 @@ class Column(Strict):
     kind: Kind
     role: Role = Role.FEATURE
     codes: Codes = Field(default_factory=dict)
+    also: Also = Field(default_factory=dict)
+    other: bool = False
     min: FiniteFloat | None = None
     max: FiniteFloat | None = None
     unit: str = ""
@@ -110,6 +119,20 @@ class Column(Strict):
         if isinstance(raw, dict) and raw.get("kind") == Kind.BOOLEAN and "codes" not in raw:
             return {**raw, "codes": {0: "No", 1: "Yes"}}
         return raw
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_rest_has_a_code(cls, raw: Any) -> Any:
+        if (
+            not isinstance(raw, dict)
+            or raw.get("other") is not True
+            or not isinstance(raw.get("codes"), dict)
+        ):
+            return raw
+        codes = raw["codes"]
+        if OTHER in {str(text).casefold() for pair in codes.items() for text in pair}:
+            return raw
+        return {**raw, "codes": {**codes, OTHER: "Other"}}
 
     @model_validator(mode="after")
     def _codes_and_ranges_fit_the_kind(self) -> Self:
@@ -132,7 +155,7 @@ class Column(Strict):
         self._check_accumulates()
         if self.min is not None and self.max is not None and self.min >= self.max:
             raise ContractError(f"min {self.min:g} is not below max {self.max:g}", "min")
-        check_codes(self.codes, "codes")
+        check_codes(self.codes, "codes", self.also)
         return self
 
     def _check_id(self) -> None:
@@ -149,6 +172,8 @@ class Column(Strict):
             raise ContractError(f"a column of kind {self.kind} has codes, not min and max", "kind")
         if not coded and self.codes:
             raise ContractError(f"a column of kind {self.kind} has min and max, not codes", "codes")
+        if self.other and self.kind is not Kind.NOMINAL:
+            raise ContractError("the rest of the codes has a place among names alone: kind nominal", "other")
         if coded and len(self.codes) < 2:
             raise ContractError(f"a column of kind {self.kind} needs at least two codes", "codes")
         if self.kind is Kind.BOOLEAN and len(self.codes) != 2:
@@ -168,6 +193,14 @@ class Column(Strict):
     def coded(self) -> bool:
         """Whether the values are codes with labels."""
         return bool(self.codes)
+
+    @property
+    def other_code(self) -> Code | None:
+        """The code of all that is none of the codes, where there is one."""
+        named = (
+            code for code, label in self.codes.items() if OTHER in (str(code).casefold(), label.casefold())
+        )
+        return next(named, None) if self.other else None
 
     @property
     def required(self) -> bool:
@@ -217,6 +250,7 @@ class Target(Strict):
     title: Name
     ordered: bool = True
     classes: Codes
+    also: Also = Field(default_factory=dict)
     at_risk: tuple[str, ...]
     at_least: dict[str, FiniteFloat] = Field(default_factory=dict)
     derive: str | None = None
@@ -231,7 +265,7 @@ class Target(Strict):
             raise ContractError("Gradecast keeps a column of its own under this name", "column")
         if len(labels) < 2:
             raise ContractError("there must be at least two", "classes")
-        check_codes(self.classes, "classes")
+        check_codes(self.classes, "classes", self.also)
         if max(map(len, labels)) > LONGEST_LABEL:
             raise ContractError(f"a label has at most {LONGEST_LABEL} characters", "classes")
         for key, named in (("at_risk", self.at_risk), ("at_least", self.at_least)):
@@ -279,7 +313,8 @@ class Target(Strict):
     def as_column(self) -> Column:
         """The class as a column of codes: it is read and judged as one."""
         kind = Kind.ORDINAL if self.ordered else Kind.NOMINAL
-        return Column(name=self.column, title=self.title, kind=kind, role=Role.AUDIT, codes={**self.classes})
+        codes, also = {**self.classes}, {**self.also}
+        return Column(name=self.column, title=self.title, kind=kind, role=Role.AUDIT, codes=codes, also=also)
 
     @property
     def labels(self) -> tuple[str, ...]:

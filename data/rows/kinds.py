@@ -155,9 +155,13 @@ class CodeRule(Rule):
     def __init__(self, column: Column) -> None:
         super().__init__(column)
         codes = column.codes
-        self._numbers = {code: code for code in codes if isinstance(code, int)}
+        self._numbers: dict[int, Code] = {code: code for code in codes if isinstance(code, int)}
         self._texts: dict[str, Code] = {str(code): code for code in codes}
         self._labels: dict[str, Code] = {label.casefold(): code for code, label in codes.items()}
+        for code, more in column.also.items():
+            self._numbers |= {one: code for one in more if isinstance(one, int)}
+            self._labels |= {str(one).casefold(): code for one in more}
+        self._other = column.other_code
         self._places: dict[Code | None, int] = {code: n for n, code in enumerate(codes)} | {None: -1}
 
     def read(self, cell: Any) -> Any:
@@ -170,6 +174,7 @@ class CodeRule(Rule):
             code = self._numbers.get(int(whole[1]))
         if code is None and is_missing(text):
             return None
+        code = self._other if code is None else code
         return Reason.UNKNOWN_CODE if code is None else code
 
     def faults(self, values: Any) -> Broken:
@@ -205,7 +210,7 @@ class CodeRule(Rule):
         def check(value: Any) -> Any:
             code: Any = None
             if type(value) is int:
-                code = numbers.get(value)
+                code = numbers.get(value, self._other)
             elif isinstance(value, words):
                 code = exact[value] if value in exact else self.read(value)
             if code is None or code is Reason.UNKNOWN_CODE:
@@ -243,7 +248,7 @@ class BooleanRule(CodeRule):
         said = {"false": no, "true": yes}
         if column.codes[no].casefold() in NO_WORDS and column.codes[yes].casefold() in YES_WORDS:
             said = dict.fromkeys(NO_WORDS, no) | dict.fromkeys(YES_WORDS, yes)
-        self._labels = said | self._labels
+        self._labels = said | self._labels  # the contract's own words win
 
     def _choices(self) -> list[Any]:
         return [*super()._choices(), False, True]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FIRST_ROW = 2
 """Rows are counted as a spreadsheet counts them: the header is row 1."""
-NEAR = 0.8
+NEAR = 0.75
 """How alike two names are, of 1, from which on one may be meant by the other."""
 DELIMITERS = ",;\t|"
 

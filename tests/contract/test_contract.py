@@ -8,8 +8,9 @@ import pytest
 from data.contract.columns import Role
 from data.contract.contract import FOLDER, Contract, load_contract
 from data.errors import BadInput
-from data.rows.records import feature_space
-from tests.contract.tiny import YAML, contract_of
+from data.rows.kinds import rule_of
+from data.rows.records import feature_space, record_adapter
+from tests.contract.tiny import STUDENT, YAML, contract_of
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
@@ -139,3 +140,45 @@ def test_a_column_can_be_ignored_and_is_then_known_and_used_for_nothing() -> Non
     assert contract == contract_of(YAML.replace(leak, "  Early: {title: Too early, role: ignore}"))
     with pytest.raises(BadInput, match=r"Early\.kind: an ignored column has a title and a help at most"):
         contract_of(YAML.replace(leak, "  Early: {role: ignore, kind: number}"))
+
+
+def test_several_codes_of_a_source_can_stand_for_one_and_the_rest_for_other() -> None:
+    codes = "codes: {farm: Farm, shop: Shop, other: Other}"
+    also = "codes: {farm: Farm, shop: Shop}, also: {farm: [7, Ranch], shop: [8]}, other: true"
+    contract = contract_of(
+        YAML.replace(codes, also).replace("2: C}\n  at_risk", "2: C}\n  also: {2: [W, 9]}\n  at_risk")
+    )
+    column = contract.columns["Job"]
+    assert list(column.codes) == ["farm", "shop", "other"]
+    read = rule_of(column).read
+    assert [read(cell) for cell in ("Farm", "7", 7, "ranch", "8.0", "mine", "", "-")] == [
+        *["farm"] * 4, "shop", "other", None, None,
+    ]  # fmt: skip
+    record = {name: STUDENT[name] for name in STUDENT}
+    adapter = record_adapter(contract)
+    assert [adapter.validate_python({**record, "Job": cell})["Job"] for cell in (7, 99, "mine")] == [
+        "farm",
+        "other",
+        "other",
+    ]
+    grade = rule_of(contract.target.as_column).read
+    assert [grade(cell) for cell in ("w", "9", "C", "B")] == [2, 2, 2, 1]
+    assert contract_of(YAML) != contract
+
+
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [
+        ("also: {farm: [shop]}", "'shop' could mean 'farm' or 'shop'"),
+        ("also: {mine: [x]}", "'mine' is none of the codes"),
+        ("also: {farm: [NA]}", "'na' stands for a missing value"),
+        ("also: {farm: [x], shop: [X]}", "'x' could mean 'farm' or 'shop'"),
+    ],
+)
+def test_what_else_stands_for_a_code_must_be_clear(mistake: str, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        contract_of(YAML.replace("codes: {farm: Farm,", f"{mistake}, codes: {{farm: Farm,"))
+    with pytest.raises(BadInput, match="has a place among names alone"):
+        contract_of(
+            YAML.replace("kind: ordinal, codes: {0: None,", "kind: ordinal, other: true, codes: {0: None,")
+        )
