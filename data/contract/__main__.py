@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     infer.set_defaults(run=_infer)
     held = commands.add_parser("check", help="say everything that is wrong with a contract and a file")
-    held.add_argument("file", help="CSV, Parquet file or workbook to train on")
+    held.add_argument("file", help="CSV, Parquet file or workbook to train on, or tables")
     held.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
     held.set_defaults(run=_check)
     return parser

@@ -45,6 +45,8 @@ class LeakageScore:
     clearest: str = ""
     clearest_explained: float = 0.0
     rule: str = ""
+    day: int | None = None
+    """Of dated records, the day on which it was looked at."""
 
     @property
     def fewer_errors(self) -> float:
@@ -61,8 +63,9 @@ class LeakageScore:
     def evidence(self) -> str:
         """Return the finding as a sentence without its column."""
         rule = f": {self.rule}" if self.rule else ""
+        day = "" if self.day is None else f"on day {self.day} "
         return (
-            f"alone it tells the class of {self.accuracy:.1%} of {self.rows:,} rows held out (the largest "
+            f"{day}alone it tells the class of {self.accuracy:.1%} of {self.rows:,} rows held out (the largest "
             f"class is {self.majority:.1%}) and takes {max(0.0, self.explained):.0%} of the doubt, "
             f"{max(0.0, self.clearest_explained):.0%} of that about {self.clearest or 'any class'}{rule}"
         )

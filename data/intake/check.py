@@ -11,14 +11,16 @@ from data.contract.contract import Contract, load_contract
 from data.contract.leakage import leakage_score
 from data.errors import BadInput
 from data.intake.columns import count_again, names_students, sounds_counted
+from data.intake.dated_check import tables_report
 from data.rows.frames import matrix, needed_columns, parse_cells, target_index, to_numbers
 from data.rows.kinds import Reason
 from data.rows.notation import number_columns
 from data.rows.quarantine import ONE_ROW, quarantine
 from data.rows.records import feature_space
 from data.rows.spreadsheets import FIRST_ROW, did_you_mean, nearly
+from data.snapshots.tables import are_tables
 from data.sources.files import as_plain, settled_of
-from data.sources.reading import WholeFile, read_whole
+from data.sources.reading import WholeFile, is_cohort, read_whole
 
 LEAST_OF_A_CLASS = 13
 """Rows that give the train split, four fifths of them, two for each of the five folds."""
@@ -44,6 +46,9 @@ def check(uri: str, contract_name: str) -> Report:
         contract = load_contract(contract_name)
     except BadInput as error:
         report.problems.append(str(error))
+    if contract is not None and contract.dated and (are_tables(uri) or is_cohort(uri)):
+        report.problems, report.notes = tables_report(uri, contract, contract.dated, BAD_SHARE)
+        return report
     try:
         whole = read_whole(uri)
     except BadInput as error:

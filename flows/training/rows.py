@@ -9,9 +9,10 @@ import pandas as pd
 
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF
-from data.contract.leakage import ROWS, SEED, LeakageScore, leakage_score
+from data.contract.leakage import ROWS, SEED, LeakageScore
 from data.errors import Stopped
 from data.rows.frames import matrix, students_of, target_index
+from data.rows.leakage import each_alone, leakage_by_day
 from data.rows.records import feature_space
 from flows.processing.processed import Processed
 from flows.training.data import TUNING_ROWS, TrainingData
@@ -44,13 +45,9 @@ def training_data(frame: pd.DataFrame, contract: Contract) -> TrainingData:
 
 def leakage_scores(frame: pd.DataFrame, contract: Contract) -> list[LeakageScore]:
     """Measure what each feature tells of the class alone, the most telling first; of clean, labelled rows."""
-    frame = frame if len(frame) <= ROWS else frame.sample(ROWS, random_state=SEED)
-    features, y, space = matrix(frame, contract), target_index(frame, contract), feature_space(contract)
-    found = [
-        leakage_score(name, features[:, list(places)], y, contract.target.labels)
-        for name, places in zip(space.columns, space.groups, strict=True)
-    ]
-    return sorted(found, key=lambda score: -score.explained)
+    if contract.dated:
+        return leakage_by_day(frame, contract)
+    return each_alone(frame if len(frame) <= ROWS else frame.sample(ROWS, random_state=SEED), contract)
 
 
 def check_leakage(frame: pd.DataFrame, contract: Contract) -> tuple[str, ...]:
