@@ -6,7 +6,9 @@ from pathlib import Path
 
 from data.errors import BadInput
 from data.intake.check import check
+from data.intake.dated_draft import draft_tables
 from data.intake.draft import Wishes, draft_contract
+from data.snapshots.tables import are_tables
 
 WISHES = {
     "nominal": "column whose cells are names, not numbers",
@@ -30,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data.contract", description=__doc__)
     commands = parser.add_subparsers(required=True)
     infer = commands.add_parser("infer", help="draft a contract, with its guesses marked")
-    infer.add_argument("file", type=Path, help="CSV, Parquet file or workbook")
+    infer.add_argument("file", type=Path, help="CSV, Parquet file or workbook; a folder or ZIP of tables")
     infer.add_argument("--target", required=True, help="column to forecast: a class, or a score to cut")
     infer.add_argument("--name", help="name of the contract (default: the file's)")
     infer.add_argument("--output", type=Path, help="file to write (default: the screen)")
@@ -50,7 +52,8 @@ def _infer(options: argparse.Namespace) -> int:
     if options.output is not None and options.output.exists():
         raise BadInput("there is a file already.", file=options.output, remedy="Name another, or move it.")
     wishes = Wishes(**{option: getattr(options, option) for option in WISHES})
-    draft = draft_contract(options.file, options.target, options.name, wishes)
+    drafted = draft_tables if are_tables(str(options.file)) else draft_contract
+    draft = drafted(options.file, options.target, options.name, wishes)
     if options.output is None:
         print(draft.text, end="")
         return 0

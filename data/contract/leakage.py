@@ -65,8 +65,8 @@ class LeakageScore:
         rule = f": {self.rule}" if self.rule else ""
         day = "" if self.day is None else f"on day {self.day} "
         return (
-            f"{day}alone it tells the class of {self.accuracy:.1%} of {self.rows:,} rows held out (the largest "
-            f"class is {self.majority:.1%}) and takes {max(0.0, self.explained):.0%} of the doubt, "
+            f"{day}alone it tells the class of {self.accuracy:.1%} of {self.rows:,} rows held out (the "
+            f"largest class is {self.majority:.1%}) and takes {max(0.0, self.explained):.0%} of the doubt, "
             f"{max(0.0, self.clearest_explained):.0%} of that about {self.clearest or 'any class'}{rule}"
         )
 

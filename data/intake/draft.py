@@ -408,15 +408,15 @@ def _write(
     assumed: Sequence[str],
 ) -> str:
     lines = [HEAD.format(file=path, rows=rows).rstrip(), *(f"# Assumed: {_shown(note)}" for note in assumed)]
-    lines += [NAMED.format(name=name, title=_flow(title_of(name))), "target:"]
+    lines += [NAMED.format(name=name, title=flow(title_of(name))), "target:"]
     lines += [f"  # guess: {_shown(reason)}" for reason in wanted.reasons]
-    lines += [f"  {key}: {_flow(value)}" for key, value in wanted.keys.items()]
-    thumb_line = f"rule_of_thumb: {_flow(thumb)}"
+    lines += [f"  {key}: {flow(value)}" for key, value in wanted.keys.items()]
+    thumb_line = f"rule_of_thumb: {flow(thumb)}"
     lines += ["", "# guess: the feature that alone tells most of rows held out", thumb_line, "", "columns:"]
     for guess in guesses:
         lines += [f"  # guess: {_shown(reason)}" for reason in guess.reasons if guess.keys is not None]
         left_out = f"# {_shown(guess.name)}, {_shown('; '.join(guess.reasons))}"
-        lines.append(f"  {_flow(guess.name)}: {_flow(guess.keys)}" if guess.keys else f"  {left_out}")
+        lines.append(f"  {flow(guess.name)}: {flow(guess.keys)}" if guess.keys else f"  {left_out}")
     return "\n".join(lines) + "\n"
 
 
@@ -425,7 +425,7 @@ def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """Return a value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
     text = text.removesuffix("\n").removesuffix("\n...")

@@ -27,7 +27,9 @@ def export(folder: Path, rows: int = 240, seed: int = 5) -> Path:
 
 
 def _files(rows: int, seed: int) -> dict[str, pd.DataFrame]:
-    year = tables(rows, seed)
+    year = {
+        name: table.rename(columns={"student_no": "student"}) for name, table in tables(rows, seed).items()
+    }
     students = year["students"].assign(room=lambda s: s["course"] + "-" + s["school_year"].astype(str))
     began = {str(y): date(y, 8, 26) for y in sorted(students["school_year"].astype(int).unique())}
     start = dict(zip(students["student"], students["school_year"].astype(str).map(began), strict=True))
@@ -44,6 +46,10 @@ def _records(ids: pd.Series, **columns: object) -> pd.DataFrame:
     """Return a file of OneRoster: every record has an id, a status and when it was changed."""
     first = {"sourcedId": ids.to_numpy(), "status": "active", "dateLastModified": CHANGED}
     return pd.DataFrame({**first, **columns})
+
+
+def _day(start: date, day: int) -> str:
+    return (start + timedelta(int(day))).isoformat()
 
 
 def _people(students: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -64,8 +70,10 @@ def _rooms(students: pd.DataFrame, began: dict[str, date], tasks: pd.DataFrame) 
     rooms = students.drop_duplicates("room")
     terms = ("term-" + rooms["school_year"].astype(str)).to_numpy()
     classes = _records(rooms["room"], title=rooms["course"].to_numpy(), classType="scheduled")
-    items = [_items(room, began[str(y)], tasks[tasks["course"] == course])
-             for room, y, course in zip(rooms["room"], rooms["school_year"], rooms["course"], strict=True)]  # fmt: skip
+    items = [
+        _items(r.room, began[str(r.school_year)], tasks[tasks["course"] == r.course])
+        for r in rooms.itertuples()
+    ]
     return {
         "academicSessions": sessions.assign(schoolYear=years.to_numpy()),
         "courses": _records(rooms["course"].drop_duplicates(), title="A course"),
@@ -85,13 +93,8 @@ def _items(room: str, start: date, tasks: pd.DataFrame) -> pd.DataFrame:
 
 def _enrollments(students: pd.DataFrame, start: dict[str, date]) -> pd.DataFrame:
     who = students["student"]
-    left = [
-        "" if pd.isna(day) else (start[student] + timedelta(int(day))).isoformat()
-        for student, day in zip(who, students["left"], strict=True)
-    ]
-    came = [
-        (start[s] + timedelta(int(day))).isoformat() for s, day in zip(who, students["enrolled"], strict=True)
-    ]
+    left = ["" if pd.isna(s.left) else _day(start[s.student], s.left) for s in students.itertuples()]
+    came = [_day(start[s.student], s.enrolled) for s in students.itertuples()]
     room = students["room"].to_numpy()
     found = _records("e-" + who, classSourcedId=room, userSourcedId=who.to_numpy(), role="student")
     return found.assign(beginDate=came, endDate=left)
@@ -109,9 +112,7 @@ def _results(students: pd.DataFrame, year: dict[str, pd.DataFrame], start: dict[
         for s in students.itertuples()
     ]
     frame = pd.DataFrame(cells, columns=["item", "student", "score", "day", "late"])
-    dates = [
-        (start[s] + timedelta(day)).isoformat() for s, day in zip(frame["student"], frame["day"], strict=True)
-    ]
+    dates = [_day(start[r.student], r.day) for r in frame.itertuples()]
     ids = pd.Series([f"r{n}" for n in range(len(frame))])
     found = _records(ids, lineItemSourcedId=frame["item"], studentSourcedId=frame["student"])
     late = frame["late"].map({True: "true", False: "false"})

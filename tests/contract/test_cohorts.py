@@ -109,7 +109,7 @@ def test_an_unknown_scenario_is_refused_with_those_there_are() -> None:
 
 def test_every_contract_but_those_with_real_data_has_a_cohort() -> None:
     generated = {*GENERATORS, *DATED_GENERATORS}
-    assert {path.stem for path in FOLDER.glob("*.yaml")} - generated == {"pass_fail", "oulad"}
+    assert {path.stem for path in FOLDER.glob("*.yaml")} - generated == {"pass_fail", "oneroster", "oulad"}
 
 
 @pytest.mark.parametrize("name", OTHERS)

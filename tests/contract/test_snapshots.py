@@ -138,7 +138,7 @@ def test_a_formula_follows_those_that_it_needs_in_whatever_order_they_stand(tmp_
     contract = world(
         **{
             "{formula: so_far - essays}": "{formula: twice / 2}",
-            "  share:": "  twice: {title: T, kind: number, taken: {formula: 2 * (so_far - essays)}}\n  share:",
+            "  share:": "  twice: {title: T, kind: number, taken: {formula: 2*(so_far - essays)}}\n  share:",
         }
     )
     assert_known(snapshots(written(some_tables(), tmp_path), contract), some_tables())
