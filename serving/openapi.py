@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, send_from_directory
 from data.bundle.card_text import SO_FAR_OR_WHOLE
 from data.bundle.manifest import CARD
 from data.bundle.reasons import LOG_ODDS, NOISE
-from data.contract.columns import ELAPSED, Target
+from data.contract.columns import ELAPSED, FLOAT32_MAX, Target
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF
 from data.rows.outcomes import outcome_fields
@@ -59,7 +59,7 @@ def ref(name: str) -> Schema:
 
 def _record(contract: Contract, record: Schema) -> Schema:
     """Return the record's schema with each column's unit and, for codes, what they mean."""
-    properties = {name: dict(schema) for name, schema in record["properties"].items()}
+    properties = {name: _ends_told(schema) for name, schema in record["properties"].items()}
     for name, schema in properties.items():
         if name not in contract.columns:  # how much of the period has passed says all of itself
             continue
@@ -74,6 +74,19 @@ def _record(contract: Contract, record: Schema) -> Schema:
         ]
         schema["description"] = " ".join(filter(None, [*about, f"Role: {column.role}."]))
     return {**record, "title": contract.title, "properties": properties}
+
+
+def _ends_told(schema: Schema) -> Schema:
+    """Return a number's schema without the ends that the model's numbers have and the contract does not say.
+
+    As whole numbers they are too long for most that read JSON.
+    """
+    kept = {
+        name: value
+        for name, value in schema.items()
+        if name not in ("minimum", "maximum") or abs(value) < FLOAT32_MAX
+    }
+    return {**kept, "anyOf": list(map(_ends_told, kept["anyOf"]))} if "anyOf" in kept else kept
 
 
 def _forecast(contract: Contract) -> Schema:
