@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from data.cohorts.addresses import CohortPlan, generate_cohort
-from data.contract.columns import PSEUDONYM
+from data.contract.columns import PERSON, PSEUDONYM
 from data.contract.contract import Contract
 from data.durable import digest
 from data.errors import BadInput
@@ -120,6 +120,11 @@ def of_pseudonyms(
     unasked = {column.name: None for column in contract.audit if column.name not in frame}
     ids = [contract.id.name] if contract.id else []
     return frame.assign(**unasked).drop(columns=ids, errors="ignore")
+
+
+def of_log(contract: Contract) -> set[str]:
+    """Return the columns that say who a row of the log is of; of dated records, which person too."""
+    return {PSEUDONYM, PERSON} if contract.dated else {PSEUDONYM}
 
 
 def take_in(digest: "hashlib._Hash", frame: pd.DataFrame) -> None:
@@ -256,7 +261,7 @@ def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> C
         *contract.columns,
         *contract.ignored,
         contract.target.column,
-        *([PSEUDONYM] if any(pseudonymous) else []),
+        *(of_log(contract) if any(pseudonymous) else ()),
     }
     settled = {path: settled_of(path, header, number_columns(contract)) for path, header in texts.items()}
     assumed: list[str] = []
@@ -295,7 +300,8 @@ def _file_chunks(
             yield from csv_chunks(path, contract, rows, texts[path], settled[path])
             continue
         names, first_row = parquet_shape(path)[0], FIRST_ROW
-        for table in parquet_chunks(path, [n for n in names if n in contract.readable | {PSEUDONYM}], rows):
+        wanted = contract.readable | (of_log(contract) if PSEUDONYM in names else set())
+        for table in parquet_chunks(path, [n for n in names if n in wanted], rows):
             frame = table.to_pandas(ignore_metadata=True)
             yield of_pseudonyms(frame, contract, path, first_row) if PSEUDONYM in names else frame
             first_row += len(frame)

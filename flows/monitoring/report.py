@@ -16,6 +16,7 @@ from data.log.reading import Measurement
 from data.words import NOTHING, bullets, cell, count, figure, percent, plural, table
 from flows.drift_gate import DRIFT, NO_LABELS, PASS, Finding
 from flows.drift_gate.verdict import save_html
+from flows.monitoring.checkpoints import AT, MEASURED
 from flows.monitoring.retraining import RetrainingDecision
 from flows.monitoring.watch import LOSS, Watched
 from flows.reports.screen import WIDTH, facts_of, rule_with, table_of, verdict_text
@@ -57,6 +58,7 @@ TRUST = {
 
 
 HEADER = ["", "", "90 % interval", "rows", ""]
+DAY_HEADER = ["", *(TITLES[name] for name in MEASURED)]
 
 
 def lines(watched: Watched) -> list[list[str]]:
@@ -71,6 +73,21 @@ def group_lines(watched: Watched) -> list[list[str]]:
         (found, found.about.partition("=")) for found in watched.measurements if found.name == "group_error"
     ]
     return [_line(found, f"{titles.get(name, name)}: {group}") for found, (name, _, group) in groups]
+
+
+def checkpoint_lines(watched: Watched) -> list[list[str]]:
+    """Return how good the forecasts near each checkpoint are: as texts under DAY_HEADER."""
+    found = {(one.about, one.name.removeprefix(AT)): one for one in watched.measurements if AT in one.name}
+    days = dict.fromkeys(day for day, _ in found)
+    return [[f"day {day}", *(_with_rows(found.get((day, name))) for name in MEASURED)] for day in days]
+
+
+def _with_rows(found: Measurement | None) -> str:
+    if found is None:
+        return NOTHING
+    name = found._replace(name=found.name.removeprefix(AT))
+    span = f" ({_span(name)})" if _span(name) else ""
+    return f"{_shown(name, found.value)}{span}, n = {count(found.rows)}"
 
 
 def describe_trust(watched: Watched) -> str:
@@ -95,6 +112,7 @@ def monitor_markdown(watched: Watched, asked: RetrainingDecision) -> str:
         cell(describe_window(watched)),
         bullets(map(cell, watched.judgement.reasons)),
         table(HEADER, lines(watched)),
+        table(DAY_HEADER, days) if (days := checkpoint_lines(watched)) else "",
         describe_trust(watched),
         f"Retraining: {cell(asked.decision)}.",
         bullets(map(cell, asked.notes)),
@@ -311,6 +329,9 @@ def _page(watched: Watched, history: Rows, asked: RetrainingDecision, evidently:
         _image(accuracy_over_time, history, "Accuracy of the windows measured so far") if measured else "",
         _table("This window", HEADER, lines(watched)),
         f"<p>{escape(describe_trust(watched))}</p>",
+        _table(
+            "By checkpoint, each student's newest forecast near it", DAY_HEADER, checkpoint_lines(watched)
+        ),
         _table("Wrong classes by group", HEADER, group_lines(watched)),
         "<h2>What was asked, answered and graded, against what the champion learned</h2>",
         _image(drift_by_column, findings, "How far each column is from its limit") if findings else "",

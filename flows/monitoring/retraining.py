@@ -12,13 +12,15 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from data.contract.columns import PSEUDONYM
+from data.contract.columns import PERSON, PSEUDONYM
+from data.contract.dated import AS_OF
 from data.log.reading import Measurement, read_measurements, write_measurements
 from data.sources.storage import as_stored
 from data.words import plural
 from flows.drift_gate import DRIFT, LEAST_ROWS
 from flows.drift_gate.relation import label_fault_in
 from flows.drift_gate.samples import Reference
+from flows.monitoring.checkpoints import newest_by_checkpoint
 from flows.monitoring.watch import LOSS, Watched, judge_relation, sound_of
 from flows.monitoring.window import Forecasts, Window
 from flows.processing.processed import SUMMARY, Processed
@@ -45,7 +47,8 @@ def write_retraining_set(
     """Write the newest `limit` labelled records to `retraining/`, named for what is in them.
 
     The champion's own sound source records first, if its processed folder is still there, then what
-    `usable_forecasts` gives. A student is in it once, newest.
+    `usable_forecasts` gives. A student is in it once, newest; of dated records once for each day, and
+    `limit` counts students.
     """
     contract = champion.bundle.contract
     graded, notes = usable_forecasts(log, window, champion)
@@ -54,9 +57,11 @@ def write_retraining_set(
         notes += ("The records that the champion learned from are gone; the set is of the log alone.",)
     columns = [PSEUDONYM, *(column.name for column in contract.asked), contract.target.column]
     columns += [contract.score.name] if contract.score else []
-    parts = [part.reindex(columns=columns) for part in (source, graded.frame) if part is not None]
+    columns += [PERSON] if contract.dated else []
+    frame = with_persons(graded.frame, source) if contract.dated else graded.frame
+    parts = [part.reindex(columns=columns) for part in (source, frame) if part is not None]
     everyone = pd.concat([as_stored(part) for part in parts], ignore_index=True)
-    chosen = everyone[~everyone[PSEUDONYM].duplicated(keep="last")].tail(limit)
+    chosen = newest_rows(everyone, limit, [AS_OF] if contract.dated else [])
     content = pd.util.hash_pandas_object(chosen, index=False).to_numpy().tolist()
     digest = fingerprint(rows=content, columns=list(chosen))
     path = home / FOLDER / f"{contract.name}-{digest}.parquet"
@@ -65,15 +70,31 @@ def write_retraining_set(
     return RetrainingSet(path, len(chosen), from_log, notes)
 
 
+def newest_rows(rows: pd.DataFrame, limit: int, days: list[str]) -> pd.DataFrame:
+    """Return the newest row of each student, and day, of so many students that are the newest."""
+    newest = rows[~rows.duplicated([PSEUDONYM, *days], keep="last")]
+    students = newest[PSEUDONYM].drop_duplicates(keep="last").tail(limit)
+    return newest[newest[PSEUDONYM].isin(students)]
+
+
+def with_persons(frame: pd.DataFrame, source: pd.DataFrame | None) -> pd.DataFrame:
+    """Return rows of the log with who each is of: as the source knows it, else a student is a person.
+
+    The log knows no more of them than the pseudonym of the id.
+    """
+    known = {} if source is None else dict(zip(source[PSEUDONYM], source[PERSON], strict=True))
+    return frame.assign(**{PERSON: [known.get(student, student) for student in frame[PSEUDONYM]]})
+
+
 def usable_forecasts(log: Forecasts, window: Window, champion: Champion) -> tuple[Forecasts, tuple[str, ...]]:
     """Return the forecasts whose grade can be learned from, in the order in which the grades came.
 
-    The newest of each student of the whole period; sound, with a score where the class is derived from it,
-    and of a stretch that is like today (see `like_today`). A student without an id goes by the forecast's.
-    With it come notes of what was left out.
+    The newest of each student of the whole period, of dated records at each checkpoint; sound, with a score
+    where the class is derived from it, and of a stretch that is like today (see `like_today`). A student
+    without an id goes by the forecast's. With it come notes of what was left out.
     """
     contract = champion.bundle.contract
-    graded = log.take(log.classes(contract) >= 0).whole().newest()
+    graded = newest_by_checkpoint(log.take(log.classes(contract) >= 0).whole(), contract)
     order = np.argsort(graded.about["outcome_at"].to_numpy(), kind="stable")
     graded = graded.take_order(order)
     names = graded.frame[PSEUDONYM].fillna(graded.about["prediction_id"])
@@ -103,7 +124,7 @@ def like_today(graded: Forecasts, window: Window, champion: Champion) -> np.ndar
     alike = np.ones(len(graded), dtype=bool)
     unbroken = True
     for number, rows in _stretches(graded, window):
-        findings = judge_relation(graded.take(rows), reference, champion, champion.bundle.contract)
+        findings = judge_relation(graded.take(rows).newest(), reference, champion, champion.bundle.contract)
         changed = any(found.verdict == DRIFT for found in findings)
         unbroken &= changed
         if changed and not unbroken and number > 0:
@@ -275,6 +296,7 @@ def reason_not_to_retrain(
 
 def _new_grades(watched: Watched, champion: Champion, last: datetime | None) -> int:
     graded = watched.log.take(watched.log.classes(watched.contract) >= 0)
+    graded = graded.newest() if watched.contract.dated else graded  # a student may have many
     if last is None:
         return int((~champion.has_seen(graded.frame[PSEUDONYM])).sum())
     return sum(at >= last for at in graded.about["outcome_at"])

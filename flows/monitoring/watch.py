@@ -1,6 +1,6 @@
 """A window judged: drift, quality, notes, and what was measured before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,7 +38,8 @@ from flows.drift_gate.columns import (
     numbers_p,
 )
 from flows.drift_gate.samples import Reference, draw, sound_rows, without_unasked
-from flows.drift_gate.verdict import RELATION_ROWS, DriftVerdict, gate, relation_findings
+from flows.drift_gate.verdict import RELATION_ROWS, DriftVerdict, relation_findings
+from flows.monitoring.checkpoints import by_checkpoint, days_of, judge_columns, mildest, references
 from flows.monitoring.window import (
     Forecasts,
     Window,
@@ -93,9 +94,11 @@ def judge(asked: Forecasts, settled: Forecasts, champion: Champion | None, contr
     trained = int(champion.bundle.manifest.training["rows"])
     reference = Reference(champion.reference(), trained)
     frame = without_unasked(asked.frame, contract)
-    columns = gate(frame, faults_of(asked.frame, contract), reference, None, None, contract)
+    days = days_of(frame) if contract.dated else np.empty(0)
+    against = references(reference, days, contract) if len(frame) else [reference]
+    columns = judge_columns(frame, faults_of(asked.frame, contract), against, contract)
     enough = columns.overall != TOO_FEW_ROWS
-    answers = answer_findings(asked.frame, reference, champion, contract) if enough else ()
+    answers = answer_findings(asked.frame, against, champion, contract) if enough else ()
     relation = judge_relation(settled, reference, champion, contract)
     return conclude(columns, answers, relation)
 
@@ -142,20 +145,26 @@ def sound_of(forecasts: Forecasts, contract: Contract) -> np.ndarray:
 
 
 def answer_findings(
-    asked: pd.DataFrame, reference: Reference, champion: Champion, contract: Contract
+    asked: pd.DataFrame, against: Sequence[Reference], champion: Champion, contract: Contract
 ) -> tuple[Finding, ...]:
-    """Compare what the champion answers to what was asked with what it answers on its reference sample."""
-    before, now = (
-        champion.bundle.probabilities(matrix(frame, contract))
-        for frame in (sound_rows(reference), draw(asked, ANSWERS_ROWS, seed=0))
-    )
+    """Compare what the champion answers to what was asked with what it answers on its reference sample.
+
+    Where there are several, between two checkpoints, with each of them.
+    """
+    frames = [draw(asked, ANSWERS_ROWS, seed=0), *map(sound_rows, against)]
+    shares = [champion.bundle.probabilities(matrix(frame, contract)) for frame in frames]
     labels = np.array(contract.target.labels)
-    classes = [pd.Series(labels[shares.argmax(axis=1)]) for shares in (before, now)]
-    risks = [pd.Series(risk_of(shares, contract.target)) for shares in (before, now)]
-    return (
-        _answers(CLASS_MIX, CODES, codes_p(*classes), code_words(*classes)),
-        _answers(AT_RISK, NUMBERS, numbers_p(*risks), number_words(*risks)),
-    )
+    classes = [pd.Series(labels[each.argmax(axis=1)]) for each in shares]
+    risks = [pd.Series(risk_of(each, contract.target)) for each in shares]
+    mixes = [
+        _answers(CLASS_MIX, CODES, codes_p(before, classes[0]), code_words(before, classes[0]))
+        for before in classes[1:]
+    ]
+    levels = [
+        _answers(AT_RISK, NUMBERS, numbers_p(before, risks[0]), number_words(before, risks[0]))
+        for before in risks[1:]
+    ]
+    return mildest(mixes), mildest(levels, [float(each.mean()) for each in risks])
 
 
 def _answers(name: str, test: ColumnTest, p_value: float, words: str) -> Finding:
@@ -236,6 +245,9 @@ def watch(
         sound = settled.take(sound_of(settled, contract))
         figures += [*estimated(asked, trained, trust), *realised(sound, contract, trained)]
         figures += by_group(sound, contract)
+        every = log.settled(window)
+        graded = every.take(sound_of(every, contract)) if contract.dated else every
+        figures += by_checkpoint(log.asked(window), graded, contract, trained, trust)
         if (challenger := load_challenger(client, contract)) is not None:
             figures += compare_shadow(asked.whole(), sound.whole(), champion, challenger, contract)
     figures += override_shares(engine, contract, window)

@@ -91,10 +91,14 @@ class Forecasts:
         """Return those of the whole period: what had been counted before is not what a model learns from."""
         return self.take((self.about[ELAPSED] >= 1).to_numpy(dtype=bool))
 
+    def is_newest(self) -> np.ndarray:
+        """Return which rows (n,) are the newest of their student; those without an id are all."""
+        students = self.frame[PSEUDONYM]
+        return (students.isna() | ~students.duplicated(keep="last")).to_numpy(dtype=bool)
+
     def newest(self) -> "Forecasts":
         """Return the newest of each student; of those without an id all."""
-        students = self.frame[PSEUDONYM]
-        return self.take((students.isna() | ~students.duplicated(keep="last")).to_numpy())
+        return self.take(self.is_newest())
 
 
 def read_forecasts(engine: sa.Engine, contract: Contract, until: datetime) -> Forecasts:

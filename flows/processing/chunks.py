@@ -56,15 +56,20 @@ def examine_rows(
     _, faults = quarantine(frame, contract)
     names = pseudonyms(frame, contract, key) if given is None else frame[PSEUDONYM].to_numpy()
     reasons = reasons_by_row(faults).reindex(frame.index + FIRST_ROW, fill_value="").to_numpy()
-    people = persons(raw, names, key) if contract.dated else {}
+    people = persons(raw, names, None if given is not None else key) if contract.dated else {}
     split = splits(people.get(PERSON, names), test_share) if decided is None else decided.to_numpy()
     return frame.assign(**{PSEUDONYM: names, **people, "split": split, QUARANTINE: reasons}), faults
 
 
-def persons(raw: pd.DataFrame, names: np.ndarray, key: str) -> dict[str, np.ndarray]:
-    """Return who each row (n,) is of, where one person may be several students: pseudonyms too."""
+def persons(raw: pd.DataFrame, names: np.ndarray, key: str | None) -> dict[str, np.ndarray]:
+    """Return who each row (n,) is of, where one person may be several students: pseudonyms too.
+
+    They are that already, and there is no key, where the rows are of the log.
+    """
     if PERSON not in raw:
         return {PERSON: names}
+    if key is None:
+        return {PERSON: raw[PERSON].to_numpy(dtype=object)}
     make = pseudonym_maker(key)
     return {PERSON: np.array([make(canonical_id(who, whole=False)) for who in raw[PERSON]], dtype=object)}
 
