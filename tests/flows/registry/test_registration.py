@@ -46,15 +46,13 @@ def test_another_sentence_of_the_contract_is_a_new_version_of_the_same_model_and
 ) -> None:
     desk.seat(submission)
     text = find_contract("grade_class").read_text(encoding="utf-8")
-    (tmp_path / "grade_class.yaml").write_text(
-        text.replace("Days missed in", "Days away in"), encoding="utf-8"
-    )
+    (tmp_path / "grade_class.yaml").write_text(text.replace("Days missed", "Days away"), encoding="utf-8")
     again = desk.register(replace(submission, contract_name=str(tmp_path / "grade_class.yaml")))
     assert (again.version, again.promoted) == ("2", True)
     assert again.reason == "the model of version 1, with its contract and card as they are now"
     champion = load_champion(desk.client, NAME)
     assert champion is not None
-    assert champion.bundle.contract.columns["Absences"].help == "Days away in the school year."
+    assert champion.bundle.contract.columns["Absences"].help == "Days away so far in this school year."
 
 
 def test_a_version_that_was_damaged_before_it_was_judged_is_not_promoted(
