@@ -25,6 +25,7 @@ from serving.problems import Problem
 from serving.scoring import DigitsWriter, Scorer
 from serving.settings import PredictorSettings
 from serving.sheet import Sheet
+from tests.contract.workbooks import write_xlsx
 from tests.serving.running import running, wait_until
 
 Student = dict[str, Any]
@@ -449,3 +450,54 @@ def test_they_are_what_python_writes() -> None:
     numbers = np.random.default_rng(3).random((500, 3)).astype(np.float32)
     for text, row in zip(DigitsWriter(["", " ", " ", ""]).write(numbers), numbers, strict=True):
         assert list(map(float, text.split())) == pytest.approx(row.tolist(), abs=5.1e-7)
+
+
+def german(rows: list[Student]) -> bytes:
+    """Return rows as a German spreadsheet exports them."""
+    lines = [["Klasse 7b – Übersicht"], [], list(rows[0])]
+    lines += [[str(cell).replace(".", ",") for cell in row.values()] for row in rows]
+    lines += [[""] * len(rows[0])] * 3
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=";").writerows(lines)
+    return text.getvalue().encode("cp1252")
+
+
+def test_a_workbook_and_a_german_export_are_answered_as_the_plain_file_is(
+    client: FlaskClient, student: Student, tmp_path: Path
+) -> None:
+    students = [{**student, "StudyTimeWeekly": hours} for hours in (3.5, 7.25, 12)]
+    plain = [row["probability_A"] for row in rows_of(ask(client, sheet(students)))]
+    book = write_xlsx(
+        tmp_path / "class.xlsx",
+        {"Info": [["7b"]], "Marks": [list(students[0]), *(list(row.values()) for row in students)]},
+    )
+    uploaded = client.post("/predict/batch", data={"file": (io.BytesIO(book.read_bytes()), "class.xlsx")})
+    assert json.loads(uploaded.headers["X-Assumptions"]) == ["the sheet 'Marks' of the workbook was read"]
+    assert [row["probability_A"] for row in csv.DictReader(io.StringIO(uploaded.text[1:]))] == plain
+    answer = ask(client, german(students))
+    said = json.loads(answer.headers["X-Assumptions"])
+    assert "in which it says 'Übersicht'" in said[0]
+    assert said[-1] == "column StudyTimeWeekly: numbers are written with a decimal comma; '3,5' is 3.5"
+    assert answer.headers["X-Row-Count"] == "3"
+    back = list(csv.DictReader(io.StringIO(answer.text[1:]), delimiter=";"))
+    assert [row["probability_A"] for row in back] == plain
+    assert [row["StudyTimeWeekly"] for row in back] == ["3,5", "7,25", "12"], "as they came"
+
+
+def test_what_could_be_two_numbers_is_asked_for_before_anything_is_forecast(
+    client: FlaskClient, student: Student
+) -> None:
+    unclear = {"StudentID": "1.000", **student, "StudyTimeWeekly": 5}
+    answer = ask(client, sheet([unclear], ";"))
+    assert answer.status_code == 422
+    says = "'1.000' could be 1.000 or 1000, and nothing in the file decides which"
+    assert answer.get_json()["errors"] == [{"field": "StudentID", "message": says}]
+    decided = ask(client, sheet([unclear, {**unclear, "StudentID": "2", "StudyTimeWeekly": "7,5"}], ";"))
+    assert [row["error"] for row in rows_of(decided, ";")] == ["", ""]
+
+
+def test_a_sheet_of_what_is_no_workbook_is_refused(client: FlaskClient, student: Student) -> None:
+    asked = {"data": sheet([student]), "content_type": "text/csv"}
+    answer = client.post("/predict/batch?sheet=Marks", **asked)
+    assert answer.status_code == 400
+    assert "it is no workbook and has no sheets" in answer.get_json()["detail"]
