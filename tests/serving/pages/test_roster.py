@@ -5,6 +5,7 @@ import io
 import lzma
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from data.rows.ids import PUBLIC_KEY, pseudonym
 from serving.app import create_app
 from serving.pages.roster_file import MOST_UNPACKED
 from serving.settings import PredictorSettings
+from tests.contract.workbooks import write_xlsx
 from tests.serving.pages.rosters import csv_of, field, listed, send, shown, students, token_of
 
 Entry = dict[str, Any]
@@ -413,3 +415,24 @@ def test_where_classes_are_kept_the_page_says_so_and_one_is_kept_once_however_of
     assert len(spooled) == 4
     send(keeping, file=csv_of(frame))
     assert len({entry["prediction_id"] for entry in spooled}) == 4
+
+
+def test_a_german_export_and_a_workbook_show_the_same_class_and_how_they_were_read(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    frame = students()
+    plain = send(client, file=csv_of(frame)).text
+    german = frame.assign(StudyTimeWeekly=frame["StudyTimeWeekly"].str.replace(".", ","))
+    text = f"Klasse 7b – Übersicht\n\n{german.to_csv(index=False, sep=';')};;;\n"
+    page = send(client, file=text.encode("cp1252")).text
+    assert shown(page) == shown(plain)
+    assert "How the file was read:" in page
+    assert "in which it says &#39;Übersicht&#39;" in page
+    assert "numbers are written with a decimal comma" in page
+    again = send(client, carried=field(page, "carried"), sort="name").text
+    assert "numbers are written with a decimal comma" in again
+    assert "in which it says" in again, "the notes travel with the page"
+    lines = [list(frame.columns), *frame.to_numpy().tolist()]
+    book = write_xlsx(tmp_path / "class.xlsx", {"7b": lines, "8a": lines[:4]}).read_bytes()
+    assert "Name one, FILE#SHEET in a command: 7b, 8a" in send(client, file=book).text
+    assert shown(send(client, file=book, sheet="7b").text) == shown(plain)
