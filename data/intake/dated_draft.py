@@ -92,7 +92,9 @@ def _files(path: Path) -> Iterator[dict[str, Path]]:
         yield {name: p for name, p in files_in(path).items() if p.suffix.lower() in READERS.split()}
         return
     with TemporaryDirectory(prefix="gradecast-") as scratch, zipfile.ZipFile(path) as packed:
-        names = [one for one in members_of(packed, path) if Path(one).suffix.lower() in READERS.split()]
+        names = [
+            one for one in sorted(members_of(packed, path)) if Path(one).suffix.lower() in READERS.split()
+        ]
         yield unpack(packed, names, Path(scratch), path)
 
 
@@ -184,7 +186,7 @@ class _Layout:
         there = {found[1] for found in names if found}
         thumb = f"rule_of_thumb: {flow(self._thumb(taken, there))}"
         head = re.sub(r"^rule_of_thumb:.*$", lambda _: thumb, head, flags=re.MULTILINE)
-        head = head.replace("# Drafted from", "# Drafted from the tables of", 1)
+        head = re.sub("^(?:#.*\n)+", lambda found: _about(found[0], self.path), head, count=1)
         own = self.key[0] if len(self.key) == 1 else _free("student_of_course", there)
         lines = [head.rstrip(), "", *dated, "", "columns:"]
         lines += [f"  {flow(own)}: {{title: Student, role: id, kind: nominal}}", *kept, ""]
@@ -342,6 +344,14 @@ def _of_values(name: str, column: str) -> dict[str, dict[str, Any]]:
         taken = {"stat": stat, "of": f"{name}.{column}"}
         found[_word(f"{name}_{stat}_{column}")] = {**keys, **none, "taken": taken}
     return found
+
+
+def _about(lines: str, path: Path) -> str:
+    """Return the first lines of a draft with the place of all the tables in that of one."""
+    lines = re.sub(
+        "(?<=Drafted from ).*?(?=, [0-9,]+ rows)", lambda _: f"the tables of {path}", lines, count=1
+    )
+    return re.sub("(?<=check ).*(?= --contract)", lambda _: str(path), lines, count=1)
 
 
 def _first(patterns: Sequence[str], names: Sequence[str]) -> str:
