@@ -1,4 +1,4 @@
-"""Snapshots of dated records against the same SQL by hand: `python -m bench.snapshots [--quick] [--rows N]`.
+"""Snapshots of dated records against SQL by hand: `python -m bench.snapshots [--quick] [--rows N]`.
 
 Students with 100 dated rows each, in Parquet files (their writing does not count), eight checkpoints; a count,
 a sum, a mean and a last value of what was known on each. By hand they are one statement for DuckDB with the
