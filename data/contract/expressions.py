@@ -200,25 +200,33 @@ OF_ROWS = frozenset({Stat.COUNT, Stat.SHARE, Stat.DAYS_SINCE})
 """What needs no column, only rows."""
 
 
+WEIGHTED = frozenset({Stat.SUM, Stat.MEAN})
+"""What a column of weights may go with."""
+
+
 class Taken(Strict):
     """How a column is taken from a dated table, or worked out of other columns."""
 
     stat: Stat | None = None
     of: Name | None = None
+    weight: Name | None = None
+    """A column of the same table: sum and mean are weighted by it."""
     where: Condition | None = None
     formula: Formula | None = None
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Self:
         if self.formula:
-            if self.stat or self.of or self.where:
-                raise ContractError("a formula stands alone: without stat, of and where", "formula")
+            if self.stat or self.of or self.weight or self.where:
+                raise ContractError("a formula stands alone: without stat, of, weight and where", "formula")
             return self
         if not (self.stat and self.of):
             raise ContractError("give stat and of, {stat: mean, of: work.mark}, or a formula", "stat")
         if (self.column is None) is not (self.stat in OF_ROWS):
             what = "a table alone, {of: work}" if self.stat in OF_ROWS else "a column, {of: work.mark}"
             raise ContractError(f"{self.stat} is taken of {what}", "of")
+        if self.weight and self.stat not in WEIGHTED:
+            raise ContractError("a sum or a mean can be weighted, nothing else", "weight")
         if self.stat is Stat.SHARE and not self.where:
             raise ContractError("a share needs a condition: the rows for which it holds", "where")
         if self.where:

@@ -137,6 +137,7 @@ class Taking:
             named = [name for name in names_in(taken.where or "0") if name != AS_OF]
             found |= {(name, self._kind(name, taken)): None for name in named}
             found |= {(taken.column, self._value_kind(taken)): None} if taken.column else {}
+            found |= {(taken.weight, "exact"): None} if taken.weight else {}
         return list(found)
 
     def _kind(self, name: str, taken: Taken) -> str:
@@ -201,7 +202,8 @@ class Taking:
 
         holds = to_sql(taken.where, cell) if taken.where else "true"
         value = self._in_query(taken.column, self._value_kind(taken)) if taken.column else "1"
-        return statistic(taken.stat or Stat.COUNT, value, day, f"k.{DAY}", holds)
+        weight = self._in_query(taken.weight, "exact") if taken.weight else ""
+        return statistic(taken.stat or Stat.COUNT, value, day, f"k.{DAY}", holds, weight)
 
     def _in_query(self, name: str, kind: str) -> str:
         own = f"t.{self.column(name, kind)}"

@@ -14,7 +14,7 @@ ZERO_OF_NONE = frozenset({Stat.COUNT, Stat.SUM})
 """What is 0 where there is no row; the others are missing."""
 
 
-def statistic(stat: Stat, value: str, day: str, as_of: str, holds: str) -> str:
+def statistic(stat: Stat, value: str, day: str, as_of: str, holds: str, weight: str = "") -> str:
     """Return the SQL of a statistic.
 
     Args:
@@ -23,7 +23,10 @@ def statistic(stat: Stat, value: str, day: str, as_of: str, holds: str) -> str:
         day: the day on which a row became known.
         as_of: the day that the forecast is for.
         holds: the condition of the rows that count.
+        weight: the column that a sum or a mean is weighted by, of exact decimals.
     """
+    if weight:
+        return _weighted(stat, value, weight, holds)
     return STATISTICS[stat](value, day, as_of, holds)
 
 
@@ -39,6 +42,14 @@ def _sum(value: str, _day: str, _as_of: str, holds: str) -> str:
 
 def _mean(value: str, day: str, as_of: str, holds: str) -> str:
     return f"({_sum(value, day, as_of, holds)} / nullif(count({value}) {_only(holds)}, 0))"
+
+
+def _weighted(stat: Stat, value: str, weight: str, holds: str) -> str:
+    """Return the sum of values times weights, or that by the weights of the values that are there."""
+    total = f"cast(sum({value} * {weight}) {_only(holds)} as double)"
+    if stat is Stat.SUM:
+        return total
+    return f"({total} / nullif(cast(sum({weight}) {_only(holds, value)} as double), 0))"
 
 
 def _last(value: str, day: str, _as_of: str, holds: str) -> str:
