@@ -31,7 +31,7 @@ MOST_COLUMNS = 5_000
 MOST_CELLS = 200_000  # of a list of rows
 MOST_TAKEN = 1_000_000  # letters of a list of rows
 BLOCK = 1 << 16
-LIMITS = Limits(unpacked=300_000_000, written=200_000_000)  # bytes of a workbook and of the CSV made of it
+LIMITS = Limits(unpacked=300_000_000, written=200_000_000, memory=1_000_000_000)  # bytes
 SETTLED_AT_ONCE = 2_000  # rows
 EMPTY = "rows without anything in them are left out"
 LINE_END = "\r\n"

@@ -37,7 +37,7 @@ SCALES = (
     (
         *("none", "no formal education", "primary", "primary school", "some high school", "high school"),
         *("secondary", "some college", "college", "associate's degree", "bachelor's", "bachelor's degree"),
-        *("university", "postgraduate", "master's", "master's degree", "higher", "doctorate", "phd"),
+        *("university", "postgraduate", "master's", "master's degree", "doctorate", "phd"),
     ),
     ("keine", "sehr niedrig", "niedrig", "gering", "mittel", "hoch", "sehr hoch"),
     ("nie", "selten", "manchmal", "oft", "häufig", "immer"),

@@ -20,16 +20,17 @@ from xml.etree import ElementTree as ET
 
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 MOST_PARTS = 5_000  # files in a workbook
-MOST_MEMORY = 2 << 30  # bytes
-MOST_SECONDS = 120
+MOST_SECONDS = 60
+TOO_MUCH = "it takes more memory or time than a table needs."
 SAID = 3  # the exit code of a process that says why
 
 
 class Limits(NamedTuple):
-    """What a workbook may be: bytes once it is unpacked, and bytes of the CSV that is made of it."""
+    """What a workbook may be and take, in bytes: unpacked, as the CSV that is made of it, and of memory."""
 
     unpacked: int = 2_000_000_000
     written: int = 2_000_000_000
+    memory: int = 4 << 30
 
 
 class WorkbookError(ValueError):
@@ -51,18 +52,17 @@ def write_sheet(path: Path, out: Path, sheet: str = "", limits: Limits | None = 
     Raises WorkbookError.
     """
     told = json.dumps([str(path), str(out), sheet, *(limits or Limits())])
-    ran = subprocess.run(
-        [sys.executable, "-I", __file__],
-        input=told,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=2 * MOST_SECONDS,
-    )
+    command = [sys.executable, "-I", __file__]
+    try:
+        ran = subprocess.run(
+            command, input=told, capture_output=True, text=True, check=False, timeout=2 * MOST_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise WorkbookError(TOO_MUCH, SAVE_AS) from None
     if ran.returncode == SAID:
         raise WorkbookError(*json.loads(ran.stdout))
     if ran.returncode:
-        raise WorkbookError("it takes more memory or time than a table needs.", SAVE_AS)
+        raise WorkbookError(TOO_MUCH, SAVE_AS)
     return str(json.loads(ran.stdout))
 
 
@@ -70,8 +70,8 @@ SAVE_AS = "Save its sheet as CSV UTF-8, and give that."
 
 
 def _main() -> int:
-    path, out, sheet, unpacked, written = json.loads(sys.stdin.read())
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    path, out, sheet, unpacked, written, memory = json.loads(sys.stdin.read())
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (written, written))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
