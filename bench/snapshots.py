@@ -1,6 +1,6 @@
 """Snapshots of dated records against SQL by hand: `python -m bench.snapshots [--quick] [--rows N]`.
 
-Students with 100 dated rows each, in Parquet files (their writing does not count), eight checkpoints; a count,
+Students with 100 dated rows each in Parquet files (their writing does not count), eight checkpoints; a count,
 a sum, a mean and a last value of what was known on each. By hand they are one statement for DuckDB with the
 same memory and threads, over columns that are numbers already; nothing is looked at for faults. Both run in
 processes of their own, turn about, so that both meet the same machine. Linux only: memory is read in /proc.

@@ -1,8 +1,8 @@
 """Records of dated tables judged: what is sound in typed columns, what is not set aside with its reason."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from data.contract.dated import AS_OF, Dated
 from data.contract.expressions import Stat, Taken, compared_with, names_in, texts_in, to_sql
 from data.rows.kinds import Reason
 from data.snapshots.relations import ROW, Relation, quoted
-from data.snapshots.statistics import EXACT, SUMMED, statistic
+from data.snapshots.statistics import EXACT, PARTS, SUMMED, WHOLE, Rows
 
 DAY, START, WHO = "_as_of", "_start", "_who"
 
@@ -100,6 +100,14 @@ def day_of(table: Relation, name: str, *, dates: bool) -> str:
     return f"date_diff('day', {START}, {read})" if dates else read
 
 
+class Way(Enum):
+    """In which way columns are taken: by the days between checkpoints, each day anew, of all records."""
+
+    BY_STEPS = 1
+    BY_DAY = 2
+    OF_ALL = 3
+
+
 @dataclass(frozen=True)
 class Taking:
     """What is taken from one dated table, and of which of its columns, each read as what it is used as."""
@@ -137,7 +145,6 @@ class Taking:
             named = [name for name in names_in(taken.where or "0") if name != AS_OF]
             found |= {(name, self._kind(name, taken)): None for name in named}
             found |= {(taken.column, self._value_kind(taken)): None} if taken.column else {}
-            found |= {(taken.weight, "exact"): None} if taken.weight else {}
         return list(found)
 
     def _kind(self, name: str, taken: Taken) -> str:
@@ -156,21 +163,27 @@ class Taking:
 
     def cells(self, table: Relation) -> list[str]:
         """Return the SQL of what is kept of each record."""
+
+        def day(name: str) -> str:
+            dates = self.dates
+            return day_of(table, name, dates=dates) if self.fixed else table.day(name, dates=dates)
+
         read: dict[str, Callable[[str], str]] = {
             "text": table.text,
             "number": table.number,
             "exact": lambda name: f"cast({table.number(name)} as {EXACT})",
-            "day": lambda name: table.day(name, dates=self.dates),
+            "day": day,
         }
         own = [f"{read[kind](name)} as {self.column(name, kind)}" for name, kind in self.used]
-        return [f"{table.day(self.known, dates=self.dates)} as _known", *own]
+        return [f"{day(self.known)} as _known", *own]
 
     def faults(self, table: Relation) -> list[Fault]:
         """List what can be wrong with a record: it cannot be read, is nobody's, or says what cannot be."""
         own, known = self.dated.tables[self.name], self.known
         numbers = sorted({name for name, kind in self.used if kind in ("number", "exact")})
+        read = table.day(known, dates=self.dates)
         found = [
-            Fault(known, table.text(known), Reason.MISSING, table.missing(known)),
+            Fault(known, table.text(known), Reason.MISSING, f"{read} is null and {table.missing(known)}"),
             *bad_days(table, sorted(self.days), dates=self.dates),
             *bad_numbers(table, numbers),
         ]
@@ -185,26 +198,76 @@ class Taking:
         early = f"{day_of(table, known, dates=self.dates)} < {self.dated.earliest}"
         return [*found, Fault(known, table.text(known), RecordReason.TOO_EARLY, early)]
 
-    def aggregate(self, columns: Sequence[str], *, whole: bool) -> str:
-        """Return the query of columns for each key and day: of what was known by then, or of it all."""
-        day = f"date_diff('day', k.{START}, t._known)" if self.dates else "t._known"
-        within = "" if whole else f" and {day} <= k.{DAY}"
-        parts = [f"{self._statistic(self.taken[column], day)} as x{n}" for n, column in enumerate(columns)]
+    @property
+    def fixed(self) -> bool:
+        """Whether the day of a record is the same for all whose it is: they have one start."""
+        return not self.dates or set(self.dated.key_of(self.name)) == set(self.dated.key)
+
+    def groups(self, scores: Collection[str]) -> list[tuple[Way, list[str]]]:
+        """Return what is taken in groups that are taken in one way: columns of scores of all records."""
+        found: dict[Way, list[str]] = {}
+        for column, taken in self.taken.items():
+            asks = AS_OF in names_in(taken.where or "0")
+            way = Way.OF_ALL if column in scores else Way.BY_STEPS if self.fixed and not asks else Way.BY_DAY
+            found.setdefault(way, []).append(column)
+        return list(found.items())
+
+    def aggregate(self, columns: Sequence[str], way: Way, days: Sequence[int] | None) -> str:
+        """Return the query of columns for each key and day: of what was known by then, or of it all.
+
+        With the days that all have, what was known between two of them is summed once. Without, or where a
+        condition asks for the day, each day takes all that was known by then.
+        """
+        steps = days if way is Way.BY_STEPS else None
+        parts, whole = [], []
+        for n, column in enumerate(columns):
+            stat = self.taken[column].stat or Stat.COUNT
+            found = PARTS[stat](self._rows(self.taken[column]))
+            names = [f"p{n}_{place}" for place in range(len(found))]
+            parts += [f"{part} as {name}" for part, name in zip(found, names, strict=True)]
+            whole.append(f"{WHOLE[stat]([f'p.{name}' for name in names], f'k.{DAY}')} as x{n}")
+        source = f"keys_{self.alias} k"
+        same = f"p.{WHO} = k.{WHO} and "
+        if steps is not None:
+            pieces = self._of_steps(parts, sorted(steps))
+            same += f"p.{DAY} <= k.{DAY}"
+        else:
+            pieces = self._of_days(parts, whole=way is Way.OF_ALL)
+            same += f"p.{DAY} = k.{DAY} and p.{START} is not distinct from k.{START}"
         listed = f"k.{WHO}, k.{DAY}, k.{START}"
         return (
-            f"select {listed}, {', '.join(parts)} from keys_{self.alias} k join ok_{self.alias} t "
-            f"on t.{WHO} = k.{WHO}{within} group by {listed}"
+            f"select {listed}, {', '.join(whole)} from {source} join ({pieces}) p on {same} group by {listed}"
         )
 
-    def _statistic(self, taken: Taken, day: str) -> str:
+    def _of_steps(self, parts: Sequence[str], days: Sequence[int]) -> str:
+        """Return the query of the parts of what became known up to each day, since the one before it."""
+        step = " ".join(f"when t._known <= {day} then {day}" for day in days)
+        return (
+            f"select t.{WHO}, case {step} end as {DAY}, {', '.join(parts)} from ok_{self.alias} t "
+            f"where t._known <= {days[-1]} group by all"
+        )
+
+    def _of_days(self, parts: Sequence[str], *, whole: bool) -> str:
+        """Return the query of the parts of all that was known by each day, or of all records."""
+        within = "" if whole else f" and {self._known} <= k.{DAY}"
+        return (
+            f"select k.{WHO}, k.{DAY}, k.{START}, {', '.join(parts)} from keys_{self.alias} k "
+            f"join ok_{self.alias} t on t.{WHO} = k.{WHO}{within} group by k.{WHO}, k.{DAY}, k.{START}"
+        )
+
+    @property
+    def _known(self) -> str:
+        return "t._known" if self.fixed else f"date_diff('day', k.{START}, t._known)"
+
+    def _rows(self, taken: Taken) -> Rows:
         def cell(name: str) -> str:
             return f"k.{DAY}" if name == AS_OF else self._in_query(name, self._kind(name, taken))
 
         holds = to_sql(taken.where, cell) if taken.where else "true"
         value = self._in_query(taken.column, self._value_kind(taken)) if taken.column else "1"
         weight = self._in_query(taken.weight, "exact") if taken.weight else ""
-        return statistic(taken.stat or Stat.COUNT, value, day, f"k.{DAY}", holds, weight)
+        return Rows(value, self._known, holds, weight)
 
     def _in_query(self, name: str, kind: str) -> str:
         own = f"t.{self.column(name, kind)}"
-        return f"date_diff('day', k.{START}, {own})" if kind == "day" and self.dates else own
+        return own if kind != "day" or self.fixed else f"date_diff('day', k.{START}, {own})"

@@ -347,10 +347,7 @@ class _Snapshots:
             cells[PERSON] = f"s.{self._told[self.dated.person]}"
         if self.labelled and self.dated.cohort and (split := self._split(self.dated.cohort)):
             cells["split"] = split
-        joins = []
-        for taking in self._takings:
-            for whole in (False, True):
-                joins += self._taken(taking, cells, whole=whole)
+        joins = [join for taking in self._takings for join in self._taken(taking, cells)]
         listed = ", ".join(f"{cell} as o{n}" for n, cell in enumerate(cells.values()))
         query = f"select {listed} from grid g join student s using (_n) {' '.join(joins)}"
         self.names = [*cells]
@@ -361,18 +358,18 @@ class _Snapshots:
             self.names.append(name)
         return f"select * from ({query}) order by o0, o1"
 
-    def _taken(self, taking: Taking, cells: dict[str, str], *, whole: bool) -> list[str]:
-        """Add the cells of what is taken of a table, by the day or of all of it; return their join."""
-        columns = [n for n in taking.taken if (self.contract.columns[n].role is Role.SCORE) is whole]
-        if not columns:
-            return []
-        alias = f"{taking.alias}{'w' if whole else ''}"
-        for n, column in enumerate(columns):
-            zero = taking.taken[column].stat in ZERO_OF_NONE and not whole
-            cells[column] = f"coalesce({alias}.x{n}, 0)" if zero else f"{alias}.x{n}"
-        same = f"{alias}.{WHO} = g.who_{taking.alias} and {alias}.{DAY} = g.{DAY}"
-        same += f" and {alias}.{START} is not distinct from g.{START}"
-        return [f"left join ({taking.aggregate(columns, whole=whole)}) {alias} on {same}"]
+    def _taken(self, taking: Taking, cells: dict[str, str]) -> Iterator[str]:
+        """Add the cells of what is taken of a table; yield the join of each way in which it is."""
+        scores = {column.name for column in self.contract.columns.values() if column.role is Role.SCORE}
+        days = None if isinstance(self.days, date) else self.days
+        for way, columns in taking.groups(scores):
+            alias = f"{taking.alias}_{way.value}"
+            for n, column in enumerate(columns):
+                zero = taking.taken[column].stat in ZERO_OF_NONE and column not in scores
+                cells[column] = f"coalesce({alias}.x{n}, 0)" if zero else f"{alias}.x{n}"
+            same = f"{alias}.{WHO} = g.who_{taking.alias} and {alias}.{DAY} = g.{DAY}"
+            same += f" and {alias}.{START} is not distinct from g.{START}"
+            yield f"left join ({taking.aggregate(columns, way, days)}) {alias} on {same}"
 
     def _number(self, name: str) -> str:
         """Return a column in a formula: what was taken is a number, a student's cell is read as one."""
