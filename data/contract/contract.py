@@ -67,7 +67,8 @@ def _problem(tree: yaml.Node, item: Any, model: type[BaseModel]) -> str:
     broken = context.get("error")
     keys = [key for key in item["loc"] if key != "[key]"]
     line, path = _locate(tree, [*keys, *broken.keys] if isinstance(broken, ContractError) else keys)
-    message = MESSAGES.get(item["type"], item["msg"].removeprefix("Value error, ")).format_map(context)
+    own = MESSAGES.get(item["type"])
+    message = own.format_map(context) if own else item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         message = f"this key is not known here; there are {_known(model, keys)}"
     return f"line {line}: {'.'.join(path)}: {message}"

@@ -1,6 +1,7 @@
 """The tables of dated records, wherever they are: found, unpacked, fetched, written out of a database."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,7 +106,7 @@ def _unpacking(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as packed:
             yield packed
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
         raise BadInput(f"it cannot be unpacked: {error}.", file=path, remedy="Pack it again.") from error
 
 
