@@ -56,7 +56,8 @@ def changes_of(column: Column, value: Value, usual: Span | None = None) -> list[
     """Return the changes of one column that may be tried, smallest first.
 
     Within the column's range and codes; where its direction is known, in the direction that helps. What
-    is missing is not changed, nor a number towards a side on which the contract sets no limit.
+    is missing is not changed, nor a number towards a side on which the contract sets no limit, nor is a
+    count of dated records taken back.
 
     Args:
         column: that does not accumulate.
@@ -152,6 +153,8 @@ def _round_unit(whole: float) -> float:
 
 
 def _helps(column: Column, distance: float) -> bool:
+    if column.only_grows and distance < 0:
+        return False
     return column.effect is None or (distance > 0) == (column.effect == "raises")
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, FiniteFloat, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
-from data.contract.expressions import ContractError, Name, Strict, Taken
+from data.contract.expressions import ContractError, Name, Stat, Strict, Taken
 
 PSEUDONYM = "pseudonym"
 PERSON = "person"
@@ -188,6 +188,11 @@ class Column(Strict):
             raise ContractError("what accumulates is of kind integer or number", "accumulates")
         if self.min != 0:
             raise ContractError("what accumulates begins at nothing: give min: 0", "accumulates")
+
+    @property
+    def only_grows(self) -> bool:
+        """Whether what it counts until a day cannot be undone: a count or a sum of dated records."""
+        return self.taken is not None and self.taken.stat in (Stat.COUNT, Stat.SUM)
 
     @property
     def coded(self) -> bool:

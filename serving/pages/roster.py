@@ -3,7 +3,7 @@
 import hmac
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -16,6 +16,7 @@ from flask import Response, current_app, request
 from data.bundle import card_text
 from data.contract.columns import ELAPSED
 from data.contract.contract import Contract
+from data.contract.dated import AS_OF
 from data.log.entries import Verdict, override_entry, prediction_entries
 from data.rows.records import Record, settle_elapsed
 from serving.api import JSON, check_passed_column, write_down
@@ -227,6 +228,14 @@ def warm(predictor: Predictor) -> None:
     bundle.explain(np.zeros((1, len(bundle.space.names)), dtype=np.float32))
 
 
+def told_days(records: Sequence[Record], contract: Contract) -> str:
+    """Say for which day, or between which days, the forecasts of a list are; nothing without days."""
+    days = sorted({record[AS_OF] for record in records}) if contract.dated else []
+    if len(days) > 1:
+        return f"as of their days, {days[0]} to {days[-1]}"
+    return f"as of day {days[0]}" if days else ""
+
+
 def _class_page(given: ClassList, noted: Noted, said: str = "") -> Response:
     """Return the page of a class, with what has just been done."""
     predictor, contract, file = given.predictor, given.contract, given.file
@@ -237,6 +246,7 @@ def _class_page(given: ClassList, noted: Noted, said: str = "") -> Response:
         "roster_class.html",
         said=said,
         contract=contract,
+        as_of=told_days(file.records, contract),
         given=given,
         lines=lines,
         records=records,

@@ -87,7 +87,8 @@ def gains_of(
 def steps_of(contract: Contract) -> Iterator[Step]:
     """Yield the single steps that may help, each in the direction that does where it is known.
 
-    Of what accumulates it must be known: a step is one from now on.
+    Of what accumulates it must be known: a step is one from now on. A count of dated records is never taken
+    back.
     """
     space = feature_space(contract)
     groups = dict(zip(space.columns, space.groups, strict=True))
@@ -96,7 +97,8 @@ def steps_of(contract: Contract) -> Iterator[Step]:
         if column.unordered:
             yield from (Step(column, groups[column.name], 0, code) for code in range(len(column.codes)))
         elif column.effect or not column.accumulates:
-            yield from (Step(column, groups[column.name], sign) for sign in signs[column.effect])
+            ways = [sign for sign in signs[column.effect] if sign > 0 or not column.only_grows]
+            yield from (Step(column, groups[column.name], sign) for sign in ways)
 
 
 def _ahead(step: Step, bundle: Bundle, matrix: np.ndarray, elapsed: np.ndarray | None) -> Moved:

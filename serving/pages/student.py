@@ -212,10 +212,17 @@ def levers_of(bundle: Bundle, record: Record) -> list[Column]:
     """
     ahead = bundle.elapsed([record]) is not None
     return [
-        _further(column) if column.accumulates else column
+        _further(column) if column.accumulates else _from_here(column, record[column.name])
         for column in actionable(bundle)
         if not column.accumulates or (ahead and record[column.name] is not None)
     ]
+
+
+def _from_here(column: Column, value: Any) -> Column:
+    """Return a column whose values go on from the one that it has, where it counts until a day."""
+    if not column.only_grows or value is None or column.max == value:
+        return column
+    return column.model_copy(update={"min": float(value)})
 
 
 def _further(column: Column) -> Column:

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from data.bundle.bundle import Bundle
 from data.log.spool import ACTIVE, spooled, whole_lines
 from flows.registry.bundling import Submission
 from serving.app import create_app
+from serving.pages.steps import steps_of
 from serving.settings import PredictorSettings
+from serving.suggestions import suggest
 from serving.sync.bring import sync
+from tests.serving.pages.rosters import token_of
 
 RECORD = {"prior_attainment": 55, "absences": 4, "mean_mark": 61.5}
 HEADER = "student,prior_attainment,absences,mean_mark"
@@ -144,3 +148,50 @@ def test_the_document_tells_of_the_day(dated: FlaskClient) -> None:
     assert "as_of" in schemas["Record"]["required"]
     assert "as_of" in schemas["Forecast"]["examples"][0]
     assert "Only what was known by the end of this day is used." in str(schemas["Record"])
+
+
+def test_the_form_asks_for_the_day_with_its_range_and_says_what_it_means(dated: FlaskClient) -> None:
+    page = dated.get("/").text
+    (field,) = [line for line in page.splitlines() if 'name="as_of"' in line]
+    assert 'type="number"' in field
+    assert 'min="30" max="210"' in field
+    assert "required" in field
+    assert "Only what was known by the end of this day is used." in page
+    assert "whole" not in page.split("</form>", maxsplit=1)[0]
+
+
+def test_what_was_counted_until_a_day_is_never_taken_back(dated: FlaskClient) -> None:
+    asked = {"as_of": "120", "prior_attainment": "45", "absences": "25", "mean_mark": "48"}
+    asked["csrf_token"] = token_of(dated)
+    page = dated.post("/", data=asked).text
+    (lever,) = [line for line in page.splitlines() if line.strip().startswith('<input id="try-field-4"')]
+    assert 'name="try.absences"' in lever
+    assert 'min="25"' in lever
+    fewer, more = (
+        dated.post("/try", data={**asked, "try.absences": days, "try.mean_mark": "48"}).status_code
+        for days in ("3", "30")
+    )
+    assert (fewer, more) == (422, 200)
+
+
+def test_suggestions_and_steps_of_a_class_leave_counts_as_they_are(dated_settings: PredictorSettings) -> None:
+    bundle = Bundle.load(dated_settings.current_bundle.resolve())
+    record = {"as_of": 120, "prior_attainment": 45.0, "absences": 25, "mean_mark": 48.0}
+    assert all(set(found.changes) == {"mean_mark"} for found in suggest(bundle, record))
+    assert {step.column.name for step in steps_of(bundle.contract)} == {"mean_mark"}
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ((90, 90), "2 students forecast as of day 90"),
+        ((60, 90), "2 students forecast as of their days, 60 to 90"),
+    ],
+)
+def test_a_class_says_for_which_day_it_is(dated: FlaskClient, days: tuple[int, int], said: str) -> None:
+    rows = [f"{row},{day}" for row, day in zip(ROWS, days, strict=True)]
+    file = (io.BytesIO(table(*rows, header=f"{HEADER},as_of").encode()), "class.csv")
+    form = {"file": file, "csrf_token": token_of(dated)}
+    page = dated.post("/roster", data=form, content_type="multipart/form-data").text
+    assert said in " ".join(page.split())
+    assert "as_of" in dated.get("/roster/template.csv").text.splitlines()[0]
