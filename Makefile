@@ -38,9 +38,9 @@ help:
 
 run: pipeline serve ## Set up, train and register a model, then serve it on port 9696
 
-pipeline: setup ## Records in, champion out (DATA, CONTRACT, GRID; ARGS=--help shows the rest)
+pipeline: setup ## Records in, champion out (DATA, CONTRACT, GRID, AS_OF; ARGS=--help shows the rest)
 	@$(DEV) -m flows.pipeline $${DATA:+--data "$$DATA"} $${CONTRACT:+--contract "$$CONTRACT"} \
-		$${GRID:+--grid "$$GRID"} $(ARGS)
+		$${GRID:+--grid "$$GRID"} $${AS_OF:+--as-of "$$AS_OF"} $(ARGS)
 
 # make serve's and make up's: the model of a contract that is named.
 define of_contract

@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from data.contract.contract import load_contract
+from data.contract.dated import Said
 from data.errors import BadInput, Stopped
 from data.sources.databases import set_aside, without_secrets
 from data.sources.reading import DEFAULT, KINDS, check_source
 from flows.drift import Drift, OnDrift, drift
-from flows.process import REPORT, process
+from flows.process import REPORT, last_day, process
 from flows.processing.processed import Processed
 from flows.register import register
 from flows.registry.decisions import answer_command
@@ -53,16 +54,17 @@ def grade_pipeline(
     approval: Approval | None = None,
     engine: EngineName = "local",
     scheduler: str = "",
+    as_of: Said = None,
 ) -> PipelineResult:
-    """Process, check for drift, train, register.
+    """Process, check for drift, train, register; of dated records up to the day or date `as_of`, or today.
 
     A gate's stop is a failed state named Stopped; input that a person must mend one named "Bad input", before
     any stage where it can be told.
     """
     try:
-        check(data, contract, grid, engine, scheduler)
+        check(data, contract, grid, engine, scheduler, as_of)
         with running(Engine.of(engine, scheduler)) as ready:
-            processed: Processed = on_engine(process, ready)(data, contract, ready)
+            processed: Processed = on_engine(process, ready)(data, contract, ready, as_of)
             checked = drift(processed, contract, on_drift)
             trained: Trained = on_engine(train, ready)(processed, contract, grid, ready)
         # Of a retraining the monitor has seen the alarm; among the older records the gate may not see it.
@@ -87,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         choices=get_args(Approval),
         help="which promotions a person must approve (default: GRADECAST_APPROVAL, which is after-alarm)",
     )
+    parser.add_argument("--as-of", help="last day or date to learn from, of dated records (default: today)")
     parser.add_argument("--engine", default="local", help="local or dask (default: %(default)s)")
     parser.add_argument("--scheduler", default="", help="of Dask, tcp://HOST:PORT (default: a local cluster)")
     options = parser.parse_args(arguments)
@@ -96,13 +99,13 @@ def main(arguments: list[str] | None = None) -> int:
 def check_input(options: argparse.Namespace) -> None:
     """Raise BadInput for what can be told before anything is started."""
     (options.data,) = set_aside([options.data])
-    check(options.data, options.contract, options.grid, options.engine, options.scheduler)
+    check(options.data, options.contract, options.grid, options.engine, options.scheduler, options.as_of)
 
 
-def check(data: str, contract: str, grid: str, engine: str, scheduler: str) -> None:
+def check(data: str, contract: str, grid: str, engine: str, scheduler: str, as_of: Said = None) -> None:
     """Raise BadInput for what can be told before any stage."""
     Engine.of(engine, scheduler)
-    load_contract(contract)
+    last_day(load_contract(contract), as_of)
     load_grid(grid)
     check_source(data)
 

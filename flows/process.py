@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 from prefect import flow, task
@@ -9,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract, load_contract
+from data.contract.dated import Said
 from data.errors import BadInput, Stopped
 from data.rows.kinds import Reason
 from data.rows.quarantine import ONE_ROW
@@ -109,14 +111,17 @@ def process_records(
     settings: Settings,
     engine: Engine | None = None,
     chunk_rows: int = ROWS,
+    as_of: Said = None,
 ) -> Processed:
     """Process a source into `processed/`, or return what an equal run left there.
 
-    The engine changes nothing of what is written. Raises BadInput, and Stopped when more than the set
+    The engine changes nothing of what is written. Of dated records no day after `as_of` is learned from, by
+    default after today: it has not come yet. Raises BadInput, and Stopped when more than the set
     share of rows is bad; the quarantine and the report are there to look at then.
     """
     engine = engine or Engine.local()
-    with open_records(source, contract, chunk_rows, threads=settings.jobs) as records:
+    until = last_day(contract, as_of)
+    with open_records(source, contract, chunk_rows, threads=settings.jobs, until=until) as records:
         if records.generated is None:
             settings.refuse_public_key()
         digest = fingerprint(
@@ -132,6 +137,16 @@ def process_records(
         )
     summary = Processed.model_validate_json((folder / SUMMARY).read_bytes())
     return summary.model_copy(update={"folder": folder, "source": records.uri, "reused": not fresh})
+
+
+def last_day(contract: Contract, as_of: Said) -> int | date | None:
+    """Return the last day to learn from, None for any; raises BadInput for what is no day."""
+    if contract.dated is not None:
+        return contract.dated.day_said(as_of, date.today())  # noqa: DTZ011  a school's day is the local one
+    if as_of not in (None, ""):
+        remedy = "Leave AS_OF out, or name a contract with dated records."
+        raise BadInput(f"the contract {contract.name} is for no day.", remedy=remedy)
+    return None
 
 
 def check_bad_share(processed: Processed, limit: float) -> None:
@@ -159,16 +174,16 @@ def check_bad_share(processed: Processed, limit: float) -> None:
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
 @stage("process")
-def process_source(source: str, contract_name: str, engine: Engine) -> Processed:
+def process_source(source: str, contract_name: str, engine: Engine, as_of: Said = None) -> Processed:
     """Validate, quarantine and split a source."""
     settings = Settings()
-    processed = process_records(source, load_contract(contract_name), settings, engine)
+    processed = process_records(source, load_contract(contract_name), settings, engine, as_of=as_of)
     create_markdown_artifact(artifacts.process_markdown(processed.model_dump(mode="json")), key="process")
     check_bad_share(processed, settings.bad_row_limit)
     return processed
 
 
 @flow(name="process")
-def process(source: str, contract: str, engine: Engine | None = None) -> Processed:
+def process(source: str, contract: str, engine: Engine | None = None, as_of: Said = None) -> Processed:
     """Turn a source of records into clean splits."""
-    return process_source(source, contract, engine or Engine.local())
+    return process_source(source, contract, engine or Engine.local(), as_of)

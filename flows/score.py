@@ -19,7 +19,7 @@ from rich.console import Console
 from data.bundle.bundle import Bundle
 from data.contract.columns import ELAPSED
 from data.contract.contract import Contract, load_contract
-from data.contract.dated import WHOLE
+from data.contract.dated import WHOLE, Said
 from data.errors import BadInput, Stopped
 from data.log.settings import LogSettings
 from data.sources.databases import is_table, set_aside, without_secrets
@@ -32,7 +32,7 @@ from flows.runtime.exit_codes import ended
 from flows.runtime.progress import search_progress, stage
 from flows.runtime.runs import DELAYS, RETRIES, may_pass
 from flows.scoring.parts import Parts, PartScorer, ScoreTally, make_log
-from flows.scoring.rosters import RosterSource, Said, day_asked, holds_tables, open_roster, opened_roster
+from flows.scoring.rosters import RosterSource, day_asked, holds_tables, open_roster, opened_roster
 from flows.scoring.sinks import check_sink, write_sink
 from flows.settings import Settings
 

@@ -23,6 +23,8 @@ from data.errors import BadInput
 AS_OF = "as_of"
 """The day that a forecast is made for: a feature that every contract with dated records has."""
 WHOLE = re.compile(r"-?[0-9]{1,6}")
+Said = str | int | None
+"""A day, a date, or nothing: as a person asks for it."""
 Days = Annotated[tuple[Annotated[int, Field(ge=-3_660, le=36_600)], ...], Field(min_length=2)]
 
 
@@ -112,22 +114,31 @@ class Dated(Strict):
         """The first and the last day that there is a forecast for."""
         return self.checkpoints[0], self.checkpoints[-1]
 
-    def day_asked(self, said: str | int | None, today: date) -> int | date:
-        """Return the day or the date that was asked for: today where nothing was said and there are dates.
+    def day_asked(self, said: Said, today: date) -> int | date:
+        """Return the day or the date to forecast for: today where nothing was said and there are dates.
 
         Raises BadInput for what is neither, for a day out of the span, and where none is said and none known.
         """
+        (first, last), found = self.span, self.day_said(said, today)
+        if found is None:
+            remedy = f"Give AS_OF, a day from {first} to {last}."
+            raise BadInput("for which day is not said, and the contract counts days.", remedy=remedy)
+        if isinstance(found, int) and not first <= found <= last:
+            raise BadInput(f"it was trained for days {first} to {last}, not for day {found}.")
+        return found
+
+    def day_said(self, said: Said, today: date) -> int | date | None:
+        """Return the day or the date that was said: where nothing was, today, or None without dates.
+
+        Raises BadInput for what is neither, and for a date where days are counted.
+        """
         (first, last), text = self.span, "" if said is None else str(said).strip()
         if not text or text == "today":
-            text = str(today) if self.start else ""
+            return today if self.start else None
+        if WHOLE.fullmatch(text):
+            return int(text)
         example = f", or a date such as {today}" if self.start else ""
         remedy = f"Give AS_OF, a day from {first} to {last}{example}."
-        if WHOLE.fullmatch(text):
-            if not first <= int(text) <= last:
-                raise BadInput(f"it was trained for days {first} to {last}, not for day {text}.")
-            return int(text)
-        if not text:
-            raise BadInput("for which day is not said, and the contract counts days.", remedy=remedy)
         try:
             found = date.fromisoformat(text)
         except ValueError:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, partial
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,12 +46,15 @@ from data.sources.reading import ROWS, ChunkedRecords, SetAside, digest_of_files
 
 @contextmanager
 def open_records(
-    uri: str, contract: Contract, rows: int = ROWS, *, threads: int = 1
+    uri: str, contract: Contract, rows: int = ROWS, *, threads: int = 1, until: int | date | None = None
 ) -> Iterator[ChunkedRecords]:
-    """Open records to train on: the snapshots of dated tables, or rows as they are; raises BadInput."""
+    """Open records to train on: the snapshots of dated tables, or rows as they are; raises BadInput.
+
+    None is taken on a day after `until`: what is known then is not in the tables yet.
+    """
     tables = contract.dated is not None and (are_tables(uri) or is_cohort(uri))
     with (
-        open_snapshots(uri, contract, threads=threads)
+        open_snapshots(uri, contract, threads=threads, until=until)
         if tables
         else open_chunks(uri, contract, rows) as found
     ):
@@ -65,6 +69,7 @@ def open_snapshots(
     *,
     threads: int = 1,
     labelled: bool = True,
+    until: int | date | None = None,
 ) -> Iterator[ChunkedRecords]:
     """Take the snapshots of dated records, on the contract's checkpoints or on other days.
 
@@ -75,6 +80,7 @@ def open_snapshots(
             from the start.
         threads: of the engine.
         labelled: whether target and score are wanted too.
+        until: the last day, or date, that one may be of.
 
     Yields:
         The snapshots, as raw rows for the contract, with the records that were set aside.
@@ -96,9 +102,11 @@ def open_snapshots(
     ):
         path = Path(scratch) / "snapshots.parquet"
         with engine(Path(scratch), threads) as connection:
-            taking = _Snapshots(connection, contract, dated, files, wanted, labelled)
+            taking = _Snapshots(connection, contract, dated, files, wanted, labelled, until)
             set_aside = taking.write(path)
         digest = digest_of_files([files[name] for name in sorted(files)])
+        if taking.left_out:  # the same tables give more rows another day
+            digest = sha256(f"{digest} but {taking.left_out}".encode()).hexdigest()
         read = partial(_chunks, path, taking.names)
         yield ChunkedRecords(without_secrets(uri), digest, read, generated=plan, set_aside=set_aside)
 
@@ -130,7 +138,10 @@ class _Snapshots:
     files: Mapping[str, Path]
     days: tuple[int, ...] | date
     labelled: bool
+    until: int | date | None = None
     names: list[str] = field(default_factory=list)
+    left_out: int = 0
+    """How many rows are of days that have not come yet."""
 
     def write(self, path: Path) -> SetAside:
         """Write the snapshots, ordered by student and day; return what was set aside."""
@@ -310,6 +321,7 @@ class _Snapshots:
             f"{self._each_day()} d where (s._since is null or s._since <= d.{DAY}) "
             f"and (s._until is null or s._until > d.{DAY})"
         )
+        self._leave_out_later()
         self._refuse_empty()
         for t in self._takings:
             self.connection.execute(
@@ -324,6 +336,16 @@ class _Snapshots:
             return f"lateral (select cast({day} as integer) as {DAY})"
         return f"(select unnest([{', '.join(map(str, self.days))}]) as {DAY})"
 
+    def _leave_out_later(self) -> None:
+        """Take out the days that have not come yet, and count them."""
+        if self.until is None:
+            return
+        last = f"{self.until}"
+        if isinstance(self.until, date):
+            last = f"date_diff('day', {START}, date '{self.until.isoformat()}')"
+        gone = self.connection.execute(f"delete from grid where {DAY} > {last}").fetchone()
+        self.left_out = int(gone[0]) if gone else 0
+
     def _refuse_empty(self) -> None:
         """Raise BadInput for a day on which nobody is there."""
         found = {row[0] for row in self.connection.execute(f"select distinct {DAY} from grid").fetchall()}
@@ -331,6 +353,7 @@ class _Snapshots:
             empty = [] if found else [f"{self.days}"]
         else:
             empty = [f"day {day}" for day in self.days if day not in found]
+            empty = [] if found and self.left_out else empty
         if empty:
             remedy = "Leave that day out, or see who is there in the student table."
             raise BadInput(f"no student is there on {empty[0]}.", column=AS_OF, remedy=remedy)

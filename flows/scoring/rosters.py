@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from data.contract.columns import PERSON
 from data.contract.contract import Contract
-from data.contract.dated import AS_OF, Dated
+from data.contract.dated import AS_OF, Dated, Said
 from data.errors import BadInput
 from data.rows.frames import refuse_missing, refuse_twice, with_notations
 from data.rows.notation import Settled, number_columns
@@ -96,10 +96,6 @@ def _database_chunks(uri: str, names: tuple[str, ...]) -> Iterator[pa.Table]:
         yield pa.table({name: pa.array(column) for name, column in cells.items()})
 
 
-Said = str | int | None
-"""A day, a date, or nothing: as a person asks for it."""
-
-
 def day_asked(uri: str, contract: Contract, as_of: Said) -> int | date | None:
     """Return for which day a roster is to be scored, None where its rows say so or it has none.
 
@@ -126,7 +122,7 @@ def day_asked(uri: str, contract: Contract, as_of: Said) -> int | date | None:
 
 def holds_tables(uri: str, contract: Contract) -> bool:
     """Tell whether an address holds the tables of a contract with dates, rather than rows."""
-    return contract.dated is not None and are_tables(uri)
+    return contract.dated is not None and (are_tables(uri) or is_cohort(uri))
 
 
 @contextmanager

@@ -45,3 +45,23 @@ def test_a_date_says_nothing_where_days_are_counted(tmp_path: Path) -> None:
     folder = write_school(tmp_path / "school", 20)
     with pytest.raises(BadInput, match=r"counts days, and has no dates\. Give a day from 30 to 210"):
         rows_on(folder, contract, ON)
+
+
+def test_no_snapshot_is_of_a_day_that_has_not_come(tmp_path: Path) -> None:
+    contract = small_school(tmp_path, dates=True)
+    folder = write_school(tmp_path / "school", 60, dates=True)
+
+    def taken(until: object) -> tuple[pd.DataFrame, str]:
+        with open_snapshots(str(folder), contract, until=until) as found:  # type: ignore[arg-type]
+            return pd.concat(found.read(), ignore_index=True), found.sha256
+
+    (whole, digest), (some, other) = taken(None), taken(ON)
+    days = {course: (ON - start).days for course, start in STARTS.items()}
+    course = pd.read_csv(folder / "students.csv").set_index("student")["course"]
+    passed = some["student"].map(course).map(days)
+    assert (some["as_of"] <= passed).all()
+    assert set(some["as_of"]) == {30, 90}
+    assert (digest == taken(date(2027, 1, 1))[1], digest == other) == (True, False)
+    assert len(taken(60)[0]) == (whole["as_of"] <= 60).sum()
+    with pytest.raises(BadInput, match="no student is there"):
+        taken(date(2025, 9, 2))

@@ -49,6 +49,13 @@ def test_the_deployments_are_registered_under_their_names(deployments: Deploymen
     assert deployments.keys() >= NAMES
 
 
+@pytest.mark.parametrize("name", ["batch-score/default", "grade-pipeline/default"])
+def test_the_day_can_be_given_and_is_today_else(deployments: Deployments, name: str) -> None:
+    schema = deployments[name].parameter_openapi_schema or {}
+    assert schema["properties"]["as_of"]["default"] is None
+    assert "as_of" not in schema.get("required", [])
+
+
 def test_only_the_monitor_is_scheduled(deployments: Deployments) -> None:
     scheduled = {name: deployments[name].schedules for name in NAMES}
     (daily,) = scheduled.pop("drift-monitor/daily")
