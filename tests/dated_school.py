@@ -57,10 +57,7 @@ def write_school(
 ) -> Path:
     """Write the tables of so many generated students into a folder; with dates, each course has its start."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = {
-        name: table.rename(columns={"student_no": "student", "final_grade": "grade"})
-        for name, table in tables(rows, seed, scenario, strength, years=years).items()
-    }
+    made = tables(rows, seed, scenario, strength, years=years)
     students = made["students"]
     began = students["course"].map(STARTS)
     if dates:

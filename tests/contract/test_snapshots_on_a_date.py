@@ -21,15 +21,15 @@ def rows_on(folder: Path, contract: object, days: object) -> pd.DataFrame:
 def test_on_a_date_each_student_is_seen_on_the_day_that_it_is_for_them(tmp_path: Path) -> None:
     contract = small_school(tmp_path, dates=True)
     folder = write_school(tmp_path / "school", 60, dates=True)
-    course = pd.read_csv(folder / "students.csv").set_index("student")["course"]
+    course = pd.read_csv(folder / "students.csv").set_index("student_no")["course"]
     found = rows_on(folder, contract, ON)
     days = {name: (ON - start).days for name, start in STARTS.items()}
     assert set(found["as_of"]) == set(days.values()) == {77, 91}
-    assert (found["as_of"] == found["student"].map(course).map(days)).all()
+    assert (found["as_of"] == found["student_no"].map(course).map(days)).all()
     for day in set(days.values()):  # the same as when that day is asked for by its number
         on_day = rows_on(folder, contract, (day,))
         same = found[found["as_of"] == day].reset_index(drop=True)
-        own = on_day[on_day["student"].isin(same["student"])].reset_index(drop=True)
+        own = on_day[on_day["student_no"].isin(same["student_no"])].reset_index(drop=True)
         pd.testing.assert_frame_equal(same, own)
 
 
@@ -57,8 +57,8 @@ def test_no_snapshot_is_of_a_day_that_has_not_come(tmp_path: Path) -> None:
 
     (whole, digest), (some, other) = taken(None), taken(ON)
     days = {course: (ON - start).days for course, start in STARTS.items()}
-    course = pd.read_csv(folder / "students.csv").set_index("student")["course"]
-    passed = some["student"].map(course).map(days)
+    course = pd.read_csv(folder / "students.csv").set_index("student_no")["course"]
+    passed = some["student_no"].map(course).map(days)
     assert (some["as_of"] <= passed).all()
     assert set(some["as_of"]) == {30, 90}
     assert (digest == taken(date(2027, 1, 1))[1], digest == other) == (True, False)

@@ -21,7 +21,7 @@ from serving.sync.bring import sync
 from tests.serving.pages.rosters import token_of
 
 RECORD = {"prior_attainment": 55, "absences": 4, "mean_mark": 61.5}
-HEADER = "student,prior_attainment,absences,mean_mark"
+HEADER = "student_no,prior_attainment,absences,mean_mark"
 ROWS = ["S-1,55,4,61.5", "S-2,,12,"]
 CSV = {"content_type": "text/csv"}
 

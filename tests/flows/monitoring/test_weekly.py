@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,7 +72,7 @@ class Year:
                 **answer,
             }
             for student, record, answer in zip(
-                raw["student"], to_records(frame, self.contract), answers, strict=True
+                raw["student_no"], to_records(frame, self.contract), answers, strict=True
             )
         ]
         with self.engine.connect() as connection:
@@ -91,7 +92,7 @@ class Year:
                 "outcome_index": self.contract.target.labels.index(grade),
                 "score": None,
             }
-            for student, grade in zip(students["student"], students["grade"], strict=True)
+            for student, grade in zip(students["student_no"], students["final_grade"], strict=True)
         ]
         with self.engine.connect() as connection:
             insert_missing(connection, outcomes, rows)
@@ -123,9 +124,9 @@ def test_one_grade_settles_every_forecast_of_the_student(year: Year) -> None:
     log = year.log()
     assert len(log) > STUDENTS * 20
     assert (log.classes(year.contract) >= 0).all()
-    grades = pd.read_csv(year.tables / "students.csv").set_index("student")["grade"]
-    known = {pseudonym(student): grade for student, grade in grades.items()}
-    assert (log.frame["grade"].astype(str) == log.frame["pseudonym"].map(known)).all()
+    grades = pd.read_csv(year.tables / "students.csv").set_index("student_no")["final_grade"]
+    known = {pseudonym(str(student)): grade for student, grade in grades.items()}
+    assert (log.frame["final_grade"].astype(str) == log.frame["pseudonym"].map(known)).all()
 
 
 def test_a_student_counts_once_for_each_checkpoint(year: Year) -> None:
@@ -176,7 +177,7 @@ def test_a_day_between_checkpoints_is_held_against_both_and_their_mixture(tmp_pa
     sample = pd.DataFrame({"as_of": np.repeat(DAYS, 40), "quarantine": ""})
     days = np.array([75.0] * 10)
 
-    def shares(reference: Reference) -> dict[float, int]:
+    def shares(reference: Reference) -> dict[Any, int]:
         return reference.sample["as_of"].value_counts().to_dict()
 
     contract = small_school(tmp_path)
