@@ -175,12 +175,12 @@ class Accumulation:
 
     def expected(self, matrix: np.ndarray, elapsed: np.ndarray) -> np.ndarray:
         """Return the mean, and the ends of `RANGE`, of each student's totals (n, C, 3)."""
-        told = []
+        told = np.empty((len(matrix), len(self.columns), 3))
         for place in range(len(self.columns)):
             values, weights = self._posterior(place, matrix, elapsed, None)
             ends = _quantiles(values, weights, np.broadcast_to(RANGE, (len(matrix), 2)))
-            told.append(np.column_stack([(values * weights).sum(axis=1), ends]))
-        return np.stack(told, axis=1)
+            told[:, place] = np.column_stack([(values * weights).sum(axis=1), ends])
+        return told
 
     def _posterior(
         self, place: int, matrix: np.ndarray, elapsed: np.ndarray, bounds: np.ndarray | None
