@@ -267,17 +267,9 @@ def _day(dated: Any) -> dict[str, Any]:
     days = dated.get("checkpoints") if isinstance(dated, dict) else None
     if not isinstance(days, list) or not all(isinstance(day, int) for day in days) or len(days) < 2:
         return {}  # what is wrong with them is told where they are checked
-    about = "Only what was known by the end of this day is used."
-    return {
-        AS_OF: {
-            "title": "Day",
-            "kind": "integer",
-            "unit": "days",
-            "help": about,
-            "min": min(days),
-            "max": max(days),
-        }
-    }
+    first, last = min(days), max(days)
+    about = f"From the start, {first} to {last}. Only what was known by the end of this day is used."
+    return {AS_OF: {"title": "Day", "kind": "integer", "help": about, "min": first, "max": last}}
 
 
 def _is_ignored(name: Any, column: Any) -> bool:

@@ -156,7 +156,7 @@ def test_the_form_asks_for_the_day_with_its_range_and_says_what_it_means(dated: 
     assert 'type="number"' in field
     assert 'min="30" max="210"' in field
     assert "required" in field
-    assert "Only what was known by the end of this day is used." in page
+    assert "From the start, 30 to 210. Only what was known by the end of this day is used." in page
     assert "whole" not in page.split("</form>", maxsplit=1)[0]
 
 
