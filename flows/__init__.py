@@ -1,6 +1,8 @@
 """The pipeline: it alone writes the registry. Imports data/ and never serving/."""
 
+import atexit
 import os
+import sys
 
 # Read by the libraries when they are imported, so set before any module of ours can import them:
 # no telemetry, no network, and of their logs only what the Prefect UI shows: people get our own screens.
@@ -14,3 +16,12 @@ QUIET = {
 }
 for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
+
+
+def _hear_no_more() -> None:
+    """Keep DuckDB's binding from listing, as Python ends, what threads of Prefect's still hold of it."""
+    if "duckdb" in sys.modules:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+atexit.register(_hear_no_more)  # the first to be registered is the last to be called

@@ -243,10 +243,7 @@ def draft_contract(path: Path, target: str, name: str | None = None, wishes: Wis
     wishes = wishes or Wishes()
     whole = read_whole(str(path))
     frame = whole.frame
-    if target not in frame:
-        names = ", ".join(map(str, frame.columns))
-        raise BadInput(f"there is no column {target!r}.", file=path, remedy=f"There are: {names}.")
-    wishes.check([str(column) for column in frame.columns], path)
+    _check_there(frame, target, wishes, path)
     settled = notations_of(frame, whole.header.delimiter if whole.header else ",")
     if target in settled.questions:
         remedy = "Write it in the file as it is meant."
@@ -271,6 +268,14 @@ def draft_contract(path: Path, target: str, name: str | None = None, wishes: Wis
     parse_contract(text, Contract, file="the draft")
     left = tuple(f"column {_shown(g.name)}: {'; '.join(g.reasons)}" for g in guesses if g.keys is None)
     return Draft(text, assumed, left)
+
+
+def _check_there(frame: pd.DataFrame, target: str, wishes: Wishes, path: Path) -> None:
+    """Raise BadInput where the target, or a column that is wished for, is not in the file."""
+    if target not in frame:
+        names = ", ".join(map(str, frame.columns))
+        raise BadInput(f"there is no column {target!r}.", file=path, remedy=f"There are: {names}.")
+    wishes.check([str(column) for column in frame.columns], path)
 
 
 def _with_anything(frame: pd.DataFrame) -> pd.DataFrame:
