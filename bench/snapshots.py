@@ -131,7 +131,8 @@ def measure(rows: int, place: Path) -> Measured:
             run = measured([sys.executable, "-m", "bench.snapshots", "--one", way, str(folder)])
             seconds.append(json.loads(run.said))
             memory = max(memory, run.memory) if way == "ours" else memory
-    return Measured(rows, *map(statistics.median, found.values()), memory)
+    ours, by_hand = map(statistics.median, found.values())
+    return Measured(rows, ours, by_hand, memory)
 
 
 def report(found: list[Measured]) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from data.contract.dated import AS_OF, Dated
 from data.contract.expressions import Stat, Taken, compared_with, names_in, texts_in, to_sql
 from data.rows.kinds import Reason
-from data.snapshots.relations import ROW, Relation, quoted
+from data.snapshots.relations import ROW, Relation, only_where, quoted
 from data.snapshots.statistics import EXACT, PARTS, SUMMED, WHOLE, Rows
 
 DAY, START, WHO = "_as_of", "_start", "_who"
@@ -81,7 +81,7 @@ def bad_numbers(table: Relation, names: Iterable[str]) -> list[Fault]:
     found = []
     for name in names:
         text, unread = table.text(name), table.unread(name, table.number(name))
-        large = f"({unread} and try_cast({text} as double) is not null and not contains({text}, '_'))"
+        large = only_where(unread, f"try_cast({text} as double) is not null and not contains({text}, '_')")
         found.append(Fault(name, text, Reason.OUT_OF_RANGE, large))
         found.append(Fault(name, text, Reason.NOT_A_NUMBER, unread))
     return found
@@ -183,7 +183,9 @@ class Taking:
         numbers = sorted({name for name, kind in self.used if kind in ("number", "exact")})
         read = table.day(known, dates=self.dates)
         found = [
-            Fault(known, table.text(known), Reason.MISSING, f"{read} is null and {table.missing(known)}"),
+            Fault(
+                known, table.text(known), Reason.MISSING, only_where(f"{read} is null", table.missing(known))
+            ),
             *bad_days(table, sorted(self.days), dates=self.dates),
             *bad_numbers(table, numbers),
         ]

@@ -85,7 +85,8 @@ class Relation:
 
     def unread(self, name: str, read: str) -> str:
         """Return the condition that a cell says something and cannot be read as what it should be."""
-        return f"({read} is null and {self.text(name)} is not null and not is_mark({self.text(name)}))"
+        text = self.text(name)
+        return only_where(f"{read} is null", f"{text} is not null and not is_mark({text})")
 
 
 WHOLE = frozenset(f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG")) | {
@@ -97,6 +98,11 @@ WHOLE = frozenset(f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", 
 def quoted(text: object) -> str:
     """Return a text as SQL writes it."""
     return "'" + str(text).replace("'", "''") + "'"
+
+
+def only_where(first: str, then: str) -> str:
+    """Return the condition that two hold, of which the second is looked at only where the first does."""
+    return f"(case when {first} then {then} else false end)"
 
 
 @contextmanager

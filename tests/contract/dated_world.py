@@ -56,6 +56,11 @@ def world(text: str = YAML, **changed: str) -> Contract:
     return parse_contract(text, Contract, file="world.yaml")
 
 
+def rows_of(frame: pd.DataFrame) -> list[Any]:
+    """Return the rows of a frame, their cells by name."""
+    return list(frame.itertuples())
+
+
 def some_tables() -> Tables:
     """Return tables of two courses: three students, one of whom comes late and one leaves."""
     return {
@@ -102,7 +107,7 @@ def as_dates(tables: Tables, starts: Sequence[date]) -> Tables:
             ]
             for name in columns
         }
-        return frame.assign(**cells)
+        return pd.concat([frame.drop(columns=list(cells)), pd.DataFrame(cells, index=frame.index)], axis=1)
 
     students = dated(tables["students"], ["came", "left"])
     began = [start[course].isoformat() for course in students["course"]]
@@ -138,10 +143,10 @@ def bad_records(uri: str, contract: Contract) -> list[tuple[Any, ...]]:
 
 def known_of(tables: Tables, course: str, student: object, day: int) -> dict[str, float]:
     """Say, with loops and without SQL, what is known of a student by the end of a day."""
-    due_of = {(t.course, t.task): (t.due, t.type) for t in tables["tasks"].itertuples()}
+    due_of = {(t.course, t.task): (t.due, t.type) for t in rows_of(tables["tasks"])}
     rows = [
         (r.known, r.done, r.mark, *due_of.get((r.course, r.task), (math.nan, "")))
-        for r in tables["work"].itertuples()
+        for r in rows_of(tables["work"])
         if (r.course, r.student) == (course, student) and r.known <= day
     ]
     marks = [(known, mark) for known, _, mark, _, _ in rows if not pd.isna(mark)]
@@ -158,7 +163,7 @@ def known_of(tables: Tables, course: str, student: object, day: int) -> dict[str
         "idle": day - max(known for known, *_ in rows) if rows else nothing,
         "trend": _slope(marks),
         "essays": sum(kind == "essay" and due <= day for _, _, _, due, kind in rows),
-        "so_far": sum(t.course == course and t.due <= day for t in tables["tasks"].itertuples()),
+        "so_far": sum(t.course == course and t.due <= day for t in rows_of(tables["tasks"])),
     }
 
 
@@ -172,7 +177,7 @@ def _slope(points: Sequence[tuple[float, float]]) -> float:
 def all_known(tables: Tables, days: Sequence[int] = (0, 10, 20)) -> pd.DataFrame:
     """Say it of each student and day on which the student is there."""
     found = []
-    for s in tables["students"].itertuples():
+    for s in rows_of(tables["students"]):
         for day in days:
             if s.came <= day and (pd.isna(s.left) or s.left > day):
                 known = known_of(tables, s.course, s.student, day)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from data.cohorts.school_year import YEAR, tables
+from tests.contract.dated_world import rows_of
 
 CHANGED = "2024-01-02T03:04:05.000Z"
 
@@ -71,8 +72,7 @@ def _rooms(students: pd.DataFrame, began: dict[str, date], tasks: pd.DataFrame) 
     terms = ("term-" + rooms["school_year"].astype(str)).to_numpy()
     classes = _records(rooms["room"], title=rooms["course"].to_numpy(), classType="scheduled")
     items = [
-        _items(r.room, began[str(r.school_year)], tasks[tasks["course"] == r.course])
-        for r in rooms.itertuples()
+        _items(r.room, began[str(r.school_year)], tasks[tasks["course"] == r.course]) for r in rows_of(rooms)
     ]
     return {
         "academicSessions": sessions.assign(schoolYear=years.to_numpy()),
@@ -93,8 +93,8 @@ def _items(room: str, start: date, tasks: pd.DataFrame) -> pd.DataFrame:
 
 def _enrollments(students: pd.DataFrame, start: dict[str, date]) -> pd.DataFrame:
     who = students["student"]
-    left = ["" if pd.isna(s.left) else _day(start[s.student], s.left) for s in students.itertuples()]
-    came = [_day(start[s.student], s.enrolled) for s in students.itertuples()]
+    left = ["" if pd.isna(s.left) else _day(start[s.student], s.left) for s in rows_of(students)]
+    came = [_day(start[s.student], s.enrolled) for s in rows_of(students)]
     room = students["room"].to_numpy()
     found = _records("e-" + who, classSourcedId=room, userSourcedId=who.to_numpy(), role="student")
     return found.assign(beginDate=came, endDate=left)
@@ -105,14 +105,14 @@ def _results(students: pd.DataFrame, year: dict[str, pd.DataFrame], start: dict[
     due = dict(zip(year["tasks"]["task"], year["tasks"]["due"], strict=True))
     cells = [
         (f"{room[w.student]}/{w.task}", w.student, 10.0 * w.mark, int(w.handed_in), w.handed_in > due[w.task])
-        for w in year["work"].itertuples()
+        for w in rows_of(year["work"])
     ]
     cells += [
         (f"{room[s.student]}/final", s.student, 0.0 if pd.isna(s.final_score) else s.final_score, YEAR, False)
-        for s in students.itertuples()
+        for s in rows_of(students)
     ]
     frame = pd.DataFrame(cells, columns=["item", "student", "score", "day", "late"])
-    dates = [_day(start[r.student], r.day) for r in frame.itertuples()]
+    dates = [_day(start[r.student], r.day) for r in rows_of(frame)]
     ids = pd.Series([f"r{n}" for n in range(len(frame))])
     found = _records(ids, lineItemSourcedId=frame["item"], studentSourcedId=frame["student"])
     late = frame["late"].map({True: "true", False: "false"})
@@ -124,7 +124,7 @@ def _results(students: pd.DataFrame, year: dict[str, pd.DataFrame], start: dict[
 def _attendance(weeks: pd.DataFrame, start: dict[str, date]) -> pd.DataFrame:
     cells = [
         (week.student, (start[week.student] + timedelta(int(week.week_from) + day)).isoformat(), "absent")
-        for week in weeks.itertuples()
+        for week in rows_of(weeks)
         for day in range(int(week.days))
     ]
     return pd.DataFrame(cells, columns=["userSourcedId", "date", "status"])

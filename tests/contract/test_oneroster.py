@@ -11,7 +11,7 @@ from data.contract.contract import load_contract
 from data.errors import BadInput
 from data.intake.check import check
 from data.snapshots.snapshots import open_snapshots
-from tests.contract.dated_world import snapshots
+from tests.contract.dated_world import rows_of, snapshots
 from tests.contract.oneroster import export
 
 
@@ -46,7 +46,7 @@ def test_no_feature_of_the_same_table_has_the_final_result_in_it(school: Path, f
         day=lambda rows: pd.to_datetime(rows["scoreDate"])
     )
     began = inside(school, "academicSessions").set_index("schoolYear")["startDate"]
-    for row in found.sample(40, random_state=1).itertuples():
+    for row in rows_of(found.sample(40, random_state=1)):
         start = pd.Timestamp(began[int(str(row.enrollment).rpartition("-")[2])])
         known = work[
             (work["studentSourcedId"] == row.person) & (work["day"] <= start + pd.Timedelta(days=row.as_of))

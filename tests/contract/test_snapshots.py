@@ -176,7 +176,7 @@ def test_a_person_may_be_several_students(tmp_path: Path) -> None:
     assert found.groupby("who")["person"].first().tolist() == ["1", "2", "1"]
 
 
-BAD = {
+BAD: dict[str, tuple[dict[str, Any], str, str | None, str]] = {
     "a student who is nowhere": (
         {"student": 9},
         "course, student",
