@@ -177,13 +177,14 @@ def small_dated(settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Prefect server that all tests share, for it takes 10 s to start.
 
-    What it is told it writes down ten times as often as it would, for there are tests that wait for it.
+    What it is told it writes down each second, for there are tests that wait for it. (Of less than a second it
+    makes none, and never rests.)
     """
     state = tmp_path_factory.mktemp("prefect")
     port = prefect_process.port_to_use(0)
     with pytest.MonkeyPatch.context() as patched:
         for service in ("EVENT_PERSISTER", "TASK_RUN_RECORDER"):
-            patched.setenv(f"PREFECT_SERVER_SERVICES_{service}_FLUSH_INTERVAL", "0.5")
+            patched.setenv(f"PREFECT_SERVER_SERVICES_{service}_FLUSH_INTERVAL", "1")
         prefect_process.launch(state, port)
     assert prefect_process.wait_until_healthy(state, port), prefect_process.log(state).read_text()
     yield local_url(port)
