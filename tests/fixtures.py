@@ -177,8 +177,8 @@ def small_dated(settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Prefect server that all tests share, for it takes 10 s to start.
 
-    What it is told it writes down each second, for there are tests that wait for it. (Of less than a second it
-    makes none, and never rests.)
+    What it is told it writes down each second, for there are tests that wait for it. (Of less than a second
+    it makes none, and never rests.)
     """
     state = tmp_path_factory.mktemp("prefect")
     port = prefect_process.port_to_use(0)

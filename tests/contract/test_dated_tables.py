@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import fsspec
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -78,6 +79,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         client.put_object(Bucket="tables", Key=f"year/{name}.csv", Body=table.to_csv(index=False).encode())
     yield "s3://tables/year/"
     server.stop()
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # it keeps the server that was
 
 
 def test_tables_of_an_object_store_say_the_same(bucket: str, known: pd.DataFrame) -> None:

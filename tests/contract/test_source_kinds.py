@@ -218,6 +218,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     client.put_object(Bucket="school", Key="year/b.csv", Body=STUDENTS.tail(3).to_csv(index=False).encode())
     yield "s3://school"
     server.stop()
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # it keeps the server that was
 
 
 def test_objects_of_a_store_are_read_one_by_one_by_prefix_and_by_pattern(bucket: str, tiny: Contract) -> None:
