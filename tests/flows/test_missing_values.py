@@ -157,7 +157,7 @@ def test_null_an_empty_cell_and_the_bundle_give_one_answer(trained: Trained) -> 
     csv.DictWriter(text, FEATURES).writerows(records)
     answer = trained.client.post("/predict/batch", data=text.getvalue(), content_type="text/csv")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
-    saying = [place for place, record in enumerate(records) if record != EMPTY]  # a row of nothing is nobody's
+    saying = [place for place, record in enumerate(records) if record != EMPTY]  # nothing is nobody
     assert [row["error"] for row in rows] == [""] * len(saying)
     together = [[float(row[f"probability_{label}"]) for label in "ABC"] for row in rows]
     assert np.allclose(together, expected[saying], atol=1e-6)
