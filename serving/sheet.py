@@ -18,10 +18,10 @@ from typing import BinaryIO
 
 from data.contract.columns import Column, repeated
 from data.contract.contract import Contract
-from data.rows.notation import Evidence, Settled, number_columns, settle
+from data.rows.notation import ColumnEvidence, Settled, number_columns, settle
 from data.rows.spreadsheets import BETWEEN, did_you_mean, nearly, neutralised, nothing_to_neutralise
 from data.sources.tables import Copies, Table, TableError, open_table
-from data.sources.workbooks import Limits
+from data.sources.workbooks import WorkbookLimits
 from serving.problems import FieldError, Problem
 from serving.receiving import UploadFile
 
@@ -31,7 +31,7 @@ MOST_COLUMNS = 5_000
 MOST_CELLS = 200_000  # of a list of rows
 MOST_TAKEN = 1_000_000  # letters of a list of rows
 BLOCK = 1 << 16
-LIMITS = Limits(unpacked=300_000_000, written=200_000_000, memory=1_000_000_000)  # bytes
+LIMITS = WorkbookLimits(unpacked=300_000_000, written=200_000_000, memory=1_000_000_000)  # bytes
 SETTLED_AT_ONCE = 2_000  # rows
 EMPTY = "rows without anything in them are left out"
 LINE_END = "\r\n"
@@ -95,8 +95,8 @@ class Sheet:
 
     def _evidence(
         self, places: Mapping[str, int], columns: Mapping[str, Column], chunks: Iterable[Sequence[Row]]
-    ) -> dict[str, Evidence]:
-        found = {name: Evidence(columns[name]) for name in places}
+    ) -> dict[str, ColumnEvidence]:
+        found = {name: ColumnEvidence(columns[name]) for name in places}
         for rows in chunks:
             for name, place in places.items():
                 found[name].take([row[place] for row in rows if place < len(row)])

@@ -65,7 +65,7 @@ Tables = dict[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
-class Rule:
+class YearRule:
     """What is in force in each week, test and piece of work; a scenario changes it from `TURN` on."""
 
     scenario: str | None
@@ -144,7 +144,7 @@ def tables(
     column `known` says from which day a row is known; work is known when it is handed in. Students stand in
     the order of their school years. Raises ValueError for an unknown scenario, or one too strong.
     """
-    rule, rng = Rule.of(scenario, strength), np.random.default_rng(seed)
+    rule, rng = YearRule.of(scenario, strength), np.random.default_rng(seed)
     students = _students(rows, seed, rng, years)
     engagement = _expected_engagement(students) + rng.normal(0, 1, rows)
     prior = np.where(np.isnan(_from_prior(students)), rng.normal(0, FROM_PRIOR, rows), _from_prior(students))
@@ -190,7 +190,7 @@ def _with_outcome(students: pd.DataFrame, score: np.ndarray) -> pd.DataFrame:
 
 
 def _attendance(
-    students: pd.DataFrame, engagement: np.ndarray, rule: Rule, rng: np.random.Generator
+    students: pd.DataFrame, engagement: np.ndarray, rule: YearRule, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Draw the days missed; give their table, and the points that they cost each student."""
     days = rng.binomial(SCHOOL_DAYS, expit(rule.missing(engagement)))
@@ -208,7 +208,7 @@ def _there(students: pd.DataFrame, days: np.ndarray) -> np.ndarray:
 
 
 def _marks(
-    students: pd.DataFrame, ability: np.ndarray, growth: np.ndarray, rule: Rule, rng: np.random.Generator
+    students: pd.DataFrame, ability: np.ndarray, growth: np.ndarray, rule: YearRule, rng: np.random.Generator
 ) -> pd.DataFrame:
     level = ability[:, None] + growth[:, None] * TESTS / YEAR
     drawn = MARK + MARK_A_UNIT * level + rule.raised + rng.normal(0, MARK_SD, level.shape)
@@ -234,7 +234,7 @@ def _tasks() -> pd.DataFrame:
 
 
 def _work(
-    students: pd.DataFrame, engagement: np.ndarray, rule: Rule, rng: np.random.Generator
+    students: pd.DataFrame, engagement: np.ndarray, rule: YearRule, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Draw the work handed in; give its table, and the points that it brings each student."""
     parts, brought = [], np.zeros(len(students))
@@ -273,7 +273,7 @@ def true_probabilities(
 
         P(score ≥ t) = Σ_e w(e) exp(−h(e) W) Σ_x P(X = x | e) Φ((m(e) + x − t + 0.05) / √(4² + 81 v))
     """
-    rule, everyone = Rule.of(scenario, strength), tables["students"]
+    rule, everyone = YearRule.of(scenario, strength), tables["students"]
     students = everyone[_there(everyone, np.array([day]))[:, 0]].reset_index(drop=True)
     known = _Known.of(tables, students, day)
     shares = np.zeros((len(students), len(GRADES)))
@@ -338,7 +338,7 @@ class _Group:
     known: _Known
     due: np.ndarray
     day: int
-    rule: Rule
+    rule: YearRule
 
     @cached_property
     def weeks(self) -> tuple[np.ndarray, np.ndarray]:

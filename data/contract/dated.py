@@ -28,7 +28,7 @@ Said = str | int | None
 Days = Annotated[tuple[Annotated[int, Field(ge=-3_660, le=36_600)], ...], Field(min_length=2)]
 
 
-class Table(Strict):
+class ContractTable(Strict):
     """A table: where it is, whose its rows are, when they became known.
 
     rename: its own names for columns, and ours in their place. where: the rows that count as there at all.
@@ -92,7 +92,7 @@ class Dated(Strict):
     checkpoints: Days
     early_warning: Condition | None = None
     """The rule that the school goes by, such as `attendance < 0.8 or mean_mark < 65`: the card has both."""
-    tables: dict[Name, Table]
+    tables: dict[Name, ContractTable]
 
     @model_validator(mode="after")
     def _tables_and_days_agree(self) -> Self:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from data.contract.columns import LONGEST_LABEL, MISSING_MARKS, RESERVED, Column
 from data.rows.frames import to_ids, to_numbers, within_reach
 from data.rows.kinds import NO_WORDS, WHOLE, YES_WORDS
-from data.rows.notation import Evidence, Settled, settle
+from data.rows.notation import ColumnEvidence, Settled, settle
 
 MOST_CODES = 20
 """Different texts up to which a column is taken for one of codes."""
@@ -103,11 +103,11 @@ class Guess:
 
 def notations_of(frame: pd.DataFrame, delimiter: str) -> Settled:
     """Find how the columns of a file write their numbers, of those that are of numbers."""
-    found: dict[str, Evidence] = {}
+    found: dict[str, ColumnEvidence] = {}
     for name in frame.columns:
         if frame[name].dtype.kind in "iufb":
             continue
-        evidence = Evidence()
+        evidence = ColumnEvidence()
         evidence.take([str(cell) for cell in frame[name].dropna()])
         if evidence.numbers and evidence.others <= _slips(evidence.numbers):
             found[str(name)] = evidence

@@ -152,7 +152,7 @@ def _no_number(text: str) -> str:
 
 
 @dataclass
-class Evidence:
+class ColumnEvidence:
     """What the cells of one column have said so far of how they write numbers.
 
     points, commas: cells whose decimal mark is certain. unclear: a cell that could be two numbers, by the
@@ -245,7 +245,7 @@ def number_columns(contract: Contract) -> dict[str, Column]:
     return {c.name: c for c in contract.columns.values() if c.kind in numbers and c.role is not Role.LEAK}
 
 
-def settle(found: Mapping[str, Evidence], delimiter: str) -> Settled:
+def settle(found: Mapping[str, ColumnEvidence], delimiter: str) -> Settled:
     """Decide how each column writes numbers; `delimiter` parts the cells of the file."""
     marks = {evidence.mark for evidence in found.values()} - {""}
     of_file = marks.pop() if len(marks) == 1 else ""
@@ -266,7 +266,7 @@ def settle(found: Mapping[str, Evidence], delimiter: str) -> Settled:
     return Settled(notations, notes, questions)
 
 
-def _decided(found: Evidence, of_file: str, delimiter: str) -> tuple[Notation | None, str]:
+def _decided(found: ColumnEvidence, of_file: str, delimiter: str) -> tuple[Notation | None, str]:
     """Return a column's notation and why it is that, or nothing and what to ask."""
     decimal, refused, why = found.mark or of_file or POINT, "", ""
     if found.points and found.commas:
@@ -285,7 +285,7 @@ def _decided(found: Evidence, of_file: str, delimiter: str) -> tuple[Notation | 
     return Notation(decimal, refused, unit, of_one, not found.is_plain), why
 
 
-def _of_unclear(found: Evidence, of_file: str, delimiter: str) -> tuple[str, str]:
+def _of_unclear(found: ColumnEvidence, of_file: str, delimiter: str) -> tuple[str, str]:
     """Return the decimal mark of a column none of whose own cells is certain, and why; or what to ask."""
     most = max(found.fit.values())
     least = most / 2 if found.column is not None and found.column.whole else 1  # 1.001 is no whole number
@@ -302,7 +302,7 @@ def _of_unclear(found: Evidence, of_file: str, delimiter: str) -> tuple[str, str
     return "", f"{text!r} could be {' or '.join(both)}, and nothing in the file decides which"
 
 
-def _other_unit(found: Evidence) -> str:
+def _other_unit(found: ColumnEvidence) -> str:
     """Return what to ask where the cells count in something else than the contract."""
     wanted = found.column.unit if found.column else ""
     if not (wanted and found.unit) or same_unit(wanted, found.unit):
@@ -310,7 +310,7 @@ def _other_unit(found: Evidence) -> str:
     return f"{found.examples[found.unit]!r} is not in {wanted}, in which the contract counts"
 
 
-def _sentences(found: Evidence, notation: Notation, why: str) -> Iterator[str]:
+def _sentences(found: ColumnEvidence, notation: Notation, why: str) -> Iterator[str]:
     """Say what was assumed of a column."""
     shown = next(iter(found.unclear.values()), found.parted)
     plain = notation.plain(shown) if shown else ""
@@ -337,7 +337,7 @@ def read_alone(column: Column, text: str) -> Any:
     rule = rule_of(column)
     if column.coded or column.kind not in (Kind.NUMBER, Kind.INTEGER):
         return rule.read(text)
-    evidence = Evidence(column)
+    evidence = ColumnEvidence(column)
     evidence.take([text])
     settled = settle({column.name: evidence}, COMMA)
     if settled.questions:

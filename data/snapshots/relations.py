@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.contract.columns import ALWAYS_MISSING, MISSING_MARKS
-from data.contract.dated import Table
+from data.contract.dated import ContractTable
 from data.contract.expressions import texts_in, to_sql
 from data.errors import BadInput
 from data.rows.frames import refuse_twice
@@ -122,7 +122,11 @@ def engine(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def opened(
-    connection: duckdb.DuckDBPyConnection, alias: str, path: Path, table: Table, wanted: frozenset[str]
+    connection: duckdb.DuckDBPyConnection,
+    alias: str,
+    path: Path,
+    table: ContractTable,
+    wanted: frozenset[str],
 ) -> Relation:
     """Open a file as a relation with the columns that are wanted, and the number of each row in `_row`.
 

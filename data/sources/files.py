@@ -23,7 +23,7 @@ from data.contract.contract import Contract
 from data.contract.yaml_files import shortened
 from data.errors import BadInput
 from data.rows.frames import from_arrow, refuse_twice
-from data.rows.notation import Evidence, Notation, Settled, number_columns, settle
+from data.rows.notation import ColumnEvidence, Notation, Settled, number_columns, settle
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.databases import scheme_of, without_secrets
 from data.sources.tables import Copies, Table, TableError, open_table, rows_below
@@ -251,13 +251,13 @@ def split_sheet(path: Path) -> tuple[Path, str]:
 
 def settled_of(path: Path, header: Header, columns: Mapping[str, Column]) -> Settled:
     """Find how columns of a file write their numbers, of a plain CSV from its first rows; raises BadInput."""
-    found = {name: Evidence(columns[name]) for name in header.names if name in columns}
+    found = {name: ColumnEvidence(columns[name]) for name in header.names if name in columns}
     for name, evidence in found.items():
         place = header.names.index(name)
         evidence.take([row[place] for row in header.table.sample if place < len(row)])
     plain = header.delimiter == "," and all(evidence.is_plain for evidence in found.values())
     if found and not plain and not header.table.whole:
-        found = {name: Evidence(columns[name]) for name in found}
+        found = {name: ColumnEvidence(columns[name]) for name in found}
         with reading_csv(path, header, list(found)) as reader:
             for batch in reader:
                 for name, evidence in found.items():

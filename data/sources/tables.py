@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from data.rows.spreadsheets import DELIMITERS
-from data.sources.workbooks import Limits, WorkbookError, is_workbook, write_sheet
+from data.sources.workbooks import WorkbookError, WorkbookLimits, is_workbook, write_sheet
 from data.words import plural
 
 SAMPLE = 1 << 20  # bytes that are looked at for separator, header and notation
@@ -89,7 +89,7 @@ def open_table(
     file: BinaryIO,
     copies: Copies,
     sheet: str = "",
-    limits: Limits | None = None,
+    limits: WorkbookLimits | None = None,
     check: Callable[[BinaryIO], None] | None = None,
 ) -> Table:
     """Look at a file and return it as a text with a header; `sheet` is one of a workbook.
@@ -101,7 +101,7 @@ def open_table(
     start = file.read(4)
     given = file
     if is_workbook(start):
-        file = _of_workbook(file, sheet, copies, limits or Limits(), notes)
+        file = _of_workbook(file, sheet, copies, limits or WorkbookLimits(), notes)
     elif sheet:
         raise TableError("it is no workbook and has no sheets.", f"Leave #{sheet} out.")
     else:
@@ -115,7 +115,9 @@ def open_table(
     return table
 
 
-def _of_workbook(file: BinaryIO, sheet: str, copies: Copies, limits: Limits, notes: list[str]) -> BinaryIO:
+def _of_workbook(
+    file: BinaryIO, sheet: str, copies: Copies, limits: WorkbookLimits, notes: list[str]
+) -> BinaryIO:
     if copies.folder is not None:
         copies.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gradecast-", dir=copies.folder) as name:

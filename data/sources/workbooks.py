@@ -25,7 +25,7 @@ TOO_MUCH = "it takes more memory or time than a table needs."
 SAID = 3  # the exit code of a process that says why
 
 
-class Limits(NamedTuple):
+class WorkbookLimits(NamedTuple):
     """What a workbook may be and take, in bytes: unpacked, as the CSV that is made of it, and of memory."""
 
     unpacked: int = 2_000_000_000
@@ -46,12 +46,12 @@ def is_workbook(start: bytes) -> bool:
     return start.startswith((ZIP, OLE))
 
 
-def write_sheet(path: Path, out: Path, sheet: str = "", limits: Limits | None = None) -> str:
+def write_sheet(path: Path, out: Path, sheet: str = "", limits: WorkbookLimits | None = None) -> str:
     """Write a sheet, by its name or the only one with a table, as a CSV in UTF-8; return its name.
 
     Raises WorkbookError.
     """
-    told = json.dumps([str(path), str(out), sheet, *(limits or Limits())])
+    told = json.dumps([str(path), str(out), sheet, *(limits or WorkbookLimits())])
     command = [sys.executable, "-I", __file__]
     try:
         ran = subprocess.run(

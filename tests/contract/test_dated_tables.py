@@ -5,17 +5,15 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
-import fsspec
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from moto.server import ThreadedMotoServer
 
 from data.errors import BadInput
 from data.snapshots.snapshots import open_records
 from tests.contract.dated_world import snapshots, some_tables, world, written
 from tests.contract.postgres import Postgres
+from tests.contract.stores import running_store
 from tests.contract.test_snapshots import assert_known
 
 
@@ -63,23 +61,11 @@ def test_tables_of_postgresql_say_the_same(known: pd.DataFrame, server: Postgres
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-        ("AWS_DEFAULT_REGION", "eu-north-1"),
-    ):
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="tables", CreateBucketConfiguration={"LocationConstraint": "eu-north-1"})
-    for name, table in some_tables().items():
-        client.put_object(Bucket="tables", Key=f"year/{name}.csv", Body=table.to_csv(index=False).encode())
-    yield "s3://tables/year/"
-    server.stop()
-    fsspec.get_filesystem_class("s3").clear_instance_cache()  # it keeps the server that was
+    objects = {
+        f"year/{name}.csv": table.to_csv(index=False).encode() for name, table in some_tables().items()
+    }
+    with running_store(monkeypatch, "tables", objects):
+        yield "s3://tables/year/"
 
 
 def test_tables_of_an_object_store_say_the_same(bucket: str, known: pd.DataFrame) -> None:

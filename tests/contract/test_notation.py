@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from data.contract.contract import Contract
 from data.rows.kinds import Reason, rule_of
-from data.rows.notation import Evidence, Settled, read_alone, settle
+from data.rows.notation import ColumnEvidence, Settled, read_alone, settle
 
 
 def settled(contract: Contract, delimiter: str = ",", **columns: list[str]) -> Settled:
-    found = {name: Evidence(contract.columns.get(name)) for name in columns}
+    found = {name: ColumnEvidence(contract.columns.get(name)) for name in columns}
     for name, texts in columns.items():
         found[name].take(texts)
     return settle(found, delimiter)
@@ -108,7 +108,7 @@ def test_every_assumption_is_told_once_with_an_example(tiny: Contract) -> None:
 
 @given(st.lists(st.floats(-1e9, 1e9).map(lambda value: repr(round(value, 2))), min_size=1, max_size=20))
 def test_what_programs_write_is_read_as_it_is_and_nothing_is_told(cells: list[str]) -> None:
-    evidence = Evidence()
+    evidence = ColumnEvidence()
     evidence.take(cells)
     found = settle({"x": evidence}, ",")
     assert (found.notes, dict(found.questions)) == ((), {})

@@ -17,7 +17,7 @@ from data.contract.columns import Column, Role
 from data.errors import BadInput
 from data.rows.frames import parse_cells
 from data.rows.kinds import Reason, rule_of
-from data.rows.notation import Evidence, number_columns, read_alone, settle
+from data.rows.notation import ColumnEvidence, number_columns, read_alone, settle
 from data.rows.outcomes import from_cells, outcome_reader
 from data.rows.quarantine import quarantine
 from data.rows.records import record_adapter
@@ -60,7 +60,7 @@ Verdict = Any
 def by_rule(column: Column, cells: Cells, row: dict[str, str] = RECORD) -> list[Verdict]:
     """Read cells as those of a column of a file in which the row is repeated."""
     rule, numbers = rule_of(column), number_columns(TINY)
-    found = {name: Evidence(numbers[name]) for name in {**row, column.name: ""} if name in numbers}
+    found = {name: ColumnEvidence(numbers[name]) for name in {**row, column.name: ""} if name in numbers}
     if column.name not in found:
         return [rule.read(cell) for cell in cells]
     for name, evidence in found.items():

@@ -23,8 +23,8 @@ from data.cohorts.school_year import (
     TURN,
     WEEK,
     WEEKS,
-    Rule,
     Tables,
+    YearRule,
     tables,
     true_probabilities,
 )
@@ -75,7 +75,7 @@ class Futures:
     Written row by row from the formulas of the generator's docstring; it shares the rule in force alone.
     """
 
-    def __init__(self, of: Tables, student: str, day: int, rule: Rule) -> None:
+    def __init__(self, of: Tables, student: str, day: int, rule: YearRule) -> None:
         self.rng = np.random.default_rng(1)
         self.row: Any = next(of["students"][of["students"]["student_no"] == student].itertuples())
         self.history, self.day, self.rule = known_by(of, day, student), day, rule
@@ -148,7 +148,7 @@ def test_the_truth_is_what_simulated_futures_of_the_same_history_show(scenario: 
     if scenario is None:
         chosen += [there[unknown].index[0], there[late].index[0]]
     few = {**of, "students": of["students"][of["students"]["student_no"].isin(chosen)]}
-    found, rule = true_probabilities(few, day, scenario), Rule.of(scenario, None)
+    found, rule = true_probabilities(few, day, scenario), YearRule.of(scenario, None)
     for student in chosen:
         expected = Futures(of, student, day, rule).shares()
         assert found.loc[student].to_numpy() == pytest.approx(expected, abs=0.04)

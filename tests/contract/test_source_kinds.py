@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
-import boto3
 import bson
 import fsspec
 import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from moto.server import ThreadedMotoServer
 
 from data.contract.contract import Contract
 from data.errors import BadInput
@@ -31,6 +29,7 @@ from data.sources.databases import (
 from data.sources.reading import check_source, open_chunks, read_whole
 from tests.contract.files import read_records
 from tests.contract.postgres import Postgres
+from tests.contract.stores import running_store
 from tests.contract.tiny import students
 
 STUDENTS = students(
@@ -202,23 +201,10 @@ def test_a_pattern_that_nothing_matches_and_a_column_that_one_file_lacks_are_sai
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-        ("AWS_DEFAULT_REGION", "eu-north-1"),
-    ):
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="school", CreateBucketConfiguration={"LocationConstraint": "eu-north-1"})
-    client.put_object(Bucket="school", Key="year/a.csv", Body=STUDENTS.head(4).to_csv(index=False).encode())
-    client.put_object(Bucket="school", Key="year/b.csv", Body=STUDENTS.tail(3).to_csv(index=False).encode())
-    yield "s3://school"
-    server.stop()
-    fsspec.get_filesystem_class("s3").clear_instance_cache()  # it keeps the server that was
+    parts = {"year/a.csv": STUDENTS.head(4), "year/b.csv": STUDENTS.tail(3)}
+    objects = {key: rows.to_csv(index=False).encode() for key, rows in parts.items()}
+    with running_store(monkeypatch, "school", objects):
+        yield "s3://school"
 
 
 def test_objects_of_a_store_are_read_one_by_one_by_prefix_and_by_pattern(bucket: str, tiny: Contract) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from data.sources.tables import Copies, Table, TableError, open_table, rows_below
-from data.sources.workbooks import Limits
+from data.sources.workbooks import WorkbookLimits
 from tests.contract.workbooks import write_ods, write_xlsx
 
 ROWS: list[list[Any]] = [
@@ -34,7 +34,7 @@ def copies() -> Iterator[Copies]:
         yield Copies(held)
 
 
-def opened(content: bytes, copies: Copies, sheet: str = "", limits: Limits | None = None) -> Table:
+def opened(content: bytes, copies: Copies, sheet: str = "", limits: WorkbookLimits | None = None) -> Table:
     return open_table(io.BytesIO(content), copies, sheet, limits)
 
 
@@ -85,7 +85,7 @@ def test_a_workbook_that_unpacks_to_too_much_is_refused_before(tmp_path: Path, c
         archive.writestr("xl/workbook.xml", b"0" * 5_000_000)
     assert path.stat().st_size < 10_000
     with pytest.raises(TableError, match="unpacked it would be 5 MB"):
-        opened(path.read_bytes(), copies, limits=Limits(unpacked=1_000_000))
+        opened(path.read_bytes(), copies, limits=WorkbookLimits(unpacked=1_000_000))
     with pytest.raises(TableError, match="it cannot be read as a workbook"):
         opened(path.read_bytes(), copies)
 
