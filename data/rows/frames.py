@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data.contract.columns import FLOAT32_MAX, MISSING_MARKS, PERSON, PSEUDONYM, Codes, Column, Role, repeated
@@ -346,9 +347,14 @@ def one_row_each(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 def of_days(reference: pd.DataFrame, days: pd.Series) -> pd.DataFrame:
     """Return the rows of a reference whose day is, among its own, the nearest to one of these days."""
-    own = np.unique(reference[AS_OF])
-    nearest = own[np.abs(own[:, None] - days.dropna().unique()).argmin(axis=0)] if len(own) else own
-    return reference[reference[AS_OF].isin(nearest)]
+    own, asked = np.unique(reference[AS_OF]), days.dropna().unique()
+    return reference[reference[AS_OF].isin(nearest(asked, own) if len(own) else own)]
+
+
+def nearest(days: np.ndarray, among: npt.ArrayLike) -> np.ndarray:
+    """Return which of some rising days (m,) each day (n,) is nearest to, the earlier one of two."""
+    at = np.asarray(among)
+    return np.asarray(at[np.abs(days[:, None] - at).argmin(axis=1)])
 
 
 def splits(pseudonyms_: np.ndarray, test_share: float) -> np.ndarray:

@@ -15,6 +15,7 @@ import pandas as pd
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF
 from data.log.reading import Measurement
+from data.rows.frames import nearest
 from flows.drift_gate import DRIFT, PASS, Finding
 from flows.drift_gate.samples import Reference
 from flows.drift_gate.verdict import DriftVerdict, gate
@@ -30,12 +31,6 @@ def days_of(frame: pd.DataFrame) -> np.ndarray:
     days = frame[AS_OF].to_numpy(dtype=float)
     known = days[np.isfinite(days)]
     return np.where(np.isfinite(days), days, np.median(known) if len(known) else 0.0)
-
-
-def nearest(days: np.ndarray, checkpoints: Sequence[int]) -> np.ndarray:
-    """Return the checkpoint (n,) that each day (n,) is nearest to, the earlier one of two."""
-    at = np.array(checkpoints)
-    return at[np.abs(days[:, None] - at).argmin(axis=1)]
 
 
 def newest_by_checkpoint(forecasts: Forecasts, contract: Contract) -> Forecasts:

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from data.log.database import create_tables, insert_missing, open_log, outcomes, predictions
-from data.rows.frames import matrix, parse, to_records
+from data.rows.frames import matrix, nearest, parse, to_records
 from data.rows.ids import pseudonym
 from data.snapshots.snapshots import open_snapshots
 from flows.drift_gate import DRIFT, PASS
 from flows.drift_gate.samples import Reference
-from flows.monitoring.checkpoints import AT, between, nearest, newest_by_checkpoint, references
+from flows.monitoring.checkpoints import AT, between, newest_by_checkpoint, references
 from flows.monitoring.report import checkpoint_lines, monitor_markdown
 from flows.monitoring.retraining import NOT_ASKED, write_retraining_set
 from flows.monitoring.watch import Watched, watch
