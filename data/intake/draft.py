@@ -193,6 +193,8 @@ MOST_EMPTY = 3
 """Columns from which on a row with a single cell is one without anything in it."""
 FOLLOWS_SCORE = 0.8
 """Rank correlation with the score from which a column of the same name but its number is a leak."""
+ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What JSON leaves as it is, and YAML takes for a new line or refuses."""
 HEAD = """\
 # Drafted from {file}, {rows:,} rows. Every line marked "guess" is one: read it, mend it, and delete the mark.
 # Then: .venv/bin/python -m data.contract check {file} --contract THIS_FILE
@@ -434,4 +436,9 @@ def flow(value: Any) -> str:
     """Return a value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
     text = text.removesuffix("\n").removesuffix("\n...")
-    return json.dumps(value) if "\n" in text or text.startswith("? ") else text
+    return text if text.isprintable() and not text.startswith("? ") else _quoted(value)
+
+
+def _quoted(value: Any) -> str:
+    """Return a value as JSON that is YAML too: no pair of surrogates stands for one character there."""
+    return ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))

@@ -14,9 +14,10 @@ from data.cohorts import grades as cohort
 from data.contract.__main__ import main
 from data.contract.columns import Kind, Role
 from data.contract.contract import Contract
+from data.contract.yaml_files import parse_yaml
 from data.errors import BadInput
 from data.intake.check import check
-from data.intake.draft import Draft, Wishes, draft_contract
+from data.intake.draft import Draft, Wishes, draft_contract, flow
 from tests.contract.tiny import contract_of
 
 COUNT = 300
@@ -211,6 +212,14 @@ def check_drafts(count: int, folder: Path) -> Counter[str]:
 
 def test_a_draft_is_never_refused_for_a_fault_of_its_own(tmp_path: Path) -> None:
     assert check_drafts(25, tmp_path)["drafted"] > 0
+
+
+@pytest.mark.parametrize(
+    "name", ["𐀃 a\nb", "\U000f2ea2" * 150, "\x85", "a\u2028b", "\ufffe", "😀", "\\ud800\n"], ids=range(7)
+)
+def test_any_text_is_read_back_from_the_line_of_yaml_that_it_becomes(name: str) -> None:
+    _, read = parse_yaml(f"{flow({name: name})}\n", file="a draft")
+    assert read == {name: name}
 
 
 @pytest.mark.slow
