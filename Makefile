@@ -95,8 +95,8 @@ test test-slow: export PYTHONDONTWRITEBYTECODE :=
 test: setup ## Run the tests (ARGS="-k word" for some)
 	@$(DEV) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-slow: setup ## Run the long forms: soaks, kills, long loads (half an hour)
-	@$(DEV) -m pytest -m slow $(ARGS)
+test-slow: setup ## Run the long forms: soaks, kills, long loads, new random examples (half an hour)
+	@$(DEV) -m pytest -m slow --hypothesis-profile default $(ARGS)
 
 # The commands of .pre-commit-config.yaml, on every text file that is not ignored; a test compares the two.
 TEXT = $(shell git grep -Il --untracked '' 2>/dev/null || \
