@@ -84,7 +84,7 @@ def _of_model(trained: Trained, frame: pd.DataFrame, contract: Contract) -> dict
     return {
         "leaderboard": chosen_and_baselines(trained.leaderboard()),
         "candidates": trained.candidates(),
-        "effects": column_effects(model, some, contract, trained.kind, trained.head["sigma"]),
+        "effects": column_effects(model, some, contract, trained.kind, trained.head),
         "scale": scale_of(contract.target, trained.kind),
         "pooled": trained.out_of_fold(),
         "params": {"family": trained.family, **trained.params, "rounds": trained.rounds, **trained.head},

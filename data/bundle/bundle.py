@@ -192,8 +192,7 @@ class Bundle:
         return self._session.run(["probabilities"], {"features": matrix})[0]
 
     def _effects(self, matrix: np.ndarray) -> np.ndarray:
-        sigma = float(self.manifest.head["sigma"])
-        return column_effects(self._model, matrix, self.contract, self._kind, sigma)
+        return column_effects(self._model, matrix, self.contract, self._kind, self.manifest.head)
 
     @property
     def scale(self) -> Scale:

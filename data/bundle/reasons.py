@@ -7,6 +7,7 @@ Whoever shows a reason (API, pages, card, plots) takes its unit from here.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from data.rows.records import feature_space
 
 LOG_ODDS = "log odds"
 NOISE = "standard deviations of the noise"
+SMALLEST = 1e-12  # of a probability whose logarithm is taken
 STEPS = 24  # of the way from the average student along which a slope is averaged
 GLOSSES = {
     LOG_ODDS: "0.7 more doubles the odds",
@@ -63,15 +65,46 @@ def kind_of(head: Mapping[str, Any], training: Mapping[str, Any], target: Target
     return str(training.get("kind", known))
 
 
+@dataclass(frozen=True)
+class Tempering:
+    """How much less sure the forecasts of each day are made, since a new cohort is not like those before.
+
+    days: of the snapshots, rising; sharpness: of each, the power to which probabilities are raised before
+    they add up to 1 again (one divided by a temperature), between days on the straight line; column: of the
+    day, in a feature matrix.
+    """
+
+    days: tuple[int, ...]
+    sharpness: tuple[float, ...]
+    column: int
+
+    def on(self, days: np.ndarray) -> np.ndarray:
+        """Return the sharpness of forecasts as of these days (n,)."""
+        return np.interp(days, self.days, self.sharpness)
+
+    def apply(self, probabilities: np.ndarray, days: np.ndarray) -> np.ndarray:
+        """Return probabilities (n, K) as of these days (n,) as sure as they may be."""
+        raised = np.maximum(probabilities, SMALLEST) ** self.on(days)[:, None]
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def noise_of(head: Mapping[str, Any], matrix: np.ndarray) -> np.ndarray:
+    """Return the noise of a latent, or the temperature of margins, by which each row (n,) is forecast."""
+    sigma = np.full(len(matrix), float(head["sigma"]))
+    if head["kind"] != "softmax" or not head.get("tempering"):
+        return sigma
+    tempering = Tempering(**head["tempering"])
+    return np.asarray(sigma / tempering.on(matrix[:, tempering.column]))
+
+
 def column_effects(
-    model: Model, matrix: np.ndarray, contract: Contract, kind: str, sigma: float
+    model: Model, matrix: np.ndarray, contract: Contract, kind: str, head: Mapping[str, Any]
 ) -> np.ndarray:
     """Return each contract feature's effect (rows, features) in the unit of `scale_of`.
 
-    `sigma` is the head's: the noise of a latent, or the temperature of margins. A nominal's float
-    columns are added up.
+    A nominal's float columns are added up.
     """
-    parts = model.contributions(matrix)
+    parts, sigma = model.contributions(matrix), noise_of(head, matrix)[:, None]
     effects = _of_margins(parts, contract.target, sigma) if parts.ndim > 2 else parts[:, :-1]
     if parts.ndim == 2 and not contract.target.ordered:
         effects = effects if contract.target.labels[0] in contract.target.at_risk else -effects
@@ -80,7 +113,7 @@ def column_effects(
     return np.stack([effects[:, list(group)].sum(axis=1) for group in groups], axis=1)
 
 
-def _of_margins(parts: np.ndarray, target: Target, sigma: float) -> np.ndarray:
+def _of_margins(parts: np.ndarray, target: Target, sigma: np.ndarray) -> np.ndarray:
     """Return the effects (n, F) of margins' parts (n, K, F + 1), the average row's at the end.
 
     In order: the first class's lead over the last. Without one: the log odds of being at risk, by the

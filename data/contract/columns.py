@@ -16,7 +16,8 @@ from data.contract.expressions import ContractError, Name, Stat, Strict, Taken
 
 PSEUDONYM = "pseudonym"
 PERSON = "person"
-OWN = (PSEUDONYM, PERSON, "quarantine", "split")
+OF_COHORT = "of_cohort"
+OWN = (PSEUDONYM, PERSON, OF_COHORT, "quarantine", "split")
 """Columns of ours that travel with a parsed frame."""
 RESERVED = frozenset({*OWN, "row"})
 """Names that no column of a contract may have."""

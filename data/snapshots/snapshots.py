@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow.parquet
 
 from data.cohorts.addresses import CohortPlan, write_cohort
-from data.contract.columns import PERSON, Role
+from data.contract.columns import OF_COHORT, PERSON, Role
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF, Cohort, Dated
 from data.contract.expressions import names_in, to_sql
@@ -369,7 +369,7 @@ class _Snapshots:
         if self.dated.person:
             cells[PERSON] = f"s.{self._told[self.dated.person]}"
         if self.labelled and self.dated.cohort and (split := self._split(self.dated.cohort)):
-            cells["split"] = split
+            cells |= {"split": split, OF_COHORT: f"s.{self._told[self.dated.cohort.column]}"}
         joins = [join for taking in self._takings for join in self._taken(taking, cells)]
         listed = ", ".join(f"{cell} as o{n}" for n, cell in enumerate(cells.values()))
         query = f"select {listed} from grid g join student s using (_n) {' '.join(joins)}"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from data.cohorts.addresses import CohortPlan, generate_cohort
-from data.contract.columns import PERSON, PSEUDONYM
+from data.contract.columns import OF_COHORT, PERSON, PSEUDONYM
 from data.contract.contract import Contract
 from data.durable import digest
 from data.errors import BadInput
@@ -123,8 +123,8 @@ def of_pseudonyms(
 
 
 def of_log(contract: Contract) -> set[str]:
-    """Return the columns that say who a row of the log is of; of dated records, which person too."""
-    return {PSEUDONYM, PERSON} if contract.dated else {PSEUDONYM}
+    """Return the columns that say who a row of the log is of; of dated records, person and cohort too."""
+    return {PSEUDONYM, PERSON, OF_COHORT} if contract.dated else {PSEUDONYM}
 
 
 def take_in(digest: "hashlib._Hash", frame: pd.DataFrame) -> None:

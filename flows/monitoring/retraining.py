@@ -12,7 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from data.contract.columns import PERSON, PSEUDONYM
+from data.contract.columns import OF_COHORT, PERSON, PSEUDONYM
 from data.contract.dated import AS_OF
 from data.log.reading import Measurement, read_measurements, write_measurements
 from data.sources.storage import as_stored
@@ -58,6 +58,7 @@ def write_retraining_set(
     columns = [PSEUDONYM, *(column.name for column in contract.asked), contract.target.column]
     columns += [contract.score.name] if contract.score else []
     columns += [PERSON] if contract.dated else []
+    columns += [OF_COHORT] if contract.dated and contract.dated.cohort else []
     frame = with_persons(graded.frame, source) if contract.dated else graded.frame
     parts = [part.reindex(columns=columns) for part in (source, frame) if part is not None]
     everyone = pd.concat([as_stored(part) for part in parts], ignore_index=True)

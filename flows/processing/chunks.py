@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from data.contract.columns import PERSON, PSEUDONYM
+from data.contract.columns import OF_COHORT, PERSON, PSEUDONYM
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF
 from data.rows.frames import parse, pseudonyms, splits
@@ -58,7 +58,13 @@ def examine_rows(
     reasons = reasons_by_row(faults).reindex(frame.index + FIRST_ROW, fill_value="").to_numpy()
     people = persons(raw, names, None if given is not None else key) if contract.dated else {}
     split = splits(people.get(PERSON, names), test_share) if decided is None else decided.to_numpy()
-    return frame.assign(**{PSEUDONYM: names, **people, "split": split, QUARANTINE: reasons}), faults
+    own = {PSEUDONYM: names, **people, **_cohorts(raw), "split": split, QUARANTINE: reasons}
+    return frame.assign(**own), faults
+
+
+def _cohorts(raw: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return which cohort each row (n,) is of, where that is known of any: "" where it is not."""
+    return {OF_COHORT: raw[OF_COHORT].fillna("").to_numpy(dtype=object)} if OF_COHORT in raw else {}
 
 
 def persons(raw: pd.DataFrame, names: np.ndarray, key: str | None) -> dict[str, np.ndarray]:

@@ -44,7 +44,6 @@ from flows.reports.plots import write_plots
 from flows.runtime.workspace import ROOT, code_digest, fingerprint, finished_folder
 from flows.settings import Settings
 from flows.training.onnx_export import parity
-from flows.training.ordinal import OrdinalLink
 from flows.training.trained import Trained
 
 
@@ -234,7 +233,7 @@ def verify_bundle(folder: Path) -> None:
         raise BundleError(f"{folder}: refused in a clean process: {last}")
 
 
-def check_parity(folder: Path, link: OrdinalLink, features: np.ndarray, contract: Contract) -> None:
+def check_parity(folder: Path, trained: Trained, features: np.ndarray, contract: Contract) -> None:
     """Raise BundleError unless ONNX graph and model agree to 1e-5.
 
     Asked again with each nullable feature's columns missing: a NaN let through unawares would be
@@ -242,7 +241,7 @@ def check_parity(folder: Path, link: OrdinalLink, features: np.ndarray, contract
 
     Args:
         folder: of the bundle.
-        link: from the model's latent, or margins, to probabilities.
+        trained: says how the model's latent, or its margins, become probabilities.
         features: feature matrix (n, columns), float32; 5,000 rows of it are asked.
         contract: whose features have those columns.
     """
@@ -251,7 +250,7 @@ def check_parity(folder: Path, link: OrdinalLink, features: np.ndarray, contract
     for columns in ((), *(group for column, group in groups if column.nullable)):
         asked = features[:PARITY_ROWS].copy()
         asked[:, list(columns)] = np.nan
-        gap = parity(model, link, session, asked)
+        gap = parity(model, trained.link, session, asked, trained.tempering)
         if not gap <= TOLERANCE:
             raise BundleError(f"{folder}: ONNX graph and model differ by {gap:.2g}, more than {TOLERANCE}")
 
@@ -279,7 +278,7 @@ def make_bundle(submission: Submission) -> None:
         (draft / "bundle").mkdir()
         write_bundle(draft / "bundle", submission)
         features = matrix(submission.evidence.frame, submission.contract)
-        check_parity(draft / "bundle", OrdinalLink(**submission.trained.head), features, submission.contract)
+        check_parity(draft / "bundle", submission.trained, features, submission.contract)
         verify_bundle(draft / "bundle")
         (draft / "plots").mkdir()
         write_plots(submission.evidence, draft / "plots")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from data.contract.columns import PERSON
+from data.contract.columns import OF_COHORT, PERSON
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF, Dated, Said
 from data.errors import BadInput
@@ -167,7 +167,9 @@ def _snapshot_chunks(found: ChunkedRecords, dated: Dated) -> Iterator[pa.Table]:
 
 def _within(frame: pd.DataFrame, dated: Dated) -> pd.DataFrame:
     """Return the rows of days that there is a forecast for, without what is for training alone."""
-    return frame[frame[AS_OF].between(*dated.span)].drop(columns=[PERSON, "split"], errors="ignore")
+    return frame[frame[AS_OF].between(*dated.span)].drop(
+        columns=[PERSON, OF_COHORT, "split"], errors="ignore"
+    )
 
 
 def _set_aside(found: SetAside | None) -> Iterator[str]:

@@ -35,6 +35,8 @@ class TrainingData:
     """Whose each row is (n,), where a student has several; None where each row is a student."""
     as_of: np.ndarray | None = None
     """The day that each row is of (n,), of dated records."""
+    cohorts: np.ndarray | None = None
+    """Which cohort each row is of (n,), text, "" where that is not known; None where no contract says so."""
     head: Literal["softmax"] | None = None
     """A margin a class although the classes are in order; None for what suits them."""
 
@@ -67,7 +69,7 @@ class TrainingData:
 
     def rows(self, index: np.ndarray) -> "TrainingData":
         """Return the same data with these rows alone."""
-        own = {name: getattr(self, name) for name in ("score", "students", "as_of")}
+        own = {name: getattr(self, name) for name in ("score", "students", "as_of", "cohorts")}
         some: dict[str, Any] = {
             name: None if values is None else values[index] for name, values in own.items()
         }

@@ -19,9 +19,12 @@ from joblib import Parallel, delayed
 from data.bundle.bundle import TITLES, WORSE, comparison_of, comparison_sentence
 from data.bundle.manifest import FamilyName
 from data.bundle.models import Model
+from data.bundle.reasons import Tempering
+from data.contract.dated import AS_OF
 from data.processes import end_with_parent
 from flows.runtime.engine import Engine, dask_client
 from flows.training.baselines import BaselineResult, baselines_for, out_of_fold
+from flows.training.cohorts import HeldCohorts, cohort_folds, describe_tempering, fit_tempering
 from flows.training.data import (
     TUNING_ROWS,
     Folds,
@@ -68,7 +71,8 @@ class Fitted:
 
     kind: what its latent is: the score, one learned from ordered classes, or a margin a class.
     tuned_on: positions of the rows that were searched on, in the given data's order (all, or the
-    sample); oof_probabilities (m, K) are theirs. notes: sentences for the model card.
+    sample); oof_probabilities (m, K) are theirs. notes: sentences for the model card. cohorts: forecast
+    without them; tempering: what follows for a later one, applied to all of these probabilities.
     """
 
     family: FamilyName
@@ -82,10 +86,13 @@ class Fitted:
     tuned_on: np.ndarray
     oof_probabilities: np.ndarray
     notes: tuple[str, ...]
+    cohorts: HeldCohorts | None = None
+    tempering: Tempering | None = None
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
         """Return class probabilities (n, K) of feature rows (n, F)."""
-        return self.link.probabilities(self.model.latent(X))
+        shares = self.link.probabilities(self.model.latent(X))
+        return self.tempering.apply(shares, X[:, self.tempering.column]) if self.tempering else shares
 
 
 def fit(
@@ -131,7 +138,12 @@ def fit(
     refitted = refit_on_all(data, best.family, found.params, best.rounds, seed, threads, refit)
     tuned_on = np.arange(len(data.y)) if sample is None else sample
     kind: LatentKind = data.kind if len(refitted.cuts) else "softmax"
+    cohorts = _forecast_cohorts(tuned, found, seed, jobs, engine)
+    tempering = fit_tempering(cohorts, data.names.index(AS_OF)) if cohorts else None
     shares = best.probabilities()
+    if tempering and cohorts:
+        shares = tempering.apply(shares, tuned.X[:, tempering.column])
+        cohorts = replace(cohorts, probabilities=tempering.apply(cohorts.probabilities, cohorts.as_of))
     sampled = f"Tuned on a stratified sample of {len(tuned_on):,} rows, refitted on all {len(data.y):,}."
     return Fitted(
         family=best.family,
@@ -148,8 +160,37 @@ def fit(
             describe_training(best.family, kind, data),
             *((sampled,) if sample is not None else ()),
             *describe_leaderboard(found.leaderboard),
+            *describe_tempering(tempering),
         ),
+        cohorts=cohorts,
+        tempering=tempering,
     )
+
+
+def _forecast_cohorts(
+    data: TrainingData, found: "SearchResult", seed: int, jobs: int, engine: Engine | None
+) -> HeldCohorts | None:
+    """Forecast whole cohorts by the chosen candidate, fitted without them; None where there is one alone."""
+    folds, best = cohort_folds(data), found.best
+    chosen = partial(_forecast_cohort, family=best.family, params=found.params, rounds=best.rounds, seed=seed)
+    work = [partial(chosen, rest=rest, held=held, sigma=best.sigma) for rest, held in folds]
+    answers = dict(run(work, jobs, shared=(data,), engine=engine)) if folds else {}
+    return HeldCohorts.of(data, folds, [answers[number] for number in range(len(folds))])
+
+
+def _forecast_cohort(
+    data: TrainingData,
+    *,
+    rest: np.ndarray,
+    held: np.ndarray,
+    sigma: float,
+    family: FamilyName,
+    params: Mapping[str, Any],
+    rounds: int,
+    seed: int,
+) -> np.ndarray:
+    refitted = refit_on_all(data.rows(rest), family, params, rounds, seed)
+    return refitted.link(sigma).probabilities(refitted.model.latent(data.X[held]))
 
 
 def with_head(data: TrainingData, params: Mapping[str, Any]) -> TrainingData:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.bundle.models import DenseModel, Model, TreeModel
+from data.bundle.reasons import SMALLEST, Tempering
 from flows.training.ordinal import OrdinalLink
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ OPSET = 17  # of the default domain: the newest that every onnxruntime of the la
 IR_VERSION = 8  # the one that goes with it
 FLOAT = 1  # ONNX's number of float32
 RAW = "raw"  # the latent, or the margins, before the link
+UNTEMPERED = "untempered"  # probabilities of the link, before they are made less sure
 TOLERANCE = 1e-5
 SINGLE_ROWS = 50
 
@@ -28,8 +30,8 @@ Part = tuple[list[Node], dict[str, np.ndarray]]
 """Nodes of a graph, and their constants by name."""
 
 
-def export(model: Model, link: OrdinalLink) -> "onnx.ModelProto":
-    """Convert a model and its link, and check the graph.
+def export(model: Model, link: OrdinalLink, tempering: Tempering | None = None) -> "onnx.ModelProto":
+    """Convert a model, its link and, of dated records, the tempering of each day; and check the graph.
 
     A booster must have been trained on plain arrays with base_score written out: the converter
     reads both from it.
@@ -40,6 +42,9 @@ def export(model: Model, link: OrdinalLink) -> "onnx.ModelProto":
     exported = _dense(model) if isinstance(model, DenseModel) else _trees(model)
     probit = link.kind == "probit"
     _extend(exported.graph, _probit(link) if probit else _softmax(link))
+    if tempering:
+        exported.graph.node[-1].output[0] = UNTEMPERED
+        _extend(exported.graph, _tempered(tempering))
     classes = len(link.cuts) + 1 if probit else None
     outputs = [helper.make_tensor_value_info("probabilities", FLOAT, [None, classes])]
     if probit:
@@ -50,13 +55,20 @@ def export(model: Model, link: OrdinalLink) -> "onnx.ModelProto":
     return exported
 
 
-def parity(model: Model, link: OrdinalLink, session: "onnxruntime.InferenceSession", X: np.ndarray) -> float:
+def parity(
+    model: Model,
+    link: OrdinalLink,
+    session: "onnxruntime.InferenceSession",
+    X: np.ndarray,
+    tempering: Tempering | None = None,
+) -> float:
     """Return the largest difference of a probability between ONNX and the model with its link.
 
     Feature rows X (n, F), float32, are asked in one batch, and the first ones row by row, since runtimes
     treat the two apart.
     """
     expected = link.probabilities(model.latent(X))
+    expected = tempering.apply(expected, X[:, tempering.column]) if tempering else expected
     batch = session.run(["probabilities"], {"features": X})[0]
     singles = [X[i : i + 1] for i in range(min(len(X), SINGLE_ROWS))]
     ones = np.vstack([session.run(["probabilities"], {"features": row})[0] for row in singles])
@@ -171,3 +183,32 @@ def _softmax(link: OrdinalLink) -> Part:
         ("Softmax", ["scaled"], "probabilities", {"axis": 1}),
     ]
     return nodes, {"scale": np.array(1.0 / link.sigma, dtype=np.float32)}
+
+
+def _tempered(tempering: Tempering) -> Part:
+    """Raise to the sharpness of the day, on the straight line between days, and make them add up to 1."""
+    days = np.array([*tempering.days, tempering.days[-1] + 1], dtype=np.float32)
+    sharpness = np.array([*tempering.sharpness, tempering.sharpness[-1]])
+    steps = np.diff(days)
+    constants: dict[str, np.ndarray] = {
+        "column_of_day": np.array([tempering.column], dtype=np.int64),
+        "days": days[:-1],
+        "no_days": np.zeros(1, dtype=np.float32),
+        "steps_of_days": steps,
+        "slopes": (np.diff(sharpness) / steps).astype(np.float32)[:, None],
+        "first_sharpness": sharpness[:1].astype(np.float32),
+        "smallest": np.array(SMALLEST, dtype=np.float32),
+    }
+    nodes: list[Node] = [
+        ("Gather", ["features", "column_of_day"], "day", {"axis": 1}),
+        ("Sub", ["day", "days"], "since_days", {}),
+        ("Max", ["since_days", "no_days"], "since_any", {}),
+        ("Min", ["since_any", "steps_of_days"], "days_of_steps", {}),
+        ("MatMul", ["days_of_steps", "slopes"], "change", {}),
+        ("Add", ["change", "first_sharpness"], "sharpness", {}),
+        ("Max", [UNTEMPERED, "smallest"], "above_nothing", {}),
+        ("Log", ["above_nothing"], "logs", {}),
+        ("Mul", ["logs", "sharpness"], "tempered_logs", {}),
+        ("Softmax", ["tempered_logs"], "probabilities", {"axis": 1}),
+    ]
+    return nodes, constants

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data.contract.columns import OF_COHORT
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF
 from data.contract.leakage import ROWS, SEED, LeakageScore
@@ -40,6 +41,7 @@ def training_data(frame: pd.DataFrame, contract: Contract) -> TrainingData:
         rule_of_thumb=space.columns.index(thumb) if thumb else None,
         students=students_of(frame),
         as_of=frame[AS_OF].to_numpy(np.int64) if contract.dated else None,
+        cohorts=frame[OF_COHORT].to_numpy(dtype=str) if OF_COHORT in frame else None,
     )
 
 
@@ -90,7 +92,7 @@ def _streamed(processed: Processed, contract: Contract, scratch: Path) -> Traini
     """Fill the arrays part after part, as they are read from disk."""
     rows, columns = processed.train_rows, len(feature_space(contract).names)
     X, y, score = _on_disk(scratch / "features", rows, columns), np.empty(rows, np.int64), np.empty(rows)
-    more: dict[str, list[np.ndarray]] = {"students": [], "as_of": []}
+    more: dict[str, list[np.ndarray]] = {"students": [], "as_of": [], "cohorts": []}
     scored, at = True, 0
     for block in processed.blocks(contract, "train"):
         part = training_data(block, contract)

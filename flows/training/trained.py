@@ -1,5 +1,6 @@
 """The folder of a trained candidate: its model, leaderboard, out-of-fold probabilities, and its summary."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,17 @@ from pydantic import BaseModel, ConfigDict
 
 from data.bundle.manifest import MODEL, MODEL_FILES, FamilyName
 from data.bundle.population import DaySets
+from data.bundle.reasons import Tempering
 from data.contract.contract import Contract
+from flows.training.cohorts import HeldCohorts, cautious_thresholds
 from flows.training.data import TrainingData
 from flows.training.fit import Fitted
 from flows.training.metrics import OURS, calibrate
 from flows.training.onnx_export import export
+from flows.training.ordinal import OrdinalLink
 
 LEADERBOARD, OUT_OF_FOLD, SUMMARY = "leaderboard.parquet", "out_of_fold.parquet", "trained.json"
+COHORTS = "held_cohorts.parquet"
 OF_ROWS = ("as_of", "students")
 
 
@@ -56,13 +61,35 @@ class Trained(BaseModel):
         return {name: frame[name].to_numpy() for name in OF_ROWS if name in frame}
 
     def day_sets(self) -> tuple[DaySets, ...]:
-        """Set the thresholds of the grade sets for each day, on the out-of-fold rows of that day."""
+        """Set the thresholds of the grade sets for each day, on the out-of-fold rows of that day.
+
+        Where there are several cohorts, so low that they would have done for those held out too.
+        """
         days = self.out_of_fold_rows().get("as_of")
         if days is None:
             return ()
         probabilities, y = self.out_of_fold()
-        found = ((day, calibrate(probabilities[days == day], y[days == day])) for day in np.unique(days))
-        return tuple(DaySets(as_of=int(day), thresholds=set_on.least) for day, set_on in found)
+        found = {int(day): calibrate(probabilities[days == day], y[days == day]) for day in np.unique(days)}
+        path = self.folder / COHORTS
+        held = HeldCohorts.read(path) if path.is_file() else None
+        return tuple(
+            DaySets(
+                as_of=day,
+                thresholds=cautious_thresholds(own.least, held.of_day(day)) if held else own.least,
+            )
+            for day, own in found.items()
+        )
+
+    @property
+    def link(self) -> OrdinalLink:
+        """The last step of the model."""
+        return OrdinalLink(**{name: self.head[name] for name in ("kind", "cuts", "sigma")})
+
+    @property
+    def tempering(self) -> Tempering | None:
+        """How much less sure forecasts are made on each day, of dated records with several cohorts."""
+        told = self.head.get("tempering")
+        return Tempering(**told) if told else None
 
 
 def write_fitted(folder: Path, fitted: Fitted, data: TrainingData, contract: Contract, digest: str) -> None:
@@ -70,11 +97,18 @@ def write_fitted(folder: Path, fitted: Fitted, data: TrainingData, contract: Con
     tuned = data.rows(fitted.tuned_on)
     of_rows = {name: getattr(tuned, name) for name in OF_ROWS if getattr(tuned, name) is not None}
     (folder / MODEL_FILES[fitted.family]).write_bytes(fitted.model.to_bytes())
-    (folder / MODEL).write_bytes(export(fitted.model, fitted.link).SerializeToString())
+    (folder / MODEL).write_bytes(export(fitted.model, fitted.link, fitted.tempering).SerializeToString())
     fitted.leaderboard.to_parquet(folder / LEADERBOARD, index=False)
     shares = pd.DataFrame(fitted.oof_probabilities, columns=list(contract.target.labels))
     shares.assign(y=tuned.y, **of_rows).to_parquet(folder / OUT_OF_FOLD, index=False)
-    head = {"kind": fitted.link.kind, "cuts": list(fitted.link.cuts), "sigma": fitted.link.sigma}
+    if fitted.cohorts:
+        fitted.cohorts.write(folder / COHORTS)
+    head: dict[str, Any] = {
+        "kind": fitted.link.kind,
+        "cuts": list(fitted.link.cuts),
+        "sigma": fitted.link.sigma,
+    }
+    head |= {"tempering": asdict(fitted.tempering)} if fitted.tempering else {}
     summary = Trained(
         folder=folder,
         fingerprint=digest,

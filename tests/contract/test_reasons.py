@@ -66,7 +66,7 @@ def test_they_add_up_to_the_log_odds_of_being_at_risk(at_risk: list[str], after_
     model = margins_of(contract)
     rows = np.random.default_rng(1).normal(size=(300, len(feature_space(contract).names)))
 
-    effects = column_effects(model, rows, contract, "softmax", sigma)
+    effects = column_effects(model, rows, contract, "softmax", {"kind": "softmax", "sigma": sigma})
 
     shares = np.exp(model.latent(np.vstack([rows, 0 * rows[:1]])) / sigma)
     risky = [label in at_risk for label in contract.target.labels]
@@ -83,7 +83,7 @@ def test_of_two_classes_without_an_order_it_is_the_one_at_risk_that_they_speak_f
     contract = changed(after_school, classes=pair, at_risk=[at_risk])
     model, rows = latent_of(contract)
 
-    effects = column_effects(model, rows, contract, "ordinal", 1.0)
+    effects = column_effects(model, rows, contract, "ordinal", {"kind": "probit", "sigma": 1.0})
 
     assert np.sign(effects[:, 0]).tolist() == [sign, -sign], "the latent itself speaks for the first class"
 
@@ -94,7 +94,7 @@ def test_an_ordinal_latent_is_told_in_units_of_its_noise_and_a_score_in_its_own(
     model, rows = latent_of(grade_class)
     parts = model.contributions(rows)[:, 0]
     for kind, wanted in (("score", parts), ("ordinal", parts / 0.5)):
-        effects = column_effects(model, rows, grade_class, kind, 0.5)
+        effects = column_effects(model, rows, grade_class, kind, {"kind": "probit", "sigma": 0.5})
         assert effects[:, 0] == pytest.approx(wanted)
 
 
