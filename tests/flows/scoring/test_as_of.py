@@ -1,5 +1,6 @@
 """Scoring as of a day: the tables of a school in, one line for each student who is there on it out."""
 
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,26 @@ def test_who_is_there_on_a_day_is_forecast_from_what_was_known_by_then(
     record |= {n: int(record[n]) for n in ("as_of", "absences")}
     (answer,) = bundle.answers(bundle.probabilities(bundle.matrix([bundle.record.validate_python(record)])))
     assert rows["at_risk"][0] == pytest.approx(answer["at_risk"], abs=1e-5)
+
+
+def test_what_becomes_known_later_changes_no_byte_of_a_forecast(
+    school: Path, small_dated: Submission, tmp_path: Path
+) -> None:
+    later = shutil.copytree(school, tmp_path / "later")
+    for name, number in (("attendance", "days"), ("marks", "mark")):
+        table = pd.read_csv(school / f"{name}.csv")
+        after = table.sample(10_000, replace=True, random_state=1).assign(known=DAY + 1)
+        table.loc[table["known"] > DAY, number] = 1
+        pd.concat([table, after]).sample(frac=1, random_state=2).to_csv(later / f"{name}.csv", index=False)
+    forecasts = []
+    for number, folder in enumerate((school, later)):
+        own = tmp_path / str(number)
+        own.mkdir()
+        with opened_roster(str(folder), small_dated.contract, DAY) as roster:
+            rows = scored(roster, small_dated, own)
+        forecasts.append(rows.drop(columns="prediction_id", errors="ignore").to_csv(index=False))
+    assert forecasts[0] == forecasts[1]
+    assert forecasts[0].count("\n") > 100
 
 
 def test_the_day_of_a_forecast_is_in_the_log(school: Path, small_dated: Submission, tmp_path: Path) -> None:
