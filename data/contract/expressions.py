@@ -209,6 +209,8 @@ class Taken(Strict):
 
     stat: Stat | None = None
     of: Name | None = None
+    less: Name | None = None
+    """A column of the same table, taken from the value row by row: date_handed_in less date_due."""
     weight: Name | None = None
     """A column of the same table: sum and mean are weighted by it."""
     where: Condition | None = None
@@ -217,21 +219,32 @@ class Taken(Strict):
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Self:
         if self.formula:
-            if self.stat or self.of or self.weight or self.where:
-                raise ContractError("a formula stands alone: without stat, of, weight and where", "formula")
+            if self.model_fields_set != {"formula"}:
+                raise ContractError("a formula stands alone, without stat, of and the others", "formula")
             return self
         if not (self.stat and self.of):
             raise ContractError("give stat and of, {stat: mean, of: work.mark}, or a formula", "stat")
         if (self.column is None) is not (self.stat in OF_ROWS):
             what = "a table alone, {of: work}" if self.stat in OF_ROWS else "a column, {of: work.mark}"
             raise ContractError(f"{self.stat} is taken of {what}", "of")
+        return self
+
+    @model_validator(mode="after")
+    def _what_goes_with_it(self) -> Self:
+        if self.less and self.column is None:
+            raise ContractError("less takes something from a column, {of: work.mark}", "less")
         if self.weight and self.stat not in WEIGHTED:
             raise ContractError("a sum or a mean can be weighted, nothing else", "weight")
         if self.stat is Stat.SHARE and not self.where:
             raise ContractError("a share needs a condition: the rows for which it holds", "where")
         if self.where:
-            refuse_both(self.where, {self.column or ""}, "where")
+            refuse_both(self.where, set(self.numbers), "where")
         return self
+
+    @property
+    def numbers(self) -> list[str]:
+        """The columns of the table that numbers, or days, are read from."""
+        return [name for name in (self.column, self.less, self.weight) if name]
 
     @property
     def table(self) -> str:

@@ -66,7 +66,7 @@ def _needed(name: str, contract: Contract, dated: Dated) -> list[str]:
     found += [key for keys in table.join.values() for key in keys]
     for one in contract.taken.values():
         if one.table == name:
-            found += [one.column, one.weight, *(n for n in names_in(one.where or "0") if n != AS_OF)]
+            found += [*one.numbers, *(n for n in names_in(one.where or "0") if n != AS_OF)]
     if name == dated.students:
         cohort = dated.cohort.column if dated.cohort else None
         found += [*dated.key, dated.person, dated.start, dated.present.since, dated.present.until, cohort]

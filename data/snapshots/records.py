@@ -134,6 +134,7 @@ class Taking:
         found = {one for one in (table.known, table.happened) if one}
         for _ in self.taken:
             for taken in self.taken.values():
+                found |= {taken.less} if taken.less and taken.column in found else set()
                 found |= compared_with(taken.where, {AS_OF, *found}) - {AS_OF} if taken.where else set()
         return found
 
@@ -144,7 +145,9 @@ class Taking:
         for taken in self.taken.values():
             named = [name for name in names_in(taken.where or "0") if name != AS_OF]
             found |= {(name, self._kind(name, taken)): None for name in named}
-            found |= {(taken.column, self._value_kind(taken)): None} if taken.column else {}
+            value = [name for name in (taken.column, taken.less) if name]
+            found |= {(name, self._value_kind(taken)): None for name in value}
+            found |= {(taken.weight, "exact"): None} if taken.weight else {}
         return list(found)
 
     def _kind(self, name: str, taken: Taken) -> str:
@@ -266,7 +269,9 @@ class Taking:
             return f"k.{DAY}" if name == AS_OF else self._in_query(name, self._kind(name, taken))
 
         holds = to_sql(taken.where, cell) if taken.where else "true"
-        value = self._in_query(taken.column, self._value_kind(taken)) if taken.column else "1"
+        kind = self._value_kind(taken)
+        value = self._in_query(taken.column, kind) if taken.column else "1"
+        value = f"({value} - {self._in_query(taken.less, kind)})" if taken.less else value
         weight = self._in_query(taken.weight, "exact") if taken.weight else ""
         return Rows(value, self._known, holds, weight)
 

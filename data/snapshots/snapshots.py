@@ -182,7 +182,7 @@ class _Snapshots:
         taken = [
             name
             for one in contract.taken.values()
-            for name in (one.column, one.weight, *names_in(one.where or "0"), *names_in(one.formula or "0"))
+            for name in (*one.numbers, *names_in(one.where or "0"), *names_in(one.formula or "0"))
         ]
         own = [*dated.key, dated.person, dated.start, dated.present.since, dated.present.until]
         own += [dated.cohort.column if dated.cohort else None, contract.target.column, *contract.columns]

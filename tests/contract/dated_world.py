@@ -37,6 +37,8 @@ columns:
   most: {title: Most, kind: number, nullable: true, taken: {stat: max, of: work.mark}}
   last: {title: Last, kind: number, nullable: true, taken: {stat: last, of: work.mark}}
   late: {title: Late, kind: number, nullable: true, taken: {stat: share, of: work, where: done > due}}
+  lateness: {title: Days late, kind: number, nullable: true, taken: {stat: mean, of: work.done, less: due}}
+  weighed: {title: Weighed, kind: number, nullable: true, taken: {stat: mean, of: work.mark, weight: task}}
   idle: {title: Idle, kind: integer, nullable: true, taken: {stat: days_since, of: work}}
   trend: {title: Trend, kind: number, nullable: true, taken: {stat: trend, of: work.mark}}
   essays: {title: E, kind: integer, taken: {stat: count, of: work, where: type = 'essay' and due <= as_of}}
@@ -45,7 +47,6 @@ columns:
   share: {title: Share, kind: number, nullable: true, taken: {formula: open / so_far}}
 """
 DATES = YAML.replace("present:", "start: began\n  present:")
-TAKEN = ("pieces", "points", "mean", "least", "most", "last", "late", "idle", "trend", "essays", "so_far")
 Tables = dict[str, pd.DataFrame]
 
 
@@ -145,11 +146,13 @@ def known_of(tables: Tables, course: str, student: object, day: int) -> dict[str
     """Say, with loops and without SQL, what is known of a student by the end of a day."""
     due_of = {(t.course, t.task): (t.due, t.type) for t in rows_of(tables["tasks"])}
     rows = [
-        (r.known, r.done, r.mark, *due_of.get((r.course, r.task), (math.nan, "")))
+        (r.known, r.done, r.mark, r.task, *due_of.get((r.course, r.task), (math.nan, "")))
         for r in rows_of(tables["work"])
         if (r.course, r.student) == (course, student) and r.known <= day
     ]
-    marks = [(known, mark) for known, _, mark, _, _ in rows if not pd.isna(mark)]
+    marks = [(known, mark) for known, _, mark, *_ in rows if not pd.isna(mark)]
+    weights = [(mark, task) for _, _, mark, task, *_ in rows if not pd.isna(mark)]
+    delays = [done - due for _, done, _, _, due, _ in rows if not pd.isna(due)]
     values = [mark for _, mark in marks]
     nothing = math.nan
     return {
@@ -159,10 +162,12 @@ def known_of(tables: Tables, course: str, student: object, day: int) -> dict[str
         "least": min(values, default=nothing),
         "most": max(values, default=nothing),
         "last": max(marks)[1] if marks else nothing,
-        "late": sum(done > due for _, done, _, due, _ in rows) / len(rows) if rows else nothing,
+        "late": sum(delay > 0 for delay in delays) / len(rows) if rows else nothing,
+        "lateness": sum(delays) / len(delays) if delays else nothing,
+        "weighed": sum(m * t for m, t in weights) / sum(t for _, t in weights) if weights else nothing,
         "idle": day - max(known for known, *_ in rows) if rows else nothing,
         "trend": _slope(marks),
-        "essays": sum(kind == "essay" and due <= day for _, _, _, due, kind in rows),
+        "essays": sum(kind == "essay" and due <= day for *_, due, kind in rows),
         "so_far": sum(t.course == course and t.due <= day for t in rows_of(tables["tasks"])),
     }
 

@@ -74,6 +74,12 @@ MISTAKES = {
         "points:",
         "sum is taken of a column",
     ),
+    "less where rows are counted": (
+        "count, of: work}",
+        "count, of: work, less: due}",
+        "pieces:",
+        "less takes something from a column",
+    ),
     "a share of nothing": ("where: done > due", "", "late:", "a share needs a condition"),
     "a formula with more": (
         "so_far - essays}",

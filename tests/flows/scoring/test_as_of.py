@@ -70,8 +70,8 @@ def test_what_becomes_known_later_changes_no_byte_of_a_forecast(
         table.loc[table["known"] > DAY, number] = 1
         pd.concat([table, after]).sample(frac=1, random_state=2).to_csv(later / f"{name}.csv", index=False)
     forecasts = []
-    for number, folder in enumerate((school, later)):
-        own = tmp_path / str(number)
+    for place, folder in enumerate((school, later)):
+        own = tmp_path / str(place)
         own.mkdir()
         with opened_roster(str(folder), small_dated.contract, DAY) as roster:
             rows = scored(roster, small_dated, own)

@@ -97,6 +97,8 @@ def test_whoever_is_in_the_cohort_held_out_is_in_no_training_row() -> None:
     names = ["2023", "2024", "", "2022"] * 30
     data = dated(names, [n // 2 for n in range(120)])
     folds = cohort_folds(data)
+    assert data.cohorts is not None
+    assert data.students is not None
     assert [set(data.cohorts[held]) for _, held in folds] == [{"2022"}, {"2023"}, {"2024"}]
     for rest, held in folds:
         assert not set(data.students[rest]) & set(data.students[held])
