@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from data.cohorts import after_school as cohort_after_school
 from data.cohorts import exams as cohort_exam
 from data.cohorts import grades as cohort
+from data.cohorts import leaving_exam as cohort_leaving
 from data.cohorts import school_year as cohort_school_year
 from data.contract.contract import Contract
 from data.errors import BadInput
@@ -52,6 +53,7 @@ GENERATORS: Mapping[str, Generator] = {
     "grade_class": cohort,
     "exam_scores": cohort_exam,
     "after_school": cohort_after_school,
+    "leaving_exam": cohort_leaving,
 }
 """The generators by the name of their contract."""
 DATED_GENERATORS: Mapping[str, DatedGenerator] = {"school_year": cohort_school_year}

@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
+from data.cohorts import leaving_exam
 from data.cohorts.addresses import DATED_GENERATORS, GENERATORS
 from data.cohorts.grades import CODED, SCENARIOS, generate, true_probabilities
 from data.contract.contract import FOLDER, Contract, load_contract
@@ -141,7 +144,7 @@ def test_the_same_seed_gives_the_same_students_and_another_seed_others(name: str
     assert not generate(30, seed=3).equals(generate(30, seed=4))
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [name for name in OTHERS if not GENERATORS[name].SCENARIOS])
 def test_a_scenario_of_another_contract_is_refused_in_words(name: str) -> None:
     with pytest.raises(BadInput, match="no scenario 'absences'; there are none for this contract"):
         read_records("cohort://9?scenario=absences", load_contract(name))
@@ -210,3 +213,62 @@ def test_the_totals_of_what_accumulates_are_drawn_as_they_are_said_to_be(name: s
         assert shares.sum() == pytest.approx(1)
         drawn = np.bincount(cohort[column].astype(int), minlength=len(shares)) / MANY
         assert drawn == pytest.approx(shares, abs=0.008)
+
+
+@pytest.fixture(scope="module")
+def candidates() -> pd.DataFrame:
+    """Students whose points follow no simple rule."""
+    return leaving_exam.generate(MANY, seed=2)
+
+
+@pytest.mark.parametrize("scenario", leaving_exam.SCENARIOS)
+def test_the_truth_of_a_drifted_examination_is_the_one_that_was_drawn(scenario: str) -> None:
+    contract = load_contract("leaving_exam")
+    raw = leaving_exam.generate(MANY, seed=3, scenario=scenario)
+    y, truth = target_index(parse(raw, contract), contract), leaving_exam.true_probabilities(raw, scenario)
+    calm = leaving_exam.true_probabilities(raw)
+    assert truth.mean(axis=0) == pytest.approx(np.bincount(y, minlength=4) / MANY, abs=0.008)
+    assert stats.entropy(truth, axis=1).shape == (MANY,)
+    assert np.abs(truth - calm).max() > 0.1
+
+
+def test_the_points_are_whole_with_heavy_tails_and_a_few_that_nothing_explains(
+    candidates: pd.DataFrame,
+) -> None:
+    away = candidates["paper_points"] - leaving_exam._mean(candidates, None, 0)
+    assert candidates["paper_points"].dtype == np.int64
+    assert stats.kurtosis(away) > 3
+    assert (away.abs() > 25).mean() == pytest.approx(0.01, abs=0.006)
+
+
+@pytest.mark.parametrize(("audited", "value"), [("registered_sex", "m"), ("lives_in", "village")])
+def test_the_features_tell_who_somebody_is_with_an_auc_of_three_quarters(
+    candidates: pd.DataFrame, audited: str, value: str
+) -> None:
+    features = candidates[["coursework_mark", "lessons_attended", "pages_read", "way_to_school"]]
+    told = LogisticRegression(max_iter=500).fit(features / features.std(), candidates[audited] == value)
+    chances = told.predict_proba(features / features.std())[:, 1]
+    assert roc_auc_score(candidates[audited] == value, chances) == pytest.approx(0.75, abs=0.01)
+
+
+def test_students_of_a_school_and_year_are_more_alike_than_others(candidates: pd.DataFrame) -> None:
+    away = candidates["paper_points"] - leaving_exam._mean(candidates, None, 0)
+    between = away.groupby([candidates["exam_centre"], candidates["sat_in"]]).mean().var()
+    assert between / away.clip(-25, 25).var() == pytest.approx(0.07, abs=0.03)
+
+
+def test_extra_lessons_help_only_those_who_are_behind(candidates: pd.DataFrame) -> None:
+    behind = candidates["coursework_mark"] < 62
+    helped = [
+        rows.loc[rows["extra_lessons"] == 1, "paper_points"].mean()
+        - rows.loc[rows["extra_lessons"] == 0, "paper_points"].mean()
+        for rows in (candidates[behind], candidates[~behind])
+    ]
+    assert helped == pytest.approx([6, -1], abs=0.8)
+
+
+def test_results_of_those_who_failed_are_known_first(candidates: pd.DataFrame) -> None:
+    contract = load_contract("leaving_exam")
+    bands = target_index(parse(candidates, contract), contract)
+    days = leaving_exam.days_until_known(bands)
+    assert [days[bands == band].mean() for band in range(4)] == pytest.approx([60, 50, 40, 5], rel=0.06)

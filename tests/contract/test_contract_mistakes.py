@@ -265,6 +265,7 @@ def test_a_name_that_is_nearly_one_of_ours_is_asked_about() -> None:
 @pytest.mark.parametrize("name", ["grades", "nowhere/tiny.yaml", "", 5000 * "a", f"{300 * 'a'}.yaml"])
 def test_an_unknown_contract_is_answered_with_those_that_there_are(name: str) -> None:
     with pytest.raises(
-        BadInput, match="after_school, exam_scores, grade_class, oneroster, oulad, pass_fail, school_year"
+        BadInput,
+        match="exam_scores, grade_class, leaving_exam, oneroster, oulad, pass_fail, school_year",
     ):
         load_contract(name)

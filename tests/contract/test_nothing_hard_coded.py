@@ -12,7 +12,7 @@ from data.contract.dated import AS_OF
 
 ROOT = FOLDER.parents[1]
 FILES = sorted(path for part in ("data", "flows", "serving") for path in (ROOT / part).rglob("*.py"))
-COHORTS = ("grades", "exams", "after_school", "school_year")
+COHORTS = ("grades", "exams", "after_school", "leaving_exam", "school_year")
 GENERATORS = {ROOT / "data" / "cohorts" / f"{name}.py" for name in COHORTS}
 """Each generated cohort is of one contract, and says so."""
 PLAIN_WORDS = {
