@@ -24,7 +24,7 @@ from data.bundle.manifest import (
 )
 from data.bundle.models import Model, open_model
 from data.bundle.population import Accumulation, Population, read_population
-from data.bundle.reasons import Scale, column_effects, kind_of, scale_of
+from data.bundle.reasons import Scale, column_effects, kind_of, noise_of, scale_of, standing_of
 from data.contract.columns import ELAPSED
 from data.contract.contract import Contract, load_contract
 from data.contract.dated import AS_OF
@@ -187,6 +187,34 @@ class Bundle:
         if elapsed is None or self.population.days:
             return self._effects(matrix)
         return self.accumulation.mean(self._effects, matrix, elapsed)
+
+    def latent(self, matrix: np.ndarray, elapsed: np.ndarray | None = None) -> np.ndarray:
+        """Return where each row stands (n,), float64: the larger, the farther from being at risk.
+
+        In the unit of `scale`: the latent score or, of margins, the log odds of not being at risk. It tells
+        rows apart whose risk is the same to the last digit. Before the period's end it is the mean over what
+        the totals may yet become.
+        """
+        if elapsed is None or self.population.days:
+            return self._standing(matrix)
+        return self.accumulation.mean(lambda rows: self._standing(rows)[:, None], matrix, elapsed)[:, 0]
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """The cut points on `latent`, falling; none of margins or without an order."""
+        if not self.contract.target.ordered:
+            return ()
+        latent_unit = 1.0 if self._kind == "score" else float(self.manifest.head["sigma"])
+        return tuple(cut / latent_unit for cut in self.manifest.head.get("cuts", ()))
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of students who are alike in every column, on `latent`."""
+        return float(self.manifest.head["sigma"]) if self._kind == "score" else 1.0
+
+    def _standing(self, matrix: np.ndarray) -> np.ndarray:
+        noise = noise_of(self.manifest.head, matrix)
+        return standing_of(self._model.latent(matrix), self.contract.target, self._kind, noise)
 
     def _ask(self, matrix: np.ndarray) -> np.ndarray:
         return self._session.run(["probabilities"], {"features": matrix})[0]

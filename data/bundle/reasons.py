@@ -113,6 +113,29 @@ def column_effects(
     return np.stack([effects[:, list(group)].sum(axis=1) for group in groups], axis=1)
 
 
+def standing_of(latent: np.ndarray, target: Target, kind: str, noise: np.ndarray) -> np.ndarray:
+    """Return how far from being at risk rows are (n,), in the unit of `scale_of`, never saturated.
+
+    Args:
+        latent: of the rows (n,), or margins of the classes (n, K).
+        target: says which classes are at risk.
+        kind: what the latent is: score, ordinal or softmax.
+        noise: of the latent, or temperature of the margins, by which each row is forecast (n,).
+    """
+    latent = latent.astype(np.float64)
+    if latent.ndim == 2:
+        risky = np.isin(target.labels, target.at_risk)
+        margins = latent / noise[:, None]
+        return _log_sum(margins[:, ~risky]) - _log_sum(margins[:, risky])
+    turned = not target.ordered and target.labels[0] in target.at_risk
+    return (-latent if turned else latent) / (1.0 if kind == "score" else noise)
+
+
+def _log_sum(margins: np.ndarray) -> np.ndarray:
+    most = margins.max(axis=1)
+    return np.asarray(most + np.log(np.exp(margins - most[:, None]).sum(axis=1)))
+
+
 def _of_margins(parts: np.ndarray, target: Target, sigma: np.ndarray) -> np.ndarray:
     """Return the effects (n, F) of margins' parts (n, K, F + 1), the average row's at the end.
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from data.bundle.manifest import (
     BundleError,
     read_manifest,
 )
-from data.contract.contract import Contract
+from data.bundle.reasons import standing_of
+from data.contract.contract import Contract, load_contract
 from data.durable import digest
 from data.rows.records import typical_record
 from tests.contract.tampering import Edit, rewrite, seal
@@ -260,3 +262,33 @@ def test_each_feature_has_a_finite_effect_and_a_known_direction(bundle: Bundle, 
     often, seldom = rows[:1].copy(), rows[:1].copy()
     often[0, place], seldom[0, place] = 29, 0
     assert bundle.explain(often)[0, place] < bundle.explain(seldom)[0, place]
+
+
+def test_the_latent_puts_students_in_the_order_of_their_risk_and_apart_where_that_is_the_same(
+    bundle: Bundle, rows: np.ndarray
+) -> None:
+    latent, shares = bundle.latent(rows), bundle.probabilities(rows)
+    risk = risk_of(shares, bundle.contract.target)
+    assert (np.diff(np.round(risk, 6)[np.argsort(latent)]) <= 0).all()
+    line = bundle.cuts[bundle.contract.target.labels.index("C")]  # between C and D, which is at risk
+    told = NormalDist().cdf
+    assert risk == pytest.approx([told((line - one) / bundle.spread) for one in latent], abs=1e-4)
+    worst = np.sort(latent)[: len(rows) // 4]
+    assert len(np.unique(worst)) > len(np.unique(np.round(risk[np.argsort(latent)][: len(worst)], 6)))
+
+
+def test_in_november_the_latent_is_the_mean_over_what_may_come(bundle: Bundle, rows: np.ndarray) -> None:
+    whole = bundle.latent(rows, np.ones(len(rows)))
+    early = bundle.latent(rows, np.full(len(rows), 0.25))
+    assert whole == pytest.approx(bundle.latent(rows))
+    assert (early <= whole + 1e-6).all(), "more absences may yet come, and none go"
+
+
+def test_of_margins_the_latent_is_the_log_odds_of_not_being_at_risk() -> None:
+    target = load_contract("after_school").target
+    margins = np.random.default_rng(1).normal(0, 3, (50, len(target.labels)))
+    shares = np.exp(margins / 2) / np.exp(margins / 2).sum(axis=1, keepdims=True)
+    risk = risk_of(shares, target)
+    assert standing_of(margins, target, "softmax", np.full(50, 2.0)) == pytest.approx(
+        np.log((1 - risk) / risk)
+    )
