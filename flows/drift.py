@@ -5,7 +5,6 @@ from typing import Literal
 
 import pandas as pd
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import BaseModel, ConfigDict
 
 from data.contract.contract import Contract, load_contract
@@ -20,6 +19,7 @@ from flows.processing.processed import Processed
 from flows.registry.store import Champion, load_champion, open_registry
 from flows.reports import artifacts
 from flows.runtime.progress import stage
+from flows.runtime.run_page import publish, publish_rows, run_named
 from flows.runtime.workspace import finished_file
 from flows.settings import Settings
 
@@ -164,19 +164,20 @@ def stop_on_drift(drift_: Drift, on_drift: OnDrift) -> None:
         raise Stopped(f"drift against champion {drift_.champion}: {reasons} Nothing was trained. {remedy}")
 
 
-@task
+@task(task_run_name="compare with the champion")
 @stage("drift gate")
 def check_records(processed: Processed, contract_name: str) -> Drift:
     """Run the drift gate and publish what it found."""
     found, verdict = check_drift(processed, contract_name, Settings())
     rows = table(verdict)
     shown = artifacts.drift_markdown(found.verdict, found.reasons, rows)
-    create_markdown_artifact(f"{shown}\n\n{found.note}".rstrip(), key="drift")
-    create_table_artifact(rows, key="drift-columns")
+    said = f"The gate's verdict: {found.verdict}."
+    publish(contract_name, "drift", f"{shown}\n\n{found.note}".rstrip(), said)
+    publish_rows(contract_name, "drift-columns", rows, "Every test of the gate, what drifted first.")
     return found
 
 
-@flow(name="drift")
+@flow(name="drift", flow_run_name=run_named("drift gate", dated=False))
 def drift(processed: Processed, contract: str, on_drift: OnDrift = "stop") -> Drift:
     """Stop what drifted, unless told to go on; a gate that cannot decide stops too."""
     found = check_records(processed, contract)

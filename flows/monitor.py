@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import Field
 
 from data.contract.contract import load_contract
@@ -21,10 +20,12 @@ from flows.registry.store import load_champion, open_registry
 from flows.runtime.commands import run_flow
 from flows.runtime.exit_codes import ended
 from flows.runtime.progress import stage
+from flows.runtime.run_page import SHORT, done, publish, publish_rows, run_named, tag_run, tell
 from flows.runtime.runs import DELAYS, RETRIES, may_pass
 from flows.settings import Settings
 
 DAYS = 30.0
+DRIFTED = "gradecast.drift"
 PLOTTED = ("estimated_accuracy", "realised_accuracy", "drift_share")
 
 
@@ -57,18 +58,21 @@ def look(contract_name: str, window: Window, settings: Settings, *, retrain: boo
     return MonitorSummary.of(watched, asked, report)
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
+@task(
+    task_run_name="look at the window",
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=may_pass,
+)
 @stage("monitor")
 def look_at_window(contract_name: str, window: Window, retrain: bool) -> MonitorSummary:
     """Look at a window and publish what was seen."""
     seen = look(contract_name, window, Settings(), retrain=retrain)
-    create_markdown_artifact(seen.markdown, key="monitor")
-    if seen.findings:
-        create_table_artifact(list(seen.findings), key="monitor-columns")
+    publish_rows(contract_name, "monitor-columns", seen.findings, "Every test, what drifted first.")
     return seen
 
 
-@flow(name="drift-monitor")
+@flow(name="drift-monitor", flow_run_name=run_named("monitor"), timeout_seconds=SHORT)
 def drift_monitor(
     contract: str = "grade_class",
     since: datetime | None = None,
@@ -76,11 +80,26 @@ def drift_monitor(
     days: Annotated[float, Field(gt=0)] = DAYS,
     retrain: bool = True,
 ) -> MonitorSummary:
-    """Look at the last days of the prediction log; where it drifted or got worse, ask for a retraining."""
+    """Look at the last days of the prediction log; where it drifted or got worse, ask for a retraining.
+
+    Args:
+        contract: a contract's name, as grade_class, or its YAML file.
+        since: start of the window; left empty, so many days before its end.
+        until: its end, not in it; left empty, now.
+        days: length of the window where no start is given.
+        retrain: whether a retraining is asked for where one is due; otherwise it only looks.
+    """
     try:
-        return look_at_window(contract, window_of(since, until, days), retrain)
+        name = load_contract(contract).name
+        window = window_of(since, until, days)
+        tag_run(name)
+        seen: MonitorSummary = look_at_window(contract, window, retrain)
     except (BadInput, Stopped) as error:
-        return ended(error)
+        return ended(error, contract)
+    publish(contract, "monitor", seen.markdown, seen.told)
+    if seen.alarmed:
+        tell(DRIFTED, seen.model, verdict=seen.verdict, reason=seen.told)
+    return done(seen.told, seen)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import get_args
+from typing import Any, get_args
 
 from prefect import flow
 from pydantic import BaseModel, ConfigDict
@@ -16,15 +16,17 @@ from data.sources.reading import DEFAULT, KINDS, check_source
 from flows.drift import Drift, OnDrift, drift
 from flows.process import REPORT, last_day, process
 from flows.processing.processed import Processed
-from flows.register import register
+from flows.register import outcome_sentence, register
 from flows.registry.decisions import answer_command
 from flows.registry.registration import Registered
-from flows.reports.artifacts import left_out
+from flows.reports.artifacts import left_out, summary_markdown
 from flows.reports.evidence import chosen_and_baselines
 from flows.reports.screen import Summary, show_summary
 from flows.runtime.commands import run_flow
 from flows.runtime.engine import Engine, EngineName, on_engine, running
 from flows.runtime.exit_codes import ended
+from flows.runtime.run_page import LONGEST, Given, done, publish, run_named, say, short_name, tag_run
+from flows.runtime.runs import turn_of
 from flows.settings import Approval, Settings
 from flows.train import train
 from flows.training.grid import load_grid
@@ -45,7 +47,15 @@ class PipelineResult(BaseModel):
     registered: Registered
 
 
-@flow(name="grade-pipeline")
+def purpose(given: Given) -> str:
+    """Say in a few words what a run is for, by its parameters: a retraining, or records of a person's."""
+    if given.get("because") or given.get("on_drift") == "retrain":
+        why = str(given.get("because") or "").partition(":")[0]
+        return f"retraining: {why}" if why else "retraining"
+    return short_name(str(given.get("data") or DEFAULT))
+
+
+@flow(name="grade-pipeline", flow_run_name=run_named(purpose), timeout_seconds=LONGEST)
 def grade_pipeline(
     data: str = DEFAULT,
     contract: str = CONTRACT,
@@ -55,24 +65,48 @@ def grade_pipeline(
     engine: EngineName = "local",
     scheduler: str = "",
     as_of: Said = None,
+    because: str = "",
 ) -> PipelineResult:
-    """Process, check for drift, train, register; of dated records up to the day or date `as_of`, or today.
+    """Process, check for drift, train, register: records in, a judged model version out.
 
     A gate's stop is a failed state named Stopped; input that a person must mend one named "Bad input", before
-    any stage where it can be told.
+    any stage where it can be told. Two runs of one contract take turns.
+
+    Args:
+        data: the records: a CSV, Parquet file or workbook, a database's table, an object store's address, or
+            a folder of dated tables, as the worker sees it.
+        contract: a contract's name, as grade_class, or its YAML file.
+        grid: default, wide, families, or a YAML file of candidates.
+        on_drift: what is done where the records differ from what the champion learned: stop, retrain (the new
+            model must then be better, not merely as good) or warn.
+        approval: which promotions a person must approve; left empty, as GRADECAST_APPROVAL says.
+        engine: where candidates are trained: in the run's own process, or on a Dask cluster.
+        scheduler: of Dask, as tcp://HOST:8786; left empty, a cluster on the worker's machine.
+        as_of: of dated records, the last day or date to learn from; left empty, today.
+        because: why the run was started, for its page; the monitor says here what it found.
     """
     try:
         check(data, contract, grid, engine, scheduler, as_of)
-        with running(Engine.of(engine, scheduler)) as ready:
+        tag_run(contract_name := load_contract(contract).name)
+        with turn_of(contract_name, say), running(Engine.of(engine, scheduler)) as ready:
             processed: Processed = on_engine(process, ready)(data, contract, ready, as_of)
             checked = drift(processed, contract, on_drift)
             trained: Trained = on_engine(train, ready)(processed, contract, grid, ready)
-        # Of a retraining the monitor has seen the alarm; among the older records the gate may not see it.
-        must_win = checked.alarmed or on_drift == "retrain"
-        registered = register(trained, processed, contract, must_win=must_win, approval=approval)
+            # Of a retraining the monitor has seen the alarm; among the older records the gate may not see it.
+            must_win = checked.alarmed or on_drift == "retrain"
+            registered = register(trained, processed, contract, must_win=must_win, approval=approval)
     except (BadInput, Stopped) as error:
-        return ended(error)
-    return PipelineResult(processed=processed, drift=checked, trained=trained, registered=registered)
+        return ended(error, contract)
+    result = PipelineResult(processed=processed, drift=checked, trained=trained, registered=registered)
+    return told_in_prefect(result, because)
+
+
+def told_in_prefect(result: PipelineResult, because: str) -> Any:
+    """Publish the run's story on its page, and return its last state with the outcome as its message."""
+    told = outcome_sentence(result.registered)
+    page = summary_markdown(summarise(result, Settings()), told, because)
+    publish(result.processed.contract, "summary", page, told)
+    return done(told, result)
 
 
 def main(arguments: list[str] | None = None) -> int:

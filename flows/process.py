@@ -6,7 +6,6 @@ from datetime import date
 from pathlib import Path
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
 
 from data.contract.columns import PSEUDONYM
 from data.contract.contract import Contract, load_contract
@@ -18,7 +17,7 @@ from data.rows.spreadsheets import neutralised
 from data.snapshots.snapshots import open_records
 from data.sources.reading import ROWS, ChunkedRecords, SetAside
 from data.sources.storage import read_rows
-from data.words import percent
+from data.words import count, percent, plural
 from flows.processing.chunks import SeenIds, counted, examine_chunk, with_repeats
 from flows.processing.processed import (
     FAULTS,
@@ -34,6 +33,7 @@ from flows.reports import artifacts
 from flows.reports.data_report import SAMPLE_ROWS, write_sample_report
 from flows.runtime.engine import Engine, in_order
 from flows.runtime.progress import stage
+from flows.runtime.run_page import publish, run_named
 from flows.runtime.runs import DELAYS, RETRIES, may_pass
 from flows.runtime.workspace import code_digest, contract_part, fingerprint, finished_folder
 from flows.settings import Settings
@@ -172,18 +172,30 @@ def check_bad_share(processed: Processed, limit: float) -> None:
     )
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
+def described(processed: Processed) -> str:
+    """Say in a sentence what became of the records."""
+    kept = f"{count(processed.train_rows)} to train, {count(processed.test_rows)} to test"
+    return f"{plural(processed.rows, 'row')} in, {count(processed.clean)} clean: {kept}."
+
+
+@task(
+    task_run_name="validate, quarantine and split",
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=may_pass,
+)
 @stage("process")
 def process_source(source: str, contract_name: str, engine: Engine, as_of: Said = None) -> Processed:
     """Validate, quarantine and split a source."""
     settings = Settings()
     processed = process_records(source, load_contract(contract_name), settings, engine, as_of=as_of)
-    create_markdown_artifact(artifacts.process_markdown(processed.model_dump(mode="json")), key="process")
+    markdown = artifacts.process_markdown(processed.model_dump(mode="json"))
+    publish(contract_name, "process", markdown, described(processed))
     check_bad_share(processed, settings.bad_row_limit)
     return processed
 
 
-@flow(name="process")
+@flow(name="process", flow_run_name=run_named("process", dated=False))
 def process(source: str, contract: str, engine: Engine | None = None, as_of: Said = None) -> Processed:
     """Turn a source of records into clean splits."""
     return process_source(source, contract, engine or Engine.local(), as_of)

@@ -1,13 +1,9 @@
 """Register: the verified bundle becomes a model version, and the champion if it earns it."""
 
-from typing import Any
-
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
-from prefect.events import emit_event
 
 from data.contract.contract import load_contract
-from data.words import cell
+from data.words import cell, figure
 from flows.evaluate import gather_evidence
 from flows.processing.processed import Processed
 from flows.registry.bundling import Submission
@@ -17,13 +13,31 @@ from flows.registry.rollout import watch
 from flows.reports import artifacts
 from flows.reports.artifacts import comparison_markdown
 from flows.runtime.progress import stage
+from flows.runtime.run_page import ROLLED_BACK, publish, run_named, tell
 from flows.settings import Approval, Settings
 from flows.training.trained import Trained
 
-APPROVAL_WANTED = "gradecast.approval-wanted"
+APPROVAL_WANTED, PROMOTED = "gradecast.approval-wanted", "gradecast.promoted"
 
 
-@task
+def outcome_sentence(registered: Registered) -> str:
+    """Say what became of a version, and by how much: `version 5 promoted: −0.046 [−0.07, −0.02] log loss`."""
+    word = "promoted" if registered.promoted else "kept as challenger"
+    if registered.waits:
+        word = "waits for a person to approve it"
+    elif registered.canary and not registered.promoted:
+        word = "rolled back"
+    figures = registered.figures
+    if "difference" not in figures or word == "rolled back":
+        return f"version {registered.version} {word}: {registered.reason}"
+    gap, low, high = (figure(figures[name], 3) for name in ("difference", "low", "high"))
+    against = (
+        f"against version {figures['champion']:.0f}" if "champion" in figures else "against class shares"
+    )
+    return f"version {registered.version} {word}: {gap} [{low}, {high}] log loss {against}"
+
+
+@task(task_run_name="bundle, verify, register, judge")
 @stage("register")
 def register_candidate(
     trained: Trained,
@@ -45,37 +59,38 @@ def register_candidate(
     comparison = comparison_markdown(
         registered.name, registered.version, registered.reason, registered.figures
     )
-    create_markdown_artifact(
-        f"{artifacts.register_markdown(shown, evidence)}\n\n{comparison}", key="register"
-    )
+    markdown = f"{artifacts.register_markdown(shown, evidence)}\n\n{comparison}"
+    publish(contract_name, "register", markdown, outcome_sentence(registered))
     return registered
 
 
-@task
+@task(task_run_name="watch the predictor follow")
 @stage("canary")
-def watch_predictor(registered: Registered) -> Registered:
+def watch_predictor(registered: Registered, contract_name: str) -> Registered:
     """Watch the predictor follow a promotion, and take it back if the predictor must not answer with it."""
     canary = watch(Settings(), registered.name, registered.version)
     if canary.state != "not checked":
-        create_markdown_artifact(f"## Canary: {canary.state}\n\n{cell(canary.detail)}", key="canary")
+        told = f"## Canary: {canary.state}\n\n{cell(canary.detail)}"
+        publish(contract_name, "canary", told, f"Canary {canary.state}.")
     return registered.watched(canary)
 
 
 def announce(registered: Registered, hours: float) -> None:
-    """Tell whoever listens to Prefect's events that a person is asked, and has so many hours to answer."""
-    payload: dict[str, Any] = {
-        "model": registered.name,
-        "version": registered.version,
-        "reason": registered.reason,
-        "hours": hours,
-        "approve": answer_command("approve", registered.version),
-        "reject": answer_command("reject", registered.version),
-    }
-    resource = {"prefect.resource.id": f"gradecast.model.{registered.name}"}
-    emit_event(event=APPROVAL_WANTED, resource=resource, payload=payload)
+    """Tell whoever listens to Prefect's events what became of a version.
+
+    Where a person is asked: by which command they answer, and that they have so many hours.
+    """
+    about = {"version": registered.version, "reason": registered.reason}
+    if registered.waits:
+        commands = {verb: answer_command(verb, registered.version) for verb in ("approve", "reject")}
+        tell(APPROVAL_WANTED, registered.name, **about, **commands, hours=hours)
+    elif registered.promoted and not registered.reused:
+        tell(PROMOTED, registered.name, **about, told=outcome_sentence(registered))
+    elif registered.canary:
+        tell(ROLLED_BACK, registered.name, **about)
 
 
-@flow(name="register")
+@flow(name="register", flow_run_name=run_named("register", dated=False))
 def register(
     trained: Trained,
     processed: Processed,
@@ -89,6 +104,7 @@ def register(
     and answer when they will.
     """
     registered = register_candidate(trained, processed, contract, must_win, approval)
-    if registered.waits:
-        announce(registered, Settings().approval_hours)
-    return watch_predictor(registered) if registered.promoted else registered
+    if registered.promoted:
+        registered = watch_predictor(registered, contract)
+    announce(registered, Settings().approval_hours)
+    return registered

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
@@ -29,7 +28,8 @@ from flows.registry.store import load_bundle, open_registry, version_named
 from flows.runtime.commands import run_flow
 from flows.runtime.engine import Engine, EngineName, running
 from flows.runtime.exit_codes import ended
-from flows.runtime.progress import search_progress, stage
+from flows.runtime.progress import stage
+from flows.runtime.run_page import LONGEST, Given, done, publish, run_named, short_name, shown_search, tag_run
 from flows.runtime.runs import DELAYS, RETRIES, may_pass
 from flows.scoring.parts import Parts, PartScorer, ScoreTally, make_log
 from flows.scoring.rosters import RosterSource, day_asked, holds_tables, open_roster, opened_roster
@@ -130,7 +130,12 @@ def parts_folder(
     return settings.home.absolute() / "scores" / f".parts-{digest}"
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=may_pass)
+@task(
+    task_run_name="score part after part",
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=may_pass,
+)
 @stage("score")
 def score_roster(
     data: str,
@@ -155,11 +160,11 @@ def score_roster(
         folder = parts_folder(roster, bundle.contract.name, version, settings, elapsed)
         scorer = PartScorer(bundle.folder.absolute(), version, settings.id_key, url, elapsed)
         parts = Parts(roster, folder, scorer, engine, settings.jobs)
-        with search_progress(name="batch score") as on_progress:
+        with shown_search(contract, "batch score") as on_progress:
             rows = _checked(parts.tables(on_progress), parts, folder, roster)
             write_sink(out, rows, roster.delimiter, bom=roster.bom)
     shutil.rmtree(folder)
-    scored = ScoreSummary(
+    return ScoreSummary(
         source=roster.name,
         out=without_secrets(out),
         name=bundle.contract.model_name,
@@ -169,8 +174,6 @@ def score_roster(
         as_of=roster.day,
         notes=roster.notes,
     )
-    create_markdown_artifact(score_markdown(scored.model_dump()), key="batch-score")
-    return scored
 
 
 def _checked(
@@ -188,7 +191,12 @@ def _checked(
         raise BadInput(reason, file=roster.name, remedy=remedy)
 
 
-@flow(name="batch-score")
+def roster_named(given: Given) -> str:
+    """Name a run for the roster that it scores."""
+    return f"score {short_name(str(given['data']))}"
+
+
+@flow(name="batch-score", flow_run_name=run_named(roster_named), timeout_seconds=LONGEST)
 def batch_score(
     data: str,
     contract: str = "grade_class",
@@ -200,23 +208,38 @@ def batch_score(
     elapsed: float | None = None,
     as_of: Said = None,
 ) -> ScoreSummary:
-    """Score a CSV, a Parquet file or a table; `model` is an alias or a version's number.
+    """Score a roster too large for HTTP: the same rows out, with their forecasts.
 
-    `elapsed` is how much of the period has passed, above 0 and up to 1, where a column accumulates; a column
-    of that name says it row by row. Of the tables of a contract with dates, who is there on a day: `as_of` is
-    a day or a date, by default today. On Dask, the workers see the state folder under the same path, and the
-    log's database.
+    On Dask, the workers see the state folder under the same path, and the log's database.
+
+    Args:
+        data: the roster: a CSV or Parquet file or a database's table, as the worker sees it; of a contract
+            with dates, what holds its tables.
+        contract: a contract's name, as grade_class, or its YAML file.
+        out: file or new table to write; left empty, in `scores` of the state folder, or a table beside it.
+        model: an alias, as champion, or a version's number.
+        log: whether the forecasts go into the prediction log, which the monitor reads.
+        engine: where parts are scored: by processes of the run, or on a Dask cluster.
+        scheduler: of Dask, as tcp://HOST:8786; left empty, a cluster on the worker's machine.
+        elapsed: how much of the period has passed, above 0 and up to 1, where a column accumulates; a column
+            of that name says it row by row. Left empty, all of it.
+        as_of: of a contract with dates, the day or date to forecast for; left empty, today.
     """
     try:
-        target = out or default_out(data, Settings(), load_contract(contract), as_of)
+        loaded = load_contract(contract)
+        target = out or default_out(data, Settings(), loaded, as_of)
         check_sink(target)
         check_part(elapsed)
+        tag_run(loaded.name)
         with running(Engine.of(engine, scheduler)) as ready:
-            return score_roster(
+            scored: ScoreSummary = score_roster(
                 data, contract, target, str(model), ready, log=log, elapsed=elapsed, as_of=as_of
             )
     except (BadInput, Stopped) as error:
-        return ended(error)
+        return ended(error, contract)
+    told = f"{plural(scored.tally.rows, 'row')} scored by version {scored.version}, to {scored.out}"
+    publish(contract, "batch-score", score_markdown(scored.model_dump()), told)
+    return done(told, scored)
 
 
 def main(arguments: list[str] | None = None) -> int:

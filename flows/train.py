@@ -5,14 +5,15 @@ from functools import partial
 from pathlib import Path
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
 
 from data.contract.contract import Contract, load_contract
 from data.durable import digest as file_digest
+from data.words import plural
 from flows.processing.processed import PARSED, Processed
 from flows.reports import artifacts
 from flows.runtime.engine import Engine
-from flows.runtime.progress import search_progress, stage
+from flows.runtime.progress import OnDone, stage
+from flows.runtime.run_page import publish, run_named, shown_search
 from flows.runtime.workspace import code_digest, contract_part, fingerprint, finished_folder
 from flows.settings import Settings
 from flows.training.data import TUNING_ROWS, TrainingData
@@ -44,7 +45,8 @@ def train_model(
     def build(draft: Path) -> None:
         rows, data = rows_to_learn(processed, contract, draft)
         declared = check_leakage(rows, contract)
-        fitted = _fit(data, grid, settings, engine, distributed)
+        with shown_search(contract.name) as on_progress:
+            fitted = _fit(data, grid, settings, engine, distributed, on_progress)
         by_workers = (DISTRIBUTED,) if distributed and fitted.family == "xgboost" else ()
         fitted = replace(fitted, notes=declared + fitted.notes + by_workers)
         write_fitted(draft, fitted, data, contract, digest)
@@ -68,32 +70,37 @@ def _fingerprint(
     )
 
 
-def _fit(data: TrainingData, grid: Grid, settings: Settings, engine: Engine, distributed: bool) -> Fitted:
-    with search_progress() as on_progress:
-        return fit(
-            data,
-            grid,
-            seed=settings.seed,
-            folds=settings.folds,
-            jobs=settings.jobs,
-            on_progress=on_progress,
-            refit=partial(refit_on_workers, engine=engine) if distributed else refit_booster,
-            engine=engine,
-        )
+def _fit(
+    data: TrainingData, grid: Grid, settings: Settings, engine: Engine, distributed: bool, on_progress: OnDone
+) -> Fitted:
+    return fit(
+        data,
+        grid,
+        seed=settings.seed,
+        folds=settings.folds,
+        jobs=settings.jobs,
+        on_progress=on_progress,
+        refit=partial(refit_on_workers, engine=engine) if distributed else refit_booster,
+        engine=engine,
+    )
 
 
-@task
+@task(task_run_name="search the grid, refit the best")
 @stage("train")
 def train_candidate(processed: Processed, contract_name: str, grid_name: str, engine: Engine) -> Trained:
     """Search a grid, refit the best candidate, keep it on disk."""
     contract = load_contract(contract_name)
     grid = load_grid(grid_for(contract, grid_name))
     trained = train_model(processed, contract, grid, Settings(), engine)
-    create_markdown_artifact(artifacts.train_markdown(trained.leaderboard(), trained.notes), key="train")
+    board = trained.leaderboard()
+    candidates = trained.candidates()
+    lowest = candidates["cv_log_loss"].min()
+    best = f"The best of {plural(len(candidates), 'candidate')}: cross-validated log loss {lowest:.4f}."
+    publish(contract_name, "train", artifacts.train_markdown(board, trained.notes), best)
     return trained
 
 
-@flow(name="train")
+@flow(name="train", flow_run_name=run_named("train", dated=False))
 def train(
     processed: Processed, contract: str, grid: str = "default", engine: Engine | None = None
 ) -> Trained:

@@ -258,6 +258,17 @@ class MonitorSummary(BaseModel):
     report: Path
     markdown: str
 
+    @property
+    def alarmed(self) -> bool:
+        """Whether what is asked, or what follows from it, is not what the champion learned."""
+        return self.verdict in (DRIFT, LOSS)
+
+    @property
+    def told(self) -> str:
+        """What was seen and what became of it, in a line."""
+        reasons = f": {self.reasons[0]}" if self.alarmed and self.reasons else "."
+        return f"{self.verdict}{reasons} Retraining: {self.retraining}."
+
     @classmethod
     def of(cls, watched: Watched, asked: RetrainingDecision, report: Path) -> Self:
         """Gather it from what was watched."""

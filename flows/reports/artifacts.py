@@ -9,8 +9,9 @@ from data.bundle.card import CardFigure, ComparedModel
 from data.intake.columns import names_students
 from data.rows.quarantine import ONE_ROW
 from data.words import NOTHING, bullets, cell, count, figure, percent, span, table
-from flows.reports.evidence import Evidence, chosen_and_baselines, compared_sentence, lines_of
+from flows.reports.evidence import Evidence, chosen_and_baselines, compared_sentence, lines_of, reasons_of
 from flows.reports.figures import figures_on_test
+from flows.reports.screen import Summary, shown_metrics
 from flows.training.metrics import OURS
 
 
@@ -84,6 +85,39 @@ def register_markdown(registered: Mapping[str, Any], evidence: Evidence) -> str:
         cell(registered["reason"]),
         metrics_table(figures_on_test(evidence)),
     )
+
+
+def summary_markdown(summary: Summary, told: str, because: str = "") -> str:
+    """Tell a whole run on one page: what came of it and why, how good the model is, where to look.
+
+    `told` is the outcome in a sentence, `because` why the run was started.
+    """
+    bad = summary.rows - summary.clean
+    facts = [
+        ("Why it ran", because),
+        ("Because", summary.reason),
+        ("Records", f"`{summary.source}`" + (" (generated students)" if summary.generated else "")),
+        ("Rows in", f"{count(summary.rows)}, {count(summary.clean)} clean"),
+        ("Quarantined", reasons_of(summary.quarantined) if bad else ""),
+        ("Learned from, judged on", f"{count(summary.train_rows)}, {count(summary.test_rows)} rows"),
+        ("Drift gate", " ".join((f"**{summary.drift}**", *summary.drift_reasons))),
+    ]
+    next_steps = [(what, _place(where)) for what, where in summary.next_steps]
+    rows = [(title, figure(value), span(ends)) for title, value, ends, _ in shown_metrics(summary)]
+    board = [] if summary.leaderboard is None else lines_of(summary.leaderboard)
+    return _joined(
+        f"## {cell(summary.model)} {cell(told)}",
+        table(["", ""], [(name, text) for name, text in facts if text], words=True),
+        f"### How good it is\n\n{table(['On the test split', '', '95 % interval'], rows)}" if rows else "",
+        f"### Beside the others\n\n{leaderboard_table(board)}\n\n{compared_sentence(board)}" if board else "",
+        bullets(map(cell, summary.notes)),
+        f"### What next\n\n{table(['', ''], next_steps, words=True)}",
+    )
+
+
+def _place(where: str) -> str:
+    """Return an address as a link, a command or a path as code."""
+    return f"<{where}>" if where.startswith("http") else f"`{where}`"
 
 
 GROUP = "group_difference "

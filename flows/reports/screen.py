@@ -129,15 +129,26 @@ def _leaderboard(summary: Summary) -> Table | None:
     return table
 
 
+Metric = tuple[str, float | None, tuple[float, float] | None, float | None]
+
+
+def shown_metrics(summary: Summary) -> list[Metric]:
+    """Return the figures that there are: title, value, 95 % interval, and the best possible."""
+    limit = summary.bayes or {}
+    return [
+        (title, summary.metrics[key], summary.intervals.get(key), limit.get(key.removeprefix("test_")))
+        for key, title in FIGURES.items()
+        if figure(summary.metrics.get(key)) != NOTHING
+    ]
+
+
 def _metrics(summary: Summary) -> Table | None:
-    known = {key: title for key, title in FIGURES.items() if figure(summary.metrics.get(key)) != NOTHING}
+    known, limited = shown_metrics(summary), bool(summary.bayes)
     if not known:
         return None
-    limit = summary.bayes or {}
-    table = table_of("On the test split", "", "95 % interval", *(["best possible"] if limit else []))
-    for key, title in known.items():
-        cells = [title, figure(summary.metrics[key]), span(summary.intervals.get(key))]
-        table.add_row(*cells, *([figure(limit.get(key.removeprefix("test_")))] if limit else []))
+    table = table_of("On the test split", "", "95 % interval", *(["best possible"] if limited else []))
+    for title, value, ends, best in known:
+        table.add_row(title, figure(value), span(ends), *([figure(best)] if limited else []))
     return table
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from data.errors import BadInput, Stopped
+from data.words import cell
 from flows.runtime.progress import print_line
 from flows.runtime.workspace import finished_file
 from flows.settings import Settings
@@ -21,14 +22,17 @@ ENDS = {BadInput: ("bold red", BAD_INPUT), Stopped: ("bold yellow", STOPPED)}
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
-def ended(error: BadInput | Stopped) -> Any:
-    """Return the failed state of a run that ended as was foreseen: its message is all there is to say.
+def ended(error: BadInput | Stopped, contract: str) -> Any:
+    """Return the failed state of a run that ended as was foreseen: its message, also on its page, says all.
 
     It is of type Any, for a flow may return a state in the place of what it promises.
     """
     from prefect.states import Failed
 
+    from flows.runtime.run_page import publish
+
     name = next(name for kind, name in NAMES.items() if isinstance(error, kind))
+    publish(contract, "summary", f"## {name}\n\n{cell(error)}", f"{name}: {error}")
     return Failed(name=name, message=str(error))
 
 

@@ -1,7 +1,7 @@
 """Runs and how they end: exit codes, retries, and what a killed run left behind."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,6 +48,22 @@ def at_work(run: UUID | str, home: Path) -> Iterator[None]:
     with ExitStack() as stack:
         with _swept(home):  # unlocked between being made and being locked, the file would look abandoned
             stack.enter_context(file_lock(_file(home, run)))
+        yield
+
+
+@contextmanager
+def turn_of(contract: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Wait until no other run of a contract is at work on this state folder, and say that one waits.
+
+    Two at once would train on the same cores and wait for the same registry; of other contracts each goes on.
+    """
+    file = Settings().home / "turns" / f"{contract}.lock"
+    with ExitStack() as held:
+        try:
+            held.enter_context(file_lock(file, blocking=False))
+        except BlockingIOError:
+            say(f"Another run of {contract} is at work; this one waits for its turn.")
+            held.enter_context(file_lock(file))
         yield
 
 
