@@ -121,8 +121,8 @@ def test_the_report_needs_nothing_but_itself_and_the_artifacts_say_the_same(scho
     assert seen.verdict in page
     assert page.count('src="data:image/png;base64,') == 2
     assert "http" not in page
-    assert {artifact.key for artifact in artifacts} == {"monitor", "monitor-columns"}
-    markdown = next(str(artifact.data) for artifact in artifacts if artifact.key == "monitor")
+    assert {artifact.key for artifact in artifacts} == {"grade-class-monitor", "grade-class-monitor-columns"}
+    markdown = next(str(artifact.data) for artifact in artifacts if artifact.key == "grade-class-monitor")
     assert "Estimated accuracy" in markdown
 
 
