@@ -73,6 +73,7 @@ class Fitted:
     tuned_on: positions of the rows that were searched on, in the given data's order (all, or the
     sample); oof_probabilities (m, K) are theirs. notes: sentences for the model card. cohorts: forecast
     without them; tempering: what follows for a later one, applied to all of these probabilities.
+    fold: in which each of these rows was held out (m,); by_round: rounds and pooled log loss of the fit.
     """
 
     family: FamilyName
@@ -86,6 +87,8 @@ class Fitted:
     tuned_on: np.ndarray
     oof_probabilities: np.ndarray
     notes: tuple[str, ...]
+    fold: np.ndarray
+    by_round: tuple[tuple[int, float], ...]
     cohorts: HeldCohorts | None = None
     tempering: Tempering | None = None
 
@@ -162,9 +165,18 @@ def fit(
             *describe_leaderboard(found.leaderboard),
             *describe_tempering(tempering),
         ),
+        fold=_fold_of(parts),
+        by_round=found.by_round,
         cohorts=cohorts,
         tempering=tempering,
     )
+
+
+def _fold_of(folds: Folds) -> np.ndarray:
+    """Return in which fold each row (m,) is held out."""
+    return np.concatenate([np.full(len(held), number) for number, (_, held) in enumerate(folds)])[
+        np.argsort(np.concatenate([held for _, held in folds]))
+    ]
 
 
 def _forecast_cohorts(
@@ -240,10 +252,11 @@ class OutOfFold:
 
 @dataclass(frozen=True)
 class FitResult:
-    """One fit's candidates as rows of the leaderboard, and the out-of-fold rows of its best."""
+    """One fit's candidates as rows of the leaderboard, the out-of-fold rows of its best, and its curve."""
 
     rows: list[dict[str, Any]]
     best: OutOfFold
+    by_round: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -253,12 +266,13 @@ class SearchResult:
     leaderboard: a row for each candidate and baseline, lowest cv_log_loss first, with the columns
     model (`gradecast` or the baseline's name), family and its parameters, rounds, sigma, cv_log_loss,
     cv_log_loss_std, cv_accuracy, cv_f1_macro, seconds, difference, low, high (of baselines, and the
-    best of other families: of `beside_chosen`). params and best are the chosen candidate's.
+    best of other families: of `beside_chosen`). params, best and by_round are the chosen candidate's.
     """
 
     leaderboard: pd.DataFrame
     params: dict[str, Any]
     best: OutOfFold
+    by_round: tuple[tuple[int, float], ...]
 
 
 def search(
@@ -293,7 +307,7 @@ def search(
     chosen = min(range(len(fits)), key=lambda number: results[number].best.log_loss)
     best = results[chosen].best
     board = _leaderboard(data, results, pooled, best)
-    return SearchResult(board, fits[chosen].params, best)
+    return SearchResult(board, fits[chosen].params, best, results[chosen].by_round)
 
 
 def cross_validate(data: TrainingData, folds: Folds, fit: Candidates, seed: int) -> FitResult:
@@ -306,7 +320,9 @@ def cross_validate(data: TrainingData, folds: Folds, fit: Candidates, seed: int)
     checkpoints = _checkpoints(data, folds, fit, seed)
     best = next(checkpoints)
     kept: dict[int, OutOfFold] = {}
+    curve: list[tuple[int, float]] = []
     for now in chain([best], checkpoints):
+        curve.append((now.rounds, now.log_loss))
         best = now if now.log_loss < best.log_loss else best
         if now.rounds in fit.checkpoints:
             kept[now.rounds] = best if fit.patience else now
@@ -326,7 +342,7 @@ def cross_validate(data: TrainingData, folds: Folds, fit: Candidates, seed: int)
         }
         for limit, held in kept.items()
     ]
-    return FitResult(rows, min(kept.values(), key=lambda held: held.log_loss))
+    return FitResult(rows, min(kept.values(), key=lambda held: held.log_loss), tuple(curve))
 
 
 def _checkpoints(data: TrainingData, folds: Folds, fit: Candidates, seed: int) -> Iterator[OutOfFold]:

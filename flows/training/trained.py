@@ -17,11 +17,11 @@ from flows.training.data import TrainingData
 from flows.training.fit import Fitted
 from flows.training.metrics import OURS, calibrate
 from flows.training.onnx_export import export
-from flows.training.ordinal import OrdinalLink
+from flows.training.ordinal import OrdinalLink, row_losses
 
 LEADERBOARD, OUT_OF_FOLD, SUMMARY = "leaderboard.parquet", "out_of_fold.parquet", "trained.json"
 COHORTS = "held_cohorts.parquet"
-OF_ROWS = ("as_of", "students")
+OF_ROWS, FOLD = ("as_of", "students"), "fold"
 
 
 class Trained(BaseModel):
@@ -39,6 +39,8 @@ class Trained(BaseModel):
     set_thresholds: tuple[float, ...]
     set_rows: tuple[int, ...]
     notes: tuple[str, ...]
+    by_round: tuple[tuple[int, float], ...]
+    """Of the chosen fit: rounds, and the pooled log loss of the folds after so many."""
     reused: bool = False
 
     def leaderboard(self) -> pd.DataFrame:
@@ -53,7 +55,20 @@ class Trained(BaseModel):
     def out_of_fold(self) -> tuple[np.ndarray, np.ndarray]:
         """Read the pooled out-of-fold probabilities (rows, classes) and classes (rows,)."""
         frame = pd.read_parquet(self.folder / OUT_OF_FOLD)
-        return frame.drop(columns=["y", *OF_ROWS], errors="ignore").to_numpy(), frame["y"].to_numpy()
+        return frame.drop(columns=["y", FOLD, *OF_ROWS], errors="ignore").to_numpy(), frame["y"].to_numpy()
+
+    def by_fold(self) -> list[dict[str, float]]:
+        """Return the chosen candidate's log loss and accuracy in each fold, on the rows held out there."""
+        shares, y = self.out_of_fold()
+        right, losses = shares.argmax(axis=1) == y, row_losses(shares, y)
+        fold = pd.read_parquet(self.folder / OUT_OF_FOLD, columns=[FOLD])[FOLD].to_numpy()
+        return [
+            {
+                "log_loss": float(losses[fold == number].mean()),
+                "accuracy": float(right[fold == number].mean()),
+            }
+            for number in np.unique(fold)
+        ]
 
     def out_of_fold_rows(self) -> dict[str, np.ndarray]:
         """Read the day `as_of` and whose each of these rows is, `students`; of dated records alone."""
@@ -100,7 +115,7 @@ def write_fitted(folder: Path, fitted: Fitted, data: TrainingData, contract: Con
     (folder / MODEL).write_bytes(export(fitted.model, fitted.link, fitted.tempering).SerializeToString())
     fitted.leaderboard.to_parquet(folder / LEADERBOARD, index=False)
     shares = pd.DataFrame(fitted.oof_probabilities, columns=list(contract.target.labels))
-    shares.assign(y=tuned.y, **of_rows).to_parquet(folder / OUT_OF_FOLD, index=False)
+    shares.assign(y=tuned.y, **of_rows, fold=fitted.fold).to_parquet(folder / OUT_OF_FOLD, index=False)
     if fitted.cohorts:
         fitted.cohorts.write(folder / COHORTS)
     head: dict[str, Any] = {
@@ -120,5 +135,6 @@ def write_fitted(folder: Path, fitted: Fitted, data: TrainingData, contract: Con
         set_thresholds=fitted.thresholds.least,
         set_rows=fitted.thresholds.rows,
         notes=fitted.notes,
+        by_round=fitted.by_round,
     )
     (folder / SUMMARY).write_text(summary.model_dump_json(indent=2), encoding="utf-8")
