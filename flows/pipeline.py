@@ -16,7 +16,7 @@ from data.sources.reading import DEFAULT, KINDS, check_source
 from flows.drift import Drift, OnDrift, drift
 from flows.process import REPORT, last_day, process
 from flows.processing.processed import Processed
-from flows.register import outcome_sentence, register
+from flows.register import links, register
 from flows.registry.decisions import answer_command
 from flows.registry.registration import Registered
 from flows.reports.artifacts import left_out, summary_markdown
@@ -94,7 +94,7 @@ def grade_pipeline(
             trained: Trained = on_engine(train, ready)(processed, contract, grid, ready)
             # Of a retraining the monitor has seen the alarm; among the older records the gate may not see it.
             must_win = checked.alarmed or on_drift == "retrain"
-            registered = register(trained, processed, contract, must_win=must_win, approval=approval)
+            registered = register(trained, processed, contract, must_win, approval, checked.report)
     except (BadInput, Stopped) as error:
         return ended(error, contract)
     result = PipelineResult(processed=processed, drift=checked, trained=trained, registered=registered)
@@ -103,8 +103,8 @@ def grade_pipeline(
 
 def told_in_prefect(result: PipelineResult, because: str) -> Any:
     """Publish the run's story on its page, and return its last state with the outcome as its message."""
-    told = outcome_sentence(result.registered)
-    page = summary_markdown(summarise(result, Settings()), told, because)
+    told = result.registered.outcome
+    page = summary_markdown(summarise(result, Settings()), told, because, links(result.registered))
     publish(result.processed.contract, "summary", page, told)
     return done(told, result)
 

@@ -1,40 +1,27 @@
 """Register: the verified bundle becomes a model version, and the champion if it earns it."""
 
+from pathlib import Path
+
 from prefect import flow, task
 
 from data.contract.contract import load_contract
-from data.words import cell, figure
+from data.words import cell
 from flows.evaluate import gather_evidence
 from flows.processing.processed import Processed
 from flows.registry.bundling import Submission
 from flows.registry.decisions import answer_command
 from flows.registry.registration import Registered, register_submission
 from flows.registry.rollout import watch
+from flows.registry.run_log import DATA_REPORT, DRIFT_REPORT, describe_run, run_place, version_place
+from flows.registry.store import open_registry
 from flows.reports import artifacts
 from flows.reports.artifacts import comparison_markdown
 from flows.runtime.progress import stage
-from flows.runtime.run_page import ROLLED_BACK, publish, run_named, tell
+from flows.runtime.run_page import ROLLED_BACK, publish, run_address, run_named, tell
 from flows.settings import Approval, Settings
 from flows.training.trained import Trained
 
 APPROVAL_WANTED, PROMOTED = "gradecast.approval-wanted", "gradecast.promoted"
-
-
-def outcome_sentence(registered: Registered) -> str:
-    """Say what became of a version, and by how much: `version 5 promoted: −0.046 [−0.07, −0.02] log loss`."""
-    word = "promoted" if registered.promoted else "kept as challenger"
-    if registered.waits:
-        word = "waits for a person to approve it"
-    elif registered.canary and not registered.promoted:
-        word = "rolled back"
-    figures = registered.figures
-    if "difference" not in figures or word == "rolled back":
-        return f"version {registered.version} {word}: {registered.reason}"
-    gap, low, high = (figure(figures[name], 3) for name in ("difference", "low", "high"))
-    against = (
-        f"against version {figures['champion']:.0f}" if "champion" in figures else "against class shares"
-    )
-    return f"version {registered.version} {word}: {gap} [{low}, {high}] log loss {against}"
 
 
 @task(task_run_name="bundle, verify, register, judge")
@@ -45,12 +32,13 @@ def register_candidate(
     contract_name: str,
     must_win: bool,
     approval: Approval | None,
+    drift_report: Path | None,
 ) -> Registered:
     """Bundle, verify, register and judge a candidate."""
     settings = Settings()
     settings = settings.model_copy(update={"approval": approval or settings.approval})
     evidence = gather_evidence(trained, processed, load_contract(contract_name), settings)
-    submission = Submission(trained, processed, contract_name, evidence, settings, must_win)
+    submission = Submission(trained, processed, contract_name, evidence, settings, must_win, drift_report)
     registered = register_submission(submission)
     shown = registered.model_dump()
     if registered.waits:
@@ -60,7 +48,7 @@ def register_candidate(
         registered.name, registered.version, registered.reason, registered.figures
     )
     markdown = f"{artifacts.register_markdown(shown, evidence)}\n\n{comparison}"
-    publish(contract_name, "register", markdown, outcome_sentence(registered))
+    publish(contract_name, "register", markdown, registered.outcome)
     return registered
 
 
@@ -75,6 +63,25 @@ def watch_predictor(registered: Registered, contract_name: str) -> Registered:
     return registered.watched(canary)
 
 
+def links(registered: Registered) -> list[tuple[str, str]]:
+    """Return where to look at a version: in Prefect, where a run is at work, and in MLflow."""
+    settings, run = Settings(), (registered.experiment, registered.run_id)
+    version = version_place(settings, registered.name, registered.version)
+    return [
+        ("Prefect run", run_address() or ""),
+        (f"Version {registered.version} in MLflow", version),
+        ("Its run, with candidates and plots", run_place(settings, *run)),
+        ("Drift report", run_place(settings, *run, DRIFT_REPORT)),
+        ("Data report", run_place(settings, *run, DATA_REPORT)),
+    ]
+
+
+def describe(registered: Registered) -> None:
+    """Say at the head of the version's run in MLflow what came of it, and where to look."""
+    client = open_registry(Settings())
+    describe_run(client, registered.run_id, f"{registered.outcome}. {registered.reason}", links(registered))
+
+
 def announce(registered: Registered, hours: float) -> None:
     """Tell whoever listens to Prefect's events what became of a version.
 
@@ -85,7 +92,7 @@ def announce(registered: Registered, hours: float) -> None:
         commands = {verb: answer_command(verb, registered.version) for verb in ("approve", "reject")}
         tell(APPROVAL_WANTED, registered.name, **about, **commands, hours=hours)
     elif registered.promoted and not registered.reused:
-        tell(PROMOTED, registered.name, **about, told=outcome_sentence(registered))
+        tell(PROMOTED, registered.name, **about, told=registered.outcome)
     elif registered.canary:
         tell(ROLLED_BACK, registered.name, **about)
 
@@ -97,14 +104,16 @@ def register(
     contract: str,
     must_win: bool = False,
     approval: Approval | None = None,
+    drift_report: Path | None = None,
 ) -> Registered:
     """Turn a trained candidate into a model version and a verdict; after drift it must be better.
 
     Where a person must approve (GRADECAST_APPROVAL if None), one that has won is not promoted: they are told,
     and answer when they will.
     """
-    registered = register_candidate(trained, processed, contract, must_win, approval)
+    registered = register_candidate(trained, processed, contract, must_win, approval, drift_report)
     if registered.promoted:
         registered = watch_predictor(registered, contract)
+    describe(registered)
     announce(registered, Settings().approval_hours)
     return registered

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     )
     bundle_megabytes: float = Field(100, gt=0, description="Largest bundle that may be promoted")
     approval: Approval = Field("after-alarm", description="Which promotions a person must approve")
+    mlflow_ui: str = Field(
+        "", description="Address of MLflow's pages, for links; the registry's if empty and it has any"
+    )
     approval_hours: float = Field(24, gt=0, description="Hours that a person has to approve a promotion")
     predictor_url: str = Field(
         "http://127.0.0.1:9696", description="Predictor that is watched after a promotion; empty for none"
@@ -72,6 +75,12 @@ class Settings(BaseSettings):
     def mlflow_uri(self) -> str:
         """Return the tracking URI of the registry."""
         return self.tracking_uri or f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
+
+    @property
+    def mlflow_pages(self) -> str:
+        """Return the address of MLflow's pages: where `make up` has them, unless the registry has its own."""
+        served = self.tracking_uri if self.tracking_uri.startswith("http") else "http://127.0.0.1:5000"
+        return (self.mlflow_ui or served).rstrip("/")
 
     @property
     def local_registry(self) -> bool:

@@ -14,24 +14,29 @@ from data.rows.frames import matrix, parse
 from data.rows.quarantine import cell_faults, reasons_by_row
 from data.rows.records import asking
 
-ARTIFACT = "bundle"
+ARTIFACT, ONLY = "bundle", "only"
 NAMED = 20
 """Bad rows that a refusal names at most."""
 
 
 class GradecastModel(PythonModel):
-    """Wraps a bundle; holds nothing of its own."""
+    """Wraps a bundle; holds nothing of its own.
+
+    Loaded with `model_config={"only": "grade_class"}` it returns that column alone, which is what
+    `mlflow.models.evaluate` asks a classifier for.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
         """Open the bundle that was logged beside this file."""
         self.bundle = Bundle.load(Path(context.artifacts[ARTIFACT]))
+        self.only = str((context.model_config or {}).get(ONLY, ""))
 
     def predict(
         self,
         context: PythonModelContext,  # noqa: ARG002  MLflow passes it by name
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002  and this
-    ) -> pd.DataFrame:
+    ) -> Any:
         """Return one forecast a row, in order; raises BadInput naming the rows that break the contract."""
         contract = asking(self.bundle.contract)
         frame = parse(model_input, contract, labelled=False)
@@ -47,7 +52,8 @@ class GradecastModel(PythonModel):
         answers = self.bundle.answers(said, elapsed)
         forecasts = pd.DataFrame(answers, index=model_input.index)
         named = pd.DataFrame(forecasts.pop("probabilities").tolist(), index=model_input.index)
-        return forecasts.join(named.add_prefix("probability_"))
+        whole = forecasts.join(named.add_prefix("probability_"))
+        return whole[self.only] if self.only else whole
 
 
 def _rows(reasons: "pd.Series[str]") -> str:

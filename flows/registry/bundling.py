@@ -58,6 +58,7 @@ class Submission:
     settings: Settings
     must_win: bool = False
     """After a drift alarm: not worse is not enough, for records that may be corrupt."""
+    drift_report: Path | None = None
 
     @property
     def contract(self) -> Contract:

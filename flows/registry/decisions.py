@@ -7,7 +7,7 @@ something finishes it first.
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -170,9 +170,18 @@ def _done(client: MlflowClient, name: str, key: str, version: str) -> Decision:
         elif version_named(client, name, alias) is not None:
             client.delete_registered_model_alias(name, alias)
     client.update_model_version(name, version, description=move.decision.reason)
+    with suppress(MlflowException):  # a person may have deleted the run
+        _tag_run(client, name, version, {"verdict": move.decision.event, "reason": move.decision.reason})
     done = Move(decision=move.decision, aliases={})  # a person may move an alias before it is recorded
     client.set_model_version_tag(name, version, key, done.model_dump_json())
     return move.decision
+
+
+def _tag_run(client: MlflowClient, name: str, version: str, tags: dict[str, str]) -> None:
+    """Set tags of the run that a version comes from, for MLflow's table of runs."""
+    run_id = client.get_model_version(name, version).run_id
+    for tag, value in tags.items() if run_id else ():
+        client.set_tag(str(run_id), tag, value)
 
 
 def newest_entry(client: MlflowClient, name: str) -> tuple[int, str] | None:

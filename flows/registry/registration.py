@@ -1,49 +1,40 @@
 """A bundle as a version of the registry: logged, registered, judged, settled."""
 
 import json
-import math
 import shutil
 import tempfile
-import time
-import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType, Array
 from pydantic import BaseModel, ConfigDict
 
-from data.bundle.manifest import CARD, CONTRACT, EXAMPLES, MANIFEST
-from data.bundle.pyfunc import ARTIFACT
+from data.bundle.manifest import CONTRACT, EXAMPLES, MANIFEST
+from data.bundle.pyfunc import ARTIFACT, ONLY
 from data.contract.columns import Column, Role
 from data.contract.contract import Contract
-from data.contract.yaml_files import is_file
 from data.durable import digest, flush
 from data.rows.frames import parse
 from data.rows.records import asking
-from data.sources.storage import as_stored
+from data.words import figure
 from flows.registry.bundling import Submission, make_bundle
 from flows.registry.decisions import PromotionVerdict, as_of_now, ask, deciding, recorded_verdict, settle
 from flows.registry.promotion import judge
 from flows.registry.rollout import Canary
-from flows.registry.store import TRAINED, close_dead_runs, experiment_id, version_of_fingerprint
-from flows.reports.fairness import fairness_audits, fairness_table
+from flows.registry.run_log import log_figures, log_run, source_tags
+from flows.registry.store import close_dead_runs, experiment_id, version_of_fingerprint
 from flows.runtime.workspace import ROOT, with_imports
 
 PYFUNC = Path("data/bundle/pyfunc.py")
-BEST_FEW = 3
-BATCH = 1_000  # metrics that MLflow takes at once
-DATASET_ROWS = 50_000  # of the records that the run names
 REQUIRED = ["mlflow", "numpy", "onnxruntime", "pandas", "pydantic", "pyyaml", "xgboost-cpu"]
 
 
@@ -55,6 +46,7 @@ class Registered(BaseModel):
     name: str
     version: str
     run_id: str
+    experiment: str
     promoted: bool
     reason: str
     figures: dict[str, float]
@@ -66,6 +58,18 @@ class Registered(BaseModel):
     """Whether it has won, and waits for a person to approve it."""
     canary: str = ""
     """What came of watching the predictor after a promotion."""
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, and by how much: `version 5 promoted: −0.046 [−0.070, −0.022] log loss …`."""
+        word = "promoted" if self.promoted else "rolled back" if self.canary else "kept as challenger"
+        word = "waits for a person to approve it" if self.waits else word
+        if "difference" not in self.figures or word == "rolled back":
+            return f"version {self.version} {word}: {self.reason}"
+        gap, low, high = (figure(self.figures[name]) for name in ("difference", "low", "high"))
+        champion = self.figures.get("champion")
+        against = "class shares" if champion is None else f"version {champion:.0f}"
+        return f"version {self.version} {word}: {gap} [{low}, {high}] log loss against {against}"
 
     def watched(self, found: Canary) -> "Registered":
         """Return the version as the canary leaves it."""
@@ -94,6 +98,7 @@ def register_submission(submission: Submission) -> Registered:
         name=contract.model_name,
         version=str(version.version),
         run_id=str(version.run_id),
+        experiment=experiment,
         promoted=verdict.promoted and not waits,
         reason=verdict.reason,
         figures=verdict.figures,
@@ -126,70 +131,32 @@ def _decide(
 
 def log_and_register(client: MlflowClient, experiment: str, submission: Submission) -> ModelVersion:
     """Log the one MLflow run of a pipeline run and register its bundle; a failure marks the run failed."""
-    trained, evidence, settings = submission.trained, submission.evidence, submission.settings
-    name = f"{submission.contract.model_name}-{trained.fingerprint[:8]}"
+    evidence = submission.evidence
+    name, commit = submission.contract.model_name, str(evidence.data["git_commit"])
     tags = {
         "fingerprint": submission.fingerprint,
-        "git_commit": str(evidence.data["git_commit"]),
+        "git_commit": commit,
         "source": submission.processed.source,
         "source_sha256": submission.processed.sha256,
         "contract_sha256": digest(submission.bundle / CONTRACT),
         "manifest_sha256": digest(submission.bundle / MANIFEST),
     }
-    with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
-        mlflow.log_params({**evidence.params, "folds": settings.folds, "seed": settings.seed})
-        mlflow.log_metrics({key: value for key, value in evidence.metrics.items() if value is not None})
-        log_candidates(client, run.info.run_id, experiment, trained.leaderboard())
-        log_training_data(submission)
-        mlflow.log_artifacts(str(submission.place / "plots"), "plots")
-        mlflow.log_artifact(str(submission.bundle / CARD))
-        mlflow.log_table(fairness_table(fairness_audits(evidence)), "fairness.json")
-        mlflow.log_artifact(str(submission.processed.folder / "report.html"), "reports")
-        return register_bundle(client, submission, tags)
+    shown = tags | source_tags(commit)
+    run_name = f"{name}-{submission.trained.fingerprint[:8]}"
+    with mlflow.start_run(experiment_id=experiment, run_name=run_name, tags=shown) as run:
+        data = log_run(client, run.info.run_id, experiment, submission)
+        info = log_bundle(submission, tags)
+        log_figures(client, run.info.run_id, info.model_id, evidence.metrics, data)
+        keep_artifacts(client, info.run_id, info.model_id)
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name, description=submission.contract.title)
+        return client.create_model_version(
+            name, info.model_uri, run_id=info.run_id, tags=tags, model_id=info.model_id
+        )
 
 
-def log_candidates(client: MlflowClient, run_id: str, experiment: str, leaderboard: pd.DataFrame) -> None:
-    """Log every candidate and baseline as a table and as steps, best last, and the best few as child runs.
-
-    One batch takes a fraction of a second where a nested run for each candidate takes many.
-    """
-    mlflow.log_table(leaderboard.astype(object).where(leaderboard.notna(), None), "leaderboard.json")
-    now = int(time.time() * 1000)
-    losses = enumerate(leaderboard["cv_log_loss"].tolist()[::-1])  # MLflow's table of runs shows the last
-    steps = [Metric("leaderboard_cv_log_loss", loss, now, step) for step, loss in losses]
-    for start in range(0, len(steps), BATCH):
-        client.log_batch(run_id, metrics=steps[start : start + BATCH])
-    for rank, record in enumerate(leaderboard.head(BEST_FEW).to_dict("records"), start=1):
-        row = {str(name): value for name, value in record.items()}
-        tags = {"mlflow.parentRunId": run_id}
-        child = client.create_run(experiment, run_name=f"{rank}-{row['model']}", tags=tags).info.run_id
-        scored = {k: v for k, v in row.items() if k.startswith("cv_") and isinstance(v, float)}
-        numbers = [Metric(k, v, now, 0) for k, v in scored.items() if math.isfinite(v)]
-        params = [Param(k, str(v)) for k, v in row.items() if not k.startswith("cv_") and v == v]
-        client.log_batch(child, metrics=numbers, params=params)
-        client.set_terminated(child)
-
-
-def log_training_data(submission: Submission) -> None:
-    """Log the training records as the run's data set, and who they are as pseudonyms.
-
-    A later run can tell from the latter which students this model has not seen.
-    """
-    contract, processed = submission.contract, submission.processed
-    train = processed.sample(contract, DATASET_ROWS, "train", clean=True)  # all, where there are no more
-    # MLflow knows files alone; the tag names any source. None is allowed, whatever the hint says.
-    file: Any = processed.source if is_file(processed.source) else None
-    target = contract.target.column
-    with warnings.catch_warnings():  # two equal ways to see a path as a source
-        warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")
-        dataset = from_pandas(as_stored(train), source=file, name=contract.model_name, targets=target)
-    mlflow.log_input(dataset, context="training", tags={"source": processed.source})
-    lineage = Path(TRAINED)
-    mlflow.log_artifact(str(submission.place / lineage.name), str(lineage.parent))
-
-
-def register_bundle(client: MlflowClient, submission: Submission, tags: dict[str, str]) -> ModelVersion:
-    """Log the bundle as a pyfunc model ("models from code") and register it as a new version.
+def log_bundle(submission: Submission, tags: dict[str, str]) -> ModelInfo:
+    """Log the bundle as a pyfunc model ("models from code").
 
     Raises RuntimeError if MLflow lost the signature on the way.
     """
@@ -200,6 +167,7 @@ def register_bundle(client: MlflowClient, submission: Submission, tags: dict[str
             python_model=str(ROOT / PYFUNC),
             artifacts={ARTIFACT: str(submission.bundle)},
             code_paths=[str(copy_code(Path(folder)))],
+            model_config={ONLY: ""},
             signature=model_signature(contract),
             input_example=example_input(_made_up_students(submission.bundle, contract), contract),
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
@@ -207,13 +175,7 @@ def register_bundle(client: MlflowClient, submission: Submission, tags: dict[str
         )
     if info.signature is None:
         raise RuntimeError("MLflow dropped the model's signature; nothing was registered")
-    keep_artifacts(client, info.run_id, info.model_id)
-    name = contract.model_name
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description=contract.title)
-    return client.create_model_version(
-        name, info.model_uri, run_id=info.run_id, tags=tags, model_id=info.model_id
-    )
+    return info
 
 
 def copy_code(to: Path) -> Path:

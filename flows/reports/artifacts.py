@@ -87,7 +87,9 @@ def register_markdown(registered: Mapping[str, Any], evidence: Evidence) -> str:
     )
 
 
-def summary_markdown(summary: Summary, told: str, because: str = "") -> str:
+def summary_markdown(
+    summary: Summary, told: str, because: str = "", links: Sequence[tuple[str, str]] = ()
+) -> str:
     """Tell a whole run on one page: what came of it and why, how good the model is, where to look.
 
     `told` is the outcome in a sentence, `because` why the run was started.
@@ -102,22 +104,18 @@ def summary_markdown(summary: Summary, told: str, because: str = "") -> str:
         ("Learned from, judged on", f"{count(summary.train_rows)}, {count(summary.test_rows)} rows"),
         ("Drift gate", " ".join((f"**{summary.drift}**", *summary.drift_reasons))),
     ]
-    next_steps = [(what, _place(where)) for what, where in summary.next_steps]
+    next_steps = [(what, f"`{command}`") for what, command in summary.next_steps]
     rows = [(title, figure(value), span(ends)) for title, value, ends, _ in shown_metrics(summary)]
     board = [] if summary.leaderboard is None else lines_of(summary.leaderboard)
     return _joined(
         f"## {cell(summary.model)} {cell(told)}",
+        " · ".join(f"[{what}]({where})" for what, where in links if where),
         table(["", ""], [(name, text) for name, text in facts if text], words=True),
         f"### How good it is\n\n{table(['On the test split', '', '95 % interval'], rows)}" if rows else "",
         f"### Beside the others\n\n{leaderboard_table(board)}\n\n{compared_sentence(board)}" if board else "",
         bullets(map(cell, summary.notes)),
         f"### What next\n\n{table(['', ''], next_steps, words=True)}",
     )
-
-
-def _place(where: str) -> str:
-    """Return an address as a link, a command or a path as code."""
-    return f"<{where}>" if where.startswith("http") else f"`{where}`"
 
 
 GROUP = "group_difference "

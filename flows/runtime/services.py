@@ -200,6 +200,7 @@ def worker(settings: Settings, places: Places, api_url: str) -> Service:
             "PREFECT_API_URL": api_url,
             "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "3"),
             "GRADECAST_HOME": str(settings.home.absolute()),
+            "GRADECAST_MLFLOW_UI": settings.mlflow_ui or (places.mlflow_url if own_mlflow(settings) else ""),
             "GRADECAST_PREDICTOR_URL": os.environ.get("GRADECAST_PREDICTOR_URL", places.predictor_url),
         },
         partial(has_beaten, name, begun),

@@ -97,6 +97,26 @@ def test_labels_are_answered_as_their_codes_are_by_a_scoring_server_too(
     assert json.loads(served.response)["predictions"][0]["grade_set"]
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, on how it draws its figures
+def test_mlflow_evaluates_the_registered_model_as_the_classifier_that_it_is(
+    registered: Registered, model: Any, settings: Settings
+) -> None:
+    graded = cohort.generate(200, seed=9)
+    asked = graded.drop(columns=["StudentID", "GPA", "GradeClass"])
+    letters = graded["GradeClass"].astype(int).map(dict(enumerate("ABCDF")))
+    point_mlflow_at(settings.mlflow_uri)
+    with mlflow.start_run(experiment_id=registered.experiment):
+        found = mlflow.models.evaluate(
+            f"models:/{registered.name}@champion",
+            asked.assign(letter=letters),
+            targets="letter",
+            model_type="classifier",
+            model_config={"only": "grade_class"},
+        )
+    expected = (model.predict(asked)["grade_class"] == letters).mean()
+    assert found.metrics["accuracy_score"] == pytest.approx(expected)
+
+
 def test_bad_rows_are_named_with_every_reason(model: Any, raw: pd.DataFrame) -> None:
     bad = raw.copy()
     bad.loc[3, "Absences"] = 99

@@ -86,7 +86,8 @@ def test_the_pipeline_gives_what_each_stage_gave_and_shows_it(grid_file: str) ->
     assert re.fullmatch(r"grade_class · retraining: loss · \d{4}-\d\d-\d\d", run.name)
     assert run.tags == ["grade_class"]
     assert re.fullmatch(
-        r"version 1 promoted: −0\.\d{3} \[−0\.\d{3}, −0\.\d{3}\] log loss against class shares", state.message
+        r"version 1 promoted: −0\.\d{3} \[−0\.\d{3}, −0\.\d{3}\] log loss against class shares",
+        str(state.message),
     )
     assert [stage.name for stage in stages] == [
         f"grade_class · {name}" for name in ("process", "drift gate", "train", "register")

@@ -38,11 +38,44 @@ def test_the_run_has_the_fixed_metrics_and_the_chosen_parameters(run: Run, regis
     assert run.info.status == "FINISHED"
 
 
-def test_the_run_names_its_data_set(run: Run, submission: Submission) -> None:
-    (found,) = run.inputs.dataset_inputs
-    assert found.dataset.name == "grade-class"
-    assert {tag.key: tag.value for tag in found.tags}["mlflow.data.context"] == "training"
-    assert f'"num_rows": {submission.processed.train_rows}' in (found.dataset.profile or "")
+def test_the_run_names_its_data_sets_and_each_figure_the_one_that_it_was_measured_on(
+    session_registry: MlflowClient, run: Run, submission: Submission
+) -> None:
+    named = {
+        next(tag.value for tag in found.tags if tag.key == "mlflow.data.context"): found.dataset
+        for found in run.inputs.dataset_inputs
+    }
+    assert {context: data.name for context, data in named.items()} == {
+        "training": "grade-class",
+        "evaluation": "grade-class-test",
+    }
+    rows = {"training": submission.processed.train_rows, "evaluation": submission.processed.test_rows}
+    assert all(f'"num_rows": {rows[context]}' in (data.profile or "") for context, data in named.items())
+    (model,) = session_registry.search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
+    )
+    measured = {metric.key: metric.dataset_name for metric in model.metrics or []}
+    assert measured["test_accuracy"] == "grade-class-test"
+    assert measured["cv_log_loss"] == "grade-class"
+
+
+def test_the_run_says_where_it_comes_from_and_what_came_of_it(run: Run, registered: Registered) -> None:
+    tags = run.data.tags
+    commit = tags["git_commit"].removesuffix("+changes")
+    assert (tags["mlflow.source.git.commit"], tags["mlflow.source.name"]) == (commit, "flows.pipeline")
+    assert (tags["verdict"], tags["reason"]) == ("promoted", registered.reason)
+
+
+def test_the_chosen_candidates_folds_and_rounds_are_steps(
+    session_registry: MlflowClient, run: Run, submission: Submission
+) -> None:
+    folds = session_registry.get_metric_history(run.info.run_id, "fold_log_loss")
+    board = submission.trained.candidates()
+    assert [fold.step for fold in folds] == [0, 1, 2]
+    assert np.std([fold.value for fold in folds]) == pytest.approx(board["cv_log_loss_std"][0])
+    rounds = session_registry.get_metric_history(run.info.run_id, "rounds_log_loss")
+    assert rounds[-1].step == submission.trained.rounds
+    assert rounds[-1].value == pytest.approx(run.data.metrics["cv_log_loss"])
 
 
 def test_the_run_holds_plots_card_report_and_every_candidate(
@@ -55,7 +88,7 @@ def test_the_run_holds_plots_card_report_and_every_candidate(
     assert all(path.endswith(".png") for path in plots)
 
 
-def test_the_leaderboard_is_a_table_and_steps_and_the_best_few_are_child_runs(
+def test_the_leaderboard_is_a_table_and_steps_and_each_model_on_it_a_child_run(
     session_registry: MlflowClient, run: Run, submission: Submission
 ) -> None:
     board = submission.trained.leaderboard()
@@ -68,9 +101,15 @@ def test_the_leaderboard_is_a_table_and_steps_and_the_best_few_are_child_runs(
         [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     )
     assert sorted(child.data.metrics["cv_log_loss"] for child in children) == pytest.approx(
-        board["cv_log_loss"].head(3).tolist()
+        board["cv_log_loss"].tolist()
     )
     assert {child.info.status for child in children} == {"FINISHED"}
+    own, shown = (
+        next(child for child in children if child.data.tags["model"] == "gradecast"),
+        ("max_depth", "rounds"),
+    )
+    assert {name: own.data.params[name] for name in shown} == {name: run.data.params[name] for name in shown}
+    assert {child.data.tags["model"] for child in children} == set(board["model"])
 
 
 def test_the_fairness_audit_is_a_table_of_every_rate_of_every_group(
