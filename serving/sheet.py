@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from data.contract.columns import Column, repeated
 from data.contract.contract import Contract
-from data.rows.notation import ColumnEvidence, Settled, number_columns, settle
+from data.rows.notation import Evidence, Settled, evidence_of, notation_columns, settle
 from data.rows.spreadsheets import BETWEEN, did_you_mean, nearly, neutralised, nothing_to_neutralise
 from data.sources.tables import Copies, Table, TableError, open_table
 from data.sources.workbooks import WorkbookLimits
@@ -80,7 +80,7 @@ class Sheet:
 
     def settled(self, contract: Contract) -> Settled:
         """Find how its columns write their numbers; raises Problem 422 with what nothing decides."""
-        columns = number_columns(contract)
+        columns = notation_columns(contract)
         places = {name: place for place, name in enumerate(self.header) if name in columns}
         found = self._evidence(places, columns, [self._table.sample])
         plain = self.delimiter == "," and all(evidence.is_plain for evidence in found.values())
@@ -95,8 +95,8 @@ class Sheet:
 
     def _evidence(
         self, places: Mapping[str, int], columns: Mapping[str, Column], chunks: Iterable[Sequence[Row]]
-    ) -> dict[str, ColumnEvidence]:
-        found = {name: ColumnEvidence(columns[name]) for name in places}
+    ) -> dict[str, Evidence]:
+        found = {name: evidence_of(columns[name]) for name in places}
         for rows in chunks:
             for name, place in places.items():
                 found[name].take([row[place] for row in rows if place < len(row)])

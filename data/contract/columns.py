@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
@@ -80,6 +81,7 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"
     ORDINAL = "ordinal"
     NOMINAL = "nominal"
+    DATE = "date"
 
 
 class Role(StrEnum):
@@ -111,6 +113,9 @@ class Column(Strict):
     nullable: bool = False
     audited: bool = False
     accumulates: bool = False
+    age_at: date | None = None
+    days_since: date | None = None
+    day_first: bool | None = None
     strong: Name | None = None
     taken: Taken | None = None
 
@@ -135,6 +140,13 @@ class Column(Strict):
             return raw
         return {**raw, "codes": {**codes, OTHER: "Other"}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _dates_count_in_years_or_days(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("kind") == Kind.DATE and "unit" not in raw:
+            return {**raw, "unit": "years" if raw.get("age_at") else "days"}
+        return raw
+
     @model_validator(mode="after")
     def _codes_and_ranges_fit_the_kind(self) -> Self:
         if self.name in RESERVED:
@@ -154,6 +166,7 @@ class Column(Strict):
         if self.strong and self.role is not Role.FEATURE:
             raise ContractError("only a feature can be strong", "strong")
         self._check_accumulates()
+        self._check_date()
         if self.min is not None and self.max is not None and self.min >= self.max:
             raise ContractError(f"min {self.min:g} is not below max {self.max:g}", "min")
         check_codes(self.codes, "codes", self.also)
@@ -190,6 +203,19 @@ class Column(Strict):
         if self.min != 0:
             raise ContractError("what accumulates begins at nothing: give min: 0", "accumulates")
 
+    def _check_date(self) -> None:
+        given = [key for key in ("age_at", "days_since", "day_first") if getattr(self, key) is not None]
+        if self.kind is not Kind.DATE:
+            if given:
+                raise ContractError("this is for a column of kind date", given[0])
+            return
+        if (self.age_at is None) == (self.days_since is None):
+            raise ContractError("say what is taken from a date: age_at: DAY, or days_since: DAY", "kind")
+        if self.role is Role.SCORE:
+            raise ContractError("a score is of kind number or integer", "kind")
+        if self.actionable:
+            raise ContractError("nobody can change a date", "actionable")
+
     @property
     def only_grows(self) -> bool:
         """Whether what it counts until a day cannot be undone: a count or a sum of dated records."""
@@ -207,6 +233,11 @@ class Column(Strict):
             code for code, label in self.codes.items() if OTHER in (str(code).casefold(), label.casefold())
         )
         return next(named, None) if self.other else None
+
+    @property
+    def dated(self) -> bool:
+        """Whether the cells are dates, from which a number is taken."""
+        return self.kind is Kind.DATE
 
     @property
     def required(self) -> bool:

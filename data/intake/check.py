@@ -14,7 +14,7 @@ from data.intake.columns import count_again, names_students, sounds_counted
 from data.intake.dated_check import tables_report
 from data.rows.frames import matrix, needed_columns, parse_cells, target_index, to_numbers
 from data.rows.kinds import Reason
-from data.rows.notation import number_columns
+from data.rows.notation import notation_columns
 from data.rows.quarantine import ONE_ROW, quarantine
 from data.rows.records import feature_space
 from data.rows.spreadsheets import FIRST_ROW, did_you_mean, nearly
@@ -64,7 +64,7 @@ def _as_read(whole: WholeFile, contract: Contract, report: Report) -> pd.DataFra
         return whole.frame
     report.notes += whole.header.notes
     try:
-        settled = settled_of(whole.path, whole.header, number_columns(contract))
+        settled = settled_of(whole.path, whole.header, notation_columns(contract))
     except BadInput as error:
         report.problems.append(str(error))
         return whole.frame

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import pandas as pd
 from pydantic import ValidationError
 
 from data.contract.columns import LONGEST_LABEL, MISSING_MARKS, RESERVED, Column
+from data.rows.dates import DAY, MONTH, DateEvidence
 from data.rows.frames import to_ids, to_numbers, within_reach
-from data.rows.kinds import NO_WORDS, WHOLE, YES_WORDS
-from data.rows.notation import ColumnEvidence, Settled, settle
+from data.rows.kinds import DAYS_A_YEAR, NO_WORDS, WHOLE, YES_WORDS, date_of
+from data.rows.notation import ColumnEvidence, Evidence, Notation, Settled, settle
 
 MOST_CODES = 20
 """Different texts up to which a column is taken for one of codes."""
@@ -80,6 +82,12 @@ STUDENT_NAMES = re.compile(
     re.IGNORECASE,
 )
 """Names of columns that say who a student is."""
+BIRTH = re.compile(
+    r"birth|\bborn|\bdob\b|geboren|geburt|\bgeb\b|naissance|\bné|nacimiento|nascimento|nascido", re.IGNORECASE
+)
+"""Names of columns that say when somebody was born."""
+ROOM = 5
+"""Years that students of another year may be younger or older than those of the file."""
 FEW = 7
 """Different values up to which a column of such a name may say something else: yes and no, or a level."""
 ID_NAMES = r"(?:^|[_\s])(?:id|code|key|nr|no|number|uuid)$|[a-z]I[Dd]$|^(?:student|pupil)$"
@@ -102,15 +110,19 @@ class Guess:
 
 
 def notations_of(frame: pd.DataFrame, delimiter: str) -> Settled:
-    """Find how the columns of a file write their numbers, of those that are of numbers."""
-    found: dict[str, ColumnEvidence] = {}
+    """Find how the columns of a file write their numbers and dates, of those that are of such."""
+    found: dict[str, Evidence] = {}
     for name in frame.columns:
         if frame[name].dtype.kind in "iufb":
             continue
-        evidence = ColumnEvidence()
-        evidence.take([str(cell) for cell in frame[name].dropna()])
-        if evidence.numbers and evidence.others <= _slips(evidence.numbers):
-            found[str(name)] = evidence
+        cells = [str(cell) for cell in frame[name].dropna()]
+        numbers, dates = ColumnEvidence(), DateEvidence()
+        numbers.take(cells)
+        dates.take(cells)
+        if numbers.numbers and numbers.others <= _slips(numbers.numbers):
+            found[str(name)] = numbers
+        elif dates.dates and dates.others <= _slips(dates.dates):
+            found[str(name)] = dates
     return settle(found, delimiter)
 
 
@@ -119,8 +131,13 @@ def _slips(numbers: int) -> int:
     return max(1, int(BAD_SHARE * numbers)) if numbers >= STRAY else 0
 
 
-def guess_column(series: pd.Series, *, nominal: bool = False, audit: bool = False, unit: str = "") -> Guess:
-    """Guess one column that is not the target; a person may have said that it holds names, or is to audit."""
+def guess_column(
+    series: pd.Series, *, nominal: bool = False, audit: bool = False, notation: Notation | None = None
+) -> Guess:
+    """Guess one column that is not the target; a person may have said that it holds names, or is to audit.
+
+    The notation is how its numbers or dates were written before they were read.
+    """
     name, cells = str(series.name), texts_of(series)
     if name in RESERVED or not name.strip():
         return Guess(name, None, ["left out: Gradecast keeps a column of its own under this name"])
@@ -129,6 +146,7 @@ def guess_column(series: pd.Series, *, nominal: bool = False, audit: bool = Fals
         return Guess(name, None, [f"left out: {len(counts) or 'no'} value in {len(cells):,} rows"])
     audited = audit or AUDITED.search(name.replace("_", " ")) is not None
     guess = None if nominal or audited else _repeated_id(name, cells)
+    guess = guess or (None if nominal else _dates(name, cells, notation))
     guess = guess or (None if nominal else _numeric(name, cells, audited=audited))
     if guess is None:
         cells = texts_of(series, none_is_said=True)
@@ -140,9 +158,10 @@ def guess_column(series: pd.Series, *, nominal: bool = False, audit: bool = Fals
     if "none" in {str(code).casefold() for code in guess.keys.get("codes", {})}:
         guess.reasons.append("None is taken for a label: delete its code where it says that nothing is known")
     guess.keys = {"title": title_of(name) or name.strip(), **guess.keys}
+    unit = notation.unit if notation else ""
     if unit and guess.keys["kind"] in ("number", "integer"):
         guess.keys["unit"] = unit
-    coded = guess.keys["kind"] not in ("number", "integer")
+    coded = guess.keys["kind"] not in ("number", "integer", "date")
     if guess.role == "feature" and audited and (coded or audit):
         guess.keys["role"] = "audit"
         why = "as you said" if audit else "by its name"
@@ -225,6 +244,25 @@ def _repeated_id(name: str, cells: pd.Series) -> Guess | None:
         "one row of each, for only the first is used, and where too many are left out the pipeline stops"
     )
     return Guess(name, {"role": "id", "kind": "integer" if whole else "nominal"}, [reason], again)
+
+
+def _dates(name: str, cells: pd.Series, notation: Notation | None) -> Guess | None:
+    """Guess a column of dates: the age where its name says birth, else the days since the first of them."""
+    days = [day for day in map(date_of, cells.dropna()) if isinstance(day, date)]
+    if notation is None or not notation.order or not days:
+        return None
+    first, last = min(days), max(days)
+    keys: dict[str, Any] = {"kind": "date"}
+    if notation.order in (DAY, MONTH):
+        keys["day_first"] = notation.order == DAY
+    if not BIRTH.search(name.replace("_", " ")):
+        reason = f"date, {first} to {last}: the model sees the days since the first one; or put another day"
+        return Guess(name, {**keys, "days_since": first}, [reason])
+    at = date(datetime.now(UTC).year, 1, 1)
+    ages = [(at - day).days / DAYS_A_YEAR for day in (last, first)]
+    keys |= {"age_at": at, "min": max(0, int(ages[0]) - ROOM), "max": int(ages[1]) + 1 + ROOM}
+    reason = f"date of birth, by its name, {first} to {last}: the model sees the age on {at}"
+    return Guess(name, keys, [f"{reason}; put the day on which your year begins"])
 
 
 def _numeric(name: str, cells: pd.Series, *, audited: bool) -> Guess | None:
@@ -338,11 +376,6 @@ def _too_many(cells: pd.Series, values: list[str]) -> str:
     mixed = int(to_numbers(cells)[1].sum())
     if 0 < mixed < 0.5 * len(cells):
         return f"left out: {len(values):,} different texts; {mixed:,} cells are no number: mend those"
-    dates = pd.Series(values).str.fullmatch(r"\d{4}-\d\d-\d\d.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}").mean()
-    if dates > 1 - BAD_SHARE:
-        return (
-            f"left out: {len(values):,} different texts, which are dates; give the days or the age they tell"
-        )
     words = float(np.median([len(value.split()) for value in values]))
     kind = "free text" if words >= FREE_TEXT else f"{len(values):,} different texts"
     return f"left out: {kind}, too many for codes; make a few groups of them to bring it in"

@@ -296,12 +296,11 @@ def _guessed(series: pd.Series, settled: Settled, wishes: Wishes) -> Guess:
         return Guess(
             name, None, [f"left out: {settled.questions[name]}: write it as it is meant in the file"]
         )
-    notation = settled.notations.get(name)
     guess = guess_column(
         series,
         nominal=wished(name, wishes.nominal),
         audit=wished(name, wishes.audit),
-        unit=notation.unit if notation else "",
+        notation=settled.notations.get(name),
     )
     if guess.keys is not None and wished(name, wishes.leak):
         guess.keys = {k: v for k, v in guess.keys.items() if k != "nullable"} | {"role": "leak"}
@@ -351,6 +350,9 @@ def _as_score(guess: Guess, reason: str) -> None:
 def _strength(guess: Guess, frame: pd.DataFrame, wanted: TargetGuess) -> LeakageScore:
     cells = texts_of(frame[guess.name])
     numbers, wrong = to_numbers(cells)
+    if (guess.keys or {}).get("kind") == "date":
+        days = pd.to_datetime(cells.str[:10], format="ISO8601", errors="coerce")
+        numbers, wrong = (days - pd.Timestamp(0)).dt.days.astype(float), np.zeros(1, dtype=bool)
     if wrong.any():
         codes = pd.Categorical(cells).codes
         numbers = pd.Series(np.where(codes < 0, np.nan, codes))

@@ -102,11 +102,12 @@ def parse(
     for name, wrong in not_numbers.items():
         position = int(wrong.argmax())
         text = str(raw[name].iloc[position])
-        remedy = "Put a number there, or leave the cell empty."
+        unread = Reason.NOT_A_DATE if contract.columns[name].dated else Reason.NOT_A_NUMBER
+        remedy = f"Put {unread.removeprefix('not ')} there, or leave the cell empty."
         if "," in text:
             remedy = "Write decimals with a point, and thousands without a comma."
         row = position + first_row
-        raise BadInput(f"{text!r} is {Reason.NOT_A_NUMBER}.", file=file, row=row, column=name, remedy=remedy)
+        raise BadInput(f"{text!r} is {unread}.", file=file, row=row, column=name, remedy=remedy)
     return frame
 
 
@@ -124,7 +125,10 @@ def parse_cells(raw: pd.DataFrame, contract: Contract, *, labelled: bool) -> tup
         elif isinstance(rule, CodeRule):
             parsed[column.name] = _to_codes(raw[column.name], rule)
         elif isinstance(rule, NumberRule):
-            parsed[column.name], wrong = to_numbers(raw[column.name], rule.number_of)
+            cells = raw[column.name]
+            if column.dated and cells.dtype.kind in "iuf":  # numbers, of which none is a date
+                cells = cells.astype(object)
+            parsed[column.name], wrong = to_numbers(cells, rule.number_of)
             if wrong.any():
                 not_numbers[column.name] = wrong
     frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)), copy=False)
@@ -237,6 +241,8 @@ def from_arrow(
     if column is not None and column.role is Role.ID:
         special = notation is not None and notation.special
         return pd.Series((_plain_texts(cells, notation) if special else cells).to_numpy(), dtype=object)
+    if column is not None and column.dated:
+        return _plain_texts(cells, notation).combine_chunks().dictionary_encode().to_pandas()
     if column is not None and not column.coded:
         numbers = _arrow_numbers(cells) if notation is None or notation.reads_plainly else None
         if numbers is None:
@@ -297,15 +303,18 @@ def target_index(frame: pd.DataFrame, contract: Contract) -> np.ndarray:
 def to_records(frame: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:
     """Return clean rows as the JSON records that ask for their forecast: features, what is there to audit."""
     asked = [column for column in contract.asked if column.name in frame or column in contract.features]
-    columns = {column.name: _json_values(frame[column.name], column) for column in asked}
+    columns = {column.name: json_values(frame[column.name], column) for column in asked}
     unknown = {column.name for column in contract.audit}  # left out where it is not known of a student
     rows = (zip(columns, row, strict=True) for row in zip(*columns.values(), strict=True))
     return [{name: v for name, v in row if v is not None or name not in unknown} for row in rows]
 
 
-def _json_values(series: pd.Series, column: Column) -> list[Any]:
-    values = series.astype(object).tolist()
-    return [None if value != value else int(value) if column.whole else value for value in values]
+def json_values(series: pd.Series, column: Column) -> list[Any]:
+    """Return the values of a parsed column as JSON has them: whole numbers, codes, dates; None for none."""
+    values, rule = series.astype(object).tolist(), rule_of(column)
+    if isinstance(rule, NumberRule):
+        return [None if value != value else rule.value_of(value) for value in values]
+    return [None if value != value else value for value in values]
 
 
 def pseudonyms(frame: pd.DataFrame, contract: Contract, key: str) -> np.ndarray:
@@ -322,7 +331,12 @@ def student_ids(frame: pd.DataFrame, contract: Contract) -> list[str]:
     if contract.id is not None:
         return ["" if value is None else value for value in frame[contract.id.name]]
     nothing = pd.Series(None, frame.index, dtype=object)
-    asked = [frame.get(column.name, nothing).astype(object) for column in contract.asked]
+    asked = [
+        json_values(frame[column.name], column)
+        if column.dated and column.name in frame
+        else frame.get(column.name, nothing).astype(object)
+        for column in contract.asked
+    ]
     columns = [[canonical_text(value) for value in cells] for cells in asked]
     return [record_id(list(values)) for values in zip(*columns, strict=True)]
 

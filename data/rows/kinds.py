@@ -3,7 +3,7 @@
 `rule_of` gives the rule of a column. Whatever carries a cell (JSON, a CSV, a form, a frame, an Arrow
 column) asks this rule. One value is a float or an int, a code of the contract, or an id as text. An array
 of them is float64 (missing NaN), the positions of codes (int64, missing -1, unknown at their number or
-above it), or text (missing None).
+above it), or text (missing None). A date is ISO text as a value, and in an array the number taken from it.
 """
 
 import json
@@ -11,6 +11,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
@@ -25,6 +26,8 @@ from data.contract.columns import ELAPSED, Code, Column, Kind, Role, Target, is_
 from data.rows.ids import WHOLE_ID, canonical_id
 
 WHOLE = re.compile(r"(-?[0-9]{1,18})(?:\.0+|,0{1,2})?")
+CLOCK = r"[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
+ISO_DATE = re.compile(rf"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})(?:{CLOCK})?")
 SHORT = 38  # digits, that a float32 reaches beyond
 HALF = re.compile("[\ud800-\udfff]")  # of a character: JSON can hold it, UTF-8 cannot
 
@@ -34,6 +37,7 @@ class Reason(StrEnum):
 
     MISSING = "missing"
     NOT_A_NUMBER = "not a number"
+    NOT_A_DATE = "not a date"
     NOT_FINITE = "not finite"
     NOT_WHOLE = "not a whole number"
     OUT_OF_RANGE = "out of range"
@@ -91,6 +95,8 @@ class _Itself(dict[Any, tuple[float, ...]]):
 class NumberRule(Rule):
     """A number within its limits."""
 
+    unread = Reason.NOT_A_NUMBER
+
     def number_of(self, cell: Any) -> float | None:
         """Return the number that a raw cell holds, NaN where it is missing, None where it holds none."""
         return number_of(cell)
@@ -99,11 +105,15 @@ class NumberRule(Rule):
         """Return a float, or an int where the column is whole."""
         number = self.number_of(cell)
         if number is None:
-            return Reason.NOT_A_NUMBER
+            return self.unread
         if math.isnan(number):
             return None
         reason = next((reason for reason, broken in self.faults(number) if broken), None)
-        return reason or (int(number) if self.whole else number)
+        return reason or self.value_of(number)
+
+    def value_of(self, number: float) -> Any:
+        """Return a number of an array as one value."""
+        return int(number) if self.whole else number
 
     def faults(self, values: Any) -> Broken:
         """Compare with the limits; NaN is missing and fails no comparison."""
@@ -118,6 +128,65 @@ class NumberRule(Rule):
         if self.whole:
             return Annotated[int, Field(strict=True, ge=math.ceil(self.low), le=math.floor(self.high)), about]
         return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=self.low, le=self.high), about]
+
+
+DAYS_A_YEAR = 365.25
+
+
+class DateRule(NumberRule):
+    """A date, from which the years until a day are taken, or the days since one, within their limits."""
+
+    unread = Reason.NOT_A_DATE
+
+    def number_of(self, cell: Any) -> float | None:
+        """Return the number taken from a raw cell, NaN where it is missing, None where it is no date."""
+        day = date_of(cell)
+        if not isinstance(day, date):
+            return day
+        if self.column.age_at is not None:
+            return (self.column.age_at - day).days / DAYS_A_YEAR
+        return float((day - self.column.days_since).days) if self.column.days_since else math.nan
+
+    def value_of(self, number: float) -> Any:
+        """Return the date that a number was taken from, as ISO 8601."""
+        if self.column.age_at is not None:
+            return (self.column.age_at - timedelta(round(number * DAYS_A_YEAR))).isoformat()
+        return ((self.column.days_since or date.min) + timedelta(round(number))).isoformat()
+
+    def array_of(self, values: Sequence[Any]) -> np.ndarray:
+        """Return the numbers that are taken from dates."""
+        return np.array([self.number_of(value) for value in values], dtype=float)
+
+    def floats(self) -> Mapping[Any, tuple[float, ...]]:
+        """Return what gives each date its number."""
+        return _Taken(self)
+
+    def field(self) -> Any:
+        """Return a type that takes a date as ISO 8601 has it, 2007-05-31."""
+
+        def check(value: Any) -> str:
+            found = self.read(value) if isinstance(value, str) else None
+            if found is None or found is self.unread:
+                raise PydanticCustomError("date_type", "give a date, 2007-05-31")
+            if isinstance(found, Reason):
+                raise PydanticCustomError("date_range", "this date is out of range")
+            return str(found)
+
+        about = {"title": self.column.title, "description": self.column.help}
+        return Annotated[
+            str,
+            BeforeValidator(check),
+            WithJsonSchema({**about, "type": "string", "format": "date"}),
+        ]
+
+
+class _Taken(dict[Any, tuple[float, ...]]):
+    def __init__(self, rule: DateRule) -> None:
+        super().__init__()
+        self._rule = rule
+
+    def __missing__(self, value: str | None) -> tuple[float, ...]:
+        return (self._rule.number_of(value) or 0.0,)
 
 
 PASSED = Column(
@@ -321,6 +390,7 @@ RULES: dict[Kind, type[Rule]] = {
     Kind.BOOLEAN: BooleanRule,
     Kind.ORDINAL: CodeRule,
     Kind.NOMINAL: NominalRule,
+    Kind.DATE: DateRule,
 }
 
 
@@ -353,6 +423,27 @@ def number_of(cell: Any) -> float | None:
         except OverflowError:
             return -math.inf if str(cell).startswith("-") else math.inf
     return math.nan if cell is None else None
+
+
+def date_of(cell: Any) -> date | float | None:
+    """Return the date that a raw cell holds, NaN where it is missing, None where it holds none.
+
+    A text is one as ISO 8601 has it; the clock behind it is left out.
+    """
+    if cell is None or cell != cell:
+        return math.nan
+    if isinstance(cell, date):  # a datetime is one too, of pandas as well
+        return cell.date() if isinstance(cell, datetime) else cell
+    if isinstance(cell, np.datetime64):
+        return date.fromisoformat(str(cell.astype("datetime64[D]")))
+    text = cell.strip() if isinstance(cell, str) else ""
+    if is_missing(text) and isinstance(cell, str):
+        return math.nan
+    found = ISO_DATE.fullmatch(text)
+    try:
+        return date.fromisoformat(found[1]) if found else None
+    except ValueError:
+        return None
 
 
 def class_places(scores: Sequence[float] | np.ndarray, target: Target) -> np.ndarray:

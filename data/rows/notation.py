@@ -15,6 +15,7 @@ from typing import Any
 
 from data.contract.columns import Column, Kind, Role, is_missing
 from data.contract.contract import Contract
+from data.rows.dates import DateEvidence, as_iso, latest_year
 from data.rows.kinds import NumberRule, Reason, rule_of
 
 POINT, COMMA = ".", ","
@@ -43,6 +44,7 @@ UNITS = (
     ("£", "gbp", "pound", "pounds"),
 )
 MIXED = "some have a decimal point and some a decimal comma"
+WITH_NOTATION = (Kind.NUMBER, Kind.INTEGER, Kind.DATE)
 MOST_NAMED = 5  # columns of one sentence
 MOSTLY = 0.5
 """Share of a column's numbers that have a unit from which on it is the column's."""
@@ -118,14 +120,19 @@ class Notation:
     percent_of_one: bool = False
     special: bool = False
     """Whether there are cells that programs write otherwise."""
+    order: str = ""
+    """Of dates, which part is first; years of two digits are those up to `latest`."""
+    latest: int = 0
 
     @property
     def reads_plainly(self) -> bool:
         """Whether a number that is written as programs write it is that number."""
-        return self.decimal == POINT and POINT not in self.refused and self.unit != PERCENT
+        return not self.order and self.decimal == POINT and POINT not in self.refused and self.unit != PERCENT
 
     def plain(self, text: str) -> str:
-        """Return a cell's number as programs write it; any other cell as it is, and never as a number."""
+        """Return a cell's number or date as programs write it; any other cell as it is, and as neither."""
+        if self.order:
+            return as_iso(text, self.order, self.latest)
         found = None if is_missing(text) else reading_of(text)
         if found is None:
             return text
@@ -239,14 +246,52 @@ class Settled:
     questions: Mapping[str, str] = field(default_factory=dict)
 
 
-def number_columns(contract: Contract) -> dict[str, Column]:
-    """Return the columns of a contract that are read from a file and hold numbers."""
-    numbers = (Kind.NUMBER, Kind.INTEGER)
-    return {c.name: c for c in contract.columns.values() if c.kind in numbers and c.role is not Role.LEAK}
+Evidence = ColumnEvidence | DateEvidence
 
 
-def settle(found: Mapping[str, ColumnEvidence], delimiter: str) -> Settled:
-    """Decide how each column writes numbers; `delimiter` parts the cells of the file."""
+def evidence_of(column: Column) -> Evidence:
+    """Return what collects how a column writes its numbers or dates."""
+    return DateEvidence(column) if column.dated else ColumnEvidence(column)
+
+
+def notation_columns(contract: Contract) -> dict[str, Column]:
+    """Return the columns of a contract that are read from a file and hold numbers or dates."""
+    return {
+        c.name: c for c in contract.columns.values() if c.kind in WITH_NOTATION and c.role is not Role.LEAK
+    }
+
+
+def settle(found: Mapping[str, Evidence], delimiter: str) -> Settled:
+    """Decide how each column writes numbers or dates; `delimiter` parts the cells of the file."""
+    dates = {name: one for name, one in found.items() if isinstance(one, DateEvidence)}
+    numbers = {name: one for name, one in found.items() if isinstance(one, ColumnEvidence)}
+    both = [_settle_numbers(numbers, delimiter), _settle_dates(dates)]
+    return Settled(
+        {**both[0].notations, **both[1].notations},
+        both[0].notes + both[1].notes,
+        {**both[0].questions, **both[1].questions},
+    )
+
+
+def _settle_dates(found: Mapping[str, DateEvidence]) -> Settled:
+    orders = {evidence.order for evidence in found.values()} - {""}
+    of_file = orders.pop() if len(orders) == 1 else ""
+    notations: dict[str, Notation] = {}
+    said: dict[str, list[str]] = {}
+    questions: dict[str, str] = {}
+    for name, evidence in found.items():
+        order, why = evidence.decide(of_file)
+        if not order:
+            questions[name] = why
+            continue
+        notations[name] = Notation(order=order, latest=latest_year(evidence.column), special=True)
+        if sentence := evidence.sentence(order, why):
+            said.setdefault(sentence, []).append(name)
+    notes = tuple(f"{_listed(names)}: {sentence}" for sentence, names in said.items())
+    return Settled(notations, notes, questions)
+
+
+def _settle_numbers(found: Mapping[str, ColumnEvidence], delimiter: str) -> Settled:
     marks = {evidence.mark for evidence in found.values()} - {""}
     of_file = marks.pop() if len(marks) == 1 else ""
     notations: dict[str, Notation] = {}
@@ -335,11 +380,11 @@ def _listed(names: Sequence[str]) -> str:
 def read_alone(column: Column, text: str) -> Any:
     """Return what a cell means that stands in no column of others, as in a form."""
     rule = rule_of(column)
-    if column.coded or column.kind not in (Kind.NUMBER, Kind.INTEGER):
+    if column.kind not in WITH_NOTATION:
         return rule.read(text)
-    evidence = ColumnEvidence(column)
+    evidence = evidence_of(column)
     evidence.take([text])
     settled = settle({column.name: evidence}, COMMA)
     if settled.questions:
-        return Reason.NOT_A_NUMBER
+        return Reason.NOT_A_DATE if column.dated else Reason.NOT_A_NUMBER
     return rule.read(settled.notations[column.name].plain(text))

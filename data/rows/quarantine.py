@@ -10,8 +10,9 @@ from data.rows.frames import NotNumbers, values_of
 from data.rows.kinds import Reason, class_places, rule_of
 from data.rows.spreadsheets import FIRST_ROW
 
-REASONS = tuple(reason for reason in Reason if reason is not Reason.NOT_A_NUMBER)
-"""What a row is set aside for; a cell that is no number ends the reading of a file to train on."""
+UNREAD = (Reason.NOT_A_NUMBER, Reason.NOT_A_DATE)
+REASONS = tuple(reason for reason in Reason if reason not in UNREAD)
+"""What a row is set aside for; a cell that is no number or no date ends the reading of a file to train on."""
 ONE_ROW = "rows of one student may not stand on both sides of the split: keep one row of each"
 """What to do about duplicates."""
 
@@ -55,7 +56,8 @@ def cell_faults(
         missing = series.isna().to_numpy() & (not _may_be_missing(column, contract, strict))
         wrong = (not_numbers or {}).get(column.name, taken)
         rules = rule_of(column).faults(values_of(series, column))
-        for reason, broken in ((Reason.NOT_A_NUMBER, wrong), (Reason.MISSING, missing), *rules):
+        unread = UNREAD[column.dated]
+        for reason, broken in ((unread, wrong), (Reason.MISSING, missing), *rules):
             rows = np.flatnonzero(broken & ~taken)
             if len(rows):
                 parts.append(_faults(series.iloc[rows], reason))

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from data.contract.columns import ELAPSED, Column, Role
 from data.contract.contract import Contract
-from data.rows.kinds import PASSED, rule_of
+from data.rows.kinds import PASSED, NumberRule, rule_of
 
 DIRECTION = {"raises": 1, "lowers": -1, None: 0}
 MANY = 20  # records, from which on they are taken column by column
@@ -117,4 +117,6 @@ def typical_value(column: Column) -> Any:
     low, high = column.limits
     bounded = column.min is not None and column.max is not None
     middle = (low + high) / 2 if bounded else min(max(low, 1.0), high)
-    return math.ceil(middle) if column.whole else middle
+    rule = rule_of(column)
+    number = math.ceil(middle) if column.whole else middle
+    return rule.value_of(number) if isinstance(rule, NumberRule) else number

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,7 +24,7 @@ from data.contract.contract import Contract
 from data.contract.yaml_files import shortened
 from data.errors import BadInput
 from data.rows.frames import from_arrow, refuse_twice
-from data.rows.notation import ColumnEvidence, Notation, Settled, number_columns, settle
+from data.rows.notation import Notation, Settled, evidence_of, notation_columns, settle
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.databases import scheme_of, without_secrets
 from data.sources.tables import Copies, Table, TableError, open_table, rows_below
@@ -251,13 +252,13 @@ def split_sheet(path: Path) -> tuple[Path, str]:
 
 def settled_of(path: Path, header: Header, columns: Mapping[str, Column]) -> Settled:
     """Find how columns of a file write their numbers, of a plain CSV from its first rows; raises BadInput."""
-    found = {name: ColumnEvidence(columns[name]) for name in header.names if name in columns}
+    found = {name: evidence_of(columns[name]) for name in header.names if name in columns}
     for name, evidence in found.items():
         place = header.names.index(name)
         evidence.take([row[place] for row in header.table.sample if place < len(row)])
     plain = header.delimiter == "," and all(evidence.is_plain for evidence in found.values())
     if found and not plain and not header.table.whole:
-        found = {name: ColumnEvidence(columns[name]) for name in found}
+        found = {name: evidence_of(columns[name]) for name in found}
         with reading_csv(path, header, list(found)) as reader:
             for batch in reader:
                 for name, evidence in found.items():
@@ -276,11 +277,15 @@ EMPTY = "rows without anything in them are skipped, and not counted"
 def as_plain(frame: pd.DataFrame, notations: Mapping[str, Notation]) -> pd.DataFrame:
     """Return cells as text with the numbers of the columns as programs write them."""
     columns = {
-        name: frame[name].astype(object).map(notation.plain, na_action="ignore")
+        name: frame[name].astype(object).map(partial(_plain_cell, notation))
         for name, notation in notations.items()
         if name in frame and (notation.special or not notation.reads_plainly)
     }
     return frame.assign(**columns)
+
+
+def _plain_cell(notation: Notation, cell: Any) -> Any:
+    return notation.plain(cell) if isinstance(cell, str) else cell
 
 
 def without_empty_texts(table: pa.Table) -> pa.Table:
@@ -383,7 +388,7 @@ def csv_chunks(
     Raises BadInput.
     """
     header = header or read_header(path)
-    settled = settled or settled_of(path, header, number_columns(contract))
+    settled = settled or settled_of(path, header, notation_columns(contract))
     declared = [name for name in header.names if name in contract.readable]
     with reading_csv(path, header, declared) as reader:
         for table in even((_without_empty(batch, header) for batch in reader), rows):

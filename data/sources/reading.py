@@ -17,7 +17,7 @@ from data.contract.contract import Contract
 from data.durable import digest
 from data.errors import BadInput
 from data.rows.frames import refuse_missing, refuse_twice
-from data.rows.notation import Settled, number_columns
+from data.rows.notation import Settled, notation_columns
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.databases import (
     DatabaseRows,
@@ -263,7 +263,7 @@ def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> C
         contract.target.column,
         *(of_log(contract) if any(pseudonymous) else ()),
     }
-    settled = {path: settled_of(path, header, number_columns(contract)) for path, header in texts.items()}
+    settled = {path: settled_of(path, header, notation_columns(contract)) for path, header in texts.items()}
     assumed: list[str] = []
     return ChunkedRecords(
         shown,

@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from data.contract.columns import OWN
 from data.contract.contract import Contract
-from data.rows.frames import parse
+from data.rows.frames import json_values, parse
 
 CODES = pa.dictionary(pa.int32(), pa.string())
 
@@ -71,7 +71,9 @@ def read_rows(path: Path, contract: Contract, positions: np.ndarray) -> pd.DataF
 def parse_stored(stored: pd.DataFrame, contract: Contract, path: Path) -> pd.DataFrame:
     """Parse a frame as it is stored, keeping the columns of ours that it has."""
     own = {name: stored[name].fillna("").to_numpy() for name in OWN if name in stored}
-    return parse(stored, contract, partial=True, file=path).assign(**own)
+    dates = [column for column in contract.columns.values() if column.dated and column.name in stored]
+    cells = {c.name: json_values(stored[c.name].astype(float), c) for c in dates}  # what was taken from them
+    return parse(stored.assign(**cells), contract, partial=True, file=path).assign(**own)
 
 
 @contextmanager

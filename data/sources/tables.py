@@ -260,7 +260,7 @@ class _Candidate:
         """Return what is least for the likeliest: a table, rows like the header, an early one, many names."""
         wanted = len(self.names)
         below = self.rows[self.place + 1 :]
-        alike = sum(len(row) == wanted for row in below)
+        alike = sum(len(row) >= wanted and not any(row[wanted:]) for row in below)
         single = sorted(map(len, self.rows))[len(self.rows) // 2] < 2
         return single and wanted < 2, alike < ALIKE * len(below), self.place, -wanted
 

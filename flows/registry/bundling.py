@@ -31,7 +31,7 @@ from data.bundle.models import read_model
 from data.contract.columns import OWN, Column
 from data.contract.contract import Contract, find_contract
 from data.durable import digest
-from data.rows.frames import matrix, one_row_each, parse, to_records
+from data.rows.frames import json_values, matrix, one_row_each, parse, to_records
 from data.rows.records import feature_space, typical_value
 from data.sources.storage import appended, as_stored
 from flows.processing.processed import Processed
@@ -140,6 +140,7 @@ def _draw(column: Column, values: pd.Series, count: int, dice: np.random.Generat
         drawn = [codes[place] for place in dice.choice(known.cat.codes.to_numpy(), count)]
     else:
         drawn = _numbers(column, known.to_numpy(float), count, dice)
+        drawn = json_values(pd.Series(drawn), column) if column.dated else drawn
     return [None if gone else value for gone, value in zip(missing, drawn, strict=True)]
 
 

@@ -23,7 +23,7 @@ from data.bundle.pyfunc import ARTIFACT, ONLY
 from data.contract.columns import Column, Role
 from data.contract.contract import Contract
 from data.durable import digest, flush
-from data.rows.frames import parse
+from data.rows.frames import json_values, parse
 from data.rows.records import asking
 from data.words import figure
 from flows.registry.bundling import Submission, make_bundle
@@ -217,6 +217,8 @@ def model_signature(contract: Contract) -> ModelSignature:
 def _type(column: Column) -> DataType | AnyType:
     if column.coded:
         return AnyType()  # type: ignore[no-untyped-call]
+    if column.dated:
+        return DataType.string
     return DataType.long if column.whole and not column.nullable else DataType.double
 
 
@@ -233,6 +235,8 @@ def example_input(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
         column.name for column in contract.audit if column.name in asked and asked[column.name].isna().any()
     ]
     asked = asked.drop(columns=unknown)
+    dates = {c.name: json_values(asked[c.name], c) for c in contract.asked if c.dated and c.name in asked}
+    asked = asked.assign(**dates)
     sure = [c for c in contract.asked if not c.nullable and c.name in asked]
     coded = {c.name: asked[c.name].cat.categories.dtype for c in sure if c.coded}
     whole = {c.name: "int64" for c in sure if c.whole}

@@ -19,7 +19,7 @@ from data.contract.columns import ELAPSED, Column, Role
 from data.contract.contract import Contract
 from data.log.database import DIGITS as ID_DIGITS
 from data.log.entries import prediction_fields
-from data.rows.frames import from_arrow, matrix, notation_in, parse_cells, student_ids
+from data.rows.frames import from_arrow, json_values, matrix, notation_in, parse_cells, student_ids
 from data.rows.ids import pseudonym_maker
 from data.rows.quarantine import cell_faults, reasons_by_row
 from data.rows.records import asking
@@ -215,6 +215,9 @@ def _coded(values: pd.Series, column: Column) -> pa.Array:
 
 
 def _number(values: np.ndarray, column: Column) -> pa.Array:
+    if column.dated:
+        dates = json_values(pd.Series(values), column)
+        return pa.array([day and f'"{day}"' for day in dates], pa.string())
     empty = np.isnan(values)
     if column.whole and (np.abs(values[~empty]) < 2**53).all():
         whole = np.where(empty, 0, values).astype(np.int64)

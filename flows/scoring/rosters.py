@@ -20,7 +20,7 @@ from data.contract.contract import Contract
 from data.contract.dated import AS_OF, Dated, Said
 from data.errors import BadInput
 from data.rows.frames import refuse_missing, refuse_twice, with_notations
-from data.rows.notation import Settled, number_columns
+from data.rows.notation import Settled, notation_columns
 from data.snapshots.snapshots import open_snapshots
 from data.snapshots.tables import are_tables
 from data.sources.databases import (
@@ -248,7 +248,7 @@ def _files(uri: str, files: list[Path], contract: Contract) -> RosterSource:
 
 def _csv(path: Path, contract: Contract) -> RosterSource:
     header = read_header(path)
-    settled = settled_of(path, header, number_columns(contract))
+    settled = settled_of(path, header, notation_columns(contract))
     with header.text.open("rb") as file:
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     rows = max(1, lines - header.line + 1)

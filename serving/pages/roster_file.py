@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from data.bundle.bundle import Bundle
 from data.contract.contract import Contract
-from data.rows.notation import number_columns
+from data.rows.notation import notation_columns
 from data.rows.records import Record, asking, typical_value
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.tables import Table
@@ -47,7 +47,7 @@ def pack(
     """Return a roster as a form's text: with every column, else with the asked ones, else empty."""
     asked = {column.name for column in asking(contract).asked}
     asked |= {contract.id.name} if contract.id else set()
-    asked |= number_columns(contract).keys()  # which together say how numbers are written
+    asked |= notation_columns(contract).keys()  # which together say how numbers are written
     numbers = {column.name for column in contract.features if column.decimal}
     # A row with cells too many or too few must come back as it was, or it might come back sound.
     odd = {str(place): row for place, row in enumerate(rows) if len(row) != len(header)}

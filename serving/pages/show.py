@@ -33,6 +33,8 @@ def value_of(column: Column, value: Any) -> str:
         return NOT_KNOWN
     if column.coded:
         return column.codes[value]
+    if column.dated:
+        return str(value)
     return f"{number(value)}{GAP}{unit_of(column, value)}" if column.unit else number(value)
 
 
@@ -69,6 +71,8 @@ def describe_allowed(column: Column) -> str:
     """Say what to give for a column: its range or its choices."""
     if column.coded:
         return "Choose one of the answers listed."
+    if column.dated:
+        return "Give a date, 2007-05-31."
     kind = "a whole number" if column.whole else "a number"
     ends = [number(end) for end in (column.min, column.max) if end is not None]
     span = f" from {ends[0]} to {ends[1]}" if len(ends) == 2 else ""

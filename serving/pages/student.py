@@ -176,6 +176,8 @@ class Field(NamedTuple):
     def widget(self) -> str:
         """How the column is asked for: buttons for a short yes or no, menus for other codes."""
         labels = self.column.codes.values()
+        if self.column.dated:
+            return "date"
         if not self.column.coded:
             return "text" if self.column.unordered else "number"
         short = len(labels) == 2 and all(len(label) <= SHORT for label in labels)

@@ -9,7 +9,7 @@ from data.contract.contract import load_contract
 from data.errors import BadInput
 from tests.contract.tiny import YAML, contract_of
 
-KINDS = "'number', 'integer', 'boolean', 'ordinal' or 'nominal'"
+KINDS = "'number', 'integer', 'boolean', 'ordinal', 'nominal' or 'date'"
 TEXT = "write a text; quote it where it looks like a number, or is yes, no or empty"
 CODE = "a code is a whole number or a text; quote yes, no and the like"
 MAPPING = "write keys with values here, {key: value}"
@@ -33,6 +33,14 @@ MISTAKES = {
         "Hours:", "a column of kind number has min and max, not codes"),
     "min on a nominal": ("kind: nominal, codes: {farm", "kind: nominal, min: 0, codes: {farm", "Job:",
         "a column of kind nominal has codes, not min and max"),
+    "a date of which nothing is taken": ("age_at: 2025-09-01, min: 5, max: 90", "min: 5", "Born:",
+        "say what is taken from a date: age_at: DAY, or days_since: DAY"),
+    "a date that is none": ("age_at: 2025-09-01", "age_at: soon", "Born:", "age_at: write a day, 2025-09-01"),
+    "a day of a number": ("Days, kind: integer", "Days, age_at: 2025-09-01, kind: integer", "Days:",
+        "this is for a column of kind date"),
+    "a date that is a score": ("role: score, kind: number", "role: score, kind: date, age_at: 2025-09-01",
+        "Points:", "a score is of kind number or integer"),
+    "a date to be changed": ("kind: date,", "kind: date, actionable: true,", "Born:", "nobody can change a"),
     "one code": ("{0: North, 1: South}", "{0: North}", "Group:", "needs at least two codes"),
     "no codes": (", codes: {0: North, 1: South}", "", "Group:", "needs at least two codes"),
     "three codes of a boolean": ("kind: boolean}", "kind: boolean, codes: {0: a, 1: b, 2: c}}", "Club:",

@@ -73,7 +73,7 @@ BAD = {
     ),
     "decimal commas between commas": (
         TEXT.replace("12.25", "12,25"),
-        "roster.csv, row 4: the header has 15 cells, this row 16. Give every row the same cells",
+        "roster.csv, row 4: the header has 16 cells, this row 17. Give every row the same cells",
     ),
     "text in a number": (
         TEXT.replace("12.25", "many"),
@@ -97,11 +97,11 @@ BAD = {
     ),
     "a row too long": (
         TEXT.replace(LINES[2], f"{LINES[2]},9"),
-        "roster.csv, row 3: the header has 15 cells, this row 16. Give every row the same cells, and quote",
+        "roster.csv, row 3: the header has 16 cells, this row 17. Give every row the same cells, and quote",
     ),
     "a row too short": (
         TEXT.replace(LINES[4], LINES[4].rsplit(",", 2)[0]),
-        "roster.csv, row 5: the header has 15 cells, this row 13. Give every row the same cells, and quote",
+        "roster.csv, row 5: the header has 16 cells, this row 14. Give every row the same cells, and quote",
     ),
     "a quote that does not end": (
         TEXT.replace(LINES[2], f'"{LINES[2]}'),
@@ -127,7 +127,7 @@ def test_a_heading_that_nearly_fits_is_asked_about(tiny: Contract, tmp_path: Pat
 def test_a_broken_row_is_counted_with_the_quoted_line_ends_before_it(tiny: Contract, tmp_path: Path) -> None:
     lines = [f"{LINES[0]},note", f'{LINES[1]},"two\nlines"', f"{LINES[2]},x", LINES[3]]
     says = refusal_of(tmp_path / "roster.csv", "\n".join(lines), tiny)
-    assert says.startswith("roster.csv, row 4: the header has 16 cells, this row 15.")
+    assert says.startswith("roster.csv, row 4: the header has 17 cells, this row 16.")
 
 
 def test_an_extra_column_is_left_out_and_reported(tiny: Contract, tmp_path: Path) -> None:

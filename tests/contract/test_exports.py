@@ -4,6 +4,7 @@ import csv
 import io
 from collections import Counter
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,8 @@ WORDS = [
     ("FALSE", "TRUE"),
     ("0", "1"),
 ]
+DATES = ["%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%y", "%Y-%m-%d 00:00", "%Y/%m/%d", "%m/%d/%y"]
+"""ISO, German, US, French, … with years of two digits."""
 MARKS = ["", "-", "?", "#N/A", "k. A.", "None", "NA", "n/a", "null", "NaN"]
 TITLES = ["Export", "Class 7b, 2025", "Notenliste; Stand 31.12.2025", "Größe: alle"]
 
@@ -44,6 +47,7 @@ class Export:
     numbers: tuple[str, str]
     digits: int | None
     percent: bool
+    dates: str
     words: tuple[str, str]
     labels: bool
     missing: str
@@ -72,6 +76,8 @@ class Export:
             return self.missing
         if column.kind is Kind.BOOLEAN:
             return self.words[int(value)]
+        if column.dated:
+            return date.fromisoformat(value).strftime(self.dates)
         if column.coded:
             return column.codes[value] if self.labels else str(value)
         return self.number(value) + (" %" if self.percent and column.name == "Sleep" else "")
@@ -84,6 +90,7 @@ EXPORTS = st.builds(
     numbers=st.sampled_from(NUMBERS),
     digits=st.sampled_from([None, None, 1, 2, 3]),
     percent=st.booleans(),
+    dates=st.sampled_from(DATES),
     words=st.sampled_from(WORDS),
     labels=st.booleans(),
     missing=st.sampled_from(MARKS),
@@ -119,6 +126,7 @@ def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
         }
         row |= {
             "Early": 1.0,
+            "Born": draw(st.dates(date(1950, 1, 1), date(2018, 12, 31))).isoformat(),
             "Sleep": draw(st.none() | large),
             "Trips": draw(st.none() | MONEY),
             "Days": draw(st.integers(0, 30)),

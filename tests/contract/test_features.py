@@ -1,5 +1,7 @@
 """What reaches the model: the features, as their codes say, and nothing that gives the outcome away."""
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +30,7 @@ def test_leaks_score_id_audit_columns_and_target_are_no_feature(contract: Contra
 
 @each_contract
 def test_leaks_are_not_even_parsed(contract: Contract) -> None:
-    raw = pd.DataFrame({name: ["1"] for name in [*contract.columns, contract.target.column]})
+    raw = pd.DataFrame({name: [None] for name in [*contract.columns, contract.target.column]})
     leaks = {column.name for column in contract.leaks}
     assert not leaks & set(parse(raw, contract, partial=True).columns)
     assert not leaks & contract.readable
@@ -67,6 +69,7 @@ def test_each_kind_has_its_own_floats(tiny: Contract) -> None:
     values = dict(zip(feature_space(tiny).names, matrix(parse(students(1), tiny), tiny)[0], strict=True))
     assert values == {
         "Hours": 4.5, "Days": 3, "Club": 1, "Help": 2, "Job=farm": 0, "Job=shop": 1, "Job=other": 0,
+        "Born": np.float32((date(2025, 9, 1) - date(2010, 5, 31)).days / 365.25),
         "Sleep": 7.5, "Trips": 2, "Award": 1, "Level": 1, "Lunch=h": 1, "Lunch=s": 0,
     }  # fmt: skip
 
@@ -75,7 +78,7 @@ def test_a_missing_value_is_nan_in_every_float_column_of_its_feature(tiny: Contr
     gone = {name: [None, STUDENT[name]] for name in ("Sleep", "Trips", "Award", "Level", "Lunch")}
     values = matrix(parse(students(2, **gone), tiny), tiny)
     assert values.dtype == np.float32
-    assert np.isnan(values[0]).tolist() == [False] * 7 + [True] * 6
+    assert np.isnan(values[0]).tolist() == [False] * 8 + [True] * 6
     assert not np.isnan(values[1]).any()
 
 

@@ -126,7 +126,7 @@ def test_a_column_that_is_null_throughout_is_missing_throughout(tiny: Contract) 
 
 def test_a_frame_without_rows_is_parsed_to_one_without_rows(tiny: Contract) -> None:
     frame = parse(students(1).iloc[:0], tiny)
-    assert frame.shape == (0, 14)
+    assert frame.shape == (0, 15)
     assert frame["Hours"].dtype == np.float64
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +16,9 @@ from pydantic import ValidationError
 
 from data.contract.columns import Column, Role
 from data.errors import BadInput
-from data.rows.frames import parse_cells
+from data.rows.frames import json_values, parse_cells
 from data.rows.kinds import Reason, rule_of
-from data.rows.notation import ColumnEvidence, number_columns, read_alone, settle
+from data.rows.notation import evidence_of, notation_columns, read_alone, settle
 from data.rows.outcomes import from_cells, outcome_reader
 from data.rows.quarantine import quarantine
 from data.rows.records import record_adapter
@@ -46,6 +47,8 @@ WILD = [
     "1e-320", "-0", "-0.0", "1d5", "1f", "infinit", "1 2", "\xa01", "1\u2003", "S-1", "1.00", "007", "1.50",
     "1,234", "1.234", "85 %", "6 h", "1 234", "1'234.5", "3,25", "−2", "12.345,5", "€ 3", "ja", "?", "k. A.",
     "9" * 18, "9" * 19, "9" * 400, "-5", "0.0", "2.0", "A", "b", "3", "4.5", "North", "south ", '"', "a\nb",
+    "2010-05-31", "31.05.2010", "05/31/2010", "5/6/2010", "6.5.10", "2010-02-30", "31.13.2010", "1900-01-01",
+    "2010-05-31 00:00:00", "2010-05-31T08:15:00Z", "31-05-2010", "2010/5/31", "1.2.3", "20100531",
 ]  # fmt: skip
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=5)
 CELL = st.sampled_from(WILD) | TEXTS | st.floats().map(repr) | st.integers(-40, 40).map(str)
@@ -59,8 +62,8 @@ Verdict = Any
 
 def by_rule(column: Column, cells: Cells, row: dict[str, str] = RECORD) -> list[Verdict]:
     """Read cells as those of a column of a file in which the row is repeated."""
-    rule, numbers = rule_of(column), number_columns(TINY)
-    found = {name: ColumnEvidence(numbers[name]) for name in {**row, column.name: ""} if name in numbers}
+    rule, numbers = rule_of(column), notation_columns(TINY)
+    found = {name: evidence_of(numbers[name]) for name in {**row, column.name: ""} if name in numbers}
     if column.name not in found:
         return [rule.read(cell) for cell in cells]
     for name, evidence in found.items():
@@ -130,8 +133,8 @@ def by_score(column: Column, cells: Cells, folder: Path) -> list[Verdict]:
     path.write_text(as_csv(rows_with(column, cells, RECORD)), encoding="utf-8")
     (chunk,) = open_roster(str(path), TINY).chunks()
     frame, errors = examine(chunk, TINY)
-    taken = zip(frame[column.name].astype(object), errors, strict=True)
-    return [reason_of(error, column) if error else value_in(value) for value, error in taken]
+    taken = zip(values_in(frame, column), errors, strict=True)
+    return [reason_of(error, column) if error else value for value, error in taken]
 
 
 def by_training(column: Column, cells: Cells, folder: Path) -> list[Verdict]:
@@ -142,7 +145,7 @@ def by_training(column: Column, cells: Cells, folder: Path) -> list[Verdict]:
     of_rows = faults["reason"].isin([Reason.CONTRADICTION, Reason.DUPLICATE])
     own = faults[(faults["column"] == column.name) & ~of_rows].set_index("row")["reason"]
     assert own.index.is_unique
-    values = map(value_in, frame[column.name].astype(object))
+    values = values_in(frame, column)
     return [Reason(own[row]) if row in own else value for row, value in enumerate(values, start=FIRST_ROW)]
 
 
@@ -161,6 +164,8 @@ JSON_REASONS = {
     "greater_than_equal": Reason.OUT_OF_RANGE,
     "less_than_equal": Reason.OUT_OF_RANGE,
     "int_type": Reason.NOT_WHOLE,
+    "date_type": Reason.NOT_A_DATE,
+    "date_range": Reason.OUT_OF_RANGE,
     "float_type": Reason.NOT_A_NUMBER,
     "unknown_code": Reason.UNKNOWN_CODE,
     "id_type": Reason.NOT_WHOLE,
@@ -187,13 +192,15 @@ def reason_in(message: str) -> Reason:
     return Reason(re.search(r"” is ([a-z ]+)\.", message)[1])  # type: ignore[index]
 
 
-def value_in(value: Any) -> Any:
-    return None if value is None or value != value else value
+def values_in(frame: pd.DataFrame, column: Column) -> list[Verdict]:
+    if column.dated:
+        return json_values(frame[column.name], column)
+    return [None if v is None or v != v else v for v in frame[column.name].astype(object)]
 
 
 def as_json(column: Column, cell: str) -> Any:
     """Return a cell as JSON says it: a number where the column has numbers, which not every text is."""
-    if column.coded or column.role is Role.ID:
+    if column.coded or column.dated or column.role is Role.ID:
         return cell
     try:
         parsed = parse_json(cell.strip().encode(), 1)

@@ -210,4 +210,4 @@ def test_a_record_has_the_same_floats_alone_and_in_a_frame(contract: Contract, d
 
 
 def test_no_records_make_a_matrix_without_rows(tiny: Contract) -> None:
-    assert matrix_maker(tiny)([]).shape == (0, 13)
+    assert matrix_maker(tiny)([]).shape == (0, 14)

@@ -1,5 +1,6 @@
 """A contract with a column of every kind and role, students under it, and what hypothesis draws from it."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ columns:
   Club: {title: Club, kind: boolean}
   Help: {title: Help, kind: ordinal, codes: {0: None, 1: Some, 2: Much}}
   Job: {title: Job, kind: nominal, codes: {farm: Farm, shop: Shop, other: Other}}
+  Born: {title: Born, kind: date, age_at: 2025-09-01, min: 5, max: 90}
   Sleep: {title: Sleep, kind: number, nullable: true}
   Trips: {title: Trips, kind: integer, min: 0, nullable: true}
   Award: {title: Award, kind: boolean, nullable: true}
@@ -38,7 +40,8 @@ columns:
 """
 
 FULL = {"Sleep": 7.5, "Trips": 2, "Award": 1, "Level": 2, "Lunch": "h"}
-STUDENT = {"Group": 1, "Hours": 4.5, "Days": 3, "Club": 1, "Help": 2, "Job": "shop", **FULL}
+SURE = {"Group": 1, "Hours": 4.5, "Days": 3, "Club": 1, "Help": 2, "Job": "shop", "Born": "2010-05-31"}
+STUDENT = {**SURE, **FULL}
 """A record that keeps the contract."""
 
 
@@ -63,7 +66,9 @@ def values_of(column: Column) -> st.SearchStrategy[Any]:
     """Draw canonical values that a column allows."""
     low, high = column.limits
     values: st.SearchStrategy[Any]
-    if column.coded:
+    if column.dated:
+        values = st.dates(date(1940, 1, 1), date(2020, 1, 1)).map(date.isoformat)
+    elif column.coded:
         values = st.sampled_from(list(column.codes))
     elif column.kind is Kind.INTEGER:
         values = st.integers(int(max(low, -(2**31))), int(min(high, 2**31)))

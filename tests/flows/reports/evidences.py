@@ -10,6 +10,7 @@ from data.bundle.reasons import scale_of
 from data.cohorts import grades as cohort
 from data.contract.contract import Contract
 from data.rows.frames import parse, target_index
+from data.rows.records import typical_value
 from flows.evaluate import at_risk_intervals, calibration_figures
 from flows.reports.evidence import Evidence, counterfactuals_of
 from flows.training.metrics import evaluate, evaluate_classes, intervals
@@ -100,6 +101,8 @@ def any_evidence(contract: Contract, rows: int, seed: int = 0) -> Evidence:
         {
             column.name: rng.choice(list(column.codes), rows)
             if column.coded
+            else [typical_value(column)] * rows
+            if column.dated
             else rng.integers(int(column.min or 0), int(column.max or 20) + 1, rows)
             for column in contract.columns.values()
         }
