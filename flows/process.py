@@ -51,6 +51,7 @@ def write_processed(
     Raises BadInput where there is nothing to learn from, unless that is for too many bad rows.
     """
     who = PSEUDONYM if records.pseudonymous else contract.id.name if contract.id else None
+    who = None if contract.id and contract.id.several else who
     write_set_aside(folder, records.set_aside)
     seen = SeenIds()
     terms = contract, records.uri, settings.id_key, settings.test_share
@@ -58,7 +59,7 @@ def write_processed(
     with closing(Written(folder, contract.target.column)) as found:
         for chunk in in_order(examine_chunk, pieces, engine, settings.jobs):
             found.append(with_repeats(chunk, seen, who))
-    if found.clean >= (1 - settings.bad_row_limit) * found.rows:
+    if found.clean >= (1 - settings.bad_row_limit) * (found.rows - found.reasons[Reason.WAITING]):
         check_trainable(found.class_rows, records.uri, contract, settings)
     write_report(folder, found, contract)
     summary = Processed(

@@ -14,11 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 from data.bundle.bundle import Bundle
 from data.bundle.manifest import BundleError
 from data.contract.columns import ELAPSED, repeated
+from data.contract.contract import Contract
 from data.contract.dated import AS_OF
 from data.log.entries import Via, prediction_entries
 from data.log.spool import Spool, SpoolError
 from data.rows.kinds import PASSED, rule_of
-from data.rows.records import Record, settle_elapsed
+from data.rows.records import Record, settle_elapsed, taken_instead
 from serving.days import read_day, with_day
 from serving.predictor import CurrentPredictor, Predictor
 from serving.problems import (
@@ -178,6 +179,7 @@ def forecast(
     records = validate(parsed, bundle.record, {*bundle.contract.columns, ELAPSED}, settings.max_records)
     settle_elapsed(records, bundle.contract, passed)
     answers = predictor.predict(records, explain=explain)
+    _say_what_was_taken(answers, parsed, bundle.contract)
     write_down(
         extensions["spool"], prediction_entries(records, answers, bundle.contract, settings.id_key, via)
     )
@@ -185,6 +187,16 @@ def forecast(
         [answer["grade_class"] for answer in answers], sum(answer["at_risk"] for answer in answers)
     )
     return orjson.dumps(answers if isinstance(parsed, list) else answers[0])
+
+
+def _say_what_was_taken(answers: Sequence[dict[str, Any]], parsed: Any, contract: Contract) -> None:
+    """Say in each answer what was taken in place of what its record lacks."""
+    if not contract.fallbacks:
+        return
+    raw = parsed if isinstance(parsed, list) else [parsed]
+    for answer, record in zip(answers, raw, strict=True):
+        if instead := taken_instead(record, contract):
+            answer["assumed"] = instead
 
 
 def read_elapsed(text: str | None, bundle: Bundle) -> float | None:

@@ -85,9 +85,11 @@ class RowReader:
         if contract.accumulating:
             asked[ELAPSED] = PASSED
         self._width = len(header)
+        names = contract.named(header)
         self._columns = [
-            ColumnReader(asked[n], place, notations.get(n)) for place, n in enumerate(header) if n in asked
+            ColumnReader(asked[n], place, notations.get(n)) for place, n in enumerate(names) if n in asked
         ]
+        self._instead = {c.name: c.instead for c in contract.fallbacks if c.name not in names}
 
     def errors(self, rows: Sequence[Row]) -> list[str]:
         """Return for each row what is wrong with it, or nothing."""
@@ -97,7 +99,8 @@ class RowReader:
         """Return the records of the sound rows, and every row's errors."""
         values, errors = self._values(rows)
         names = [column.name for column in self._columns]
-        records = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+        more = self._instead
+        records = [{**dict(zip(names, row, strict=True)), **more} for row in zip(*values, strict=True)]
         self._leave_out_missing(records, values)
         return list(compress(records, [not error for error in errors])), errors
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from data.contract.columns import Column, repeated
 from data.contract.contract import Contract
-from data.rows.notation import Evidence, Settled, evidence_of, notation_columns, settle
+from data.rows.notation import Evidence, Settled, evidence_of, notation_columns, settle, with_fallbacks
 from data.rows.spreadsheets import BETWEEN, did_you_mean, nearly, neutralised, nothing_to_neutralise
 from data.sources.tables import Copies, Table, TableError, open_table
 from data.sources.workbooks import WorkbookLimits
@@ -80,8 +80,8 @@ class Sheet:
 
     def settled(self, contract: Contract) -> Settled:
         """Find how its columns write their numbers; raises Problem 422 with what nothing decides."""
-        columns = notation_columns(contract)
-        places = {name: place for place, name in enumerate(self.header) if name in columns}
+        columns, names = notation_columns(contract), contract.named(self.header)
+        places = {name: place for place, name in enumerate(names) if name in columns}
         found = self._evidence(places, columns, [self._table.sample])
         plain = self.delimiter == "," and all(evidence.is_plain for evidence in found.values())
         if not plain and not self._table.whole:
@@ -91,7 +91,7 @@ class Sheet:
         if settled.questions:
             faults = [{"field": name, "message": text} for name, text in settled.questions.items()]
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The file leaves open what it means.", faults)
-        return settled
+        return with_fallbacks(settled, contract, names)
 
     def _evidence(
         self, places: Mapping[str, int], columns: Mapping[str, Column], chunks: Iterable[Sequence[Row]]
@@ -189,18 +189,19 @@ def check_header(
 
     Those that are `told` beside the file are not missed.
     """
-    names, ours = dict.fromkeys(filter(None, header)), frozenset(added)
-    missing = [column.name for column in contract.features if column.name not in (*names, *told)]
+    names, ours = dict.fromkeys(filter(None, contract.named(header))), frozenset(added)
+    needed = [column.name for column in contract.features if column.fallback is None]
+    missing = [name for name in needed if name not in (*names, *told)]
     near = nearly(missing, names, contract)
     faults: list[FieldError] = [
         *({"field": name, "message": _no_column(name, near.get(name))} for name in missing),
         *(
             {"field": name, "message": "the file has this column twice"}
-            for name in repeated(filter(None, header))
+            for name in repeated(filter(None, contract.named(header)))
         ),
         *(
             {"field": name, "message": "the answer adds this column; rename or remove yours"}
-            for name in names
+            for name in header
             if name in ours
         ),
     ]

@@ -41,9 +41,17 @@ def _code(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
+def _fallback(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str | date):
+        raise PydanticCustomError("fallback", "a fallback is a number, a code or a day")
+    return value
+
+
 Code = int | str
 AnyCode = Annotated[Code, PlainValidator(_code)]
 Codes = dict[AnyCode, Name]
+Aliases = tuple[Name, ...]
+"""Other headings under which a file may have a column."""
 Also = dict[AnyCode, tuple[AnyCode, ...]]
 """What else stands for a code: other codes of the source, other words."""
 OTHER = "other"
@@ -116,6 +124,10 @@ class Column(Strict):
     age_at: date | None = None
     days_since: date | None = None
     day_first: bool | None = None
+    aliases: Aliases = ()
+    fallback: Annotated[Code | float | date | None, PlainValidator(_fallback)] = None
+    group: Name | None = None
+    several: bool = False
     strong: Name | None = None
     taken: Taken | None = None
 
@@ -167,6 +179,7 @@ class Column(Strict):
             raise ContractError("only a feature can be strong", "strong")
         self._check_accumulates()
         self._check_date()
+        self._check_fallback()
         if self.min is not None and self.max is not None and self.min >= self.max:
             raise ContractError(f"min {self.min:g} is not below max {self.max:g}", "min")
         check_codes(self.codes, "codes", self.also)
@@ -181,6 +194,8 @@ class Column(Strict):
             raise ContractError("an id of kind nominal has no min and max", "kind")
 
     def _check_values(self) -> None:
+        if self.several:
+            raise ContractError("this is for the id of students with several rows", "several")
         coded = self.kind in (Kind.BOOLEAN, Kind.ORDINAL, Kind.NOMINAL)
         if coded and (self.min is not None or self.max is not None):
             raise ContractError(f"a column of kind {self.kind} has codes, not min and max", "kind")
@@ -216,6 +231,22 @@ class Column(Strict):
         if self.actionable:
             raise ContractError("nobody can change a date", "actionable")
 
+    def _check_fallback(self) -> None:
+        value = self.fallback
+        if value is None:
+            return
+        if self.role is not Role.FEATURE or self.nullable:
+            raise ContractError("a fallback is for a feature that is not nullable", "fallback")
+        if self.coded and value not in self.codes:
+            raise ContractError(f"{value!r} is none of the codes", "fallback")
+        if self.dated != isinstance(value, date):
+            raise ContractError("write a day for a date, 2025-09-01, and for nothing else", "fallback")
+        if not (self.coded or self.dated):
+            number = math.nan if isinstance(value, str | date) else value
+            low, high = self.limits
+            if not low <= number <= high or (self.whole and number % 1):
+                raise ContractError(f"{value!r} is not what the column can be", "fallback")
+
     @property
     def only_grows(self) -> bool:
         """Whether what it counts until a day cannot be undone: a count or a sum of dated records."""
@@ -242,7 +273,15 @@ class Column(Strict):
     @property
     def required(self) -> bool:
         """Whether there is no forecast without a value."""
-        return self.role is Role.FEATURE and not self.nullable
+        return self.role is Role.FEATURE and not self.nullable and self.fallback is None
+
+    @property
+    def instead(self) -> Code | float | None:
+        """What is taken where there is no value, as one of the column's values; None for nothing."""
+        value = self.fallback
+        if isinstance(value, date):
+            return value.isoformat()
+        return int(value) if self.whole and value is not None else value
 
     @property
     def whole(self) -> bool:
@@ -266,7 +305,7 @@ class Column(Strict):
         return low, FLOAT32_MAX if self.max is None else min(self.max, FLOAT32_MAX)
 
 
-DERIVATION = re.compile(r"^\s*(?P<score>\S+)\s*>=\s*(?P<bound>-?\d+(?:\.\d+)?)\s*$")
+DERIVATION = re.compile(r"^\s*(?P<score>\S+)\s*(?P<sign>[<>])=\s*(?P<bound>-?\d+(?:\.\d+)?)\s*$")
 LONGEST_LABEL = 200  # it is part of the names of metrics, which the registry holds to 250
 
 
@@ -290,6 +329,9 @@ class Target(Strict):
     also: Also = Field(default_factory=dict)
     at_risk: tuple[str, ...]
     at_least: dict[str, FiniteFloat] = Field(default_factory=dict)
+    at_most: dict[str, FiniteFloat] = Field(default_factory=dict)
+    aliases: Aliases = ()
+    waiting: bool | tuple[Name, ...] = False
     derive: str | None = None
     train_on_score: bool = True
     unit: str = "points"
@@ -305,7 +347,8 @@ class Target(Strict):
         check_codes(self.classes, "classes", self.also)
         if max(map(len, labels)) > LONGEST_LABEL:
             raise ContractError(f"a label has at most {LONGEST_LABEL} characters", "classes")
-        for key, named in (("at_risk", self.at_risk), ("at_least", self.at_least)):
+        rules = (("at_least", self.at_least), ("at_most", self.at_most))
+        for key, named in (("at_risk", self.at_risk), *rules):
             unknown = next((label for label in named if label not in labels), None)
             if unknown is not None:
                 raise ContractError(f"{unknown!r} is not one of the classes {', '.join(labels)}", key)
@@ -320,31 +363,40 @@ class Target(Strict):
     def _check_derivation(self, labels: tuple[str, ...]) -> None:
         if self.derive is None:
             return
-        if not self.derive_rule and self.derive != "at_least":
-            raise ContractError("write COLUMN >= NUMBER, or at_least to derive from that rule", "derive")
+        if not self.derive_rule and self.derive not in ("at_least", "at_most"):
+            raise ContractError(
+                "write COLUMN >= NUMBER or COLUMN <= NUMBER, or at_least or at_most to derive from that rule",
+                "derive",
+            )
         if self.derive_rule and not math.isfinite(float(self.derive_rule["bound"])):
             raise ContractError("write a finite number", "derive")
-        if self.at_least and self.derive_rule:
+        if self.derive_rule and (self.at_least or self.at_most):
             raise ContractError("give the rule once: either at_least, or derive: COLUMN >= NUMBER", "derive")
         if self.derive_rule and len(labels) != 2:
             raise ContractError("COLUMN >= NUMBER makes two classes, the first where it holds", "derive")
-        if self.derive == "at_least" and not self.at_least:
-            raise ContractError("this needs at_least, the lower bound of each class but the last", "derive")
+        if not self.derive_rule and not getattr(self, str(self.derive)):
+            raise ContractError(f"this needs {self.derive}, the bound of each class but the last", "derive")
         if not self.ordered:
             raise ContractError("an unordered target has no rule on a score", "derive")
 
     def _check_bounds(self, labels: tuple[str, ...]) -> None:
-        if not self.at_least:
-            return
-        if tuple(self.at_least) != labels[:-1]:
-            raise ContractError(
-                f"give a lower bound for each of {', '.join(labels[:-1])}, in this order", "at_least"
-            )
-        bounds = list(self.at_least.values())
-        if any(upper <= lower for upper, lower in pairwise(bounds)):
-            raise ContractError("the bounds must fall from one class to the next", "at_least")
-        if not self.ordered:
-            raise ContractError("an unordered target has no rule on a score", "at_least")
+        if self.at_least and self.at_most:
+            raise ContractError("a score is better when high or when low: give one of the two", "at_most")
+        for key, bounds, side in (
+            ("at_least", self.at_least, "a lower"),
+            ("at_most", self.at_most, "an upper"),
+        ):
+            if not bounds:
+                continue
+            if tuple(bounds) != labels[:-1]:
+                raise ContractError(
+                    f"give {side} bound for each of {', '.join(labels[:-1])}, in this order", key
+                )
+            if any(worse >= better for better, worse in pairwise(self.bounds or ())):
+                way = "fall" if key == "at_least" else "rise"
+                raise ContractError(f"the bounds must {way} from one class to the next", key)
+            if not self.ordered:
+                raise ContractError("an unordered target has no rule on a score", key)
 
     @cached_property
     def as_column(self) -> Column:
@@ -369,11 +421,22 @@ class Target(Strict):
         return self.derive is not None
 
     @property
+    def sign(self) -> int:
+        """What a score is multiplied with so that more is better: 1, or -1 where low is good."""
+        low = self.derive_rule["sign"] == "<" if self.derive_rule else bool(self.at_most)
+        return -1 if low else 1
+
+    @property
     def bounds(self) -> tuple[float, ...] | None:
-        """Lower bounds of the score for all classes but the last, falling; None without a rule."""
+        """Lower bounds of score times `sign` for all classes but the last, falling; None without a rule."""
         if self.derive_rule:
-            return (float(self.derive_rule["bound"]),)
-        return tuple(self.at_least.values()) or None
+            return (self.sign * float(self.derive_rule["bound"]),)
+        return tuple(self.at_least.values()) or tuple(-bound for bound in self.at_most.values()) or None
+
+    @property
+    def waiting_words(self) -> frozenset[str]:
+        """What a cell may say, in lower case, of an outcome that is not yet known."""
+        return frozenset(map(str.casefold, self.waiting if isinstance(self.waiting, tuple) else ()))
 
     @property
     def call_from(self) -> float:

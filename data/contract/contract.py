@@ -1,5 +1,6 @@
 """A contract: read from its YAML, checked, and what follows from it."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar, get_args
@@ -165,6 +166,7 @@ class Contract(Strict):
                 "this is the target and cannot be a column as well", "columns", self.target.column
             )
         self._check_score()
+        self._check_aliases()
         if self.rule_of_thumb and self.rule_of_thumb not in {c.name for c in self.features}:
             raise ContractError(f"{self.rule_of_thumb!r} is not a feature", "rule_of_thumb")
         self._check_dated()
@@ -199,13 +201,44 @@ class Contract(Strict):
                 f"{rule['score']!r} must be the column with the role score", "target", "derive"
             )
         if self.target.bounds and score is None:
-            raise ContractError("the rule needs a column with the role score", "target", "at_least")
+            key = "at_most" if self.target.at_most else "at_least"
+            raise ContractError("the rule needs a column with the role score", "target", key)
         if score is not None and score.coded:
             raise ContractError("a score is of kind number or integer", "columns", score.name, "kind")
         if score is not None and self.target.bounds is None:
             raise ContractError(
-                "a score needs a rule in the target: at_least, or derive", "columns", score.name, "role"
+                "a score needs a rule in the target: at_least, at_most or derive",
+                "columns",
+                score.name,
+                "role",
             )
+
+    def _check_aliases(self) -> None:
+        known = {*self.columns, *self.ignored, self.target.column}
+        places = [(name, ("columns", name)) for name in self.columns] + [(self.target.column, ("target",))]
+        for name, place in places:
+            own = self.columns.get(name, self.target)
+            for alias in own.aliases:
+                if alias in known:
+                    raise ContractError(f"{alias!r} is a column or an alias already", *place, "aliases")
+                known.add(alias)
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        """The column's name by each of its aliases."""
+        found = {alias: column.name for column in self.columns.values() for alias in column.aliases}
+        return found | dict.fromkeys(self.target.aliases, self.target.column)
+
+    def named(self, headings: Iterable[str]) -> list[str]:
+        """Return a file's headings with the columns' own names in place of their aliases."""
+        found = list(headings)
+        own = set(found)
+        return [name if self._aliases.get(name, name) in own else self._aliases[name] for name in found]
+
+    @cached_property
+    def headings(self) -> frozenset[str]:
+        """Names of the columns that are read from a source, and their aliases."""
+        return self.readable | {a for a, name in self._aliases.items() if name in self.readable}
 
     def _having(self, role: Role) -> tuple[Column, ...]:
         return tuple(column for column in self.columns.values() if column.role is role)
@@ -224,6 +257,11 @@ class Contract(Strict):
     def features(self) -> tuple[Column, ...]:
         """Columns that the model sees."""
         return self._having(Role.FEATURE)
+
+    @cached_property
+    def fallbacks(self) -> tuple[Column, ...]:
+        """Features for which a value is taken where there is none."""
+        return tuple(column for column in self.features if column.fallback is not None)
 
     @cached_property
     def audit(self) -> tuple[Column, ...]:

@@ -23,7 +23,7 @@ from data.rows.ids import (
     record_id,
     split_position,
 )
-from data.rows.kinds import CodeRule, IdRule, NumberRule, Reason, Rule, class_places, number_of, rule_of
+from data.rows.kinds import IdRule, NumberRule, Reason, Rule, class_places, number_of, rule_of
 from data.rows.notation import Notation
 from data.rows.spreadsheets import FIRST_ROW, did_you_mean, nearly
 
@@ -40,9 +40,9 @@ def needed_columns(contract: Contract, *, labelled: bool, pseudonymous: bool = F
     With pseudonyms it is the log's, which has no ids, and audit columns where they were given.
     """
     if not labelled:
-        return [column.name for column in contract.features]
+        return [column.name for column in contract.features if column.fallback is None]
     roles = (Role.FEATURE, Role.SCORE, *(() if pseudonymous else (Role.ID, Role.AUDIT)))
-    needed = [column.name for column in contract.columns.values() if column.role in roles]
+    needed = [c.name for c in contract.columns.values() if c.role in roles and c.fallback is None]
     return needed if contract.target.derived else [*needed, contract.target.column]
 
 
@@ -98,6 +98,8 @@ def parse(
     if not partial:
         refuse_missing(names, contract, labelled=labelled, file=file)
     refuse_twice(names, file)
+    if not partial:
+        raw = with_fallbacks(raw, contract)
     frame, not_numbers = parse_cells(raw, contract, labelled=labelled)
     for name, wrong in not_numbers.items():
         position = int(wrong.argmax())
@@ -114,25 +116,47 @@ def parse(
 def parse_cells(raw: pd.DataFrame, contract: Contract, *, labelled: bool) -> tuple[pd.DataFrame, NotNumbers]:
     """Return what `parse` does, cells that are no number as missing ones, and which those are."""
     barred = (Role.LEAK,) if labelled else (Role.LEAK, Role.SCORE)
+    raw = _without_waiting(raw, contract) if labelled else raw
     parsed: dict[str, Any] = {}
     not_numbers: NotNumbers = {}
     for column in contract.columns.values():
         if column.role in barred or column.name not in raw:
             continue
-        rule = rule_of(column)
-        if isinstance(rule, IdRule):
-            parsed[column.name] = to_ids(raw[column.name], whole=column.whole)
-        elif isinstance(rule, CodeRule):
-            parsed[column.name] = _to_codes(raw[column.name], rule)
-        elif isinstance(rule, NumberRule):
-            cells = raw[column.name]
-            if column.dated and cells.dtype.kind in "iuf":  # numbers, of which none is a date
-                cells = cells.astype(object)
-            parsed[column.name], wrong = to_numbers(cells, rule.number_of)
-            if wrong.any():
-                not_numbers[column.name] = wrong
+        parsed[column.name], wrong = _read(raw[column.name], rule_of(column))
+        if wrong is not None and wrong.any():
+            not_numbers[column.name] = wrong
     frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)), copy=False)
     return (_with_target(frame, raw, contract) if labelled else frame), not_numbers
+
+
+def _read(cells: pd.Series, rule: Rule) -> tuple[Any, np.ndarray | None]:
+    """Return a raw column as parsed, and which cells of a number or a date are none."""
+    wrong = None
+    if isinstance(rule, IdRule):
+        return to_ids(cells, whole=rule.whole), None
+    if isinstance(rule, NumberRule):
+        if rule.column.dated and cells.dtype.kind in "iuf":  # numbers, of which none is a date
+            cells = cells.astype(object)
+        values, wrong = to_numbers(cells, rule.number_of)
+        instead = None if rule.column.instead is None else rule.array_of([rule.column.instead])[0]
+    else:
+        values, instead = pd.Series(_to_codes(cells, rule)), rule.column.instead
+    filled = values if instead is None else values.fillna(instead)
+    return filled if isinstance(rule, NumberRule) else filled.array, wrong
+
+
+def with_fallbacks(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Return raw rows with the columns that they lack, and that have a fallback, empty."""
+    return raw.assign(**{column.name: None for column in contract.fallbacks if column.name not in raw})
+
+
+def _without_waiting(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Return raw rows in which an outcome that is said not to be known yet is missing."""
+    target, words = contract.target, contract.target.waiting_words
+    of_score = [contract.score.name] if contract.score else []
+    names = [name for name in (target.column, *of_score) if words and name in raw]
+    said = {name: raw[name].astype("string").str.strip().str.casefold().isin(words) for name in names}
+    return raw.assign(**{name: raw[name].mask(waits.to_numpy(dtype=bool)) for name, waits in said.items()})
 
 
 def _with_target(frame: pd.DataFrame, raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:

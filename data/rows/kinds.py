@@ -43,6 +43,7 @@ class Reason(StrEnum):
     OUT_OF_RANGE = "out of range"
     UNKNOWN_CODE = "unknown code"
     DUPLICATE = "duplicate id"
+    WAITING = "outcome not yet known"
     CONTRADICTION = "label contradicts score"
 
 
@@ -107,7 +108,7 @@ class NumberRule(Rule):
         if number is None:
             return self.unread
         if math.isnan(number):
-            return None
+            return self.column.instead
         reason = next((reason for reason, broken in self.faults(number) if broken), None)
         return reason or self.value_of(number)
 
@@ -242,7 +243,7 @@ class CodeRule(Rule):
         if code is None and (whole := WHOLE.fullmatch(text)):
             code = self._numbers.get(int(whole[1]))
         if code is None and is_missing(text):
-            return None
+            return self.column.instead
         code = self._other if code is None else code
         return Reason.UNKNOWN_CODE if code is None else code
 
@@ -448,6 +449,6 @@ def date_of(cell: Any) -> date | float | None:
 
 def class_places(scores: Sequence[float] | np.ndarray, target: Target) -> np.ndarray:
     """Return the position of the class (n,) that the target's rule gives each score (n,); -1 for NaN."""
-    values = np.asarray(scores, dtype=float)
+    values = target.sign * np.asarray(scores, dtype=float)
     below = values[:, None] < np.asarray(target.bounds)
     return np.where(np.isnan(values), -1, below.sum(axis=1))

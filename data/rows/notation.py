@@ -8,7 +8,7 @@ decides for all, then the contract's range, then the file's other columns. What 
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -259,6 +259,17 @@ def notation_columns(contract: Contract) -> dict[str, Column]:
     return {
         c.name: c for c in contract.columns.values() if c.kind in WITH_NOTATION and c.role is not Role.LEAK
     }
+
+
+def with_fallbacks(settled: Settled, contract: Contract, names: Sequence[str]) -> Settled:
+    """Return what was found of a file, with a note of what is taken where it says nothing."""
+    notes = [
+        f"column {c.name}: {c.instead} is taken where a cell is empty"
+        if c.name in names
+        else f"column {c.name}: it is not in the file, and {c.instead} is taken for it"
+        for c in contract.fallbacks
+    ]
+    return replace(settled, notes=(*settled.notes, *notes))
 
 
 def settle(found: Mapping[str, Evidence], delimiter: str) -> Settled:

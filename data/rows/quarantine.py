@@ -11,7 +11,7 @@ from data.rows.kinds import Reason, class_places, rule_of
 from data.rows.spreadsheets import FIRST_ROW
 
 UNREAD = (Reason.NOT_A_NUMBER, Reason.NOT_A_DATE)
-REASONS = tuple(reason for reason in Reason if reason not in UNREAD)
+REASONS = tuple(reason for reason in Reason if reason not in (*UNREAD, Reason.WAITING))
 """What a row is set aside for; a cell that is no number or no date ends the reading of a file to train on."""
 ONE_ROW = "rows of one student may not stand on both sides of the split: keep one row of each"
 """What to do about duplicates."""
@@ -26,9 +26,12 @@ def quarantine(
     row with an id seen before is the duplicate; the first one stays. Where the frame has pseudonyms
     they are the ids.
     """
+    waits = _waiting(frame, contract)
     cells = cell_faults(frame, contract, not_numbers=not_numbers)
     found = [cells, _duplicates(frame, contract), _contradictions(frame, contract)]
-    faults = pd.concat(found, ignore_index=True).sort_values(["row", "column"], ignore_index=True)
+    faults = pd.concat(found, ignore_index=True)
+    faults = pd.concat([faults[~faults["row"].isin(waits["row"])], waits], ignore_index=True)
+    faults = faults.sort_values(["row", "column"], ignore_index=True)
     return frame.loc[~frame.index.isin(faults["row"] - FIRST_ROW)], faults
 
 
@@ -85,8 +88,15 @@ def _may_be_missing(column: Column, contract: Contract, strict: bool) -> bool:
     return given or not (column.required or (strict and column.role is not Role.FEATURE))
 
 
+def _waiting(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Rows whose outcome is not yet known, where the contract has such: they are not bad, and wait."""
+    label = frame[contract.target.column]
+    return _faults(label[label.isna()] if contract.target.waiting else label.iloc[:0], Reason.WAITING)
+
+
 def _duplicates(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     name = PSEUDONYM if PSEUDONYM in frame else contract.id.name if contract.id else None
+    name = None if contract.id and contract.id.several else name
     ids = frame[name] if name else pd.Series(dtype=object)
     again = frame.duplicated([name, AS_OF]) if name and contract.dated else ids.duplicated()
     return _faults(ids[ids.notna() & again], Reason.DUPLICATE)

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired
+from functools import partial
+from typing import Annotated, Any, NotRequired
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter
 from typing_extensions import TypedDict
 
 from data.contract.columns import ELAPSED, Column, Role
@@ -58,7 +59,8 @@ def record_adapter(contract: Contract) -> TypeAdapter[Record]:
     for column in contract.columns.values():
         kind = rule_of(column).field()
         if column.role is Role.FEATURE:
-            fields[column.name] = kind | None if column.nullable else kind
+            kind = kind | None if column.nullable else kind
+            fields[column.name] = kind if column.fallback is None else NotRequired[kind]
         elif column.role in (Role.ID, Role.AUDIT):
             fields[column.name] = NotRequired[kind]
     if contract.accumulating:
@@ -66,7 +68,21 @@ def record_adapter(contract: Contract) -> TypeAdapter[Record]:
     make_type: Any = TypedDict  # from a contract's name, which mypy would have be a literal
     record = make_type(f"{contract.name}_record", fields)
     record.__pydantic_config__ = ConfigDict(extra="forbid")
-    return TypeAdapter(record)
+    lenient: Any = Annotated[record, BeforeValidator(partial(filled, contract=contract))]
+    return TypeAdapter(lenient)
+
+
+def filled(raw: Any, contract: Contract) -> Any:
+    """Return a record with the contract's fallbacks where it says nothing."""
+    instead = taken_instead(raw, contract)
+    return {**raw, **instead} if instead else raw
+
+
+def taken_instead(raw: Any, contract: Contract) -> Record:
+    """Return the fallbacks that are taken for what a record lacks, by column."""
+    if not isinstance(raw, dict):
+        return {}
+    return {column.name: column.instead for column in contract.fallbacks if raw.get(column.name) is None}
 
 
 def asking(contract: Contract) -> Contract:

@@ -19,12 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from data.contract.columns import Column
 from data.contract.contract import Contract
 from data.contract.yaml_files import shortened
 from data.errors import BadInput
 from data.rows.frames import from_arrow, refuse_twice
-from data.rows.notation import Notation, Settled, evidence_of, notation_columns, settle
+from data.rows.notation import Notation, Settled, evidence_of, notation_columns, settle, with_fallbacks
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.databases import scheme_of, without_secrets
 from data.sources.tables import Copies, Table, TableError, open_table, rows_below
@@ -215,9 +214,10 @@ def reading_csv(
         raise _broken(path, header, error) from error
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, contract: Contract | None = None) -> Header:
     """Look at a text or a sheet: the header, what parts its cells, what was assumed.
 
+    Under a contract the columns have its names in place of aliases.
     Raises BadInput where it is no text, has no header or no rows below it.
     """
     file, sheet = split_sheet(path)
@@ -230,7 +230,8 @@ def read_header(path: Path) -> Header:
         if table.whole and not table.sample:
             raise no_rows(path)
         text = _kept(table) if table.rewritten else file
-    return Header(table.names, table.delimiter, table.line, text, table)
+    names = contract.named(table.names) if contract else table.names
+    return Header(names, table.delimiter, table.line, text, table)
 
 
 def _kept(table: Table) -> Path:
@@ -250,8 +251,9 @@ def split_sheet(path: Path) -> tuple[Path, str]:
     return path, ""
 
 
-def settled_of(path: Path, header: Header, columns: Mapping[str, Column]) -> Settled:
+def settled_of(path: Path, header: Header, contract: Contract) -> Settled:
     """Find how columns of a file write their numbers, of a plain CSV from its first rows; raises BadInput."""
+    columns = notation_columns(contract)
     found = {name: evidence_of(columns[name]) for name in header.names if name in columns}
     for name, evidence in found.items():
         place = header.names.index(name)
@@ -267,7 +269,7 @@ def settled_of(path: Path, header: Header, columns: Mapping[str, Column]) -> Set
     if settled.questions:
         name, question = next(iter(settled.questions.items()))
         raise BadInput(f"{question}.", file=path, column=name, remedy=ASKED)
-    return settled
+    return with_fallbacks(settled, contract, header.names)
 
 
 ASKED = "Write it in the file as it is meant, or say it in the contract: min, max and unit of the column."
@@ -387,8 +389,8 @@ def csv_chunks(
     Coded columns and ids as text categories, numbers as numbers, or as text where one of them is none.
     Raises BadInput.
     """
-    header = header or read_header(path)
-    settled = settled or settled_of(path, header, notation_columns(contract))
+    header = header or read_header(path, contract)
+    settled = settled or settled_of(path, header, contract)
     declared = [name for name in header.names if name in contract.readable]
     with reading_csv(path, header, declared) as reader:
         for table in even((_without_empty(batch, header) for batch in reader), rows):

@@ -17,7 +17,7 @@ from data.contract.contract import Contract
 from data.durable import digest
 from data.errors import BadInput
 from data.rows.frames import refuse_missing, refuse_twice
-from data.rows.notation import Settled, notation_columns
+from data.rows.notation import Settled
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.databases import (
     DatabaseRows,
@@ -221,13 +221,19 @@ def _slices(frame: pd.DataFrame, rows: int) -> Frames:
 
 def _of_database(uri: str, shown: str, contract: Contract) -> ChunkedRecords:
     """Read all rows once for their names and their digest; a single chunk is kept for the second time."""
-    rows = DatabaseRows(uri, contract.readable)
+    rows = DatabaseRows(uri, contract.headings)
     digest = digest_of_frames(rows.first_time())
-    refuse_twice(rows.names, shown)
-    refuse_missing(rows.names, contract, file=shown)
+    names = contract.named(rows.names)
+    refuse_twice(names, shown)
+    refuse_missing(names, contract, file=shown)
     known = {*contract.columns, *contract.ignored, contract.target.column}
-    undeclared = tuple(name for name in rows.names if name not in known)
-    return ChunkedRecords(shown, digest, lambda: _not_none(_same(rows, digest, shown), shown), undeclared)
+    undeclared = tuple(name for name in names if name not in known)
+
+    def read() -> Frames:
+        for frame in _not_none(_same(rows, digest, shown), shown):
+            yield frame.set_axis(contract.named(frame.columns), axis=1)
+
+    return ChunkedRecords(shown, digest, read, undeclared)
 
 
 def _same(rows: DatabaseRows, digest: str, shown: str) -> Frames:
@@ -245,15 +251,10 @@ def _same(rows: DatabaseRows, digest: str, shown: str) -> Frames:
 
 
 def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> ChunkedRecords:
-    names: dict[str, None] = {}
-    pseudonymous = set()
-    texts = {path: read_header(path) for path in files if not is_parquet(path)}
-    for path in files:
-        found = [name for name in texts[path].names if name] if path in texts else named_columns(path)
-        refuse_twice(found, path)
-        refuse_missing(found, contract, file=path)
-        names |= dict.fromkeys(found)
-        pseudonymous.add(is_parquet(path) and PSEUDONYM in found)
+    texts = {path: read_header(path, contract) for path in files if not is_parquet(path)}
+    found = {path: _names_of(path, texts.get(path), contract) for path in files}
+    names = dict.fromkeys(name for some in found.values() for name in some)
+    pseudonymous = {is_parquet(path) and PSEUDONYM in some for path, some in found.items()}
     if len(pseudonymous) > 1:
         remedy = "Give files that all have it, or none."
         raise BadInput(f"some files have the column {PSEUDONYM}, some do not.", file=shown, remedy=remedy)
@@ -263,7 +264,7 @@ def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> C
         contract.target.column,
         *(of_log(contract) if any(pseudonymous) else ()),
     }
-    settled = {path: settled_of(path, header, notation_columns(contract)) for path, header in texts.items()}
+    settled = {path: settled_of(path, header, contract) for path, header in texts.items()}
     assumed: list[str] = []
     return ChunkedRecords(
         shown,
@@ -275,6 +276,14 @@ def _of_files(shown: str, files: list[Path], contract: Contract, rows: int) -> C
         any(pseudonymous),
         assumed=assumed,
     )
+
+
+def _names_of(path: Path, header: Header | None, contract: Contract) -> list[str]:
+    """Return the names of a file's columns under a contract; raises BadInput where they do not fit."""
+    names = [name for name in header.names if name] if header else contract.named(named_columns(path))
+    refuse_twice(names, path)
+    refuse_missing(names, contract, file=path)
+    return names
 
 
 def _told(
@@ -300,9 +309,10 @@ def _file_chunks(
             yield from csv_chunks(path, contract, rows, texts[path], settled[path])
             continue
         names, first_row = parquet_shape(path)[0], FIRST_ROW
-        wanted = contract.readable | (of_log(contract) if PSEUDONYM in names else set())
+        wanted = contract.headings | (of_log(contract) if PSEUDONYM in names else set())
         for table in parquet_chunks(path, [n for n in names if n in wanted], rows):
             frame = table.to_pandas(ignore_metadata=True)
+            frame = frame.set_axis(contract.named(frame.columns), axis=1)
             yield of_pseudonyms(frame, contract, path, first_row) if PSEUDONYM in names else frame
             first_row += len(frame)
 

@@ -56,7 +56,8 @@ def examine_rows(
     _, faults = quarantine(frame, contract)
     names = pseudonyms(frame, contract, key) if given is None else frame[PSEUDONYM].to_numpy()
     reasons = reasons_by_row(faults).reindex(frame.index + FIRST_ROW, fill_value="").to_numpy()
-    people = persons(raw, names, None if given is not None else key) if contract.dated else {}
+    several = contract.dated is not None or (contract.id is not None and contract.id.several)
+    people = persons(raw, names, None if given is not None else key) if several else {}
     split = splits(people.get(PERSON, names), test_share) if decided is None else decided.to_numpy()
     own = {PSEUDONYM: names, **people, **_cohorts(raw), "split": split, QUARANTINE: reasons}
     return frame.assign(**own), faults

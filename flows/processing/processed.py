@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from data.cohorts.addresses import CohortPlan
 from data.contract.columns import OWN, Role
 from data.contract.contract import Contract
+from data.rows.kinds import Reason
 from data.rows.quarantine import count_reasons
 from data.rows.spreadsheets import FIRST_ROW, neutralised, neutralised_column
 from data.sources.storage import appended, read_blocks, read_frame, read_rows
@@ -176,8 +177,14 @@ class Processed(BaseModel):
 
     @property
     def bad_share(self) -> float:
-        """Return the share of rows in quarantine."""
-        return (self.rows - self.clean) / self.rows
+        """Return the share of rows in quarantine, of those that do not wait for their outcome."""
+        known = self.rows - self.waiting
+        return (known - self.clean) / known if known else 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Return the rows whose outcome is not yet known."""
+        return self.quarantined.get(Reason.WAITING, 0)
 
     def parsed(self, contract: Contract, split: str | None = None) -> pd.DataFrame:
         """Read all rows as parsed, with their pseudonym, split and reasons of quarantine; or a split's."""

@@ -19,7 +19,15 @@ from data.contract.columns import ELAPSED, Column, Role
 from data.contract.contract import Contract
 from data.log.database import DIGITS as ID_DIGITS
 from data.log.entries import prediction_fields
-from data.rows.frames import from_arrow, json_values, matrix, notation_in, parse_cells, student_ids
+from data.rows.frames import (
+    from_arrow,
+    json_values,
+    matrix,
+    notation_in,
+    parse_cells,
+    student_ids,
+    with_fallbacks,
+)
 from data.rows.ids import pseudonym_maker
 from data.rows.quarantine import cell_faults, reasons_by_row
 from data.rows.records import asking
@@ -38,12 +46,14 @@ def examine(chunk: pa.Table, contract: Contract) -> tuple[pd.DataFrame, np.ndarr
     """
     contract = asking(contract)
     asked = {column.name: column for column in (*contract.asked, *([contract.id] if contract.id else []))}
+    headings = dict(zip(contract.named(chunk.column_names), chunk.column_names, strict=True))
     raw = {
-        n: from_arrow(chunk[n], column, notation_in(chunk, n))
+        n: from_arrow(chunk[headings[n]], column, notation_in(chunk, headings[n]))
         for n, column in asked.items()
-        if n in chunk.column_names
+        if n in headings
     }
-    frame, not_numbers = parse_cells(pd.DataFrame(raw, copy=False), contract, labelled=False)
+    given = with_fallbacks(pd.DataFrame(raw, copy=False), contract)
+    frame, not_numbers = parse_cells(given, contract, labelled=False)
     faults = cell_faults(frame, contract, labelled=False, not_numbers=not_numbers)
     errors = np.full(len(frame), "", dtype=object)
     texts = reasons_by_row(faults)

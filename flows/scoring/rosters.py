@@ -20,7 +20,7 @@ from data.contract.contract import Contract
 from data.contract.dated import AS_OF, Dated, Said
 from data.errors import BadInput
 from data.rows.frames import refuse_missing, refuse_twice, with_notations
-from data.rows.notation import Settled, notation_columns
+from data.rows.notation import Settled
 from data.snapshots.snapshots import open_snapshots
 from data.snapshots.tables import are_tables
 from data.sources.databases import (
@@ -186,7 +186,7 @@ def open_roster(uri: str, contract: Contract, day: int | None = None) -> RosterS
     Raises BadInput where it cannot be read or lacks a feature's column.
     """
     roster = _opened(uri, contract)
-    names = [name for name in roster.columns if name]
+    names = contract.named(name for name in roster.columns if name)
     refuse_twice(names, roster.name)
     if day is not None:
         roster, names = _on_day(roster, day), [*names, AS_OF]
@@ -248,7 +248,9 @@ def _files(uri: str, files: list[Path], contract: Contract) -> RosterSource:
 
 def _csv(path: Path, contract: Contract) -> RosterSource:
     header = read_header(path)
-    settled = settled_of(path, header, notation_columns(contract))
+    settled = settled_of(path, replace(header, names=contract.named(header.names)), contract)
+    written = dict(zip(contract.named(header.names), header.names, strict=True))
+    settled = replace(settled, notations={written[name]: one for name, one in settled.notations.items()})
     with header.text.open("rb") as file:
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     rows = max(1, lines - header.line + 1)

@@ -31,7 +31,7 @@ def training_data(frame: pd.DataFrame, contract: Contract) -> TrainingData:
     return TrainingData(
         X=matrix(frame, contract),
         y=target_index(frame, contract),
-        score=None if score is None else frame[score.name].to_numpy(),
+        score=None if score is None else target.sign * frame[score.name].to_numpy(),
         names=space.names,
         monotone=space.monotone,
         groups=space.groups,

@@ -197,11 +197,11 @@ def _troubles(number: int, error: str, header: Row, row: Row, contract: Contract
     for part in error.split("; "):
         name, _, message = part.partition(": ")
         column = asking(contract).columns.get(name)
-        if column is None or name not in header:
+        if column is None or name not in contract.named(header):
             remedy = "Look for a comma too many or a cell too few."
             yield RowError(number, "", "The whole row", f"{part[:1].upper()}{part[1:]}.", remedy)
             continue
-        cell = row[header.index(name)].strip()[:SHOWN]
+        cell = row[contract.named(header).index(name)].strip()[:SHOWN]
         choices = ", ".join(f"{code} ({label})" for code, label in column.codes.items())
         remedy = f"Give one of {choices}." if choices else describe_allowed(column)
         said = "Nothing is given." if message == "missing" else f"“{cell}” is {message}."
@@ -222,7 +222,9 @@ def _cell(value: object) -> str:
 def template_of(contract: Contract) -> bytes:
     """Return a CSV to fill in: the columns to give, and one line that shows how they are written."""
     columns = [*([contract.id] if contract.id else []), *contract.asked]
-    cells = [next(iter(column.codes.values()), None) or f"{typical_value(column):.0f}" for column in columns]
+    typical = [typical_value(column) for column in columns]
+    shown = [value if isinstance(value, str) else f"{value:.0f}" for value in typical]
+    cells = [next(iter(c.codes.values()), value) for c, value in zip(columns, shown, strict=True)]
     return written([[column.name for column in columns], cells], ",")
 
 

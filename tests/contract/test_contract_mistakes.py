@@ -138,7 +138,7 @@ MISTAKES = {
         "{0: A, 1: C}\n  at_risk: [C]\n  derive: Hours >= 3", "derive",
         "'Hours' must be the column with the role score"),
     "derive that is no rule": ("at_least: {A: 3.0, B: 2.0}", "derive: Points > 3", "derive",
-        "write COLUMN >= NUMBER, or at_least"),
+        "write COLUMN >= NUMBER or COLUMN <= NUMBER, or at_least"),
     "derive of three classes": ("at_least: {A: 3.0, B: 2.0}", "derive: Points >= 3", "derive",
         "makes two classes"),
     "derive from an absent rule": ("at_least: {A: 3.0, B: 2.0}", "derive: at_least", "derive",
