@@ -9,17 +9,20 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from data.contract.contract import load_contract
 from data.errors import BadInput
-from demo.months import SHORT, YEAR, Month
+from demo.months import SHORT, YEAR
 from demo.player import PIPELINE, Loop, Office, play, run, served_version, wait_until
 from demo.plot import ALARMS, Figure90, Played, plot_year
+from demo.weeks import FEW_WEEKS, WEEKS, YEARS, PlayedYear, play_school_year, plot_years, table_of_years
 from flows.reports.style import styled
 from flows.runtime.exit_codes import DONE, FAILED, explain
 from flows.runtime.predictor_api import PredictorApi
@@ -30,7 +33,9 @@ from flows.runtime.workspace import finished_file
 from flows.settings import Settings
 from flows.up import Up, alone, interruptible, make_registry
 
-PICTURE, CONTRACT, FIRST_CHAMPION = "demo-year.png", "grade_class", "cohort://2392"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 STUDENTS, SEED, WINDOW = 700, 11, 1_200
 FORGOTTEN = (
     "GRADECAST_LOG_URL",
@@ -44,27 +49,66 @@ FORGOTTEN = (
 def main(arguments: list[str] | None = None) -> int:
     """Play the year, print it as a table, draw it, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="four months instead of twelve")
+    parser.add_argument("--short", action="store_true", help="four months, or forecasts of four days a year")
+    parser.add_argument("--dated", action="store_true", help="school years with dates, forecast every week")
     parser.add_argument(
         "--students", type=int, default=STUDENTS, help="students a month (default: %(default)s)"
     )
     parser.add_argument("--grid", default="default", help="default, wide or a YAML file")
     options = parser.parse_args(arguments)
     console, usual = open_console(), Settings()
+    story = _dated(options.short) if options.dated else _months(options.short)
     try:
         with interruptible(), alone(prepared_home(usual)):
-            months = SHORT if options.short else YEAR
-            played = play_year(console, months, options.students, options.grid)
+            played = play_story(console, story, options.students, options.grid)
     except KeyboardInterrupt:
         console.print("Ended before the year was over.")
         return FAILED
     except (BadInput, RuntimeError) as error:
         return explain(console, error, usual)
-    picture = usual.home / "reports" / PICTURE
-    draw(played, picture)
-    console.print(table_of(played))
+    picture = usual.home / "reports" / story.picture
+    with styled():
+        draw(story.plot(played), picture)
+    console.print(story.table(played))
     console.print(f"The picture: {picture}", soft_wrap=True)
     return DONE
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is played: by which contract, in which parts, drawn how.
+
+    first_students: that the first champion learns from; play: plays the part of that number.
+    """
+
+    contract: str
+    first_students: int
+    parts: int
+    play: Callable[[Loop, int, Office], Any]
+    picture: str
+    plot: Callable[[Sequence[Any]], "Figure"]
+    table: Callable[[Sequence[Any]], Table]
+
+
+def _months(short: bool) -> Story:
+    """Return twelve monthly batches of students whose records have no dates."""
+    months = SHORT if short else YEAR
+
+    def one(loop: Loop, place: int, office: Office) -> Played:
+        return play(loop, months[place], place, office)
+
+    return Story("grade_class", 2_392, len(months), one, "demo-year.png", plot_year, table_of)
+
+
+def _dated(short: bool) -> Story:
+    """Return school years with dates, in which everybody is forecast every week."""
+    days = FEW_WEEKS if short else WEEKS
+
+    def one(loop: Loop, place: int, _office: Office) -> PlayedYear:
+        return play_school_year(loop, YEARS[place], place, days)
+
+    picture = "demo-weeks.png"
+    return Story("school_year", 2_400, len(YEARS), one, picture, plot_years, table_of_years)
 
 
 def prepared_home(usual: Settings) -> Path:
@@ -85,29 +129,29 @@ def prepared_home(usual: Settings) -> Path:
     return home
 
 
-def play_year(console: Console, months: Sequence[Month], students: int, grid: str) -> list[Played]:
-    """Start everything, train the first champion, play the months, end everything."""
-    settings, places, contract = Settings(), Places(), load_contract(CONTRACT)
+def play_story(console: Console, story: Story, students: int, grid: str) -> list[Any]:
+    """Start everything, train the first champion, play part after part, end everything."""
+    settings, places, contract = Settings(), Places(), load_contract(story.contract)
     make_registry(settings)
     up = Up(console, settings, places)
     with up.running():
         up.show()
         up.say("Nobody is asked to approve a promotion here (GRADECAST_APPROVAL=none)")
         loop = Loop(PredictorApi(places.predictor_url), settings, contract, students, SEED, up.say)
-        up.say("The first champion: 2,392 generated students")
-        run(PIPELINE, {"data": FIRST_CHAMPION, "contract": CONTRACT, "grid": grid})
+        up.say(f"The first champion: {story.first_students:,} generated students")
+        data = f"cohort://{story.first_students}"
+        run(PIPELINE, {"data": data, "contract": story.contract, "grid": grid})
         wait_until(lambda: served_version(loop) == loop.champion(), "the predictor answers")
         office, begun = Office(loop.champion()), time.monotonic()
-        played = [play(loop, month, place, office) for place, month in enumerate(months)]
-        up.say(f"{len(played)} months in {(time.monotonic() - begun) / 60:.1f} minutes")
+        played = [story.play(loop, place, office) for place in range(story.parts)]
+        up.say(f"{len(played)} parts in {(time.monotonic() - begun) / 60:.1f} minutes")
     return played
 
 
-def draw(played: Sequence[Played], picture: Path) -> None:
-    """Write the picture of the year."""
+def draw(drawn: "Figure", picture: Path) -> None:
+    """Write a picture."""
     picture.parent.mkdir(parents=True, exist_ok=True)
-    with styled():
-        finished_file(picture, lambda draft: plot_year(played).savefig(draft))
+    finished_file(picture, drawn.savefig)
 
 
 def table_of(played: Sequence[Played]) -> Table:

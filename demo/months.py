@@ -67,10 +67,12 @@ class Class:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the predictor answered: an id each, or why it refused."""
+    """What the predictor answered: an id, a risk and a grade each, or why it refused."""
 
     ids: list[str]
     refused: str = ""
+    at_risk: tuple[float, ...] = ()
+    grades: tuple[str, ...] = ()
 
 
 def students_of(month: Month, place: int, count: int, contract: Contract, seed: int) -> Class:
@@ -99,15 +101,17 @@ def ask(predictor: PredictorApi, students: Class, contract: Contract, month: Mon
     if month.lost_column:
         lost = contract.features[-1].name
         records = [{name: value for name, value in record.items() if name != lost} for record in records]
-    ids: list[str] = []
+    found: list[dict[str, Any]] = []
     for start in range(0, len(records), AT_ONCE):
         status, answer = predictor.ask("/predict", records[start : start + AT_ONCE])
         if status == HTTPStatus.UNPROCESSABLE_ENTITY:
             first = answer["errors"][0]
             return Answers([], f"{first['field']}: {first['message']}")
         refuse_other(status, HTTPStatus.OK, answer)
-        ids += [forecast["prediction_id"] for forecast in answer]
-    return Answers(ids)
+        found += answer
+    ids = [one["prediction_id"] for one in found]
+    risks, grades = (tuple(one[name] for one in found) for name in ("at_risk", "grade_class"))
+    return Answers(ids, "", risks, grades)
 
 
 def report(
@@ -128,7 +132,7 @@ def report(
     for place, name in enumerate(asked.ids):
         grade = blind[place] if mixed[place] else students.grades[place]
         outcome: dict[str, Any] = {"prediction_id": name, "grade_class": labels[grade]}
-        if contract.score is not None and not corrupted:
+        if contract.score is not None and not corrupted and np.isfinite(students.scores[place]):
             outcome[contract.score.name] = float(students.scores[place])
         outcomes.append(outcome)
     for start in range(0, len(outcomes), AT_ONCE):
