@@ -14,7 +14,7 @@ from data.rows.frames import of_days, one_row_each
 from flows.drift_gate import DRIFT, LEAST_ROWS, NO_REFERENCE, NOT_TESTED, TOO_FEW_ROWS
 from flows.drift_gate.relation import undecided
 from flows.drift_gate.samples import LOOKED_AT, Reference, without_unasked
-from flows.drift_gate.verdict import DriftVerdict, gate, save_html, table
+from flows.drift_gate.verdict import DriftVerdict, charts_of, gate, keep_charts, save_html, table
 from flows.processing.processed import Processed
 from flows.registry.store import Champion, load_champion, open_registry
 from flows.reports import artifacts
@@ -138,7 +138,9 @@ def check_drift(processed: Processed, contract_name: str, settings: Settings) ->
     note = sampled_note(processed, verdict.rows if champion else processed.rows)
     against = f"version {champion.version} of {contract.model_name}" if champion else "the train split"
     about = f"{verdict.rows:,} rows of {processed.source} against {against}."
-    finished_file(report, lambda draft: save_html(verdict, draft, about, note))
+    charts = charts_of(verdict)
+    finished_file(report, lambda draft: save_html(verdict, draft, about, note, charts))
+    keep_charts(charts, settings.home, contract.model_name)
     found = Drift(
         verdict=verdict.overall,
         reasons=verdict.reasons,

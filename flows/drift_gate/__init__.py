@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 PASS, DRIFT, TOO_FEW_ROWS, NO_REFERENCE = "pass", "drift", "too few rows", "no reference"
 NO_LABELS, NOT_TESTED = "no labels", "not tested"
 LEAST_ROWS = 30
+LEAST, FARTHEST = 1e-3, 1e4
 
 
 class Finding(BaseModel):
@@ -36,6 +37,18 @@ class Finding(BaseModel):
         if self.score is None or self.threshold is None:
             return f"{self.name}: {self.words}."
         return f"{self.name}: {self.words} ({self.test}: {self.score:.2g}, limit {self.threshold:.2g})."
+
+    @property
+    def excess(self) -> float:
+        """How many times it exceeds its limit, between 0.001 and 10,000; below 1 it does not.
+
+        0 where nothing could be measured, unless that is what has drifted.
+        """
+        if self.score is None or not self.threshold:
+            return FARTHEST if self.verdict == DRIFT else 0.0
+        score, limit = self.score, self.threshold
+        times = score / limit if self.distance else limit / max(score, limit / FARTHEST)
+        return min(max(times, LEAST), FARTHEST)
 
     def cells(self) -> dict[str, Any]:
         """Give the finding as a row of texts for a table."""

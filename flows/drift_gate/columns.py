@@ -2,8 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -184,52 +183,30 @@ class Plan(NamedTuple):
     limit: float
 
 
-def run_evidently(reference: pd.DataFrame, batch: pd.DataFrame, plans: list[Plan]) -> Any:
-    """Run Evidently's drift tests as planned; give its snapshot. Its own warnings are not for our users."""
+def evidently_runs() -> Any:
+    """Return the module that has Evidently at work, imported when it is needed and without its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from evidently import DataDefinition, Dataset, Report
-        from evidently.metrics import ValueDrift
-
-        _register()
-        names = [plan.column for plan in plans]
-        numbers = [plan.column for plan in plans if plan.kind == NUMBER]
-        definition = DataDefinition(
-            numerical_columns=numbers, categorical_columns=[name for name in names if name not in numbers]
-        )
-        metrics = [ValueDrift(column=p.column, method=p.test.name, threshold=p.limit) for p in plans]
-        current, before = (
-            Dataset.from_pandas(frame[names].reset_index(drop=True), data_definition=definition)
-            for frame in (batch, reference)
-        )
-        return Report(metrics, include_tests=True).run(current, before)
+        from flows.drift_gate import evidently_runs as module
+    return module
 
 
-def _register() -> None:
-    """Make our tests known to Evidently by name, which refuses a bare function."""
-    from evidently.legacy.calculations.stattests import StatTest, register_stattest
-    from evidently.legacy.core import ColumnType
+class Compared(NamedTuple):
+    """What Evidently compared, to be drawn if somebody is to see it: two `tested` frames and the plans."""
 
-    for kind, tests in KINDS.items():
-        column = ColumnType.Numerical if kind == NUMBER else ColumnType.Categorical
-        for test in (tests.by_p, tests.by_distance):
-            if test.score is not None:
-                decide = partial(_decide, test.score, distance=test.distance)
-                register_stattest(StatTest(test.name, test.title, [column]), default_impl=decide)
+    before: pd.DataFrame
+    now: pd.DataFrame
+    plans: list[Plan]
+
+    def charts(self, names: Sequence[str]) -> Any:
+        """Give Evidently's snapshot with a chart of each of these columns, in their order."""
+        planned = {plan.column: plan for plan in self.plans}
+        return evidently_runs().charts(self.before, self.now, [planned[name] for name in names])
 
 
-def _decide(
-    score: Callable[[pd.Series, pd.Series], float],
-    reference: pd.Series,
-    current: pd.Series,
-    _kind: Any,
-    limit: float,
-    *,
-    distance: bool,
-) -> tuple[float, bool]:
-    """Give a score and whether it is beyond its limit, as Evidently asks for them."""
-    found = score(reference, current)
-    return found, bool(found > limit if distance else found < limit)
+def run_evidently(reference: pd.DataFrame, batch: pd.DataFrame, plans: list[Plan]) -> Any:
+    """Run Evidently's drift tests as planned; give its snapshot."""
+    return evidently_runs().scores(reference, batch, plans)
 
 
 def results_by_column(snapshot: Any) -> dict[str, tuple[float, bool]]:
@@ -262,8 +239,8 @@ def column_findings(
     contract: Contract,
     causes: dict[str, list[str]],
     alpha: float,
-) -> tuple[list[Finding], Any]:
-    """Test each column of two `tested` frames; give the findings and Evidently's snapshot, None if none ran.
+) -> tuple[list[Finding], Compared | None]:
+    """Test each column of two `tested` frames; give the findings and what can be drawn, None if none ran.
 
     `alpha` is shared out evenly over the columns that the contract names, tested or not. `causes` names,
     for an indicator, the columns at fault.
@@ -281,7 +258,8 @@ def column_findings(
         words = KINDS[plan.kind].words(reference[plan.column], batch[plan.column])
         at_fault = f" ({', '.join(causes[plan.column])})" if plan.column in causes else ""
         judged[plan.column] = finding(plan, results.get(plan.column), words + at_fault)
-    return [known or judged[name] for name, known in found.items()], snapshot
+    compared = Compared(reference, batch, plans) if plans else None
+    return [known or judged[name] for name, known in found.items()], compared
 
 
 def finding(plan: Plan, result: tuple[float, bool] | None, words: str) -> Finding:

@@ -22,7 +22,7 @@ from flows.drift_gate import (
     TOO_FEW_ROWS,
     Finding,
 )
-from flows.drift_gate.columns import column_findings
+from flows.drift_gate.columns import Compared, column_findings, evidently_runs
 from flows.drift_gate.relation import (
     label_fault_in,
     label_finding,
@@ -45,6 +45,7 @@ from flows.drift_gate.samples import (
 COLUMNS_ALPHA, LOSS_ALPHA, RESIDUAL_ALPHA = 0.02, 0.005, 0.01
 """False alarms allowed, 3.5 % in all; `python -m bench.drift_gate` measures them."""
 RELATION_ROWS = 100_000
+NEAREST = 3  # columns that are drawn where none has drifted
 BODY, STYLE = (
     "<body>",
     "font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; text-align: left",
@@ -64,7 +65,8 @@ class DriftVerdict(BaseModel):
     columns: tuple[Finding, ...] = ()
     relation: tuple[Finding, ...] = ()
     reasons: tuple[str, ...] = ()
-    snapshot: Any = Field(default=None, exclude=True, repr=False)
+    compared: Any = Field(default=None, exclude=True, repr=False)
+    """Of type Compared, for whoever wants charts."""
 
     @property
     def label_fault(self) -> str:
@@ -94,7 +96,7 @@ def gate(
     if len(reference.sample) < LEAST_ROWS:
         few = f"The champion's reference has {len(reference.sample)} rows; {LEAST_ROWS} are needed."
         return _undecided(TOO_FEW_ROWS, few, sizes)
-    columns, snapshot = _columns(batch, bad, reference, contract, seed)
+    columns, compared = _columns(batch, bad, reference, contract, seed)
     usable = draw(_usable(batch, bad, untrained, contract), RELATION_ROWS, seed)
     relation = relation_findings(usable, reference, champion, contract)
     reasons = tuple(found.sentence for found in (*columns, *relation) if found.verdict == DRIFT)
@@ -103,33 +105,60 @@ def gate(
         columns=tuple(columns),
         relation=tuple(relation),
         reasons=reasons,
-        snapshot=snapshot,
+        compared=compared,
         **sizes,
     )
 
 
 def table(verdict: DriftVerdict) -> list[dict[str, Any]]:
-    """Give the findings as rows for a table: those that drifted first, and of them those on the relation."""
-    found = sorted((*verdict.relation, *verdict.columns), key=lambda finding: finding.verdict != DRIFT)
+    """Give the findings as rows for a table: those that drifted first, of them those on the relation.
+
+    Columns are in the order of how far they are beyond their limit, or from it.
+    """
+    columns = sorted(verdict.columns, key=lambda finding: finding.excess, reverse=True)
+    found = sorted((*verdict.relation, *columns), key=lambda finding: finding.verdict != DRIFT)
     return [finding.cells() for finding in found]
 
 
-def save_html(verdict: DriftVerdict, path: Path, about: str = "", note: str = "") -> None:
-    """Write the verdict, its reasons and every finding; below them Evidently's report, if it tested anything.
+def charts_of(verdict: DriftVerdict) -> Any:
+    """Draw the columns that drifted, farthest first, or those nearest to their limit where none has.
+
+    Evidently's snapshot, or None where it tested nothing. Charts take most of its time: no others are drawn.
+    """
+    if verdict.compared is None:
+        return None
+    planned = {plan.column for plan in verdict.compared.plans}
+    found = sorted(verdict.columns, key=lambda finding: finding.excess, reverse=True)
+    ranked = [finding for finding in found if finding.name in planned]
+    drifted = [finding for finding in ranked if finding.verdict == DRIFT]
+    return verdict.compared.charts([finding.name for finding in drifted or ranked[:NEAREST]])
+
+
+def keep_charts(charts: Any, home: Path, project: str) -> None:
+    """Keep charts for Evidently's own pages, a project for each model, in `evidently/` of `home`."""
+    if charts is not None:
+        evidently_runs().keep(charts, home / "evidently", project)
+
+
+def save_html(verdict: DriftVerdict, path: Path, about: str = "", note: str = "", charts: Any = None) -> None:
+    """Write the verdict, its reasons and every finding; below them Evidently's charts, if there are any.
 
     `about` says what was compared with what.
     """
-    head = _head(verdict, about, note)
-    if verdict.snapshot is None:
+    head = _head(verdict, about, note, charts)
+    if charts is None:
         start = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Drift</title>'
         path.write_text(f"{start}{head}</html>", encoding="utf-8")
         return
-    shown = verdict.snapshot.get_html_str(as_iframe=False)
+    shown = charts.get_html_str(as_iframe=False)
     path.write_text(shown.replace(BODY, f"{BODY}{head}", 1), encoding="utf-8")
 
 
-def _head(verdict: DriftVerdict, about: str, note: str) -> str:
-    lines = "".join(f"<p>{escape(line)}</p>" for line in (about, *verdict.reasons, note) if line)
+def _head(verdict: DriftVerdict, about: str, note: str, charts: Any) -> str:
+    drifted = any(finding.verdict == DRIFT for finding in verdict.columns)
+    drawn = "the columns that drifted" if drifted else f"the {NEAREST} columns nearest to their limit"
+    below = f"Below, by Evidently: {drawn}." if charts is not None else ""
+    lines = "".join(f"<p>{escape(line)}</p>" for line in (about, *verdict.reasons, note, below) if line)
     rows = pd.DataFrame(table(verdict)).to_html(index=False, border=0)
     return f'<section style="{STYLE}"><h1>Drift: {escape(verdict.overall)}</h1>{lines}{rows}</section>'
 
@@ -140,7 +169,7 @@ def _undecided(overall: str, reason: str, sizes: dict[str, int]) -> DriftVerdict
 
 def _columns(
     batch: pd.DataFrame, bad: pd.DataFrame, reference: Reference, contract: Contract, seed: int
-) -> tuple[list[Finding], Any]:
+) -> tuple[list[Finding], Compared | None]:
     sample = draw(batch, BATCH_ROWS, seed)
     before = tested(reference.sample, reference.sample[QUARANTINE], contract)
     now = tested(sample, faults_text(sample, bad), contract)

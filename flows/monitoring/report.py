@@ -15,7 +15,7 @@ from rich.text import Text
 from data.log.reading import Measurement
 from data.words import NOTHING, bullets, cell, count, figure, percent, plural, table
 from flows.drift_gate import DRIFT, NO_LABELS, PASS, Finding
-from flows.drift_gate.verdict import save_html
+from flows.drift_gate.verdict import charts_of, keep_charts, save_html
 from flows.monitoring.checkpoints import AT, MEASURED
 from flows.monitoring.retraining import RetrainingDecision
 from flows.monitoring.watch import LOSS, Watched
@@ -122,7 +122,10 @@ def monitor_markdown(watched: Watched, asked: RetrainingDecision) -> str:
 
 def drift_rows(watched: Watched) -> list[dict[str, str]]:
     """Return the findings as rows for a table, those that drifted first."""
-    found = sorted(watched.judgement.findings, key=lambda finding: finding.verdict != DRIFT)
+    judgement = watched.judgement
+    columns = sorted(judgement.columns.columns, key=lambda finding: finding.excess, reverse=True)
+    ordered = (*judgement.relation, *judgement.answers, *columns)
+    found = sorted(ordered, key=lambda finding: finding.verdict != DRIFT)
     return [finding.cells() for finding in found]
 
 
@@ -152,7 +155,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Rows = Sequence[dict[str, Any]]
-NEAREST, FARTHEST = 1e-3, 1e4
 
 
 def accuracy_over_time(history: Rows) -> "Figure":
@@ -188,13 +190,13 @@ def accuracy_over_time(history: Rows) -> "Figure":
 def drift_by_column(findings: Sequence[Finding]) -> "Figure":
     """Draw by how many times each finding exceeds its limit; to the right of 1 it has drifted."""
     tested = [found for found in findings if found.score is not None and found.threshold]
-    ranked = sorted(tested, key=excess)
+    ranked = sorted(tested, key=lambda found: found.excess)
     drawn = new_figure("How far from its limit", 10, 1.6 + 0.28 * max(len(ranked), 1))
     axes = drawn.subplots()
     for place, found in enumerate(ranked):
         far = found.verdict == DRIFT
-        axes.plot([1, excess(found)], [place, place], color=ACCENT if far else FAINT, linewidth=2)
-        axes.plot(excess(found), place, "s" if far else "o", color=ACCENT if far else MAIN)
+        axes.plot([1, found.excess], [place, place], color=ACCENT if far else FAINT, linewidth=2)
+        axes.plot(found.excess, place, "s" if far else "o", color=ACCENT if far else MAIN)
     axes.axvline(1, color=SOFT, linewidth=1)
     axes.set_xscale("log")
     axes.set_yticks(range(len(ranked)), [found.name for found in ranked])
@@ -203,13 +205,6 @@ def drift_by_column(findings: Sequence[Finding]) -> "Figure":
         ylim=(-0.7, len(ranked) - 0.3),
     )
     return drawn
-
-
-def excess(found: Finding) -> float:
-    """Return how many times a finding exceeds its limit, between 0.001 and 10,000; below 1 it does not."""
-    score, limit = float(found.score or 0.0), float(found.threshold or 1.0)
-    times = score / limit if found.distance else limit / max(score, limit / FARTHEST)
-    return min(max(times, NEAREST), FARTHEST)
 
 
 def _of(history: Rows, name: str) -> list[dict[str, Any]]:
@@ -319,7 +314,10 @@ def write_report(watched: Watched, history: Rows, asked: RetrainingDecision, hom
     name = f"monitor-{watched.contract.name}"
     path = home / "reports" / f"{name}-{watched.window.until:%Y%m%dT%H%M%SZ}.html"
     evidently = path.with_name(f"{name}-columns.html")  # of the newest window alone: it has 4 MB
-    finished_file(evidently, lambda draft: save_html(watched.judgement.columns, draft, COLUMNS_ALONE))
+    columns = watched.judgement.columns
+    charts = charts_of(columns)
+    finished_file(evidently, lambda draft: save_html(columns, draft, COLUMNS_ALONE, "", charts))
+    keep_charts(charts, home, f"{watched.contract.model_name}-monitor")
     page = _page(watched, history, asked, evidently.name)
     finished_file(path, lambda draft: draft.write_text(page, encoding="utf-8"))
     return path

@@ -12,7 +12,7 @@ from data.rows.frames import parse
 from data.rows.quarantine import quarantine
 from flows.drift_gate import Finding
 from flows.drift_gate.samples import Reference
-from flows.drift_gate.verdict import Champion, DriftVerdict, gate, save_html, table
+from flows.drift_gate.verdict import Champion, DriftVerdict, charts_of, gate, keep_charts, save_html, table
 from tests.flows.gates.conftest import reference_of
 
 Ask = Callable[..., DriftVerdict]
@@ -196,12 +196,37 @@ def test_table_and_report_begin_with_the_verdict_and_the_finding_that_raised_the
     rows = table(verdict)
     assert [row["what"] for row in rows][:2] == ["relation: loss", "relation: residual"]
     assert len(rows) == len(verdict.columns) + len(verdict.relation)
-    save_html(verdict, tmp_path / "drift.html", "400 rows of a.csv against version 1.")
+    charts = charts_of(verdict)
+    save_html(verdict, tmp_path / "drift.html", "400 rows of a.csv against version 1.", charts=charts)
     text = (tmp_path / "drift.html").read_text(encoding="utf-8")
     start = text[text.index("<body>") :][:4_000]
     assert "<h1>Drift: drift</h1><p>400 rows of a.csv against version 1.</p>" in start
     assert "relation: residual: Tutoring = Yes" in start
-    assert "snapshot" not in verdict.model_dump_json()
+    assert "the 3 columns nearest to their limit" in start
+    assert "compared" not in verdict.model_dump_json()
+    keep_charts(charts, tmp_path, "grade-class")
+    keep_charts(charts, tmp_path, "grade-class")
+    kept = list((tmp_path / "evidently").rglob("snapshots/*.json"))
+    assert len({snapshot.parent for snapshot in kept}) == 1, "a project for a model"
+    assert len(kept) == 2
+
+
+def test_columns_stand_and_are_drawn_in_the_order_of_how_far_they_drifted(ask: Ask) -> None:
+    verdict = ask(
+        batch(900).assign(Absences=29, Age=lambda frame: frame["Age"].where(frame.index % 9 > 0, 18))
+    )
+    drifted = [row["what"] for row in table(verdict) if row["verdict"] == "drift"]
+    columns = [name for name in drifted if not name.startswith("relation")]
+    assert columns[:2] == ["Absences", "Age"]
+    drawn = [metric["config"]["column"] for metric in charts_of(verdict).dict()["metrics"]]
+    assert drawn == columns
+
+
+def test_nothing_is_drawn_where_nothing_was_tested(ask: Ask, tmp_path: Path) -> None:
+    charts = charts_of(ask(batch(3)))
+    keep_charts(charts, tmp_path, "grade-class")
+    assert charts is None
+    assert not (tmp_path / "evidently").exists()
 
 
 def test_a_verdict_without_tests_has_a_report_too(ask: Ask, tmp_path: Path) -> None:
