@@ -1,6 +1,7 @@
 """The two ways a command ends early on purpose."""
 
 from pathlib import Path
+from typing import Self
 
 
 class BadInput(ValueError):
@@ -26,4 +27,14 @@ class BadInput(ValueError):
 
 
 class Stopped(RuntimeError):
-    """A gate decided that nothing more may be done (exit 3)."""
+    """A gate decided that nothing more may be done (exit 3).
+
+    `report` is the page that shows why, where there is one.
+    """
+
+    report: Path | None = None
+
+    def showing(self, report: Path) -> Self:
+        """Return it with the page that shows why."""
+        self.report = report
+        return self

@@ -183,5 +183,8 @@ def check_records(processed: Processed, contract_name: str) -> Drift:
 def drift(processed: Processed, contract: str, on_drift: OnDrift = "stop") -> Drift:
     """Stop what drifted, unless told to go on; a gate that cannot decide stops too."""
     found = check_records(processed, contract)
-    stop_on_drift(found, on_drift)
+    try:
+        stop_on_drift(found, on_drift)
+    except Stopped as error:
+        raise error.showing(found.report) from None
     return found

@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
+from mlflow.exceptions import MlflowException
 from prefect import flow, task
 from pydantic import Field
 
@@ -16,11 +17,12 @@ from flows.monitoring.report import MonitorSummary, show_summary, write_report
 from flows.monitoring.retraining import NOT_ASKED, decide_retraining
 from flows.monitoring.watch import watch
 from flows.monitoring.window import Window
-from flows.registry.store import load_champion, open_registry
+from flows.registry.run_log import describe_run, log_short_run, run_place
+from flows.registry.store import experiment_id, load_champion, open_registry
 from flows.runtime.commands import run_flow
 from flows.runtime.exit_codes import ended
 from flows.runtime.progress import stage
-from flows.runtime.run_page import SHORT, done, publish, publish_rows, run_named, tag_run, tell
+from flows.runtime.run_page import SHORT, done, publish, publish_rows, run_address, run_named, tag_run, tell
 from flows.runtime.runs import DELAYS, RETRIES, may_pass
 from flows.settings import Settings
 
@@ -72,6 +74,27 @@ def look_at_window(contract_name: str, window: Window, retrain: bool) -> Monitor
     return seen
 
 
+def log_monitor(settings: Settings, seen: MonitorSummary) -> str | None:
+    """Log a look as a run of an experiment of its own, to see the figures over time; return its address.
+
+    Returns None where the registry cannot be written: what was measured is in the log anyway.
+    """
+    try:
+        client = open_registry(settings)
+        experiment = experiment_id(client, f"{seen.model}-monitor", settings)
+        tags = {"verdict": seen.verdict, "reason": seen.told, "prefect_run": run_address() or ""}
+        name, reports = f"{seen.until:%Y-%m-%d}", {"monitor.html": seen.report}
+        run = log_short_run(client, experiment, name, tags=tags, metrics=seen.metrics, reports=reports)
+        links = [
+            ("Prefect run", run_address() or ""),
+            ("Report", run_place(settings, experiment, run, "monitor.html")),
+        ]
+        describe_run(client, run, seen.told, links)
+    except (MlflowException, OSError):
+        return None
+    return run_place(settings, experiment, run)
+
+
 @flow(name="drift-monitor", flow_run_name=run_named("monitor"), timeout_seconds=SHORT)
 def drift_monitor(
     contract: str = "grade_class",
@@ -96,7 +119,9 @@ def drift_monitor(
         seen: MonitorSummary = look_at_window(contract, window, retrain)
     except (BadInput, Stopped) as error:
         return ended(error, contract)
-    publish(contract, "monitor", seen.markdown, seen.told)
+    place = log_monitor(Settings(), seen)
+    links = f"[Report and figures in MLflow]({place})\n\n" if place else ""
+    publish(contract, "monitor", f"{links}{seen.markdown}", seen.told)
     if seen.alarmed:
         tell(DRIFTED, seen.model, verdict=seen.verdict, reason=seen.told)
     return done(seen.told, seen)

@@ -19,6 +19,7 @@ from flows.processing.processed import Processed
 from flows.register import links, register
 from flows.registry.decisions import answer_command
 from flows.registry.registration import Registered
+from flows.registry.run_log import log_stop
 from flows.reports.artifacts import left_out, summary_markdown
 from flows.reports.evidence import chosen_and_baselines
 from flows.reports.screen import Summary, show_summary
@@ -95,8 +96,10 @@ def grade_pipeline(
             # Of a retraining the monitor has seen the alarm; among the older records the gate may not see it.
             must_win = checked.alarmed or on_drift == "retrain"
             registered = register(trained, processed, contract, must_win, approval, checked.report)
-    except (BadInput, Stopped) as error:
+    except BadInput as error:
         return ended(error, contract)
+    except Stopped as error:
+        return ended(error, contract, log_stop(Settings(), load_contract(contract), error))
     result = PipelineResult(processed=processed, drift=checked, trained=trained, registered=registered)
     return told_in_prefect(result, because)
 

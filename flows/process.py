@@ -192,7 +192,10 @@ def process_source(source: str, contract_name: str, engine: Engine, as_of: Said 
     processed = process_records(source, load_contract(contract_name), settings, engine, as_of=as_of)
     markdown = artifacts.process_markdown(processed.model_dump(mode="json"))
     publish(contract_name, "process", markdown, described(processed))
-    check_bad_share(processed, settings.bad_row_limit)
+    try:
+        check_bad_share(processed, settings.bad_row_limit)
+    except Stopped as error:
+        raise error.showing(processed.folder / REPORT) from None
     return processed
 
 

@@ -251,6 +251,10 @@ class MonitorSummary(BaseModel):
     retraining: str
     notes: tuple[str, ...]
     report: Path
+    until: datetime
+    """End of the window."""
+    metrics: dict[str, float]
+    """What was measured of the whole window, by name."""
     markdown: str
 
     @property
@@ -278,6 +282,10 @@ class MonitorSummary(BaseModel):
             retraining=asked.decision,
             notes=asked.notes,
             report=report,
+            until=watched.window.until,
+            metrics={
+                one.name: one.value for one in watched.measurements if one.value is not None and not one.about
+            },
             markdown=monitor_markdown(watched, asked),
         )
 

@@ -88,7 +88,7 @@ def register_submission(submission: Submission) -> Registered:
     contract, settings, evidence = submission.contract, submission.settings, submission.evidence
     make_bundle(submission)
     with deciding(settings, contract.model_name) as client:
-        experiment = experiment_id(client, contract, settings)
+        experiment = experiment_id(client, contract.model_name, settings)
         if settings.local_registry:  # elsewhere another machine may be at work on one
             close_dead_runs(client, experiment)
         known = version_of_fingerprint(client, contract.model_name, submission.fingerprint)

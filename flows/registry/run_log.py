@@ -13,15 +13,19 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import PandasDataset, from_pandas
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.utils import mlflow_tags
 
 from data.bundle.manifest import CARD
+from data.contract.contract import Contract
 from data.contract.yaml_files import is_file
+from data.errors import Stopped
 from data.sources.storage import as_stored
 from flows.registry.bundling import Submission
-from flows.registry.store import TRAINED
+from flows.registry.store import TRAINED, experiment_id, open_registry
 from flows.reports.fairness import fairness_audits, fairness_table
 from flows.runtime.run_page import run_address
+from flows.runtime.workspace import git_commit
 from flows.settings import Settings
 from flows.training.metrics import OURS
 
@@ -182,6 +186,29 @@ def describe_run(client: MlflowClient, run_id: str, told: str, links: Iterable[t
     """Write at the head of a run's page what came of it, and where to look."""
     shown = [f"**{told}**", " · ".join(f"[{what}]({where})" for what, where in links if where)]
     client.set_tag(run_id, mlflow_tags.MLFLOW_RUN_NOTE, "\n\n".join(part for part in shown if part))
+
+
+def log_stop(settings: Settings, contract: Contract, error: Stopped) -> str | None:
+    """Log a gate's stop as a failed run with the report that shows why; return that report's address.
+
+    Returns None where there is no report, or the registry cannot be written: the stop stands without it.
+    """
+    if error.report is None:
+        return None
+    name = error.report.name
+    try:
+        client = open_registry(settings)
+        experiment = experiment_id(client, contract.model_name, settings)
+        tags = {"verdict": "stopped", "reason": str(error)} | source_tags(git_commit())
+        reports = {name: error.report}
+        run = log_short_run(
+            client, experiment, "stopped", tags=tags, metrics={}, reports=reports, status="FAILED"
+        )
+        place = run_place(settings, experiment, run, name)
+        describe_run(client, run, str(error), [("Prefect run", run_address() or ""), ("Report", place)])
+    except (MlflowException, OSError):
+        return None
+    return place
 
 
 def log_short_run(

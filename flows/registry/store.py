@@ -81,13 +81,13 @@ def point_mlflow_at(uri: str) -> None:
         os.environ.update({} if value is None else {name: value})
 
 
-def experiment_id(client: MlflowClient, contract: Contract, settings: Settings) -> str:
-    """Return the contract's experiment, made if need be, its artifacts in the state folder."""
-    found = client.get_experiment_by_name(contract.model_name)
+def experiment_id(client: MlflowClient, name: str, settings: Settings) -> str:
+    """Return the experiment of a name, made if need be, its artifacts in the state folder."""
+    found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
     place = artifact_root(settings) if settings.local_registry else None
-    return client.create_experiment(contract.model_name, artifact_location=place)
+    return client.create_experiment(name, artifact_location=place)
 
 
 def version_of_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:

@@ -22,8 +22,10 @@ ENDS = {BadInput: ("bold red", BAD_INPUT), Stopped: ("bold yellow", STOPPED)}
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
-def ended(error: BadInput | Stopped, contract: str) -> Any:
+def ended(error: BadInput | Stopped, contract: str, report: str | None = None) -> Any:
     """Return the failed state of a run that ended as was foreseen: its message, also on its page, says all.
+
+    `report` is the address of a page that shows why.
 
     It is of type Any, for a flow may return a state in the place of what it promises.
     """
@@ -32,7 +34,8 @@ def ended(error: BadInput | Stopped, contract: str) -> Any:
     from flows.runtime.run_page import publish
 
     name = next(name for kind, name in NAMES.items() if isinstance(error, kind))
-    publish(contract, "summary", f"## {name}\n\n{cell(error)}", f"{name}: {error}")
+    shown = f"\n\n[The report that shows why]({report})" if report else ""
+    publish(contract, "summary", f"## {name}\n\n{cell(error)}{shown}", f"{name}: {error}")
     return Failed(name=name, message=str(error))
 
 

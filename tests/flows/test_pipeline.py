@@ -18,6 +18,7 @@ from data.errors import BadInput, Stopped
 from flows.monitor import drift_monitor
 from flows.pipeline import grade_pipeline, main, purpose
 from flows.registry.registration import Registered
+from flows.registry.store import experiment_id, open_registry
 from flows.rollback_flow import approve, rollback
 from flows.runtime.commands import without_heartbeats
 from flows.runtime.exit_codes import plain_errors
@@ -101,7 +102,9 @@ def test_the_pipeline_gives_what_each_stage_gave_and_shows_it(grid_file: str) ->
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_gates_stop_is_a_failed_state_named_stopped_with_its_reason(grid_file: str) -> None:
+def test_a_gates_stop_is_a_failed_state_named_stopped_with_its_reason_and_its_report_in_mlflow(
+    grid_file: str, settings: Settings
+) -> None:
     with prefect_server(Settings().home):
         state = grade_pipeline(
             "cohort://400?scenario=absences&strength=6",
@@ -111,6 +114,12 @@ def test_a_gates_stop_is_a_failed_state_named_stopped_with_its_reason(grid_file:
     assert (state.name, state.type.value) == ("Stopped", "FAILED")
     assert "drift against champion 1" in state.message
     assert "Absences" in state.message
+    registry = open_registry(settings)
+    experiment = experiment_id(registry, "grade-class", settings)
+    (stopped,) = registry.search_runs([experiment], "tags.verdict = 'stopped'")
+    assert (stopped.info.status, stopped.data.tags["reason"]) == ("FAILED", state.message)
+    (report,) = registry.list_artifacts(stopped.info.run_id, "reports")
+    assert "/drift-grade_class-" in report.path
 
 
 @pytest.mark.usefixtures("environment")

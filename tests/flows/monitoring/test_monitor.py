@@ -14,7 +14,7 @@ from data.sources.storage import read_frame
 from flows.monitor import drift_monitor, main
 from flows.monitoring.retraining import EVENT
 from flows.registry.bundling import Submission
-from flows.registry.store import CHALLENGER, load_champion
+from flows.registry.store import CHALLENGER, experiment_id, load_champion, open_registry
 from flows.runtime.commands import without_heartbeats
 from flows.runtime.server import prefect_server
 from flows.settings import Settings
@@ -124,6 +124,17 @@ def test_the_report_needs_nothing_but_itself_and_the_artifacts_say_the_same(scho
     assert {artifact.key for artifact in artifacts} == {"grade-class-monitor", "grade-class-monitor-columns"}
     markdown = next(str(artifact.data) for artifact in artifacts if artifact.key == "grade-class-monitor")
     assert "Estimated accuracy" in markdown
+    registry = open_registry(Settings())
+    (look,) = registry.search_runs(
+        [experiment_id(registry, "grade-class-monitor", Settings())],
+        order_by=["start_time DESC"],
+        max_results=1,
+    )
+    assert look.data.metrics["estimated_accuracy"] == seen.metrics["estimated_accuracy"]
+    assert [file.path for file in registry.list_artifacts(look.info.run_id, "reports")] == [
+        "reports/monitor.html"
+    ]
+    assert look.info.run_id in markdown
 
 
 def test_an_empty_window_has_too_few_rows_and_no_retraining(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ class Desk:
         return open_registry(self.settings)
 
     def experiment(self, submission: Submission) -> str:
-        return experiment_id(self.client, submission.contract, self.settings)
+        return experiment_id(self.client, submission.contract.model_name, self.settings)
 
     def register(self, submission: Submission, **changed: object) -> Registered:
         """Register and judge, as the pipeline does."""
