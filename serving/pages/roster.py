@@ -1,6 +1,7 @@
 """The page of a class: upload, show, note, download."""
 
 import hmac
+import io
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import orjson
 from flask import Response, current_app, request
+from pydantic import TypeAdapter, ValidationError
 
 from data.bundle import card_text
 from data.contract.columns import ELAPSED
@@ -21,16 +23,11 @@ from data.log.entries import Verdict, override_entry, prediction_entries
 from data.rows.records import Record, settle_elapsed
 from serving.api import JSON, check_passed_column, write_down
 from serving.pages.layout import is_ours, page_blueprint, predictor_now, render
-from serving.pages.roster_file import (
-    MOST_ROWS,
-    example_sheet,
-    pack,
-    read_one,
-    read_roster,
-    template_of,
-    unpack,
-)
-from serving.pages.roster_list import BLANK, ClassList, details_of, draw_expected, read_choice
+from serving.pages.mending import read_mends, to_mend
+from serving.pages.roster_file import example_sheet, pack, template_of, unpack
+from serving.pages.roster_list import read_choice
+from serving.pages.roster_rows import MOST_ROWS, read_one, read_roster
+from serving.pages.roster_table import BLANK, ClassList, Noted, details_of, draw_expected
 from serving.pages.show import compared
 from serving.pages.student import PERCENT, Field, fields, read_form
 from serving.predictor import Predictor
@@ -41,13 +38,15 @@ from serving.sheet import Sheet
 ID_DIGITS = 32
 HEX = re.compile(r"[0-9a-f]{32}")
 VERDICTS: dict[str, Verdict] = {"agree": "agree", "disagree": "disagree"}
-NOTED = re.compile(r"(\d{1,6}):(agree|disagree)")
 PRESSED = re.compile(r"(agree|disagree):(\d{1,6})")
 PATIENCE = 5.0  # seconds to wait for one's turn
-MOST_TROUBLES = 50  # shown on the page
+MOST_UNREAD = 30  # students who are named on the page, and cells that can be mended there
+MOST_CALLED = 80  # letters of what a class is called
 
-Noted = dict[int, str]
-"""Verdicts by the number of the row: what was noted on this page before."""
+Notes = dict[int, Noted]
+"""By the number of the row: what was noted on this page before."""
+
+NOTES = TypeAdapter(dict[int, tuple[Verdict, str, str]])
 
 roster = page_blueprint("roster")
 
@@ -85,11 +84,18 @@ def send_row() -> Response:
     """Send what one student's row opens to."""
     predictor = predictor_now()
     number = request.form.get("row", type=int) or 0
-    record = received_one(predictor, number)
+    record, _ = received_one(predictor, number)
     (detail,) = details_of(predictor, [record], [number]).values()
     bundle = predictor.bundle
     about = compared(bundle.scale)
-    return render("roster_row.html", detail=detail, record=record, contract=bundle.contract, compared=about)
+    return render(
+        "roster_row.html",
+        detail=detail,
+        record=record,
+        contract=bundle.contract,
+        compared=about,
+        form=request.form,
+    )
 
 
 @roster.post("/roster/counts")
@@ -97,7 +103,7 @@ def send_counts() -> Response:
     """Send what is to be expected of a list that the page's script made."""
     with one_of_few():
         given = received()
-    return render("roster_counts.html", counts=given.counts(), contract=given.contract)
+    return render("roster_counts.html", counts=given.counts(), contract=given.contract, choice=given.choice)
 
 
 @roster.post("/roster/download")
@@ -121,17 +127,17 @@ def take_override() -> Response:
         return render("noted.html", verdict=note_of_forecast(predictor, request.form))
     number, verdict = pressed(request.form)
     if request.accept_mimetypes.best == JSON:  # the page's script, which has the rest of the page already
-        record = received_one(predictor, number)
-        note_of_roster(predictor, record, verdict, request.form, number)
-        return _json({"noted": verdict})
+        record, _ = received_one(predictor, number)
+        noted = note_of_roster(predictor, record, verdict, request.form, number)
+        return _json({"noted": list(noted)})
     with one_of_few():
         given = received()
         if number not in given.file.numbers:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"Row {number} of the file is no student's.")
-        record = given.file.records[given.file.numbers.index(number)]
-        note_of_roster(given.predictor, record, verdict, request.form, number)
-        said = f"Noted: you {verdict} with the forecast in row {number}."
-        return _class_page(given, {**_noted(), number: verdict}, said)
+        place = given.file.numbers.index(number)
+        noted = note_of_roster(given.predictor, given.file.records[place], verdict, request.form, number)
+        said = f"Noted: you {verdict} with the forecast for {given.names[place]}."
+        return _class_page(given, {**_noted(), number: noted}, said)
 
 
 @contextmanager
@@ -149,21 +155,21 @@ def one_of_few() -> Iterator[None]:
 
 def received() -> ClassList:
     """Read and forecast the form's roster; raises Problem."""
-    predictor = predictor_now()
-    contract, passed = predictor.bundle.contract, read_passed(request.form, predictor.bundle.contract)
+    predictor, form = predictor_now(), request.form
+    contract, passed = predictor.bundle.contract, read_passed(form, predictor.bundle.contract)
     sheet = received_sheet(predictor)
     check_passed_column(sheet.header, predictor.bundle)
-    file = read_roster(sheet, contract)
+    file = read_roster(sheet, contract, read_mends(form), form.get("beside", ""))
     settle_elapsed(file.records, contract, passed)
-    return ClassList(predictor, file, read_choice(request.form, contract.target.labels))
+    return ClassList(predictor, file, read_choice(form, contract.target.labels, form.getlist("on")))
 
 
-def received_one(predictor: Predictor, number: int) -> Record:
-    """Return the record of one row of the form's roster; raises Problem."""
-    contract = predictor.bundle.contract
-    record = read_one(received_sheet(predictor), contract, number)
-    settle_elapsed([record], contract, read_passed(request.form, contract))
-    return record
+def received_one(predictor: Predictor, number: int) -> tuple[Record, str]:
+    """Return the record of one row of the form's roster, and what the student is called; raises Problem."""
+    contract, form = predictor.bundle.contract, request.form
+    record, name = read_one(received_sheet(predictor), contract, number, read_mends(form))
+    settle_elapsed([record], contract, read_passed(form, contract))
+    return record, name
 
 
 def read_passed(form: Mapping[str, str], contract: Contract) -> float | None:
@@ -184,9 +190,14 @@ def received_sheet(predictor: Predictor) -> Sheet:
         return Sheet(upload, request.form.get("sheet", ""), settings.uploads)
     if request.form.get("carried"):
         return unpack(request.form["carried"])
+    if request.form.get("pasted", "").strip():
+        return Sheet(io.BytesIO(request.form["pasted"].encode()), "", settings.uploads)
     if request.form.get("example") and predictor.bundle.manifest.generated:  # never somebody's
         return example_sheet(predictor.bundle)
-    raise Problem(HTTPStatus.BAD_REQUEST, "No file came along. Choose the CSV with your class first.")
+    raise Problem(
+        HTTPStatus.BAD_REQUEST,
+        "No file came along. Choose the file with your class first, or paste its rows.",
+    )
 
 
 def _uploaded() -> BinaryIO | None:
@@ -195,9 +206,13 @@ def _uploaded() -> BinaryIO | None:
     return cast(BinaryIO, upload.stream) if upload is not None and upload.filename else None
 
 
-def _noted() -> Noted:
-    """Return what was noted on the form's page before."""
-    return {int(number): verdict for number, verdict in NOTED.findall(request.form.get("noted", ""))}
+def _noted() -> Notes:
+    """Return what was noted on the form's page before; what is none of ours was not noted."""
+    try:
+        said = NOTES.validate_json(request.form.get("noted") or "{}")
+    except ValidationError:
+        return {}
+    return {number: Noted(*noted) for number, noted in said.items()}
 
 
 def _upload_page(problem: Problem | None = None) -> Response:
@@ -214,6 +229,7 @@ def _upload_page(problem: Problem | None = None) -> Response:
         counts=predictor.counts_hint,
         passed=_passed_field(predictor.bundle.contract),
         text=card_text,
+        form=request.form,
     )
 
 
@@ -236,7 +252,7 @@ def told_days(records: Sequence[Record], contract: Contract) -> str:
     return f"as of day {days[0]}" if days else ""
 
 
-def _class_page(given: ClassList, noted: Noted, said: str = "") -> Response:
+def _class_page(given: ClassList, noted: Notes, said: str = "") -> Response:
     """Return the page of a class, with what has just been done."""
     predictor, contract, file = given.predictor, given.contract, given.file
     places, page, pages = given.page()
@@ -246,7 +262,6 @@ def _class_page(given: ClassList, noted: Noted, said: str = "") -> Response:
         "roster_class.html",
         said=said,
         contract=contract,
-        as_of=told_days(file.records, contract),
         given=given,
         lines=lines,
         records=records,
@@ -256,22 +271,44 @@ def _class_page(given: ClassList, noted: Noted, said: str = "") -> Response:
         expected=expected,
         bar=draw_expected(expected, contract.target),
         counts=given.counts(),
-        carried=pack(file.header, file.rows, file.delimiter, contract, file.notes),
+        choice=given.choice,
         noted=noted,
         compared=compared(predictor.bundle.scale),
-        told_of_counts="" if contract.accumulating else predictor.counts_hint,
-        passed=read_passed(request.form, contract),
         blank=BLANK,
-        troubles=file.troubles[:MOST_TROUBLES],
         form=request.form,
+        **_about_file(given),
     )
+
+
+def _about_file(given: ClassList) -> dict[str, Any]:
+    """Return what the page of a class says of its file, and what travels with it."""
+    contract, file = given.contract, given.file
+    return {
+        "as_of": told_days(file.records, contract),
+        "carried": pack(file.header, file.rows, file.delimiter, contract, file.notes),
+        "mends": read_mends(request.form).fields,
+        "told_of_counts": "" if contract.accumulating else given.predictor.counts_hint,
+        "passed": read_passed(request.form, contract),
+        "unread": file.unread[:MOST_UNREAD],
+        "to_mend": to_mend(file.unread, contract)[:MOST_UNREAD],
+        "called": _called(),
+        "today": datetime.now(UTC).date(),
+        "pairs": lambda texts: [(text, text) for text in texts],
+    }
+
+
+def _called() -> str:
+    """Return what the class is called: as the form says, else by its file."""
+    upload = request.files.get("file")
+    by_file = (upload.filename or "").rsplit(".", 1)[0] if upload is not None else ""
+    return (request.form.get("called") or by_file)[:MOST_CALLED]
 
 
 def _write_down(given: ClassList) -> None:
     """Count a roster, and log it where the settings allow it; raises Problem 503."""
     settings: PredictorSettings = current_app.extensions["settings"]
     records = given.file.records
-    current_app.extensions["metrics"].scored(len(records), given.file.bad)
+    current_app.extensions["metrics"].scored(len(records), len(given.file.unread))
     if settings.log_rosters:
         answers = answers_to_log(given.predictor, records, settings.id_key)
         entries = prediction_entries(records, answers, given.contract, settings.id_key, "roster")
@@ -305,18 +342,19 @@ def pressed(form: Mapping[str, str]) -> tuple[int, Verdict]:
 
 def note_of_roster(
     predictor: Predictor, record: Record, verdict: Verdict, form: Mapping[str, str], number: int
-) -> None:
-    """Write down a verdict on the student of a roster's row, and the forecast that it is about.
+) -> Noted:
+    """Write down a verdict on the student of a roster's row, and the forecast that it is about; return it.
 
     Raises Problem 400 for what is no text, 503 where it cannot be written down.
     """
-    reason, name = _text(form, f"reason-{number}"), _text(form, "name")
+    reason, name = _text(form, f"reason-{number}"), _text(form, f"name-{number}")
     settings: PredictorSettings = current_app.extensions["settings"]
     contract = predictor.bundle.contract
     (answer,) = answers = answers_to_log(predictor, [record], settings.id_key)
     entries = prediction_entries([record], answers, contract, settings.id_key, "roster")
     noted = override_entry(answer["prediction_id"], contract, verdict, reason, name)
     write_down(current_app.extensions["spool"], [*entries, noted])
+    return Noted(verdict, reason, name)
 
 
 def note_of_forecast(predictor: Predictor, form: Mapping[str, str]) -> Verdict:

@@ -1,13 +1,13 @@
-"""A class as a file: uploaded and read, carried from form to form, given as an example or to be filled in."""
+"""A class as a file that travels: carried from form to form, given as an example or to be filled in."""
 
 import base64
 import csv
 import io
 import lzma
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import orjson
@@ -16,13 +16,11 @@ from pydantic import BaseModel
 from data.bundle.bundle import Bundle
 from data.contract.contract import Contract
 from data.rows.notation import notation_columns
-from data.rows.records import Record, asking, typical_value
-from data.rows.spreadsheets import FIRST_ROW
+from data.rows.records import asking
 from data.sources.tables import Table
-from serving.cells import RowReader
-from serving.pages.show import describe_allowed
+from serving.pages.roster_rows import template_rows
 from serving.problems import Problem
-from serving.sheet import BOM, LINE_END, Row, Sheet, check_header
+from serving.sheet import BOM, LINE_END, Row, Sheet
 
 MOST_CARRIED = 74_000  # bytes, compressed: a page stays below 100 kB
 MOST_UNPACKED = 8_000_000  # bytes: more is nothing that we packed
@@ -114,100 +112,6 @@ def _shortened(text: str) -> str:
     return str(np.float32(text)) if len(text) > LONG and PLAIN.fullmatch(text) else text
 
 
-MOST_ROWS = 20_000
-SHOWN = 40  # letters of a cell
-ALSO_SHOWN = 2  # columns that the contract does not know, beside the id
-
-
-class RowError(NamedTuple):
-    """What is wrong with one cell: its row, its column, what, and what to do."""
-
-    row: int
-    column: str
-    title: str
-    message: str
-    remedy: str
-
-
-class UploadedClass(NamedTuple):
-    """A file as it was read: its sound rows as records beside their numbers, and its troubles."""
-
-    header: Row
-    delimiter: str
-    rows: list[Row]
-    records: list[Record]
-    numbers: list[int]
-    troubles: list[RowError]
-    bad: int
-    assumed: tuple[str, ...] = ()
-    """What was assumed of the file, and of how its columns write their numbers."""
-    notes: tuple[str, ...] = ()
-    """Those of the file alone."""
-
-    def row(self, place: int) -> Row:
-        """Return the cells of a record's row."""
-        return self.rows[self.numbers[place] - FIRST_ROW]
-
-
-def read_roster(sheet: Sheet, contract: Contract) -> UploadedClass:
-    """Read a whole file; raises Problem 413 for too many rows, 422 for columns that do not fit."""
-    check_header(sheet.header, contract, ())
-    rows: list[Row] = []
-    for chunk in sheet.chunks(MOST_ROWS, blank=True):  # a spreadsheet counts them too
-        rows += chunk
-        if len(rows) > MOST_ROWS:
-            detail = f"The page takes {MOST_ROWS:,} rows at most. POST /predict/batch takes any number."
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-    settled = sheet.settled(contract)
-    records, errors = RowReader(sheet.header, contract, settled.notations).read(rows)
-    blank = [not any(map(str.strip, row)) for row in rows]
-    numbers = [place + FIRST_ROW for place, error in enumerate(errors) if not error]
-    troubles = [
-        trouble
-        for place, error in enumerate(errors)
-        if error and not blank[place]
-        for trouble in _troubles(place + FIRST_ROW, error, sheet.header, rows[place], contract)
-    ]
-    bad = sum(bool(error) and not empty for error, empty in zip(errors, blank, strict=True))
-    notes = tuple(sheet.notes)
-    assumed = (*notes, *settled.notes)
-    return UploadedClass(sheet.header, sheet.delimiter, rows, records, numbers, troubles, bad, assumed, notes)
-
-
-def read_one(sheet: Sheet, contract: Contract, number: int) -> Record:
-    """Return the record of one row; raises Problem 422 where there is none."""
-    check_header(sheet.header, contract, ())
-    first, notations = FIRST_ROW, sheet.settled(contract).notations
-    for chunk in sheet.chunks(1_000, blank=True):
-        if first <= number < first + len(chunk):
-            records, _ = RowReader(sheet.header, contract, notations).read([chunk[number - first]])
-            if records:
-                return records[0]
-        first += len(chunk)
-    raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"Row {number} of the file is no student's.")
-
-
-def also_shown(header: Row, contract: Contract) -> list[int]:
-    """Return the places of columns of the school's own that tell who a student is."""
-    known = {*asking(contract).columns, contract.target.column}
-    return [place for place, name in enumerate(header) if name and name not in known][:ALSO_SHOWN]
-
-
-def _troubles(number: int, error: str, header: Row, row: Row, contract: Contract) -> Iterator[RowError]:
-    for part in error.split("; "):
-        name, _, message = part.partition(": ")
-        column = asking(contract).columns.get(name)
-        if column is None or name not in contract.named(header):
-            remedy = "Look for a comma too many or a cell too few."
-            yield RowError(number, "", "The whole row", f"{part[:1].upper()}{part[1:]}.", remedy)
-            continue
-        cell = row[contract.named(header).index(name)].strip()[:SHOWN]
-        choices = ", ".join(f"{code} ({label})" for code, label in column.codes.items())
-        remedy = f"Give one of {choices}." if choices else describe_allowed(column)
-        said = "Nothing is given." if message == "missing" else f"“{cell}” is {message}."
-        yield RowError(number, name, column.title, said, remedy)
-
-
 def example_sheet(bundle: Bundle) -> Sheet:
     """Return the bundle's own examples as a class."""
     names = [column.name for column in bundle.contract.features]
@@ -220,12 +124,8 @@ def _cell(value: object) -> str:
 
 
 def template_of(contract: Contract) -> bytes:
-    """Return a CSV to fill in: the columns to give, and one line that shows how they are written."""
-    columns = [*([contract.id] if contract.id else []), *contract.asked]
-    typical = [typical_value(column) for column in columns]
-    shown = [value if isinstance(value, str) else f"{value:.0f}" for value in typical]
-    cells = [next(iter(c.codes.values()), value) for c, value in zip(columns, shown, strict=True)]
-    return written([[column.name for column in columns], cells], ",")
+    """Return a CSV to fill in."""
+    return written(template_rows(contract), ",")
 
 
 def written(rows: Sequence[Row], delimiter: str) -> bytes:

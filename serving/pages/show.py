@@ -1,5 +1,7 @@
 """How figures, values, forecasts and shares are shown: in words, and drawn as SVG."""
 
+import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,8 +20,19 @@ GAP = "\N{NO-BREAK SPACE}"
 NOT_KNOWN = "not known"
 
 
-percent = partial(words.percent, gap=GAP)
+percent = partial(words.percent, gap="")
 plural = partial(words.plural, gap=GAP)
+
+
+def day(date: str | dt.date) -> str:
+    """Return a date, or the beginning of a moment, as `21 November 2026`."""
+    told = dt.date.fromisoformat(date[:10]) if isinstance(date, str) else date
+    return f"{told.day}{GAP}{told:%B %Y}"
+
+
+def told(sentence: str) -> str:
+    """Return a sentence of the card as the pages write their figures: `52%`."""
+    return re.sub(r"(?<=\d) %", "%", sentence)
 
 
 def chance(share: float) -> str:
@@ -67,6 +80,12 @@ def describe_total(column: Column, so_far: Any, expected: Sequence[float]) -> st
     return f"{column.title}: {value_of(column, so_far)} so far, {total} by the end{span}."
 
 
+def describe_fault(text: str, fault: str) -> str:
+    """Say what is wrong with what somebody wrote, by the reason of the table of kinds."""
+    wrong = "isn’t one of the choices" if fault == "unknown code" else f"is {fault}"
+    return f"“{text.strip()[:40]}” {wrong}."
+
+
 def describe_allowed(column: Column) -> str:
     """Say what to give for a column: its range or its choices."""
     if column.coded:
@@ -98,6 +117,8 @@ def likely(answer: Mapping[str, Any]) -> str:
 
 FILTERS = {
     "percent": percent,
+    "told": told,
+    "day": day,
     "chance": chance,
     "figure": figure,
     "count": count,
@@ -174,6 +195,20 @@ def interval(value: float, low: float, high: float, most: float = 1.0) -> Markup
         '<line class="reach" x1="{}%" x2="{}%" y1="50%" y2="50%"/>'
         '<circle class="dot" cx="{}%" cy="50%" r="5"/></svg>'
     ).format(HIDDEN, left, right, at)
+
+
+def on_scale(scale: Sequence[float], line: float) -> Markup:
+    """Draw a student as a dot with a range on a scale, and the line below which students are flagged.
+
+    All in hundredths of the width: `scale` is the dot and the ends of its range.
+    """
+    at, left, right = map(_number, scale)
+    return Markup(
+        '<svg class="bar spot" {}><line class="track" x1="0" x2="100%" y1="50%" y2="50%"/>'
+        '<line class="cut" x1="{}%" x2="{}%" y1="0" y2="100%"/>'
+        '<line class="reach" x1="{}%" x2="{}%" y1="50%" y2="50%"/>'
+        '<circle class="dot" cx="{}%" cy="50%" r="5"/></svg>'
+    ).format(HIDDEN, _number(line), _number(line), left, right, at)
 
 
 def reliability(bins: Sequence[ReliabilityBin], label: str, side: int = 320) -> Markup:

@@ -278,7 +278,7 @@ def read_form(columns: Sequence[Column], texts: Texts) -> tuple[Record, dict[str
             value = Reason.MISSING
         if isinstance(value, Reason):
             missing = value is Reason.MISSING
-            wrong = "This is still missing." if missing else f"“{text.strip()[:40]}” is {value}."
+            wrong = "This is still missing." if missing else show.describe_fault(text, value)
             faults[column.name] = f"{wrong} {show.describe_allowed(column)}"
         elif value is not None or column.role == "feature":
             record[column.name] = value

@@ -1,19 +1,47 @@
-// The roster with a script: no page is loaded again for another order, and classes of any size travel
-// once. Without this file every button of the page does the same by itself.
+// The roster with a script: no page is loaded again for another order, and a class outlives a reload, a log-out
+// and a lost connection. Without this file every button of the page does the same by itself.
 
 const main = document.getElementById("main");
+const CLASS = "gradecast.class"; // what the tab keeps of the class: the fields of its form
+const SAID = "gradecast.said."; // what the browser keeps of a contract's mended headings and cells
+const NAME = "gradecast.name";
+const AWAY = "Gradecast could not be reached. Nothing is lost: try again in a moment.";
+const OUT = "You have been logged out. Log in again in a new tab, then try once more: your class stays here.";
 let file = null; // the chosen one, for as long as the page is open
 let table = null; // every student, a list a column, in the file's order
 let state = null;
 
 setUp();
-addEventListener("popstate", () => location.reload());
+if (history.state?.class && !document.getElementById("roster")) restore();
+addEventListener("popstate", (event) => {
+  const open = document.getElementById("roster");
+  if (event.state?.class && !open) restore();
+  else if (!event.state?.class && open && !location.hash) location.reload();
+});
 
 function setUp() {
-  const upload = document.getElementById("upload");
-  if (upload) wireUpload(upload);
+  for (const form of document.querySelectorAll("form.brings")) wireBringing(form);
+  if (document.getElementById("upload")) wireUpload(document.getElementById("upload"));
   const form = document.getElementById("roster");
   if (form) wireTable(form);
+}
+
+// The forms that bring a class: a file or pasted rows, the example, and what headings mean.
+function wireBringing(form) {
+  for (const field of form.querySelectorAll("select")) {
+    const before = remembered(form)[field.name];
+    if ([...field.options].some((option) => option.value === before)) field.value = before;
+  }
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const chosen = form.querySelector("input[type=file]")?.files[0];
+    if (chosen) file = chosen;
+    remember(form);
+    const data = new FormData(form);
+    for (const [name, said] of Object.entries(remembered(form))) if (!data.has(name)) data.append(name, said);
+    if (!chosen && form.dataset.again && file) data.set("file", file);
+    bring(data, form);
+  });
 }
 
 function wireUpload(form) {
@@ -29,71 +57,193 @@ function wireUpload(form) {
       form.requestSubmit();
     });
   }
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    file = field.files[0];
-    const busy = form.querySelector("#busy");
+  if (!sessionStorage.getItem(CLASS)) return;
+  const back = form.querySelector(".back");
+  back.hidden = false;
+  back.querySelector("button").addEventListener("click", restore);
+}
+
+async function bring(data, form, pushed = true) {
+  const busy = document.getElementById("busy");
+  if (busy) {
     busy.hidden = false;
-    busy.textContent = `Reading ${file.name} and forecasting …`;
-    try {
-      const answer = await send("/roster", new FormData(form));
-      show(new DOMParser().parseFromString(await answer.text(), "text/html"), answer.ok);
-    } catch {
-      busy.textContent = "Gradecast could not be reached. Nothing was lost: try again in a moment.";
-    }
-  });
+    busy.textContent = "Reading the file and forecasting …";
+  }
+  try {
+    const answer = await send("/roster", data);
+    show(new DOMParser().parseFromString(await answer.text(), "text/html"), pushed && answer.ok);
+  } catch (error) {
+    if (busy) busy.hidden = true;
+    tell(error);
+  }
+}
+
+// Bring back the class that the tab keeps.
+function restore() {
+  const kept = sessionStorage.getItem(CLASS);
+  if (!kept) return;
+  const data = new FormData();
+  for (const [name, value] of JSON.parse(kept)) data.append(name, value);
+  bring(data, null, !history.state?.class);
 }
 
 // Take the place of the page by another one, as a browser does that follows a form.
 function show(page, found) {
   document.title = page.title;
   main.replaceChildren(...page.getElementById("main").childNodes);
-  if (found) history.pushState(null, "", "/roster");
+  if (found) history.pushState({ class: true }, "", "/roster");
   setUp();
   scrollTo(0, 0);
-  main.focus();
+  (main.querySelector("[role=alert]") ?? main).focus();
 }
 
-function send(address, data, headers = {}) {
-  return fetch(address, { method: "POST", body: data, headers });
+class Trouble extends Error {}
+
+// Send a form. Whoever logged in again in another tab goes on with the new token.
+async function send(address, data, headers = {}) {
+  data.set("csrf_token", state?.token ?? document.querySelector("[name=csrf_token]").value);
+  const post = () => fetch(address, { method: "POST", body: data, headers }).catch(() => { throw new Trouble(AWAY); });
+  const answer = await post();
+  if (answer.status !== 400 && answer.status !== 401) return answer;
+  const page = await fetch("/roster").catch(() => { throw new Trouble(AWAY); });
+  if (page.redirected) throw new Trouble(OUT);
+  const found = new DOMParser().parseFromString(await page.text(), "text/html").querySelector("[name=csrf_token]");
+  if (!found) return answer;
+  for (const field of document.querySelectorAll("[name=csrf_token]")) field.value = found.value;
+  data.set("csrf_token", found.value);
+  if (state) state.token = found.value;
+  return post();
+}
+
+// Say at the top what went wrong; nothing of the page is lost.
+function tell(error) {
+  if (!(error instanceof Trouble)) throw error;
+  document.getElementById("trouble")?.remove();
+  const place = document.createElement("p");
+  place.id = "trouble";
+  place.className = "notice bad";
+  place.setAttribute("role", "alert");
+  place.textContent = `${error.message} `;
+  if (error.message === OUT) {
+    const link = Object.assign(document.createElement("a"), { href: "/login", target: "_blank", textContent: "Log in" });
+    place.append(link);
+  }
+  main.prepend(place);
+  place.scrollIntoView({ block: "nearest" });
+}
+
+function untell() {
+  document.getElementById("trouble")?.remove();
 }
 
 async function wireTable(form) {
-  state = { form, judged: new Map(), asked: 0 };
+  const kept = JSON.parse(form.elements.noted.value);
+  const rows = new Map([...form.querySelectorAll("tbody[data-row]")].map((body) => [Number(body.dataset.row), body]));
+  const token = form.elements.csrf_token.value;
+  state = { form, rows, token, judged: new Map(Object.entries(kept).map(([row, noted]) => [Number(row), noted])), asked: 0 };
   table = null;
   const again = form.querySelector("#again");
   if (again && file) {
-    const kept = new DataTransfer();
-    kept.items.add(file);
-    again.files = kept.files;
+    const taken = new DataTransfer();
+    taken.items.add(file);
+    again.files = taken.files;
     form.querySelector(".again").hidden = true;
   }
+  sign(form);
   form.addEventListener("submit", onSubmit);
   form.addEventListener("toggle", onOpen, true);
+  form.addEventListener("keydown", onKey);
   if (again && !file) return; // the rows are not here: its buttons go on without a script
-  const answer = await send("/roster/data", new FormData(form));
-  if (!answer.ok) return;
+  save();
+  if (!form.querySelector("table.roster")) return;
+  let answer = null;
+  try { answer = await send("/roster/data", new FormData(form)); } catch (error) { tell(error); }
+  if (!answer?.ok) return;
   table = await answer.json();
-  table.said = table.name.map((name, place) => `${name} ${table.also[place]}`.toLowerCase());
+  table.said = table.name.map((name, place) => `${name} ${table.id[place]}`.toLowerCase());
+  for (const name of ["seen", "was"]) form.elements[name].value = "";
+  state.added = ticked("added");
+  state.skipped = ticked("skipped");
   form.querySelector(".apply").hidden = true;
   form.addEventListener("input", onChoice);
 }
 
+function ticked(name) {
+  return new Set(state.form.elements[name].value.split(",").filter(Boolean).map(Number));
+}
+
+// Keep the form in the tab, so that a reload or another page loses nothing.
+function save() {
+  const fields = [...new FormData(state.form)].filter(([name, value]) => typeof value === "string" && name !== "csrf_token" && name !== "on");
+  const named = new Set(fields.map(([name]) => name));
+  for (const [number, body] of state.rows) {
+    const field = body.querySelector(`[name=reason-${number}]`);
+    if (field?.value && !named.has(field.name)) fields.push([field.name, field.value]);
+  }
+  if (!state.form.elements.carried.value) return;
+  try { sessionStorage.setItem(CLASS, JSON.stringify(fields)); } catch { /* the tab keeps what it has room for */ }
+}
+
+// Whoever signed one note need not sign the next.
+function sign(part) {
+  for (const field of part.querySelectorAll("[name^=name-]")) field.value ||= localStorage.getItem(NAME) ?? "";
+}
+
+function remembered(form) {
+  return JSON.parse(localStorage.getItem(SAID + form.dataset.contract) ?? "{}");
+}
+
+// Keep in this browser what headings and cells mean, for the next file of the same kind.
+function remember(form) {
+  const said = remembered(form);
+  for (const [name, value] of new FormData(form)) {
+    const general = name.startsWith("heading ") || (name.startsWith("offered ") && typeof JSON.parse(name.slice(8))[1] === "string");
+    if (general && value) said[name.replace("offered ", "mend ")] = value;
+  }
+  if (Object.keys(said).length) localStorage.setItem(SAID + form.dataset.contract, JSON.stringify(said));
+}
+
 function onChoice(event) {
-  if (event.target.closest(".opinion") || event.target.name === "name") return;
+  const { target } = event;
+  if (target.name.startsWith("name-")) localStorage.setItem(NAME, target.value);
+  if (target.name === "on") tick(Number(target.value), target.checked);
+  else if (target.name === "beside") return bring(new FormData(state.form), state.form, false);
+  if (target.closest(".opinion, .mend")) return save();
   arrange(1);
 }
 
-// Say an order in the form: by its button if it has one, else in the hidden field behind those.
+function tick(number, on) {
+  const [to, from] = on ? [state.added, state.skipped] : [state.skipped, state.added];
+  to.add(number);
+  from.delete(number);
+  for (const name of ["added", "skipped"]) state.form.elements[name].value = [...state[name]].sort((a, b) => a - b).join(",");
+}
+
+// Say an order in the form's menu, which gets an entry for one that it does not have.
 function sort(said) {
-  const [hidden] = state.form.querySelectorAll("input[type=hidden][name=order]");
-  hidden.value = said;
-  for (const button of state.form.querySelectorAll("input[type=radio][name=order]")) button.checked = button.value === said;
+  const menu = state.form.elements.order;
+  if (![...menu.options].some((option) => option.value === said)) menu.add(new Option("reversed", said));
+  menu.value = said;
+}
+
+function onKey(event) {
+  if (event.key !== "Enter" || !event.target.matches(".opinion input")) return;
+  event.preventDefault();
+  event.target.closest(".opinion").querySelector("[role=status]").textContent = "To keep it, press “I agree” or “I disagree”.";
 }
 
 function onSubmit(event) {
   const button = event.submitter;
-  if (button?.getAttribute("formaction") === "/roster/download" || !table) return;
+  if (button?.getAttribute("formaction") === "/roster/download" || button?.getAttribute("formaction") === "/roster/sheet") return;
+  if (button?.name === "mend" && (file || state.form.elements.carried.value)) {
+    event.preventDefault();
+    remember(state.form);
+    const data = new FormData(state.form);
+    data.set("mend", "yes");
+    bring(data, state.form, false);
+    return;
+  }
+  if (!table) return;
   event.preventDefault();
   if (button?.name === "sort") sort(button.value);
   if (button?.name === "note") note(button);
@@ -104,19 +254,19 @@ function onSubmit(event) {
 function arrange(page) {
   const { form } = state;
   const chosen = new FormData(form);
-  const places = ordered(chosen.get("order"), kept(chosen));
-  const seats = Number(chosen.get("seats")) || 0;
+  const listed = onTheList(chosen);
+  const places = ordered(chosen.get("order"), kept(chosen, listed));
   const size = Number(form.dataset.page);
   const pages = Math.max(1, Math.ceil(places.length / size));
-  draw(places, seats, (page - 1) * size, size);
+  draw(places.slice((page - 1) * size, page * size), listed);
   const said = `${places.length.toLocaleString("en")} of ${Number(form.dataset.total).toLocaleString("en")} students`;
   form.querySelector("#shown").textContent = pages > 1 ? `${said}, ${size} at a time` : said;
   form.querySelector(".nobody").hidden = places.length > 0;
-  form.querySelector("table.roster").classList.toggle("has-list", seats > 0);
+  form.querySelector("table.roster").classList.toggle("has-list", listed.size > 0);
   for (const head of form.querySelectorAll("th[data-natural]")) mark(head, chosen.get("order"));
-  for (const hint of form.querySelectorAll("[data-order]")) hint.hidden = hint.dataset.order !== chosen.get("order");
   turn(form.querySelector(".pager"), page, pages);
   count(chosen);
+  save();
 }
 
 // Say of a column whether the table is ordered by it, and what its button does next.
@@ -129,12 +279,28 @@ function mark(head, said) {
   else head.removeAttribute("aria-sort");
 }
 
-function kept(chosen) {
+const NEAR = [0.25, 0.75]; // those of serving/pages/roster_list.py
+const near = (place) => table.risk[place] >= NEAR[0] && table.risk[place] <= NEAR[1];
+
+// The list: as many as can be seen by its rule, then what was ticked. Nothing of the table's view enters.
+function onTheList(chosen) {
+  let places = table.number.map((_, place) => place);
+  if (chosen.get("rule") === "near") places = places.filter(near);
+  places.sort((a, b) => table.turn[a] - table.turn[b]);
+  const listed = new Set(places.slice(0, Number(chosen.get("seats")) || 0).map((place) => table.number[place]));
+  for (const number of state.added) listed.add(number);
+  for (const number of state.skipped) listed.delete(number);
+  return listed;
+}
+
+function kept(chosen, listed) {
   const [only, label] = [chosen.get("only"), chosen.get("label")];
   const find = chosen.get("find").trim().toLowerCase();
   return table.number.map((_, place) => place).filter((place) =>
     (!label || table.label[place] === label)
-    && (only !== "at-risk" || table.risk[place] >= Number(state.form.dataset.callFrom))
+    && (only !== "listed" || listed.has(table.number[place]))
+    && (only !== "at-risk" || table.flagged[place])
+    && (only !== "near" || near(place))
     && (only !== "unsure" || table.several[place])
     && (only !== "gain" || table.step[place] !== "")
     && (!find || table.said[place].includes(find)));
@@ -143,49 +309,65 @@ function kept(chosen) {
 function ordered(said, places) {
   const turned = said.startsWith("-") ? -1 : 1;
   const key = {
-    risk: (place) => table.risk[place],
+    risk: (place) => -table.turn[place],
     gain: (place) => table.gain[place],
     unsure: (place) => -table.sure[place],
     file: (place) => -place,
     name: (place) => -table.rank[place],
     label: (place) => table.top[place],
   }[said.replace("-", "")];
-  return places.sort((a, b) => turned * (key(b) - key(a)) || table.risk[b] - table.risk[a] || a - b);
+  return places.sort((a, b) => turned * (key(b) - key(a)) || table.turn[a] - table.turn[b]);
 }
 
-function draw(places, seats, start, size) {
+// Rows are moved, not made anew: what is open stays open, and what is typed stays typed.
+function draw(places, listed) {
   const listing = state.form.querySelector("table.roster");
-  const rows = places.slice(start, start + size).map((place, turn) => row(place, start + turn < seats));
-  for (const old of listing.querySelectorAll("tbody")) old.remove();
-  listing.append(...rows);
+  const focused = document.activeElement;
+  const rows = places.map((place) => row(place, listed.has(table.number[place])));
+  for (const old of [...listing.tBodies]) if (!rows.includes(old)) old.remove();
+  const inPlace = [...listing.tBodies];
+  if (rows.some((body, at) => inPlace[at] !== body)) listing.append(...rows);
+  if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
 }
 
 function row(place, listed) {
+  const number = table.number[place];
+  if (!state.rows.has(number)) state.rows.set(number, made(place));
+  const body = state.rows.get(number);
+  body.classList.toggle("listed", listed);
+  body.querySelector("[name=on]").checked = listed;
+  return body;
+}
+
+function made(place) {
   const body = document.getElementById("pattern").content.firstElementChild.cloneNode(true);
   const set = (name, text) => { body.querySelector(`[data-is=${name}]`).textContent = text; };
-  const risky = JSON.parse(state.form.dataset.atRisk).includes(table.label[place]);
   body.id = `row-${table.number[place]}`;
   body.dataset.row = table.number[place];
-  body.classList.toggle("listed", listed);
-  body.querySelector("[data-is=listed]").hidden = !listed;
-  for (const name of ["name", "also", "label"]) set(name, table[name][place]);
+  const box = body.querySelector("[name=on]");
+  box.value = table.number[place];
+  box.setAttribute("aria-label", `On this week’s list: ${table.name[place]}`);
+  for (const name of ["name", "id", "label"]) set(name, table[name][place]);
   set("of", table.name[place]);
   set("grades", table.several[place] ? table.grades[place] : "");
-  body.querySelector("[data-is=mark]").hidden = !risky;
-  body.querySelector("svg.bar rect:last-of-type").setAttribute("width", `${100 * table.risk[place]}%`);
+  body.querySelector("[data-is=mark]").hidden = !table.flagged[place];
   set("risk", chance(table.risk[place]));
-  set("sure", chance(table.sure[place]));
-  set("step", table.step[place] || table.no_step[place]);
+  const [at, low, high] = table.scale[place];
+  const reach = body.querySelector("svg.spot .reach");
+  reach.setAttribute("x1", `${low}%`);
+  reach.setAttribute("x2", `${high}%`);
+  body.querySelector("svg.spot .dot").setAttribute("cx", `${at}%`);
+  set("step", table.step[place] || (table.flagged[place] ? "Needs more than a small change" : "Not needed"));
   body.querySelector("[data-is=step]").classList.toggle("soft", !table.step[place]);
-  set("after", table.step[place] ? `risk ${chance(table.risk[place] - table.gain[place])}` : "");
+  set("after", table.step[place] ? `then ${chance(table.risk[place] - table.gain[place])}` : "");
   said(body, state.judged.get(table.number[place]));
   return body;
 }
 
 // The words of serving/pages/show.py.
 function chance(share) {
-  if (share < 0.01) return "under 1\u00a0%";
-  return share > 0.99 ? "over 99\u00a0%" : `${Math.round(100 * share)}\u00a0%`;
+  if (share < 0.01) return "under 1%";
+  return share > 0.99 ? "over 99%" : `${Math.round(100 * share)}%`;
 }
 
 function turn(pager, page, pages) {
@@ -198,15 +380,24 @@ function turn(pager, page, pages) {
 
 function count(chosen) {
   const place = state.form.querySelector("#counts");
-  const key = ["seats", "order", "only", "label", "find"].map((name) => chosen.get(name)).join("\n");
+  const key = ["seats", "rule", "added", "skipped"].map((name) => chosen.get(name)).join("\n");
   if (key === state.counted) return;
   state.counted = key;
   clearTimeout(state.asked);
   place.setAttribute("aria-busy", "true");
   state.asked = setTimeout(async () => {
-    const answer = await send("/roster/counts", chosen);
-    if (answer.ok && key === state.counted) place.innerHTML = await answer.text();
-    if (key === state.counted) place.removeAttribute("aria-busy");
+    try {
+      const answer = await send("/roster/counts", chosen);
+      if (!answer.ok || key !== state.counted) return;
+      place.innerHTML = await answer.text();
+      state.form.querySelector("#announced").textContent = place.querySelector("strong")?.textContent ?? "";
+      untell();
+    } catch (error) {
+      state.counted = null;
+      tell(error);
+    } finally {
+      place.removeAttribute("aria-busy");
+    }
   }, 250);
 }
 
@@ -218,31 +409,41 @@ async function onOpen(event) {
   data.set("row", event.target.closest("tbody").dataset.row);
   try {
     const answer = await send("/roster/row", data);
-    if (!answer.ok) throw new Error(answer.statusText);
+    if (!answer.ok) throw new Trouble(AWAY);
+    const details = place.closest("details");
     place.outerHTML = await answer.text();
-  } catch {
-    place.textContent = "The reasons could not be fetched. Close this row and open it again.";
+    sign(details);
+  } catch (error) {
+    place.textContent = `${error.message} Then close this row and open it again.`;
     place.classList.add("waiting");
   }
 }
 
 async function note(button) {
-  const [verdict, number] = button.value.split(":");
+  const number = Number(button.value.split(":")[1]);
   const data = new FormData(state.form);
   data.set("note", button.value);
-  const answer = await send("/overrides", data, { Accept: "application/json" });
   const body = button.closest("tbody");
-  if (!answer.ok) {
-    said(body, null, "This could not be written down. Try again in a moment.");
-    return;
+  const place = body.querySelector(".opinion [role=status]");
+  place.textContent = "Keeping it …";
+  try {
+    const answer = await send("/overrides", data, { Accept: "application/json" });
+    if (!answer.ok) throw new Trouble("This could not be kept. Try again in a moment.");
+    const { noted } = await answer.json();
+    state.judged.set(number, noted);
+    state.form.elements.noted.value = JSON.stringify(Object.fromEntries(state.judged));
+    said(body, noted);
+    place.textContent = `Kept: you ${noted[0]}. It is in your download, too.`;
+    untell();
+    save();
+  } catch (error) {
+    place.textContent = `${error.message} What you typed is still here.`;
+    if (error.message === OUT) tell(error);
   }
-  state.judged.set(Number(number), verdict);
-  state.form.elements.noted.value = [...state.judged].map(([row, word]) => `${row}:${word}`).join(",");
-  said(body, verdict);
 }
 
-function said(body, verdict, trouble = "") {
+function said(body, noted) {
   const place = body.querySelector(".said-so");
-  place.hidden = !verdict && !trouble;
-  place.textContent = trouble || (verdict ? `You ${verdict}` : "");
+  place.hidden = !noted;
+  place.textContent = noted ? `You ${noted[0]}` : "";
 }

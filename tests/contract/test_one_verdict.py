@@ -27,7 +27,7 @@ from flows.scoring.forecasts import examine
 from flows.scoring.rosters import open_roster
 from serving.api import parse_json
 from serving.cells import RowReader
-from serving.pages.roster_file import read_roster
+from serving.pages.roster_rows import read_roster
 from serving.pages.student import read_form
 from serving.problems import Problem
 from serving.sheet import Sheet
@@ -120,11 +120,11 @@ def by_batch(column: Column, cells: Cells) -> list[Verdict]:
 def by_roster(column: Column, cells: Cells) -> list[Verdict]:
     text = as_csv(rows_with(column, cells, RECORD))
     roster = read_roster(Sheet(io.BytesIO(text.encode())), TINY)
-    found: dict[int, Verdict] = {
-        error.row: reason_in(error.message) for error in roster.troubles if error.column == column.name
-    }
-    assert len(found) == len(roster.troubles)
-    found |= {n: record.get(column.name) for n, record in zip(roster.numbers, roster.records, strict=True)}
+    read = zip(roster.numbers, roster.records, strict=True)
+    found: dict[int, Verdict] = {number: record.get(column.name) for number, record in read}
+    troubles = {e.row: reason_in(e.message) for e in roster.troubles if e.column == column.name}
+    assert len(troubles) == len(roster.troubles)
+    found |= troubles  # of an optional column the row is forecast all the same
     return [found[n] for n in sorted(found)]
 
 
@@ -189,6 +189,8 @@ def reason_in(message: str) -> Reason:
     """Return the reason that a sentence for people gives."""
     if message.startswith(("This is still missing.", "Nothing is given.")):
         return Reason.MISSING
+    if "isn’t one of the choices" in message:
+        return Reason.UNKNOWN_CODE
     return Reason(re.search(r"” is ([a-z ]+)\.", message)[1])  # type: ignore[index]
 
 

@@ -1,5 +1,6 @@
 """Classes of generated students as CSV files, and forms that bring them."""
 
+import html
 import io
 import re
 from typing import Any
@@ -21,6 +22,11 @@ def students(count: int = 12, seed: int = 4) -> pd.DataFrame:
     frame = frame.astype(str)
     frame.insert(1, "Name", [f"{NAMES[place % 5]} {place}" for place in range(count)])
     return frame
+
+
+def text_of(page: str) -> str:
+    """What a page says, without its marks and with plain spaces."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
 def csv_of(frame: pd.DataFrame) -> bytes:
@@ -50,7 +56,7 @@ def field(page: str, name: str) -> str:
 
 def shown(page: str) -> list[str]:
     """The ids of the students that a page shows, in order."""
-    return re.findall(r'<span data-is="name">(\d+)</span>', page)
+    return re.findall(r'data-is="(?:name|id)">(\d+)<', page)
 
 
 def listed(page: str) -> list[str]:

@@ -103,7 +103,7 @@ def test_axe_finds_nothing_in_its_pages(
     with at_an_address(other) as address:
         page = visit("/", at=address, fresh=True)
         page.get_by_role("button", name="Forecast").click()
-        page.get_by_role("heading", name="What it rests on").wait_for()
+        page.get_by_role("heading", name="Why this forecast").wait_for()
         assert violations(page) == []
         page.goto(f"{address}/model/card")
         assert violations(page) == []

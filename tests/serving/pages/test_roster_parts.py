@@ -17,16 +17,20 @@ from data.bundle.bundle import Bundle
 from data.cohorts.grades import generate
 from data.contract.columns import Costs
 from data.contract.contract import Contract
-from serving.pages.roster_file import COLUMN, MOST_CARRIED, PACKING, also_shown, pack, read_roster, unpack
+from serving.pages.roster_file import COLUMN, MOST_CARRIED, PACKING, pack, unpack
 from serving.pages.roster_list import (
+    NEAR,
     Choice,
     ClassForecasts,
     Only,
     Order,
+    Rule,
     choose,
+    listed_of,
     ranks_of,
     read_choice,
 )
+from serving.pages.roster_rows import Naming, read_roster
 from serving.pages.steps import Gains, describe_step, gains_of, steps_of
 from serving.problems import Problem
 from serving.sheet import Sheet
@@ -127,11 +131,23 @@ def test_where_not_all_fits_the_columns_of_the_contract_travel(
     assert unpack(pack(header, rows, ",", grade_class)).header == header[:-1]
 
 
-def test_columns_that_tell_who_a_student_is_are_those_the_contract_does_not_know(
-    grade_class: Contract,
+@pytest.mark.parametrize(
+    ("header", "beside", "named"),
+    [
+        (["StudentID", "Date of birth", "First name", "Surname", "Form"], "", "Ada Khan"),
+        (["StudentID", "Date of birth", "Nickname", "Who", "Form"], "", "Ada"),
+        (["StudentID", "Date of birth", "Nickname", "Who", "Form"], "Form", "7B"),
+        (["StudentID", "Date of birth", "Pupil no", "GPA", "Form"], "", ""),
+    ],
+)
+def test_a_student_is_called_by_the_columns_that_hold_names_or_by_the_one_that_was_chosen(
+    grade_class: Contract, header: list[str], beside: str, named: str
 ) -> None:
-    header = ["StudentID", "Name", "GPA", "GradeClass", "Form", "", "Age", "Remarks"]
-    assert also_shown(header, grade_class) == [1, 4]
+    rows = [["7", "2011-02-03", "Ada", "Khan", "7B"], ["8", "2011-04-05", "Ben", "Wu", "7B"]]
+    if not named:
+        rows = [[row[0], row[1], "17", "3.1", "7B"] for row in rows]
+    naming = Naming(header, rows, grade_class, beside)
+    assert (naming.name(rows[0]), naming.id(rows[0])) == (named, "7")
 
 
 def test_a_step_gains_what_the_model_says_keeps_the_range_and_moves_a_quarter_of_it(
@@ -221,7 +237,7 @@ def test_every_order_is_the_one_it_says(bundle: Bundle, forecasts: ClassForecast
 
     def places(order: Order, reverse: bool = False) -> np.ndarray:
         choice = Choice(order, reverse=reverse)
-        return choose(choice, forecasts, bundle.contract.target, names, names).places
+        return choose(choice, forecasts, bundle.contract.target, names, range(len(names))).places
 
     assert (np.diff(forecasts.risks[places(Order.RISK)]) <= 0).all()
     assert (np.diff(forecasts.risks[places(Order.RISK, reverse=True)]) >= 0).all()
@@ -232,6 +248,66 @@ def test_every_order_is_the_one_it_says(bundle: Bundle, forecasts: ClassForecast
     assert places(Order.NAME).tolist() == list(range(len(names)))[::-1]
 
 
+VIEWS = st.fixed_dictionaries(
+    {
+        "sort": st.sampled_from([f"{way}{order}" for way in ("", "-") for order in Order]),
+        "only": st.sampled_from([*Only]),
+        "label": st.sampled_from(["", "A", "C", "F"]),
+        "find": st.sampled_from(["", "9", "nobody"]),
+        "page": st.sampled_from(["1", "3"]),
+    }
+)
+
+
+@given(
+    views=st.lists(VIEWS, min_size=1, max_size=4),
+    seats=st.integers(0, 130),
+    rule=st.sampled_from([*Rule]),
+    ticks=st.dictionaries(st.integers(0, 119), st.booleans(), max_size=6),
+)
+@settings(max_examples=60, deadline=None)
+def test_however_the_table_is_looked_at_the_same_students_are_on_the_list(
+    bundle: Bundle,
+    forecasts: ClassForecasts,
+    views: list[dict[str, str]],
+    seats: int,
+    rule: Rule,
+    ticks: dict[int, bool],
+) -> None:
+    target, rows = bundle.contract.target, [place + 2 for place in range(len(forecasts.risks))]
+    names = [str(900 + place) for place in rows]
+    added, skipped = ({rows[place] for place, on in ticks.items() if on is way} for way in (True, False))
+    said = {"seats": str(seats), "rule": rule, **joined(added, skipped)}
+    order = np.argsort(forecasts.turns)
+    first = order[(forecasts.risks[order] >= NEAR[0]) & (forecasts.risks[order] <= NEAR[1])]
+    wanted = {rows[place] for place in (first if rule is Rule.NEAR else order)[:seats]} - skipped | added
+    for view in views:
+        choice = read_choice({**said, **view}, target.labels)
+        shown = choose(choice, forecasts, target, names, rows)
+        assert {rows[place] for place in np.flatnonzero(shown.listed)} == wanted
+        # Without a script the rows that were seen come back with their ticks, as they were.
+        seen = [rows[place] for place in shown.places]
+        was = [row for row in seen if row in wanted]
+        again = {**said, **view, "seen": ",".join(map(str, seen)), "was": ",".join(map(str, was))}
+        choice = read_choice(again, target.labels, [str(row) for row in was])
+        assert (set(choice.added), set(choice.skipped)) == (added, skipped)
+        assert (listed_of(choice, forecasts, rows) == shown.listed).all()
+
+
+def joined(added: set[int], skipped: set[int]) -> dict[str, str]:
+    return {"added": ",".join(map(str, added)), "skipped": ",".join(map(str, skipped))}
+
+
+def test_the_lists_order_is_by_risk_then_the_latent_score_then_what_could_be_gained(
+    bundle: Bundle, forecasts: ClassForecasts
+) -> None:
+    order = np.argsort(forecasts.turns)
+    risks, latents = forecasts.risks[order], forecasts.latents[order]
+    assert (np.diff(risks) <= 0).all()
+    assert (np.diff(latents)[np.diff(risks) == 0] >= 0).all()
+    assert (np.diff(risks) == 0).sum() > 5, "there are such"
+
+
 def test_those_at_risk_are_those_whom_the_contracts_costs_call_so(
     bundle: Bundle, forecasts: ClassForecasts
 ) -> None:
@@ -239,7 +315,7 @@ def test_those_at_risk_are_those_whom_the_contracts_costs_call_so(
     costly = target.model_copy(update={"costs": Costs(missed=9, false_alarm=1)})
     names = [str(place) for place in range(len(forecasts.risks))]
     half, tenth = (
-        set(choose(Choice(only=Only.AT_RISK), forecasts, asked, names, names).places.tolist())
+        set(choose(Choice(only=Only.AT_RISK), forecasts, asked, names, range(len(names))).places.tolist())
         for asked in (target, costly)
     )
     assert half == set(np.flatnonzero(forecasts.risks >= 0.5).tolist())

@@ -12,18 +12,18 @@ from flows.reports.figures import card_figures
 from serving.pages import show, student
 from tests.flows.reports.evidences import grade_evidence
 
-ALL = "In tests, the truth was among those named for 93 % of 480 students."
+ALL = "In tests, the truth was among those named for 93% of 480 students."
 
 
 @pytest.mark.parametrize(
     ("share", "said"),
-    [(0, "0 %"), (0.004, "under 1 %"), (0.5, "50 %"), (0.996, "over 99 %"), (1, "100 %"), (None, "–")],
+    [(0, "0%"), (0.004, "under 1%"), (0.5, "50%"), (0.996, "over 99%"), (1, "100%"), (None, "–")],
 )
 def test_shares_are_said_in_percent_and_the_nearly_certain_stays_uncertain(share: Any, said: str) -> None:
     assert show.percent(share).replace(show.GAP, " ") == said
 
 
-@pytest.mark.parametrize(("share", "said"), [(0, "under 1 %"), (1, "over 99 %"), (0.25, "25 %")])
+@pytest.mark.parametrize(("share", "said"), [(0, "under 1%"), (1, "over 99%"), (0.25, "25%")])
 def test_a_forecast_is_never_certain(share: float, said: str) -> None:
     assert show.chance(share).replace(show.GAP, " ") == said
 
@@ -82,10 +82,10 @@ def test_a_headline_names_what_is_plausible() -> None:
 @pytest.mark.parametrize(
     ("plausible", "n", "told"),
     [
-        (["B"], 30, "In tests, when it named B alone, it was right for 90 % of 30 students."),
-        (["B", "C"], 30, "In tests, when it named B or C, it was right for 90 % of 30 students."),
-        (["B"], 29, f"{ALL} Here the chance of B is 58 %."),
-        (["C", "D"], 30, f"{ALL} Here the chance of C or D is 58 %."),
+        (["B"], 30, "In tests, when it named B alone, it was right for 90% of 30 students."),
+        (["B", "C"], 30, "In tests, when it named B or C, it was right for 90% of 30 students."),
+        (["B"], 29, f"{ALL} Here the chance of B is 58%."),
+        (["C", "D"], 30, f"{ALL} Here the chance of C or D is 58%."),
     ],
 )
 def test_how_often_such_sets_held_the_truth_is_said_where_there_are_students_enough(
@@ -133,6 +133,6 @@ def test_where_classes_have_no_order_the_gist_is_about_being_at_risk_and_names_n
 def test_a_student_is_called_at_risk_from_the_chance_on_that_the_contract_says(pass_fail: Contract) -> None:
     assert (
         student.describe_call({"at_risk": 0.2}, pass_fail).replace(show.GAP, " ")
-        == "called at risk, from 20 % on"
+        == "called at risk, from 20% on"
     )
     assert student.describe_call({"at_risk": 0.19}, pass_fail) == ""
