@@ -251,14 +251,22 @@ def _balanced_again(true: np.ndarray, flagged: np.ndarray, rng: np.random.Genera
 
 def _areas_again(risk: np.ndarray, true: np.ndarray, area: float, rng: np.random.Generator) -> np.ndarray:
     """Return the average precision of resamples: of m students, their distance to it by sqrt(m / n)."""
-    from sklearn.metrics import average_precision_score
-
     if np.isnan(area):
         return np.array([area])
-    size = min(len(true), CURVE_ROWS)
+    size, order = min(len(true), CURVE_ROWS), np.argsort(-risk, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(risk[order]) != 0, True))  # of those of one risk
     drawn = (rng.integers(0, len(true), size) for _ in range(CURVE_REPEATS))
-    areas = [average_precision_score(true[rows], risk[rows]) for rows in drawn if true[rows].any()]
+    areas = [_area(np.bincount(rows, minlength=len(true))[order], true[order], last) for rows in drawn]
+    areas = [again for again in areas if not np.isnan(again)]
     return np.asarray(area + (np.array(areas) - area) * np.sqrt(size / len(true)))
+
+
+def _area(times: np.ndarray, true: np.ndarray, last: np.ndarray) -> float:
+    """Return the average precision of students drawn so many times, in falling order of risk, sorted once."""
+    right, flagged = np.cumsum(times * true)[last], np.cumsum(times)[last]
+    if not right[-1]:
+        return float("nan")
+    return float((np.diff(right, prepend=0) * right / np.maximum(flagged, 1)).sum() / right[-1])
 
 
 def _from_zero(counts: np.ndarray) -> np.ndarray:
