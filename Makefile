@@ -31,15 +31,15 @@ MAKEFLAGS += --no-print-directory
 .PHONY: load backup restore test test-slow lint data bench clean
 
 help:
-	@echo 'make TARGET [DATA=path-or-URI] [CONTRACT=name-or-path] [GRID=name-or-path] [ARGS="…"]'
+	@echo 'make TARGET [DATA=path-or-URI] [CONTRACT=name-or-path] [GRID=name-or-path] [BUDGET=seconds] [ARGS="…"]'
 	@echo 'With real students, set GRADECAST_ID_KEY first (openssl rand -hex 24) and keep a copy: see README.md.'
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: pipeline serve ## Set up, train and register a model, then serve it on port 9696
 
-pipeline: setup ## Records in, champion out (DATA, CONTRACT, GRID, AS_OF; ARGS=--help shows the rest)
-	@$(DEV) -m flows.pipeline $${DATA:+--data "$$DATA"} $${CONTRACT:+--contract "$$CONTRACT"} \
+pipeline: setup ## Records in, champion out (DATA, CONTRACT, GRID, BUDGET, AS_OF; ARGS=--help shows the rest)
+	@env $${BUDGET:+GRADECAST_BUDGET="$$BUDGET"} $(DEV) -m flows.pipeline $${DATA:+--data "$$DATA"} $${CONTRACT:+--contract "$$CONTRACT"} \
 		$${GRID:+--grid "$$GRID"} $${AS_OF:+--as-of "$$AS_OF"} $(ARGS)
 
 # make serve's and make up's: the model of a contract that is named.

@@ -20,7 +20,7 @@ def create_app() -> FastAPI:
     booster = xgboost.Booster({"nthread": 1})
     booster.load_model(bundle.folder / BOOSTER)
     head, labels = bundle.manifest.head, bundle.manifest.labels
-    cuts = np.asarray(head["cuts"])
+    cuts, base = np.asarray(head["cuts"]), np.asarray(head["base"])
     record = Annotated[dict[str, Any], BeforeValidator(bundle.record.validate_python)]
     app = FastAPI()
 
@@ -28,7 +28,7 @@ def create_app() -> FastAPI:
     def predict(student: record) -> dict[str, Any]:
         latent = booster.inplace_predict(bundle.matrix([student]))
         above = np.concatenate([[0.0], ndtr((latent[0] - cuts) / head["sigma"]), [1.0]])
-        shares = np.diff(above)
+        shares = (1 - base.sum()) * np.diff(above) + base
         return {
             "grade_class": labels[int(shares.argmax())],
             "probabilities": dict(zip(labels, shares.tolist(), strict=True)),

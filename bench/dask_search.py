@@ -44,7 +44,7 @@ def main() -> None:
 
 def _search(data: TrainingData, folds: Folds, grid: Grid, jobs: int, engine: Engine | None) -> float:
     found = search(data, grid, folds, seed=SEED, jobs=jobs, engine=engine, baselines=False)
-    return found.best.log_loss
+    return found.members[0].out_of_fold.log_loss
 
 
 def _report(seconds: dict[str, list[float]], losses: dict[str, float], size: int) -> None:

@@ -94,7 +94,7 @@ def _scikit_learn(data: TrainingData, folds: Folds, sample: list[dict[str, Any]]
 
 
 def _ours(data: TrainingData, folds: Folds, grid: Grid) -> float:
-    return search(data, grid, folds, seed=SEED, jobs=JOBS, baselines=False).best.log_loss
+    return search(data, grid, folds, seed=SEED, jobs=JOBS, baselines=False).members[0].out_of_fold.log_loss
 
 
 def alternate(runs: dict[str, Run], repeats: int) -> tuple[dict[str, list[float]], dict[str, float]]:

@@ -30,7 +30,9 @@ from flows.training.data import TUNING_ROWS
 from flows.training.metrics import (
     calibration_error,
     calibration_interval,
+    calibration_line,
     chance_error,
+    chosen_of,
     evaluate,
     evaluate_classes,
     intervals,
@@ -80,14 +82,15 @@ def gather_evidence(
 
 def _of_model(trained: Trained, frame: pd.DataFrame, contract: Contract) -> dict[str, Any]:
     """Return what the evidence has of the model itself: how it was found, what it goes by."""
+    head = {name: value for name, value in trained.head.items() if name != "reasons"}
     model, some = read_model(trained.folder), matrix(frame.head(EFFECT_ROWS), contract)
     return {
         "leaderboard": chosen_and_baselines(trained.leaderboard()),
         "candidates": trained.candidates(),
         "effects": column_effects(model, some, contract, trained.kind, trained.head),
-        "scale": scale_of(contract.target, trained.kind),
+        "scale": scale_of(contract.target, trained.kind, trained.head),
         "pooled": trained.out_of_fold(),
-        "params": {"family": trained.family, **trained.params, "rounds": trained.rounds, **trained.head},
+        "params": {"family": trained.family, **trained.params, "rounds": trained.rounds, **head},
         "notes": trained.notes,
     }
 
@@ -133,7 +136,7 @@ def all_metrics(
     if not target.ordered:
         found.pop("test_qwk")  # near misses have no meaning there
     pooled, classes = trained.out_of_fold()
-    best = trained.candidates().iloc[0]
+    best = chosen_of(trained.candidates()).iloc[0]
     found["cv_log_loss"] = float(best["cv_log_loss"])
     found["cv_accuracy"] = float(best["cv_accuracy"])
     found["cv_ece"] = calibration_error(pooled, classes)
@@ -151,11 +154,14 @@ def calibration_figures(
     students: np.ndarray | None = None,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Return the calibration error of being at risk, its 95 % interval, and of how many rows it is."""
+    """Return calibration error, slope and intercept of being at risk, with 95 % intervals, and the rows."""
     risk, came = risk_of(probabilities, target), risky(target)[y]
     low, high = calibration_interval(risk, came, seed, students=students)
     found = {"": chance_error(risk, came), "_low": low, "_high": high, "_n": float(len(y))}
-    return {f"{prefix}ece_at_risk{name}": value for name, value in found.items()}
+    told = {f"{prefix}ece_at_risk{name}": value for name, value in found.items()}
+    for name, ends in calibration_line(risk, came, students).items():
+        told |= dict(zip((f"{prefix}risk_{name}{end}" for end in ("", "_low", "_high")), ends, strict=True))
+    return told
 
 
 def at_risk_intervals(metrics: Mapping[str, float | None]) -> dict[str, tuple[float, float]]:

@@ -32,6 +32,11 @@ class Settings(BaseSettings):
     test_share: float = Field(0.2, gt=0, lt=1, description="Share of students held out for the test split")
     folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation")
     seed: int = Field(7, ge=0, description="Seed of folds, boosters and bootstraps")
+    budget: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds after which a search begins no further candidate; the grid's own if None",
+    )
     jobs: int = Field(os.cpu_count() or 1, ge=1, description="Processes that train candidates")
     promotion_margin: float = Field(0.01, ge=0, description="Log loss by which a challenger may look worse")
     latency_ratio: float = Field(

@@ -12,7 +12,7 @@ from data.words import plural
 from flows.processing.processed import PARSED, Processed
 from flows.reports import artifacts
 from flows.runtime.engine import Engine
-from flows.runtime.progress import OnDone, stage
+from flows.runtime.progress import OnDone, open_console, print_line, stage
 from flows.runtime.run_page import publish, run_named, shown_search
 from flows.runtime.workspace import code_digest, contract_part, fingerprint, finished_folder
 from flows.settings import Settings
@@ -21,6 +21,7 @@ from flows.training.distributed import DISTRIBUTED, refit_on_workers
 from flows.training.families import refit_booster
 from flows.training.fit import Fitted, fit
 from flows.training.grid import Grid, grid_for, load_grid
+from flows.training.metrics import chosen_of
 from flows.training.rows import check_leakage, rows_to_learn
 from flows.training.trained import SUMMARY, Trained, write_fitted
 
@@ -45,9 +46,10 @@ def train_model(
     def build(draft: Path) -> None:
         rows, data = rows_to_learn(processed, contract, draft)
         declared = check_leakage(rows, contract)
+        _tell_budget(grid, settings)
         with shown_search(contract.name) as on_progress:
             fitted = _fit(data, grid, settings, engine, distributed, on_progress)
-        by_workers = (DISTRIBUTED,) if distributed and fitted.family == "xgboost" else ()
+        by_workers = (DISTRIBUTED,) if distributed and fitted.family in ("xgboost", "pool") else ()
         fitted = replace(fitted, notes=declared + fitted.notes + by_workers)
         write_fitted(draft, fitted, data, contract, digest)
 
@@ -65,9 +67,17 @@ def _fingerprint(
         grid=grid.model_dump(mode="json"),
         folds=settings.folds,
         seed=settings.seed,
+        budget=settings.budget,
         refit="dask" if distributed else "here",
         code=code_digest("flows/train.py"),
     )
+
+
+def _tell_budget(grid: Grid, settings: Settings) -> None:
+    budget = settings.budget or grid.budget
+    if budget:
+        line = f"grid search: {plural(grid.size(), 'candidate')}, {budget:g} s at most (BUDGET=)"
+        print_line(open_console(), line)
 
 
 def _fit(
@@ -82,6 +92,7 @@ def _fit(
         on_progress=on_progress,
         refit=partial(refit_on_workers, engine=engine) if distributed else refit_booster,
         engine=engine,
+        budget=settings.budget or grid.budget,
     )
 
 
@@ -94,7 +105,7 @@ def train_candidate(processed: Processed, contract_name: str, grid_name: str, en
     trained = train_model(processed, contract, grid, Settings(), engine)
     board = trained.leaderboard()
     candidates = trained.candidates()
-    lowest = candidates["cv_log_loss"].min()
+    lowest = chosen_of(candidates)["cv_log_loss"].item()
     best = f"The best of {plural(len(candidates), 'candidate')}: cross-validated log loss {lowest:.4f}."
     publish(contract_name, "train", artifacts.train_markdown(board, trained.notes), best)
     return trained

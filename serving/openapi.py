@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, send_from_directory
 
 from data.bundle.card_text import SO_FAR_OR_WHOLE
 from data.bundle.manifest import CARD
-from data.bundle.reasons import LOG_ODDS, NOISE
+from data.bundle.reasons import LOG_ODDS, NOISE, RISK
 from data.contract.columns import ELAPSED, FLOAT32_MAX, Target
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF
@@ -131,8 +131,8 @@ def _reason(contract: Contract) -> Schema:
         },
         "unit": {
             "type": "string",
-            "description": f"{target.unit}, where the model learned a score; else the model's own: "
-            f"{LOG_ODDS}, or {NOISE}.",
+            "description": f"{target.unit}, where there is a score; else {RISK}. Models of earlier releases "
+            f"have {LOG_ODDS}, or {NOISE}.",
         },
         "toward": {"type": "array", "items": {"enum": list(target.labels)}, "description": _toward(target)},
     }

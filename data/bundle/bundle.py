@@ -42,13 +42,17 @@ TITLES: dict[FamilyName, str] = {
     "xgboost": "XGBoost",
     "catboost": "CatBoost",
     "logistic": "logistic regression",
+    "linear": "linear score model",
     "neural": "neural network",
+    "pool": "pool",
 }
 MODELS: dict[FamilyName, str] = {
     "xgboost": "XGBoost booster",
     "catboost": "CatBoost model",
     "logistic": "logistic regression",
+    "linear": "linear model of the score",
     "neural": "small neural network",
+    "pool": "pool of models",
 }
 
 BETTER, WORSE, ALIKE = "better", "worse", "cannot be told apart"
@@ -56,6 +60,11 @@ BETTER, WORSE, ALIKE = "better", "worse", "cannot be told apart"
 
 def method(family: FamilyName, head: str) -> str:
     """Say how a model with this kind of head forecasts, in one sentence."""
+    if family == "pool":
+        return (
+            "A pool of models, an XGBoost booster first: each gives the probability of each class, and the "
+            "forecast is their weighted mean."
+        )
     if head == "softmax":
         return f"One {MODELS[family]} gives a margin for each class; softmax makes them probabilities."
     return (
@@ -225,7 +234,7 @@ class Bundle:
     @property
     def scale(self) -> Scale:
         """The unit of the effects, and what a positive one speaks for."""
-        return scale_of(self.contract.target, self._kind)
+        return scale_of(self.contract.target, self._kind, self.manifest.head)
 
     def thresholds(self, elapsed: np.ndarray | None = None) -> np.ndarray:
         """Return the least probabilities of classes in a grade set: (K,), or of each row (n, K)."""

@@ -211,7 +211,8 @@ class RiskError(CardPart):
     """The calibration error of being at risk of n students, with its 95 % interval.
 
     `held_out`: of the test split, else of the training split forecast out of fold; `luck` is the error that
-    a perfect model would show on them by luck alone.
+    a perfect model would show on them by luck alone. `slope` and `intercept` are of the log odds of what
+    came on those forecast, each with the ends of its 95 % interval; 1 and 0 are right.
     """
 
     held_out: bool
@@ -220,6 +221,8 @@ class RiskError(CardPart):
     high: float
     n: int
     luck: float
+    slope: tuple[float, float, float] | None = None
+    intercept: tuple[float, float, float] | None = None
 
 
 class PartOfYear(CardPart):

@@ -188,7 +188,23 @@ def risk_errors_sentence(errors: Sequence[RiskError]) -> str:
         for error in errors
     ]
     said = "The average distance between the forecast risk and how often students ended at risk"
-    return f"{said} is {'; '.join(told)}." if told else ""
+    lines = [_line_sentence(error, where[error.held_out]) for error in errors]
+    return " ".join([f"{said} is {'; '.join(told)}.", *filter(None, lines)]) if told else ""
+
+
+def _line_sentence(error: RiskError, on: str) -> str:
+    """Say whether the risk is too sure or not sure enough, too high or too low, where that was judged."""
+    if error.slope is None or error.intercept is None:
+        return ""
+    (slope, low, high), (intercept, least, most) = error.slope, error.intercept
+    sure = "too sure of itself" if high < 1 else "less sure than it could be" if low > 1 else ""
+    level = "too high" if most < 0 else "too low" if least > 0 else ""
+    verdict = " and ".join(filter(None, [sure, level]))
+    return (
+        f"On the {on}, the line through what came has the slope {slope:.2f} (95 %: {low:.2f} to {high:.2f}; "
+        f"1 is right) and the intercept {intercept:+.2f} ({least:+.2f} to {most:+.2f}; 0 is right): the "
+        f"risk is {verdict or 'neither too sure nor too cautious, as far as these students tell'}."
+    )
 
 
 def worrying(audit: Audit, columns: int) -> bool:

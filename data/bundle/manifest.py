@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 MANIFEST = "manifest.json"
 CONTRACT, MODEL, CARD = "contract.yaml", "model.onnx", "card.md"
-BOOSTER, DENSE = "booster.ubj", "dense.json"
+BOOSTER, DENSE, POOL = "booster.ubj", "dense.json", "pool.json"
 REFERENCE, EXAMPLES, FIGURES = "reference.csv", "examples.json", "card.json"
 POPULATION = "population.json"
 FILES = (CONTRACT, MODEL, BOOSTER, CARD, REFERENCE, EXAMPLES, FIGURES, POPULATION)
@@ -18,12 +18,14 @@ NEEDED = frozenset(FILES) - {FIGURES, REFERENCE, POPULATION}
 totals are distributed, and one that is served has no sample of students, which is for the drift gate."""
 GENERATED = "cohort://"
 
-FamilyName = Literal["xgboost", "catboost", "logistic", "neural"]
+FamilyName = Literal["xgboost", "catboost", "logistic", "linear", "neural", "pool"]
 MODEL_FILES: dict[FamilyName, str] = {
     "xgboost": BOOSTER,
     "catboost": BOOSTER,  # its trees are rewritten as XGBoost's: serving needs one library
     "logistic": DENSE,
+    "linear": DENSE,
     "neural": DENSE,
+    "pool": POOL,
 }
 """The file of each family's model, beside its ONNX graph."""
 

@@ -1,8 +1,10 @@
 """The reasons of a forecast: what they are about, in which unit, and how large each is.
 
-Of an ordered target they are about how good the outcome is: a positive effect moves the forecast towards
-the best class. Without an order there is nothing better or worse but being at risk, which is what people
-act on: a positive effect speaks for the classes at risk, and the effects add up to the log odds of them.
+They are of the forecast that is shown, and lead from the average student's to this one's: their sum is the
+difference. Where there is a score they are in its unit, and a positive effect moves the forecast towards the
+best class: of a latent that is the score itself, else of the score that the class probabilities expect.
+Where there is none they are in percentage points of being at risk, which is what people act on, and a
+positive effect speaks for the classes at risk. Bundles of earlier releases have units of their own.
 Whoever shows a reason (API, pages, card, plots) takes its unit from here.
 """
 
@@ -12,14 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.bundle.models import Model
+from data.bundle.models import Member, Model, PoolModel
 from data.contract.columns import Target
 from data.contract.contract import Contract
 from data.rows.records import feature_space
 
+RISK = "percentage points of risk"
 LOG_ODDS = "log odds"
 NOISE = "standard deviations of the noise"
 SMALLEST = 1e-12  # of a probability whose logarithm is taken
+PAIR = 2
 STEPS = 24  # of the way from the average student along which a slope is averaged
 GLOSSES = {
     LOG_ODDS: "0.7 more doubles the odds",
@@ -46,8 +50,19 @@ class Scale(NamedTuple):
         return GLOSSES.get(self.unit, "")
 
 
-def scale_of(target: Target, kind: str) -> Scale:
-    """Return the scale of a model's reasons; `kind` is what its latent is: score, ordinal or softmax."""
+def scale_of(target: Target, kind: str, head: Mapping[str, Any] | None = None) -> Scale:
+    """Return the scale of a model's reasons.
+
+    Args:
+        target: says what is at risk, and the unit of the score.
+        kind: what the model's latent is: score, ordinal, softmax, or pool.
+        head: of the bundle, which says what the effects are about but for the score and older bundles.
+    """
+    about = (head or {}).get("reasons", {}).get("about")
+    if about == "risk":
+        return Scale(RISK, target.at_risk, ordered=False)
+    if about == "score":
+        return Scale(target.unit, target.labels[:1], ordered=True)
     units = {"score": target.unit, "softmax": LOG_ODDS}
     toward = target.labels[:1] if target.ordered else target.at_risk
     return Scale(units.get(kind, NOISE), toward, target.ordered)
@@ -102,19 +117,89 @@ def column_effects(
 ) -> np.ndarray:
     """Return each contract feature's effect (rows, features) in the unit of `scale_of`.
 
-    A nominal's float columns are added up.
+    `head` is the bundle's: cuts, sigma, base, tempering, and what the reasons are about. A nominal's float
+    columns are added up.
     """
-    parts, sigma = model.contributions(matrix), noise_of(head, matrix)[:, None]
-    effects = _of_margins(parts, contract.target, sigma) if parts.ndim > 2 else parts[:, :-1]
-    if parts.ndim == 2 and not contract.target.ordered:
-        effects = effects if contract.target.labels[0] in contract.target.at_risk else -effects
-    effects = effects if kind == "score" else effects / sigma
+    told = head.get("reasons")
+    effects = (
+        _of_forecast(model, matrix, head, np.array(told["levels"]))
+        if told
+        else _of_latent(model, matrix, contract, kind, head)
+    )
     groups = feature_space(contract).groups
     return np.stack([effects[:, list(group)].sum(axis=1) for group in groups], axis=1)
 
 
+def _of_forecast(model: Model, matrix: np.ndarray, head: Mapping[str, Any], levels: np.ndarray) -> np.ndarray:
+    """Return each float column's effect (n, F) on the level expected, of those of the classes (K,).
+
+    All members of a pool go straight from the average student's latents or margins to this one's, and each
+    column has its part in every step (Aumann and Shapley 1974, "Values of Non-Atomic Games"). What the finite
+    steps leave of the whole difference is shared out by size, so that the effects add up to it.
+    """
+    members = _members_of(model, head)
+    parts = [member.model.contributions(matrix).astype(np.float64) for member in members]
+    base, sharpness = np.asarray(head["base"]), _sharpness(head, matrix)
+
+    def at(place: float) -> tuple[list[np.ndarray], np.ndarray]:
+        here = [part[..., -1] + place * part[..., :-1].sum(axis=-1) for part in parts]
+        shares = (one.weight * one.forecast(latent) for one, latent in zip(members, here, strict=True))
+        return here, (1 - base.sum()) * sum(shares) + base
+
+    effects, (nodes, weights) = np.zeros(()), np.polynomial.legendre.leggauss(STEPS)
+    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        here, shares = at(node)
+        slopes = weight * (1 - base.sum()) * _slopes_of_level(shares, levels, sharpness)
+        steps = (
+            one.weight * one.slope(latent, slopes)[..., None] * part[..., :-1]
+            for one, latent, part in zip(members, here, parts, strict=True)
+        )
+        effects = effects + sum(step.sum(axis=1) if step.ndim > PAIR else step for step in steps)
+    start, end = (_level(at(place)[1], levels, sharpness) for place in (0.0, 1.0))
+    sizes = np.abs(effects) + np.finfo(float).tiny
+    left = end - start - effects.sum(axis=1)
+    return np.asarray(effects + left[:, None] * sizes / sizes.sum(axis=1, keepdims=True))
+
+
+def _members_of(model: Model, head: Mapping[str, Any]) -> tuple[Member, ...]:
+    if isinstance(model, PoolModel):
+        return model.members
+    return (Member.of("", 1.0, tuple(head["cuts"]), float(head["sigma"]), model),)
+
+
+def _sharpness(head: Mapping[str, Any], matrix: np.ndarray) -> np.ndarray:
+    tempering = Tempering(**head["tempering"]) if head.get("tempering") else None
+    return tempering.on(matrix[:, tempering.column]) if tempering else np.ones(len(matrix))
+
+
+def _level(shares: np.ndarray, levels: np.ndarray, sharpness: np.ndarray) -> np.ndarray:
+    tempered = shares ** sharpness[:, None]
+    return np.asarray((tempered @ levels) / tempered.sum(axis=1))
+
+
+def _slopes_of_level(shares: np.ndarray, levels: np.ndarray, sharpness: np.ndarray) -> np.ndarray:
+    """Return the gradient (n, K) of the level by the shares, before these are made as sure as they may be."""
+    powers = sharpness[:, None] * shares ** (sharpness[:, None] - 1)
+    total = (shares ** sharpness[:, None]).sum(axis=1)
+    away = levels - _level(shares, levels, sharpness)[:, None]
+    return np.asarray(powers * away / total[:, None])
+
+
+def _of_latent(
+    model: Model, matrix: np.ndarray, contract: Contract, kind: str, head: Mapping[str, Any]
+) -> np.ndarray:
+    """Return the effects (n, F) on the latent score, or in the units of bundles of earlier releases."""
+    if isinstance(model, PoolModel):
+        raise ValueError("a pool does not say what its reasons are about")
+    parts, sigma = model.contributions(matrix), noise_of(head, matrix)[:, None]
+    effects = _of_margins(parts, contract.target, sigma) if parts.ndim > PAIR else parts[:, :-1]
+    if parts.ndim == PAIR and not contract.target.ordered:
+        effects = effects if contract.target.labels[0] in contract.target.at_risk else -effects
+    return effects if kind == "score" else effects / sigma
+
+
 def standing_of(latent: np.ndarray, target: Target, kind: str, noise: np.ndarray) -> np.ndarray:
-    """Return how far from being at risk rows are (n,), in the unit of `scale_of`, never saturated.
+    """Return how far from being at risk rows are (n,), in the latent's own unit or in log odds.
 
     Args:
         latent: of the rows (n,), or margins of the classes (n, K).

@@ -12,7 +12,7 @@ from data.words import NOTHING, bullets, cell, count, figure, percent, span, tab
 from flows.reports.evidence import Evidence, chosen_and_baselines, compared_sentence, lines_of, reasons_of
 from flows.reports.figures import figures_on_test
 from flows.reports.screen import Summary, shown_metrics
-from flows.training.metrics import OURS
+from flows.training.metrics import OURS, chosen_of
 
 
 def process_markdown(processed: Mapping[str, Any]) -> str:
@@ -65,7 +65,7 @@ def train_markdown(board: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     """Give the chosen candidate beside the baselines, from the search's whole leaderboard."""
     candidates = board[board["model"] == OURS]
     compared = lines_of(chosen_and_baselines(board))
-    best = candidates.nsmallest(1, "cv_log_loss").dropna(axis=1).drop(columns="model").to_dict("records")
+    best = chosen_of(candidates).dropna(axis=1).drop(columns="model").to_dict("records")
     chosen = [(name, _shown(value)) for name, value in best[0].items()] if best else []
     return _joined(
         f"## Trained: the best of {count(len(candidates))} candidates",

@@ -17,7 +17,7 @@ from data.contract.columns import Column
 from data.contract.contract import Contract
 from data.rows.frames import labelled
 from data.words import count
-from flows.training.metrics import BESIDE, OURS, best_of_families
+from flows.training.metrics import BESIDE, OURS, best_of_families, chosen_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ def chosen_and_baselines(board: pd.DataFrame) -> pd.DataFrame:
     log_loss, accuracy, f1_macro and the same three.
     """
     candidates = board["model"] == OURS
-    best = board[candidates].nsmallest(1, "cv_log_loss")
+    best = chosen_of(board[candidates])
     families = best_of_families(board[candidates])
     others = families.drop(best.index, errors="ignore")
     others = others.assign(model=[f"{TITLES[name]}, tuned" for name in others.get("family", ())])

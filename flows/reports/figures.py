@@ -69,10 +69,16 @@ def risk_errors(evidence: Evidence) -> list[RiskError]:
         value, low, high = figures.values()
         if value is not None and low is not None and high is not None:
             held_out, luck = prefix == "test_", null_chance_error(risk)
+            line = {name: _ends(evidence, f"{prefix}risk_{name}") for name in ("slope", "intercept")}
             found.append(
-                RiskError(held_out=held_out, value=value, low=low, high=high, n=len(risk), luck=luck)
+                RiskError(held_out=held_out, value=value, low=low, high=high, n=len(risk), luck=luck, **line)
             )
     return found
+
+
+def _ends(evidence: Evidence, name: str) -> tuple[float, float, float] | None:
+    value, low, high = (evidence.metrics.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    return None if value is None or low is None or high is None else (value, low, high)
 
 
 def reliability_bins(said: np.ndarray, came: np.ndarray) -> list[ReliabilityBin]:

@@ -34,7 +34,7 @@ from flows.reports.style import (
     side_legend,
     styled,
 )
-from flows.training.metrics import ECE_BINS, FEW, confusion_matrix
+from flows.training.metrics import ECE_BINS, FEW, chosen_of, confusion_matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -386,7 +386,7 @@ def candidates(evidence: Evidence) -> "Figure":
         places, board["cv_log_loss"], c=board["rounds"], cmap="viridis_r", s=42, edgecolor="white"
     )
     drawn.colorbar(dots, ax=axes, label="Rounds", shrink=0.6, aspect=16).outline.set_visible(False)
-    best = int(board["cv_log_loss"].argmin())
+    best = int(chosen_of(board).index[0])
     axes.plot(places[best], board["cv_log_loss"][best], "o", markersize=15, markerfacecolor="none", color=INK)
     axes.set_xticks(range(len(names)), [_shown(name) for name in names])
     axes.set(xlabel="Family and depth of its trees; within one, more rounds to the right")

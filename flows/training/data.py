@@ -1,6 +1,6 @@
 """What is learned from: features, classes and scores of rows, and the folds they are in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from data.errors import BadInput
 
-LatentKind = Literal["score", "ordinal", "softmax"]
+LatentKind = Literal["score", "ordinal", "softmax", "pool"]
 PAIR = 2
 
 
@@ -37,8 +37,8 @@ class TrainingData:
     """The day that each row is of (n,), of dated records."""
     cohorts: np.ndarray | None = None
     """Which cohort each row is of (n,), text, "" where that is not known; None where no contract says so."""
-    head: Literal["softmax"] | None = None
-    """A margin a class although the classes are in order; None for what suits them."""
+    head: Literal["ordinal", "softmax"] | None = None
+    """An ordinal latent although there is a score, or a margin a class; None for what suits the classes."""
 
     @property
     def kind(self) -> LatentKind:
@@ -46,7 +46,7 @@ class TrainingData:
 
         Two classes are in order, whether or not it means anything.
         """
-        if self.head:
+        if self.head == "softmax" or (self.head and self.ordered):
             return self.head
         if self.ordered and self.score is not None and self.bounds is not None:
             return "score"
@@ -56,6 +56,16 @@ class TrainingData:
     def classes(self) -> int:
         """The number of classes, whether or not each has a row."""
         return len(self.labels)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The share of each class (K,) among the rows."""
+        return np.asarray(np.bincount(self.y, minlength=self.classes) / len(self.y))
+
+    @property
+    def students_in_all(self) -> int:
+        """How many students the rows are of."""
+        return len(self.y if self.students is None else np.unique(self.students))
 
     @property
     def target(self) -> np.ndarray:
@@ -163,3 +173,9 @@ def _rows_of_some(data: TrainingData, limit: int, seed: int) -> np.ndarray:
     ranked = order[np.argsort(data.y[first][order], kind="stable")]  # by class, at random within each
     taken = ranked[(np.arange(len(ranked)) * share % 1) < share]
     return np.flatnonzero(np.isin(whose, taken))
+
+
+def with_head(data: TrainingData, params: Mapping[str, Any]) -> TrainingData:
+    """Return the data as a candidate's head learns from them."""
+    head = params.get("head", "own")
+    return data if head == "own" else replace(data, head=head)

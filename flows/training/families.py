@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from data.bundle.manifest import FamilyName
 from data.bundle.models import DenseModel, Layer, Model, TreeModel
-from flows.training.data import LatentKind, TrainingData
-from flows.training.ordinal import OrdinalLink, gradient, move_cuts, starting_cuts
+from flows.training.data import TrainingData
+from flows.training.ordinal import Head, OrdinalLink, gradient, move_cuts, starting_cuts
 
 BLOCK = 10  # rounds between two checkpoints of a curve, and between two moves of the ordinal cuts
 NO_CUTS = np.empty(0)
@@ -34,37 +34,13 @@ class Refitted:
     model: Model
     cuts: np.ndarray
 
-    def link(self, sigma: float) -> OrdinalLink:
-        """Return the link that belongs to the model, given the noise of its latent."""
-        return OrdinalLink("probit" if len(self.cuts) else "softmax", tuple(self.cuts.tolist()), sigma)
-
-
-DESCRIPTIONS: dict[LatentKind, str] = {
-    "score": "The booster was trained on the score; the classes' own bounds are its cut points.",
-    "ordinal": "No score to train on: the ordinal objective learned the cut points.",
-    "softmax": "The classes have no order: one margin a class, and softmax.",
-}
-
-
-def describe_training(family: FamilyName, kind: LatentKind, data: TrainingData) -> str:
-    """Say how a model was trained."""
-    orderless = (
-        " It makes no use of the order of the classes, nor of known directions." if data.ordered else ""
-    )
-    if family == "logistic":
-        return f"A multinomial logistic regression on standardised features.{orderless}"
-    if family == "neural":
-        return f"A small neural network on standardised features.{orderless}"
-    if family == "xgboost" and kind == "softmax" and data.ordered:
-        return f"One margin a class, and softmax.{orderless}"
-    if family == "xgboost":
-        return DESCRIPTIONS[kind]
-    latent = DESCRIPTIONS[kind]
-    if kind == "ordinal":
-        latent = "Its latent is the log odds of the first class."
-    elif kind == "softmax" and data.ordered:
-        latent = f"A margin a class.{orderless}"
-    return f"CatBoost, its trees rewritten as XGBoost's. {latent}"
+    def link(self, head: Head | float) -> OrdinalLink:
+        """Return the link that belongs to the model, given its head or the noise of its latent alone."""
+        if isinstance(head, Head):
+            cuts, base, sigma = self.cuts + head.shifts, tuple(head.base.tolist()), head.sigma
+        else:
+            cuts, base, sigma = self.cuts, (), head
+        return OrdinalLink("probit" if len(cuts) else "softmax", tuple(cuts.tolist()), sigma, base)
 
 
 class IncrementalBooster:
@@ -180,13 +156,11 @@ ITERATIONS = 5_000  # of the solver, which ends long before
 
 
 class DenseLearner:
-    """Logistic regression, in one round, or one hidden layer of ReLU units, a round an epoch of Adam.
+    """Logistic regression or a linear score in one round; or a hidden layer of ReLU units, a round an epoch.
 
     On standardised columns; missing cells take the rows' own mean, and are marked. The marks and scales
     are of the rows that it learns from, never of those held out.
     """
-
-    cuts = NO_CUTS
 
     def __init__(
         self, data: TrainingData, held: np.ndarray, family: FamilyName, params: Mapping[str, Any], seed: int
@@ -197,8 +171,11 @@ class DenseLearner:
         self._scaler = StandardScaler()
         filled = self._imputer.fit_transform(data.X.astype(np.float64))
         self._rows = self._scaler.fit_transform(filled)
-        self._estimator: LogisticRegression | MLPClassifier
-        if family == "logistic":
+        self.cuts = first_cuts(data) if family == "linear" else NO_CUTS
+        self._estimator: LogisticRegression | Ridge | MLPClassifier
+        if family == "linear":
+            self._estimator = Ridge(alpha=params["alpha"])
+        elif family == "logistic":
             self._estimator = LogisticRegression(C=params["C"], max_iter=ITERATIONS)
         else:
             self._estimator = MLPClassifier(
@@ -213,14 +190,16 @@ class DenseLearner:
         y, classes = self._data.y, np.arange(self._data.classes)
         with threadpool_limits(1):  # the order of sums, and so the last digits, hang on the threads
             while self._rounds < until:
-                if isinstance(self._estimator, LogisticRegression):
+                if isinstance(self._estimator, Ridge):
+                    self._estimator.fit(self._rows, self._data.target)
+                elif isinstance(self._estimator, LogisticRegression):
                     self._estimator.fit(self._rows, y)
                 else:
                     self._estimator.partial_fit(self._rows, y, classes=classes)
                 self._rounds += 1
 
     def held_out(self) -> np.ndarray:
-        """Return the margins (n, K) of the held-out rows."""
+        """Return the margins (n, K) of the held-out rows, or their latent (n,)."""
         return self.model().latent(self._held)
 
     def model(self) -> DenseModel:
@@ -238,7 +217,9 @@ class DenseLearner:
         )
 
     def _layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return weights (in, out) and biases (out,) of each layer; the last has a margin for each class."""
+        """Return weights (in, out) and biases (out,) of each layer; the last gives margins, or a latent."""
+        if isinstance(self._estimator, Ridge):
+            return [(self._estimator.coef_[:, None], np.array([self._estimator.intercept_]))]
         if isinstance(self._estimator, LogisticRegression):
             layers = [(self._estimator.coef_.T, self._estimator.intercept_)]
         else:

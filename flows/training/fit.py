@@ -3,9 +3,7 @@
 Pure apart from its processes. One fit of the grid, with all its checkpoints and folds, is a unit of work.
 """
 
-import os
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,15 +12,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
 
-from data.bundle.bundle import TITLES, WORSE, comparison_of, comparison_sentence
 from data.bundle.manifest import FamilyName
 from data.bundle.models import Model
 from data.bundle.reasons import Tempering
 from data.contract.dated import AS_OF
-from data.processes import end_with_parent
-from flows.runtime.engine import Engine, dask_client
+from data.errors import BadInput
+from flows.runtime.engine import Engine
 from flows.training.baselines import BaselineResult, baselines_for, out_of_fold
 from flows.training.cohorts import HeldCohorts, cohort_folds, describe_tempering, fit_tempering
 from flows.training.data import (
@@ -32,14 +29,13 @@ from flows.training.data import (
     TrainingData,
     stratified_folds,
     tuning_rows,
+    with_head,
 )
 from flows.training.families import (
     BLOCK,
-    NO_CUTS,
     DenseLearner,
     IncrementalBooster,
     Refitted,
-    describe_training,
     refit_booster,
 )
 from flows.training.grid import Candidates, Grid
@@ -48,19 +44,25 @@ from flows.training.metrics import (
     OURS,
     Thresholds,
     beside_chosen,
-    best_of_families,
     calibrate,
     oof_figures,
 )
-from flows.training.ordinal import OrdinalLink, class_probabilities, fit_sigma
+from flows.training.ordinal import Head, OrdinalLink
+from flows.training.pool import Chosen, OutOfFold, assemble, pooled, together
 from flows.training.symmetric import SymmetricLearner, refit_symmetric
-
-REFERENCE: FamilyName = "xgboost"
-IDLE_SECONDS = 20  # after which a worker process ends and gives its memory back
+from flows.training.telling import (
+    describe_head,
+    describe_leaderboard,
+    describe_members,
+    describe_sample,
+    describe_search,
+    kind_of,
+    params_of,
+)
+from flows.training.work import Work, run
 
 OnDone = Callable[[int, int, float | None], None]
 """Told the units of work done, those in all, and the lowest log loss of a candidate so far."""
-Work = Sequence[Callable[..., Any]]
 Refit = Callable[..., Refitted]
 """Fits XGBoost to all rows: `refit_booster`, or one of the same parameters elsewhere."""
 
@@ -110,6 +112,7 @@ def fit(
     limit: int = TUNING_ROWS,
     refit: Refit = refit_booster,
     engine: Engine | None = None,
+    budget: float | None = None,
 ) -> Fitted:
     """Search the grid by stratified cross-validation and refit the best on all rows.
 
@@ -126,6 +129,7 @@ def fit(
         limit: above so many rows the search uses a stratified sample of that size.
         refit: fits XGBoost to all rows, here or on workers.
         engine: where the search runs; this machine if None.
+        budget: seconds after which no further candidate is begun; no limit if None.
 
     Raises:
         BadInput: a class has too few rows for the folds.
@@ -133,43 +137,65 @@ def fit(
     sample = tuning_rows(data, folds, seed, limit)
     tuned = data if sample is None else data.rows(sample)
     parts = stratified_folds(tuned, folds, seed)
-    found = search(
-        tuned, grid, parts, seed=seed, jobs=jobs, on_done=on_progress, baselines=baselines, engine=engine
-    )
+    run_on: dict[str, Any] = {"jobs": jobs, "engine": engine, "budget": budget}
+    found = search(tuned, grid, parts, seed=seed, on_done=on_progress, baselines=baselines, **run_on)
     # Threads change the order of float sums: only where one would take minutes.
-    best, threads = found.best, 1 if sample is None else jobs
-    refitted = refit_on_all(data, best.family, found.params, best.rounds, seed, threads, refit)
+    threads = 1 if sample is None else jobs
+    again = [refit_on_all(data, member, seed, threads, refit) for member in found.members]
+    refitted = _refitted(found.members, again, found.head)
     tuned_on = np.arange(len(data.y)) if sample is None else sample
-    kind: LatentKind = data.kind if len(refitted.cuts) else "softmax"
-    cohorts = _forecast_cohorts(tuned, found, seed, jobs, engine)
-    tempering = fit_tempering(cohorts, data.names.index(AS_OF)) if cohorts else None
-    shares = best.probabilities()
-    if tempering and cohorts:
-        shares = tempering.apply(shares, tuned.X[:, tempering.column])
-        cohorts = replace(cohorts, probabilities=tempering.apply(cohorts.probabilities, cohorts.as_of))
-    sampled = f"Tuned on a stratified sample of {len(tuned_on):,} rows, refitted on all {len(data.y):,}."
+    kind = kind_of(found.members[0], data)
+    shares, cohorts, tempering = _tempered(tuned, found, seed, jobs, engine)
     return Fitted(
-        family=best.family,
-        kind=kind,
+        family=found.family,
+        kind="pool" if found.family == "pool" else kind,
         model=refitted.model,
-        link=refitted.link(best.sigma),
+        link=refitted.link(found.head),
         thresholds=calibrate(shares, data.y[tuned_on]),
-        params=found.params,
-        rounds=best.rounds,
+        params=params_of(found.members),
+        rounds=found.members[0].out_of_fold.rounds,
         leaderboard=found.leaderboard,
         tuned_on=tuned_on,
         oof_probabilities=shares,
-        notes=(
-            describe_training(best.family, kind, data),
-            *((sampled,) if sample is not None else ()),
-            *describe_leaderboard(found.leaderboard),
-            *describe_tempering(tempering),
-        ),
+        notes=_notes(found, data, tuned, shares, tempering),
         fold=_fold_of(parts),
         by_round=found.by_round,
         cohorts=cohorts,
         tempering=tempering,
     )
+
+
+def _notes(
+    found: "SearchResult",
+    data: TrainingData,
+    tuned: TrainingData,
+    shares: np.ndarray,
+    tempering: Tempering | None,
+) -> tuple[str, ...]:
+    return (
+        *describe_members(found.members, data),
+        *describe_sample(len(tuned.y), len(data.y)),
+        *describe_head(found.head, shares, tuned),
+        *found.notes,
+        *describe_leaderboard(found.leaderboard),
+        *describe_tempering(tempering),
+    )
+
+
+def _tempered(
+    data: TrainingData, found: "SearchResult", seed: int, jobs: int, engine: Engine | None
+) -> tuple[np.ndarray, HeldCohorts | None, Tempering | None]:
+    """Return the out-of-fold probabilities (m, K) as sure as a new cohort lets them be, and what says so."""
+    shares, cohorts = found.probabilities, _forecast_cohorts(data, found, seed, jobs, engine)
+    tempering = fit_tempering(cohorts, data.names.index(AS_OF)) if cohorts else None
+    if tempering and cohorts:
+        shares = tempering.apply(shares, data.X[:, tempering.column])
+        cohorts = replace(cohorts, probabilities=tempering.apply(cohorts.probabilities, cohorts.as_of))
+    return shares, cohorts, tempering
+
+
+def _refitted(members: Sequence[Chosen], again: Sequence[Refitted], head: Head) -> Refitted:
+    return again[0] if len(again) == 1 else assemble(members, again, head)
 
 
 def _fold_of(folds: Folds) -> np.ndarray:
@@ -182,10 +208,10 @@ def _fold_of(folds: Folds) -> np.ndarray:
 def _forecast_cohorts(
     data: TrainingData, found: "SearchResult", seed: int, jobs: int, engine: Engine | None
 ) -> HeldCohorts | None:
-    """Forecast whole cohorts by the chosen candidate, fitted without them; None where there is one alone."""
-    folds, best = cohort_folds(data), found.best
-    chosen = partial(_forecast_cohort, family=best.family, params=found.params, rounds=best.rounds, seed=seed)
-    work = [partial(chosen, rest=rest, held=held, sigma=best.sigma) for rest, held in folds]
+    """Forecast whole cohorts by what was chosen, fitted without them; None where there is one alone."""
+    folds = cohort_folds(data)
+    chosen = partial(_forecast_cohort, members=found.members, head=found.head, seed=seed)
+    work = [partial(chosen, rest=rest, held=held) for rest, held in folds]
     answers = dict(run(work, jobs, shared=(data,), engine=engine)) if folds else {}
     return HeldCohorts.of(data, folds, [answers[number] for number in range(len(folds))])
 
@@ -195,59 +221,31 @@ def _forecast_cohort(
     *,
     rest: np.ndarray,
     held: np.ndarray,
-    sigma: float,
-    family: FamilyName,
-    params: Mapping[str, Any],
-    rounds: int,
+    members: Sequence[Chosen],
+    head: Head,
     seed: int,
 ) -> np.ndarray:
-    refitted = refit_on_all(data.rows(rest), family, params, rounds, seed)
-    return refitted.link(sigma).probabilities(refitted.model.latent(data.X[held]))
-
-
-def with_head(data: TrainingData, params: Mapping[str, Any]) -> TrainingData:
-    """Return the data as a candidate's head learns from them."""
-    return replace(data, head="softmax") if params.get("head") == "softmax" else data
+    again = [refit_on_all(data.rows(rest), member, seed) for member in members]
+    refitted = _refitted(members, again, head)
+    return refitted.link(head).probabilities(refitted.model.latent(data.X[held]))
 
 
 def refit_on_all(
-    data: TrainingData,
-    family: FamilyName,
-    params: Mapping[str, Any],
-    rounds: int,
-    seed: int,
-    threads: int = 1,
-    refit: Refit = refit_booster,
+    data: TrainingData, chosen: Chosen, seed: int, threads: int = 1, refit: Refit = refit_booster
 ) -> Refitted:
-    """Fit the chosen candidate to all rows."""
-    data = with_head(data, params)
+    """Fit a chosen candidate to all rows."""
+    data, family, rounds = (
+        with_head(data, chosen.params),
+        chosen.out_of_fold.family,
+        chosen.out_of_fold.rounds,
+    )
     if family == "xgboost":
-        return refit(data, params, rounds, seed, threads)
+        return refit(data, chosen.params, rounds, seed, threads)
     if family == "catboost":
-        return refit_symmetric(data, params, rounds, seed, threads)
-    learner = DenseLearner(data, data.X[:0], family, params, seed)
+        return refit_symmetric(data, chosen.params, rounds, seed, threads)
+    learner = DenseLearner(data, data.X[:0], family, chosen.params, seed)
     learner.fit(rounds)
-    return Refitted(learner.model(), NO_CUTS)
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """What the folds say of rows none of them saw, in the data's own row order.
-
-    latent is (n,), or margins (n, K) for softmax; cuts are those of each row's own fold, (n, K-1),
-    (n, 0) for softmax.
-    """
-
-    family: FamilyName
-    rounds: int
-    sigma: float
-    log_loss: float
-    latent: np.ndarray
-    cuts: np.ndarray
-
-    def probabilities(self) -> np.ndarray:
-        """Return the class probabilities (n, K), float64."""
-        return class_probabilities(self.latent, self.cuts, self.sigma)
+    return Refitted(learner.model(), learner.cuts)
 
 
 @dataclass(frozen=True)
@@ -266,13 +264,21 @@ class SearchResult:
     leaderboard: a row for each candidate and baseline, lowest cv_log_loss first, with the columns
     model (`gradecast` or the baseline's name), family and its parameters, rounds, sigma, cv_log_loss,
     cv_log_loss_std, cv_accuracy, cv_f1_macro, seconds, difference, low, high (of baselines, and the
-    best of other families: of `beside_chosen`). params, best and by_round are the chosen candidate's.
+    best of other families: of `beside_chosen`). members: the chosen candidate, or those that are pooled,
+    whose out-of-fold probabilities (m, K) and head follow; by_round is the first one's.
     """
 
     leaderboard: pd.DataFrame
-    params: dict[str, Any]
-    best: OutOfFold
+    members: tuple[Chosen, ...]
+    probabilities: np.ndarray
+    head: Head
     by_round: tuple[tuple[int, float], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> FamilyName:
+        """The family of the one that is chosen, or that several are pooled."""
+        return "pool" if len(self.members) > 1 else self.members[0].out_of_fold.family
 
 
 def search(
@@ -285,39 +291,106 @@ def search(
     on_done: OnDone | None = None,
     baselines: bool = True,
     engine: Engine | None = None,
+    budget: float | None = None,
 ) -> SearchResult:
-    """Cross-validate every candidate and baseline; choose the candidate of the lowest log loss.
+    """Cross-validate every candidate and baseline; choose the one of the lowest log loss, or pool families.
 
-    The same seed gives the same choice, whatever the number of processes and wherever they are.
+    The same seed gives the same choice, whatever the number of processes and wherever they are, unless the
+    budget's seconds are over: then only what was begun is done, and the first candidate of each family.
     """
-    fits = grid.fits()
+    fits, until = candidates_for(grid, data), None if budget is None else time.time() + budget
     named = baselines_for(data, seed) if baselines else {}
+    begun = {fit.family for fit in fits}
     work: list[partial[Any]] = [partial(out_of_fold, predict=baseline) for baseline in named.values()]
-    work += [partial(cross_validate, fit=fit, seed=seed) for fit in fits]
+    for fit in fits:
+        first = fit.family in begun
+        begun -= {fit.family}
+        work.append(partial(cross_validate, fit=fit, seed=seed, until=None if first else until))
+    answers = _answers(work, jobs, (data, folds), engine, on_done)
+    pairs = zip(fits, answers[len(named) :], strict=True)
+    found = [(fit.params, result) for fit, result in pairs if result]
+    candidates = [(params, result.best) for params, result in found]
+    if grid.pool:
+        members = pooled(candidates, data)
+    else:
+        members = (Chosen(*min(candidates, key=lambda one: one[1].log_loss), 1.0),)
+    shares, head = together(members)
+    results, simple = [result for _, result in found], dict(zip(named, answers, strict=False))
+    board = _leaderboard(data, folds, results, simple, members, shares)
+    notes = describe_search(len(fits) - len(found), len(fits), budget)
+    by_round = next(one.by_round for one in results if one.best is members[0].out_of_fold)
+    return SearchResult(board, members, shares, head, by_round, notes)
+
+
+def _answers(
+    work: Work, jobs: int, shared: tuple[Any, ...], engine: Engine | None, on_done: OnDone | None
+) -> list[Any]:
+    """Do the work and return each piece's answer in its place, telling how far it is."""
     answers: dict[int, Any] = {}
     lowest: float | None = None
-    for number, answer in run(work, jobs, shared=(data, folds), engine=engine):
+    for number, answer in run(work, jobs, shared=shared, engine=engine):
         answers[number] = answer
         if isinstance(answer, FitResult):
             lowest = answer.best.log_loss if lowest is None else min(lowest, answer.best.log_loss)
         if on_done:
             on_done(len(answers), len(work), lowest)
-    pooled: dict[str, BaselineResult] = {name: answers[number] for number, name in enumerate(named)}
-    results: list[FitResult] = [answers[number] for number in range(len(named), len(work))]
-    chosen = min(range(len(fits)), key=lambda number: results[number].best.log_loss)
-    best = results[chosen].best
-    board = _leaderboard(data, results, pooled, best)
-    return SearchResult(board, fits[chosen].params, best, results[chosen].by_round)
+    return [answers[number] for number in range(len(work))]
 
 
-def cross_validate(data: TrainingData, folds: Folds, fit: Candidates, seed: int) -> FitResult:
+def candidates_for(grid: Grid, data: TrainingData) -> list[Candidates]:
+    """Return the fits of a grid that these data allow, the first of each family first.
+
+    Where a head comes to what another one is, one of the two is left out, and a linear model of the score
+    where there is none. Raises BadInput where nothing is left.
+    """
+    fits: dict[str, Candidates] = {}
+    for fit in grid.fits():
+        head = {"head": with_head(data, fit.params).kind} if "head" in fit.params else {}
+        if fit.family != "linear" or data.kind == "score":
+            fits.setdefault(fit.model_copy(update={"params": fit.params | head}).model_dump_json(), fit)
+    if not fits:
+        raise BadInput("No family of the grid can learn from these data: there is no score.")
+    left = list(fits.values())
+    firsts = {fit.family: place for place, fit in reversed(list(enumerate(left)))}
+    return sorted(left, key=lambda fit: left.index(fit) != firsts[fit.family])
+
+
+def cross_validate(
+    data: TrainingData, folds: Folds, fit: Candidates, seed: int, until: float | None = None
+) -> FitResult | None:
     """Fit all folds side by side and read every checkpoint off their pooled log loss.
 
     With patience, a checkpoint takes the best rounds up to it and fitting stops once the loss has
-    not fallen for that many rounds; without, it takes its own number of rounds.
+    not fallen for that many rounds; without, it takes its own number of rounds. Nothing is fitted where it
+    is later than `until`, in seconds of the clock.
     """
+    if until is not None and time.time() > until:
+        return None
     started = time.perf_counter()
-    checkpoints = _checkpoints(data, folds, fit, seed)
+    data = with_head(data, fit.params)
+    with threadpool_limits(1):  # the order of sums, and so the last digits, hang on the threads
+        kept, curve = _kept(_checkpoints(data, folds, fit, seed), fit)
+        kept = {limit: held.settled(data) for limit, held in kept.items()}
+    seconds = (time.perf_counter() - started) / len(kept)
+    rows = [
+        {
+            "family": fit.family,
+            **fit.params,
+            **({fit.rounds: limit} if fit.rounds else {}),
+            "rounds": held.rounds,
+            "sigma": held.head.sigma,
+            **oof_figures(held.probabilities(), data.y, folds),
+            "seconds": seconds,
+        }
+        for limit, held in kept.items()
+    ]
+    return FitResult(rows, min(kept.values(), key=lambda held: held.log_loss), tuple(curve))
+
+
+def _kept(
+    checkpoints: Iterator[OutOfFold], fit: Candidates
+) -> tuple[dict[int, OutOfFold], list[tuple[int, float]]]:
+    """Return what each of a fit's checkpoints takes, of those that it passes, and the log loss by rounds."""
     best = next(checkpoints)
     kept: dict[int, OutOfFold] = {}
     curve: list[tuple[int, float]] = []
@@ -328,40 +401,23 @@ def cross_validate(data: TrainingData, folds: Folds, fit: Candidates, seed: int)
             kept[now.rounds] = best if fit.patience else now
         if fit.patience and now.rounds - best.rounds >= fit.patience:
             break
-    kept = {rounds: kept.get(rounds, best) for rounds in fit.checkpoints}
-    seconds = (time.perf_counter() - started) / len(kept)
-    rows = [
-        {
-            "family": fit.family,
-            **fit.params,
-            **({fit.rounds: limit} if fit.rounds else {}),
-            "rounds": held.rounds,
-            "sigma": held.sigma,
-            **oof_figures(held.probabilities(), data.y, folds),
-            "seconds": seconds,
-        }
-        for limit, held in kept.items()
-    ]
-    return FitResult(rows, min(kept.values(), key=lambda held: held.log_loss), tuple(curve))
+    return {rounds: kept.get(rounds, best) for rounds in fit.checkpoints}, curve
 
 
 def _checkpoints(data: TrainingData, folds: Folds, fit: Candidates, seed: int) -> Iterator[OutOfFold]:
     """Yield the pooled out-of-fold state at each checkpoint and, with patience, every few rounds."""
-    data = with_head(data, fit.params)
     learners = [_learner(data.rows(rows), data.X[held], fit, seed) for rows, held in folds]
     order = np.argsort(np.concatenate([held for _, held in folds]))
     repeats = [len(held) for _, held in folds]
     between = range(BLOCK, max(fit.checkpoints), BLOCK) if fit.patience else ()
-    sigma, factor = 0.0, 20.0
+    found: OutOfFold | None = None
     for rounds in sorted({*between, *fit.checkpoints}):
         for learner in learners:
             learner.fit(rounds)
         latent = np.concatenate([learner.held_out() for learner in learners])[order]
         cuts = np.repeat([learner.cuts for learner in learners], repeats, axis=0)[order]
-        sigma = sigma or (data.latent_scale if latent.ndim == 1 else 1.0)
-        sigma, loss = fit_sigma(latent, data.y, cuts, sigma, factor)
-        yield OutOfFold(fit.family, rounds, sigma, loss, latent, cuts)
-        factor = 3.0 if fit.patience else factor  # sigma moves little between two checkpoints
+        found = OutOfFold.at(data, fit.family, rounds, latent, cuts, found)
+        yield found
 
 
 def _learner(
@@ -377,21 +433,26 @@ def _learner(
 
 def _leaderboard(
     data: TrainingData,
+    folds: Folds,
     results: Sequence[FitResult],
     baselines: Mapping[str, BaselineResult],
-    best: OutOfFold,
+    members: Sequence[Chosen],
+    chosen: np.ndarray,
 ) -> pd.DataFrame:
     """Return candidates and baselines in one frame, lowest cross-validated log loss first.
 
-    Baselines, and the best candidate of each family but the chosen one's, have their difference to the
-    chosen candidate; other rows have none.
+    Baselines, and the best candidate of each family but the chosen one's, have their difference to what is
+    chosen, which says `chosen` (m, K) of the rows; other rows have none. A pool is a candidate of its own.
     """
-    chosen, y = best.probabilities(), data.y
+    y, rows = data.y, []
     leaders: dict[str, FitResult] = {}
     for result in sorted(results, key=lambda one: one.best.log_loss, reverse=True):
         leaders[result.best.family] = result
-    leaders.pop(best.family, None)
-    rows = []
+    if len(members) == 1:
+        leaders.pop(members[0].out_of_fold.family)
+    else:
+        rounds = members[0].out_of_fold.rounds
+        rows.append({"model": OURS, "family": "pool", "rounds": rounds, **oof_figures(chosen, y, folds)})
     for result in results:
         candidates = [{"model": OURS, **row} for row in result.rows]
         if leaders.get(result.best.family) is result:
@@ -404,81 +465,3 @@ def _leaderboard(
     frame = pd.DataFrame(rows)
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *BESIDE])))
     return frame.sort_values("cv_log_loss", kind="stable", ignore_index=True)
-
-
-def describe_leaderboard(leaderboard: pd.DataFrame) -> list[str]:
-    """Compare each family's best candidate with XGBoost's, if there are others; name what is not worse."""
-    best = best_of_families(leaderboard)
-    best = best.assign(model="The best candidate of the family " + best["family"].map(TITLES))
-    own = best.loc[best["family"] == REFERENCE, "cv_log_loss"]
-    others = best[best["family"] != REFERENCE] if len(own) else best[:0]
-    sentences = [
-        _beside_reference(name, loss, own.iloc[0])
-        for name, loss in zip(others["model"], others["cv_log_loss"], strict=True)
-    ]
-    baselines = leaderboard[leaderboard["family"].isna()]
-    return sentences + [
-        comparison_sentence(row["model"], row["difference"], row["low"], row["high"])
-        for models in (best, baselines)
-        for row in models.dropna(subset="low").to_dict("records")
-        if comparison_of(row["low"], row["high"]) != WORSE
-    ]
-
-
-def _beside_reference(name: str, loss: float, own: float) -> str:
-    side = "below" if loss < own else "above"
-    return (
-        f"{name} has a cross-validated log loss of {loss:.4f}, {abs(loss - own):.4f} {side} "
-        f"XGBoost's best ({own:.4f})."
-    )
-
-
-def run(
-    work: Work, jobs: int, *, shared: tuple[Any, ...] = (), engine: Engine | None = None
-) -> Iterator[tuple[int, Any]]:
-    """Call every piece of work with what they share, and yield its number and its answer as they come.
-
-    On this machine there are `jobs` at a time: one job runs in this process; more run in new processes
-    (never forked: a booster that was used before a fork hangs), one thread each. On Dask each worker does
-    one at a time, and what a worker was at when it died is done again by another.
-    """
-    return _on_dask(work, shared, engine) if engine and engine.dask else _here(work, shared, jobs)
-
-
-def _here(work: Work, shared: tuple[Any, ...], jobs: int) -> Iterator[tuple[int, Any]]:
-    pool = Parallel(
-        n_jobs=jobs,
-        backend="loky",
-        batch_size=1,
-        return_as="generator_unordered",
-        idle_worker_timeout=IDLE_SECONDS,
-        initializer=end_with_parent,
-        initargs=(os.getpid(),),
-    )
-    with warnings.catch_warnings():  # an idle worker ended as the next work came: another is started
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        yield from pool(delayed(_numbered)(number, piece, shared) for number, piece in enumerate(work))
-
-
-def _on_dask(work: Work, shared: tuple[Any, ...], engine: Engine) -> Iterator[tuple[int, Any]]:
-    """Spread the work over the workers.
-
-    What they share goes to the scheduler once, as the argument of a task, and from worker to worker:
-    scattered, it would be lost with the worker that holds it.
-    """
-    from distributed import as_completed
-
-    with dask_client(engine) as client:
-        held = client.submit(_held, shared, pure=False)
-        futures = client.map(_numbered, range(len(work)), list(work), shared=held, pure=False)
-        done: Any = as_completed(futures, loop=client.loop, with_results=True)  # type: ignore[no-untyped-call]
-        for _, answer in done:
-            yield answer
-
-
-def _held(shared: tuple[Any, ...]) -> tuple[Any, ...]:
-    return shared
-
-
-def _numbered(number: int, piece: Callable[..., Any], shared: tuple[Any, ...]) -> tuple[int, Any]:
-    return number, piece(*shared)

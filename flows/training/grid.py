@@ -25,7 +25,7 @@ Shares = Annotated[tuple[Annotated[float, Field(ge=1e-9, le=1)], ...], *ONE_OR_M
 Amounts = Annotated[tuple[Annotated[float, Field(ge=0, le=1e9)], ...], *ONE_OR_MORE]
 Strengths = Annotated[tuple[Annotated[float, Field(ge=1e-9, le=1e9)], ...], *ONE_OR_MORE]
 Bins = Annotated[tuple[Annotated[int, Field(ge=2, le=1024)], ...], *ONE_OR_MORE]
-Heads = Annotated[tuple[Literal["own", "softmax"], ...], *ONE_OR_MORE]
+Heads = Annotated[tuple[Literal["own", "ordinal", "softmax"], ...], *ONE_OR_MORE]
 Switches = Annotated[tuple[bool, ...], *ONE_OR_MORE]
 Patience = Annotated[int, Field(ge=1)] | None
 
@@ -87,7 +87,8 @@ class Family(AnyFamily):
     additive: Switches = (False,)
     max_bin: Bins = (256,)
     head: Heads = ("own",)
-    """What makes the probabilities of ordered classes: their `own` latent with cut points, or `softmax`."""
+    """What makes the probabilities of ordered classes: their `own` latent with cut points, of the score where
+    there is one; an `ordinal` latent that makes no use of the score; or `softmax`."""
 
 
 class CatBoostFamily(AnyFamily):
@@ -99,6 +100,7 @@ class CatBoostFamily(AnyFamily):
     learning_rate: Shares
     iterations: Rounds
     l2_leaf_reg: Amounts = (3.0,)
+    head: Heads = ("own",)
     subsample: Shares = (1.0,)
     random_strength: Amounts = (1.0,)
 
@@ -109,6 +111,14 @@ class LogisticFamily(AnyFamily):
     family: Literal["logistic"]
     patience: None = None
     C: Strengths = (1.0,)
+
+
+class LinearFamily(AnyFamily):
+    """A linear model of the score, with cut points; `alpha` is its ridge penalty; needs a score."""
+
+    family: Literal["linear"]
+    patience: None = None
+    alpha: Amounts = (1.0,)
 
 
 class NeuralFamily(AnyFamily):
@@ -132,11 +142,12 @@ FamilyOfGrid = Annotated[
     Annotated[Family, Tag("xgboost")]
     | Annotated[CatBoostFamily, Tag("catboost")]
     | Annotated[LogisticFamily, Tag("logistic")]
+    | Annotated[LinearFamily, Tag("linear")]
     | Annotated[NeuralFamily, Tag("neural")],
     Discriminator(
         _named,
         custom_error_type="family",
-        custom_error_message="family must be xgboost (or left out), catboost, logistic or neural",
+        custom_error_message="family must be xgboost (or left out), catboost, logistic, linear or neural",
     ),
 ]
 
@@ -152,6 +163,10 @@ class Grid(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     families: tuple[FamilyOfGrid, ...] = Field(min_length=1)
+    pool: bool = False
+    """Whether the families' best candidates are pooled, or the best of all is chosen."""
+    budget: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which no further candidate is begun, unless whoever runs it gives others."""
 
     def fits(self) -> list[Candidates]:
         """Return the fits of all families, in their order."""

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from scipy.stats import rankdata
 
 from flows.training.data import Folds
-from flows.training.ordinal import row_losses
+from flows.training.ordinal import SMALLEST, row_losses
 
 FEW = 10  # rows: a class with fewer gets no figure of its own
 ECE_BINS = 10
@@ -229,6 +230,48 @@ def calibration_interval(
     return max(error - reach, 0.0), error + reach
 
 
+NEWTON_STEPS, NORMAL_95 = 25, 1.959964
+
+
+def calibration_line(
+    chances: Array, came: Array, students: Array | None = None
+) -> dict[str, tuple[float, float, float]]:
+    """Return intercept and slope of the log odds of what came on those forecast, each with its 95 % interval.
+
+    0 and 1 are right (Cox 1958, "Two further applications of a model for binary regression"): a slope below 1
+    is of forecasts that are too sure, an intercept above 0 of ones that are too low. By logistic regression;
+    the intervals are those of robust standard errors, summed up by student (Liang and Zeger 1986).
+
+    Args:
+        chances: forecast (n,).
+        came: whether what they are of came (n,).
+        students: as of `intervals`.
+
+    Returns:
+        Nothing where all came, or none, or one line parts them.
+    """
+    forecast = np.clip(chances, SMALLEST, 1 - SMALLEST)
+    rows = np.column_stack([np.ones(len(forecast)), np.log(forecast / (1 - forecast))])
+    line = np.array([0.0, 1.0])
+    for _ in range(NEWTON_STEPS):
+        said = expit(rows @ line)
+        bread = (rows * (said * (1 - said))[:, None]).T @ rows
+        if not np.linalg.cond(bread) < 1e12:
+            return {}
+        step = np.linalg.solve(bread, rows.T @ (came - said))
+        line = line + step
+    if not np.abs(step).max() < 1e-6:
+        return {}
+    scores = rows * (came - expit(rows @ line))[:, None]
+    if students is not None:
+        whose = np.unique(students, return_inverse=True)[1]
+        scores = np.column_stack([np.bincount(whose, column) for column in scores.T])
+    inside = np.linalg.solve(bread, scores.T)
+    reach = NORMAL_95 * np.sqrt((inside**2).sum(axis=1))
+    ends = zip(("intercept", "slope"), line.tolist(), reach.tolist(), strict=True)
+    return {name: (value, value - away, value + away) for name, value, away in ends}
+
+
 def ends_around(figure: float, resampled: Array, level: tuple[float, float] = LEVEL) -> tuple[float, float]:
     """Return the percentiles of a figure's resamples, and no less than what holds the figure itself.
 
@@ -281,6 +324,12 @@ def beside_chosen(
     """
     gap = paired_bootstrap(row_losses(oof, y), row_losses(chosen_oof, y), seed, students=students)
     return dict(zip(BESIDE, gap[:3], strict=True))
+
+
+def chosen_of(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return the row of the chosen candidate: the pool where there is one, else the lowest log loss."""
+    pooled = candidates["family"] == "pool" if "family" in candidates else pd.Series(False, candidates.index)
+    return (candidates[pooled] if pooled.any() else candidates).nsmallest(1, "cv_log_loss")
 
 
 def best_of_families(leaderboard: pd.DataFrame) -> pd.DataFrame:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.bundle.models import DenseModel, Model, TreeModel
+from data.bundle.models import DenseModel, Model, PoolModel, TreeModel
 from data.bundle.reasons import SMALLEST, Tempering
-from flows.training.ordinal import OrdinalLink
+from flows.training.ordinal import OrdinalLink, raised
 
 if TYPE_CHECKING:
     import onnx
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 OPSET = 17  # of the default domain: the newest that every onnxruntime of the last years reads
 IR_VERSION = 8  # the one that goes with it
+TREES_OPSET = 1  # of the domain of trees, as the converter writes it
 FLOAT = 1  # ONNX's number of float32
 RAW = "raw"  # the latent, or the margins, before the link
 UNTEMPERED = "untempered"  # probabilities of the link, before they are made less sure
@@ -39,12 +40,11 @@ def export(model: Model, link: OrdinalLink, tempering: Tempering | None = None) 
     import onnx
     from onnx import helper
 
-    exported = _dense(model) if isinstance(model, DenseModel) else _trees(model)
-    probit = link.kind == "probit"
-    _extend(exported.graph, _probit(link) if probit else _softmax(link))
+    exported = _pool(model, link) if isinstance(model, PoolModel) else _one(model, link)
     if tempering:
         exported.graph.node[-1].output[0] = UNTEMPERED
         _extend(exported.graph, _tempered(tempering))
+    probit = link.kind == "probit"
     classes = len(link.cuts) + 1 if probit else None
     outputs = [helper.make_tensor_value_info("probabilities", FLOAT, [None, classes])]
     if probit:
@@ -53,6 +53,46 @@ def export(model: Model, link: OrdinalLink, tempering: Tempering | None = None) 
     exported.graph.output.extend(outputs)
     onnx.checker.check_model(exported, full_check=True)
     return exported
+
+
+def _one(model: TreeModel | DenseModel, link: OrdinalLink) -> "onnx.ModelProto":
+    """Return a graph of one model with its link, whose outputs are not declared yet."""
+    exported = _dense(model) if isinstance(model, DenseModel) else _trees(model)
+    _extend(exported.graph, _probit(link) if link.kind == "probit" else _softmax(link))
+    return exported
+
+
+def _pool(model: PoolModel, link: OrdinalLink) -> "onnx.ModelProto":
+    """Return a graph of all members side by side, from the same features, and of their weighted sum."""
+    from onnx import compose, helper
+
+    rest, graphs, names = 1 - sum(link.base), [], []
+    for number, member in enumerate(model.members):
+        own = OrdinalLink("probit" if member.cuts else "softmax", member.cuts, member.sigma)
+        graph = _one(member.model, own).graph
+        graphs.append(compose.add_prefix_graph(graph, f"{number}_", rename_inputs=False))
+        names.append(f"{number}_probabilities")
+    features = helper.make_tensor_value_info("features", FLOAT, [None, _width(model)])
+    together = helper.make_graph([node for graph in graphs for node in graph.node], "pool", [features], [])
+    together.initializer.extend(value for graph in graphs for value in graph.initializer)
+    weighted = [f"weighted_{name}" for name in names]
+    nodes: list[Node] = [
+        ("Mul", [name, f"weight_{name}"], to, {}) for name, to in zip(names, weighted, strict=True)
+    ]
+    constants = {
+        f"weight_{name}": np.array(rest * member.weight, dtype=np.float32)
+        for name, member in zip(names, model.members, strict=True)
+    }
+    base = link.base or (0.0,)
+    nodes.append(("Sum", [*weighted, "base"], "probabilities", {}))
+    _extend(together, (nodes, constants | {"base": np.array(base, dtype=np.float32)}))
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", TREES_OPSET)]
+    return helper.make_model(together, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def _width(model: PoolModel) -> int:
+    first = model.members[0].model
+    return len(first.fills) if isinstance(first, DenseModel) else first.booster.num_features()
 
 
 def parity(
@@ -162,8 +202,8 @@ def _probit(link: OrdinalLink) -> Part:
     constants = {
         "cuts": cuts.astype(np.float32),
         "scale": np.array(1.0 / (link.sigma * np.sqrt(2.0)), dtype=np.float32),
-        "steps": (steps / 2).astype(np.float32),
-        "last": last[0].astype(np.float32),
+        "steps": (steps / 2 * (1 - sum(link.base))).astype(np.float32),
+        "last": raised(last, np.array(link.base))[0].astype(np.float32),
         "flat": np.array([-1], dtype=np.int64),
     }
     nodes: list[Node] = [
@@ -180,9 +220,14 @@ def _probit(link: OrdinalLink) -> Part:
 def _softmax(link: OrdinalLink) -> Part:
     nodes: list[Node] = [
         ("Mul", [RAW, "scale"], "scaled", {}),
-        ("Softmax", ["scaled"], "probabilities", {"axis": 1}),
+        ("Softmax", ["scaled"], "shares" if link.base else "probabilities", {"axis": 1}),
     ]
-    return nodes, {"scale": np.array(1.0 / link.sigma, dtype=np.float32)}
+    constants = {"scale": np.array(1.0 / link.sigma, dtype=np.float32)}
+    if link.base:
+        nodes += [("Mul", ["shares", "rest"], "kept", {}), ("Add", ["kept", "base"], "probabilities", {})]
+        constants["base"] = np.array(link.base, dtype=np.float32)
+        constants["rest"] = np.array(1 - sum(link.base), dtype=np.float32)
+    return nodes, constants
 
 
 def _tempered(tempering: Tempering) -> Part:

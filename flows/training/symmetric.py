@@ -69,7 +69,7 @@ def train(data: TrainingData, params: Mapping[str, Any], rounds: int, seed: int,
     """Grow CatBoost on the float32 matrix; known directions are kept wherever it has one latent."""
     from catboost import CatBoost, Pool  # a second to import
 
-    own = dict(params)
+    own = {name: value for name, value in params.items() if name != "head"}
     subsample = own.pop("subsample")
     sampled = {"bootstrap_type": "Bernoulli", "subsample": subsample} if subsample < 1 else {}
     settings = {

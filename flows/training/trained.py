@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from data.bundle.answers import risky
 from data.bundle.manifest import MODEL, MODEL_FILES, FamilyName
 from data.bundle.population import DaySets
 from data.bundle.reasons import Tempering
@@ -98,7 +99,7 @@ class Trained(BaseModel):
     @property
     def link(self) -> OrdinalLink:
         """The last step of the model."""
-        return OrdinalLink(**{name: self.head[name] for name in ("kind", "cuts", "sigma")})
+        return OrdinalLink(**{name: self.head[name] for name in ("kind", "cuts", "sigma", "base")})
 
     @property
     def tempering(self) -> Tempering | None:
@@ -118,12 +119,6 @@ def write_fitted(folder: Path, fitted: Fitted, data: TrainingData, contract: Con
     shares.assign(y=tuned.y, **of_rows, fold=fitted.fold).to_parquet(folder / OUT_OF_FOLD, index=False)
     if fitted.cohorts:
         fitted.cohorts.write(folder / COHORTS)
-    head: dict[str, Any] = {
-        "kind": fitted.link.kind,
-        "cuts": list(fitted.link.cuts),
-        "sigma": fitted.link.sigma,
-    }
-    head |= {"tempering": asdict(fitted.tempering)} if fitted.tempering else {}
     summary = Trained(
         folder=folder,
         fingerprint=digest,
@@ -131,10 +126,36 @@ def write_fitted(folder: Path, fitted: Fitted, data: TrainingData, contract: Con
         kind=fitted.kind,
         params=fitted.params,
         rounds=fitted.rounds,
-        head=head,
+        head=_head(fitted, data, contract),
         set_thresholds=fitted.thresholds.least,
         set_rows=fitted.thresholds.rows,
         notes=fitted.notes,
         by_round=fitted.by_round,
     )
     (folder / SUMMARY).write_text(summary.model_dump_json(indent=2), encoding="utf-8")
+
+
+def _head(fitted: Fitted, data: TrainingData, contract: Contract) -> dict[str, Any]:
+    """Return what makes probabilities of the latent, and reasons of them."""
+    head: dict[str, Any] = {
+        "kind": fitted.link.kind,
+        "cuts": list(fitted.link.cuts),
+        "sigma": fitted.link.sigma,
+        "base": list(fitted.link.base),
+        **_reasons(fitted.kind, data, contract),
+    }
+    return head | ({"tempering": asdict(fitted.tempering)} if fitted.tempering else {})
+
+
+def _reasons(kind: str, data: TrainingData, contract: Contract) -> dict[str, Any]:
+    """Return what reasons are about, and the level of each class; nothing where the latent is the score.
+
+    The mean score of a class, or 100 where it is at risk, so that effects are percentage points.
+    """
+    if kind == "score":
+        return {}
+    if data.ordered and data.score is not None:
+        sums = np.bincount(data.y, data.score, minlength=data.classes)
+        levels = sums / np.maximum(np.bincount(data.y, minlength=data.classes), 1)
+        return {"reasons": {"about": "score", "levels": levels.tolist()}}
+    return {"reasons": {"about": "risk", "levels": (100.0 * risky(contract.target)).tolist()}}

@@ -271,8 +271,9 @@ def test_the_latent_puts_students_in_the_order_of_their_risk_and_apart_where_tha
     risk = risk_of(shares, bundle.contract.target)
     assert (np.diff(np.round(risk, 6)[np.argsort(latent)]) <= 0).all()
     line = bundle.cuts[bundle.contract.target.labels.index("C")]  # between C and D, which is at risk
-    told = NormalDist().cdf
-    assert risk == pytest.approx([told((line - one) / bundle.spread) for one in latent], abs=1e-4)
+    told, base = NormalDist().cdf, bundle.manifest.head["base"]
+    by_latent = [sum(base[3:]) + (1 - sum(base)) * told((line - one) / bundle.spread) for one in latent]
+    assert risk == pytest.approx(by_latent, abs=1e-4)
     worst = np.sort(latent)[: len(rows) // 4]
     assert len(np.unique(worst)) > len(np.unique(np.round(risk[np.argsort(latent)][: len(worst)], 6)))
 

@@ -10,10 +10,11 @@ import xgboost as xgb
 from data.bundle.bundle import method
 from data.bundle.manifest import FamilyName
 from data.bundle.models import DenseModel, Layer, TreeModel
-from data.bundle.reasons import LOG_ODDS, NOISE, column_effects, effect_in_words, kind_of, scale_of
+from data.bundle.reasons import LOG_ODDS, NOISE, RISK, column_effects, effect_in_words, kind_of, scale_of
 from data.contract.contract import Contract, load_contract
 from data.rows.records import feature_space
 from flows.reports.card import model_card
+from flows.training.ordinal import OrdinalLink
 from tests.flows.reports.evidences import changed, grade_evidence
 
 
@@ -61,7 +62,9 @@ def test_without_an_order_reasons_are_about_being_at_risk(after_school: Contract
 
 
 @pytest.mark.parametrize("at_risk", [["No place"], ["Apprenticeship", "No place"], ["University"]])
-def test_they_add_up_to_the_log_odds_of_being_at_risk(at_risk: list[str], after_school: Contract) -> None:
+def test_those_of_an_earlier_release_add_up_to_the_log_odds_of_being_at_risk(
+    at_risk: list[str], after_school: Contract
+) -> None:
     contract, sigma = changed(after_school, at_risk=at_risk), 0.7
     model = margins_of(contract)
     rows = np.random.default_rng(1).normal(size=(300, len(feature_space(contract).names)))
@@ -73,6 +76,59 @@ def test_they_add_up_to_the_log_odds_of_being_at_risk(at_risk: list[str], after_
     log_odds = np.log(shares[:, risky].sum(axis=1) / shares[:, np.invert(risky)].sum(axis=1))
     assert effects.sum(axis=1) == pytest.approx(log_odds[:-1] - log_odds[-1], abs=1e-3)
     assert effects.shape == (300, len(contract.features))
+
+
+def head_of(
+    about: str, levels: list[float], cuts: tuple[float, ...] = (), base: float = 0.01
+) -> dict[str, Any]:
+    """The head of a bundle with so many classes."""
+    told = {"about": about, "levels": levels}
+    return {"cuts": cuts, "sigma": 0.7, "base": [base] * len(levels), "reasons": told}
+
+
+def expected_level(head: dict[str, Any], latent: np.ndarray) -> np.ndarray:
+    link = OrdinalLink(
+        "probit" if head["cuts"] else "softmax", head["cuts"], head["sigma"], tuple(head["base"])
+    )
+    return link.probabilities(latent) @ np.array(head["reasons"]["levels"])
+
+
+@pytest.mark.parametrize("levels", [[0.0, 0.0, 100.0], [0.0, 100.0, 100.0], [15.0, 11.0, 3.0]])
+def test_they_lead_from_the_average_student_to_this_one_in_risk_or_points(
+    levels: list[float], after_school: Contract
+) -> None:
+    model, head = margins_of(after_school), head_of("risk", levels)
+    rows = np.random.default_rng(1).normal(size=(300, len(feature_space(after_school).names)))
+
+    effects = column_effects(model, rows, after_school, "softmax", head)
+
+    level = expected_level(head, model.latent(np.vstack([rows, 0 * rows[:1]])))
+    assert np.ptp(effects.sum(axis=1)) > np.ptp(levels) / 2
+    assert effects.sum(axis=1) == pytest.approx(level[:-1] - level[-1], abs=1e-3 * np.ptp(levels))
+
+
+def test_of_an_ordinal_latent_they_lead_there_too_and_of_the_average_student_they_are_nothing(
+    grade_class: Contract,
+) -> None:
+    model, rows = latent_of(grade_class)
+    head = head_of("risk", [0, 0, 0, 100, 100], cuts=(2.0, 1.0, 0.0, -1.0))
+
+    effects = column_effects(model, rows, grade_class, "ordinal", head)
+
+    average = model.contributions(rows)[:1, -1].astype(float)
+    level = expected_level(head, np.concatenate([model.latent(rows).astype(float), average]))
+    assert effects.sum(axis=1) == pytest.approx(level[:2] - level[2], abs=1e-3)
+    assert effects[0, 0] < 0 < effects[1, 0], "a high latent speaks against the risk"
+
+
+def test_the_head_says_whether_they_are_points_of_a_score_or_of_the_risk(
+    grade_class: Contract, after_school: Contract
+) -> None:
+    risk = scale_of(after_school.target, "softmax", head_of("risk", [0, 0, 100]))
+    score = scale_of(grade_class.target, "softmax", head_of("score", [4, 3, 2, 1, 0]))
+    assert (risk.unit, risk.toward, risk.own) == (RISK, ("No place",), False)
+    assert effect_in_words(risk) == "in percentage points of risk, for and against No place"
+    assert (score.unit, score.toward, score.ordered) == ("grade points", ("A",), True)
 
 
 @pytest.mark.parametrize(("at_risk", "sign"), [("University", 1), ("No place", -1)])

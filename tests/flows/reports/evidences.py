@@ -83,7 +83,7 @@ def evidence_of(
 
 def changed(contract: Contract, columns: dict[str, Any] | None = None, **target: Any) -> Contract:
     """A contract with other columns, or with some fields of its target changed."""
-    raw = contract.model_dump()
+    raw = contract.model_dump(exclude_none=True)
     return Contract.model_validate(
         {**raw, "columns": columns or raw["columns"], "target": {**raw["target"], **target}}
     )

@@ -88,5 +88,5 @@ def test_the_search_finds_the_same_to_the_last_digit(
     here = searched(Engine.local(), grade_class)
     ours, theirs = (found.leaderboard.drop(columns="seconds") for found in (here, there))
     pd.testing.assert_frame_equal(theirs, ours, check_exact=True)
-    assert there.params == here.params
-    np.testing.assert_array_equal(there.best.latent, here.best.latent)
+    assert there.members[0].params == here.members[0].params
+    np.testing.assert_array_equal(there.probabilities, here.probabilities)

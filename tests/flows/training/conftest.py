@@ -15,6 +15,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "xgboost": {"max_depth": 1, "learning_rate": 0.2, "n_estimators": 60},
     "catboost": {"family": "catboost", "depth": 2, "learning_rate": 0.2, "iterations": [30, 60]},
     "logistic": {"family": "logistic", "C": [0.1, 10]},
+    "linear": {"family": "linear", "alpha": 1},
     "neural": {"family": "neural", "hidden_units": 6, "epochs": 60, "patience": 20},
 }
 
@@ -62,6 +63,13 @@ def fitted(request: pytest.FixtureRequest, students: Make, small_grid: Grid) -> 
     """A booster of each kind, trained on students with missing cells."""
     data = students(kind=request.param, missing=0.05)
     return fit(data, small_grid, seed=1, folds=3, baselines=False)
+
+
+@pytest.fixture(scope="session", params=["score", "ordinal", "softmax"])
+def pooled(request: pytest.FixtureRequest, students: Make) -> Fitted:
+    """A pool of what suits students of a kind, with missing cells."""
+    grid = grid_of("xgboost", "catboost", "logistic", "linear").model_copy(update={"pool": True})
+    return fit(students(kind=request.param, missing=0.05), grid, seed=0, folds=3, baselines=False)
 
 
 @pytest.fixture(scope="session")

@@ -19,15 +19,25 @@ from data.errors import BadInput
 from flows.reports.evidence import chosen_and_baselines, compared_sentence, lines_of
 from flows.training.data import TrainingData
 from flows.training.families import Refitted, refit_booster
-from flows.training.fit import Fitted, describe_leaderboard, fit, run
+from flows.training.fit import Fitted, fit
 from flows.training.grid import Grid
 from flows.training.metrics import OURS, evaluate
+from flows.training.ordinal import floor_of
+from flows.training.telling import describe_leaderboard
+from flows.training.work import run
 from tests.flows.training.conftest import FAMILIES, Watched, grid_of
 from tests.flows.training.students import NOISE, Make
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", ["score", "ordinal", "softmax"])
+@pytest.mark.parametrize(
+    ("kind", "family"),
+    [
+        (kind, family)
+        for kind in ("score", "ordinal", "softmax")
+        for family in FAMILIES
+        if kind == "score" or family != "linear"
+    ],
+)
 def test_each_family_tells_the_classes_apart_and_the_same_seed_gives_the_same_model(
     students: Make, kind: str, family: str
 ) -> None:
@@ -58,7 +68,7 @@ def test_the_same_seed_gives_the_same_model_in_one_process_or_two(mixed: Watched
 def test_the_leaderboard_holds_every_candidate_and_every_baseline(mixed: Watched) -> None:
     board = mixed.fitted.leaderboard
     candidates = board[board["model"] == OURS]
-    sizes = {"xgboost": 1, "catboost": 2, "logistic": 2, "neural": 1}
+    sizes = {"xgboost": 1, "catboost": 2, "logistic": 2, "linear": 1, "neural": 1}
     assert candidates["family"].value_counts().to_dict() == sizes
     assert board.loc[board["model"] != OURS, "family"].isna().all()
     assert {"majority", "absences alone", "logistic regression"} < set(board["model"])
@@ -69,7 +79,7 @@ def test_the_leaderboard_holds_every_candidate_and_every_baseline(mixed: Watched
 
 def test_progress_counts_every_piece_of_work_and_knows_the_lowest_log_loss(mixed: Watched) -> None:
     board = mixed.fitted.leaderboard
-    assert [told[:2] for told in mixed.progress] == [(done, 10) for done in range(1, 11)]
+    assert [told[:2] for told in mixed.progress] == [(done, 11) for done in range(1, 12)]
     assert mixed.progress[-1][2] == board.loc[board["model"] == OURS, "cv_log_loss"].min()
 
 
@@ -161,9 +171,9 @@ def test_what_is_not_worse_is_named_and_each_family_is_compared_with_xgboost(
 def test_the_shown_leaderboard_has_a_line_for_the_best_of_each_family(mixed: Watched) -> None:
     shown = chosen_and_baselines(mixed.fitted.leaderboard)
     names = [line.name for line in lines_of(shown)]
-    assert sum("XGBoost's best" in note for note in mixed.fitted.notes) == 3
+    assert sum("XGBoost's best" in note for note in mixed.fitted.notes) == 4
     assert names.count("Gradecast") == 1
-    assert sum(name.endswith(", tuned") for name in names) == 3
+    assert sum(name.endswith(", tuned") for name in names) == 4
     assert list(shown["log_loss"]) == sorted(shown["log_loss"])
     good = [line.name for line in lines_of(shown) if line.as_good]
     assert all(name in compared_sentence(lines_of(shown)) for name in good)
@@ -185,7 +195,7 @@ WORK_FOR_EVER = """
 import os, sys, time
 from functools import partial
 from pathlib import Path
-from flows.training.fit import run
+from flows.training.work import run
 
 def work(folder):
     Path(folder, str(os.getpid())).touch()
@@ -215,3 +225,35 @@ def test_workers_end_in_the_middle_of_their_work_when_their_parent_is_killed(tmp
 def is_running(pid: int) -> bool:
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
     return bool(state.strip()) and not state.startswith("Z")
+
+
+def test_what_no_forecast_goes_beyond_and_a_class_that_is_never_named_are_said(students: Make) -> None:
+    data = students(n=600)
+    rare = np.where(data.y == 1, np.random.default_rng(0).choice([0, 2], len(data.y)), data.y)
+    rare[::50] = 1  # whoever they are
+    model = fit(replace(data, y=rare, score=None), grid_of("xgboost"), seed=0, folds=3, baselines=False)
+    shares, floor = model.probabilities(students(n=500, seed=4).X), floor_of(600, 3)
+    assert shares.min() >= floor
+    assert any(f"less than {floor:.3%}: 600 students" in note for note in model.notes)
+    assert any("Never the likeliest class of a student: fair." in note for note in model.notes)
+
+
+def test_whole_points_with_outliers_are_forecast_as_well_as_by_their_own_rule(students: Make) -> None:
+    def points(data: TrainingData, seed: int) -> TrainingData:
+        rng, score = np.random.default_rng(seed), np.floor(10 * np.asarray(data.score) + 0.5)
+        score = np.where(rng.random(len(score)) < 0.02, rng.integers(0, 41, len(score)), score)
+        return replace(data, score=score, y=(score[:, None] < [32, 26]).sum(axis=1), bounds=(32.0, 26.0))
+
+    train, new = points(students(n=1_500), 1), points(students(n=4_000, seed=8), 2)
+    model = fit(train, grid_of("xgboost"), seed=0, folds=3, baselines=False)
+    plain = replace(model.link, cuts=(32.0, 26.0), base=())
+    loss = evaluate(model.probabilities(new.X), new.y)["log_loss"]
+    assert loss < evaluate(plain.probabilities(model.model.latent(new.X)), new.y)["log_loss"] - 0.02
+    assert any("whatever their record says" in note for note in model.notes)
+
+
+@pytest.mark.parametrize(("head", "kind"), [("own", "score"), ("ordinal", "ordinal"), ("softmax", "softmax")])
+def test_a_head_can_be_asked_for(students: Make, head: str, kind: str) -> None:
+    family = {"max_depth": 1, "learning_rate": 0.2, "n_estimators": 40, "head": head}
+    model = fit(students(), Grid.model_validate({"families": [family]}), seed=0, folds=2, baselines=False)
+    assert (model.kind, model.params["head"]) == (kind, head)

@@ -24,8 +24,19 @@ def of(family: str) -> str:
 
 def test_the_wide_grid_holds_every_combination_beside_the_shallow_ones() -> None:
     wide, default = load_grid("wide"), load_grid("default")
-    assert wide.size() == 432 + default.size()
-    assert all(fit in wide.fits() for fit in default.fits())
+    shallow = [fit for fit in default.fits() if fit.params.get("head") == "own" and "max_depth" in fit.params]
+    assert wide.size() == 432 + len(shallow)
+    assert all(fit in wide.fits() for fit in shallow)
+
+
+def test_the_default_grid_pools_xgboost_and_the_families_that_beat_it_somewhere() -> None:
+    default = load_grid("default")
+    assert default.pool
+    assert default.fits()[0].family == "xgboost"
+    assert {fit.family for fit in default.fits()} == {"xgboost", "catboost", "logistic", "linear"}
+    assert {fit.params["head"] for fit in default.fits() if fit.family == "xgboost"} == {
+        *("own", "ordinal", "softmax")
+    }
 
 
 def test_rounds_are_checkpoints_of_one_fit_and_a_family_that_is_not_named_is_xgboost(tmp_path: Path) -> None:
@@ -44,7 +55,6 @@ def test_a_grid_read_back_from_its_own_words_is_the_same() -> None:
     grid = load_grid("families")
     assert Grid.model_validate(grid.model_dump(mode="json")) == grid
     assert {one.family for one in grid.families} == {"xgboost", "catboost", "logistic", "neural"}
-    assert {one.family for one in load_grid("default").families} == {"xgboost"}
 
 
 def test_an_unknown_grid_is_refused_with_the_names_of_those_there_are() -> None:
@@ -78,7 +88,10 @@ def test_an_unknown_grid_is_refused_with_the_names_of_those_there_are() -> None:
         ("#" + 500_000 * "x", "it is larger than 500 kB"),
         ("families: [", "line 1: .*Mend the YAML there"),
         ("just words", "valid dictionary"),
-        (of("{family: forest, C: 1}"), "families 1: family must be xgboost .*catboost, logistic or neural"),
+        (
+            of("{family: forest, C: 1}"),
+            "families 1: family must be xgboost .*catboost, logistic, linear or neural",
+        ),
         (of("{family: [logistic], C: 1}"), "families 1: family must be xgboost"),
         (of("{family: logistic, C: 0}"), "families 1, C 1: .*greater than or equal to 0"),
         (of("{family: logistic, C: 1, max_depth: 2}"), "families 1, max_depth: Extra inputs"),

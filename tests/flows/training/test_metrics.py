@@ -8,6 +8,7 @@ from data.bundle.answers import grade_sets
 from flows.training.metrics import (
     beside_chosen,
     calibrate,
+    calibration_line,
     evaluate,
     evaluate_classes,
     intervals,
@@ -117,3 +118,37 @@ def test_nine_calibration_rows_are_enough_for_a_threshold_at_the_lowest_of_them(
 
 def test_the_likeliest_class_is_always_in_the_set() -> None:
     assert grade_sets(np.array([[0.2, 0.5, 0.3]]), (1.1, 1.1, 1.1)).tolist() == [[False, True, False]]
+
+
+def chances_and_what_came(
+    n: int, seed: int, cooled: float = 1.0, raised: float = 0.0
+) -> tuple[np.ndarray, ...]:
+    """Return chances, and what came where the true log odds are the forecast ones times `cooled`, raised."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(-1, 1.5, n)
+    return 1 / (1 + np.exp(-odds)), rng.random(n) < 1 / (1 + np.exp(-(raised + cooled * odds)))
+
+
+@pytest.mark.parametrize(("cooled", "raised"), [(1.0, 0.0), (0.6, 0.0), (1.0, 0.5)])
+def test_the_line_of_calibration_is_the_one_that_was_drawn_and_its_intervals_hold_it(
+    cooled: float, raised: float
+) -> None:
+    held = np.zeros(2)
+    for seed in range(150):
+        line = calibration_line(*chances_and_what_came(500, seed, cooled, raised))
+        truth = ((raised, line["intercept"]), (cooled, line["slope"]))
+        held += [low <= true <= high for true, (_, low, high) in truth]
+    assert (held >= 0.9 * 150).all(), "over 1,500 draws they hold it in 94 to 95 of 100"
+
+
+def test_several_rows_of_a_student_count_as_one_student_in_the_line_of_calibration() -> None:
+    chances, came = chances_and_what_came(300, 1)
+    once = calibration_line(chances, came)
+    students = np.tile(np.arange(300), 4)
+    fourfold = calibration_line(np.tile(chances, 4), np.tile(came, 4), students)
+    assert fourfold["slope"] == pytest.approx(once["slope"], rel=1e-6)
+
+
+@pytest.mark.parametrize("came", [np.zeros(50, dtype=bool), np.arange(50) >= 25], ids=["none", "parted"])
+def test_where_a_line_cannot_be_had_none_is_told(came: np.ndarray) -> None:
+    assert calibration_line(np.linspace(0.1, 0.9, 50), came) == {}
