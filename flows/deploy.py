@@ -17,6 +17,7 @@ from rich.table import Table
 
 from data.errors import BadInput
 from flows.runtime.exit_codes import DONE, explain
+from flows.runtime.notices import ensure_notices
 from flows.runtime.progress import open_console, print_line, stage
 from flows.runtime.runs import POOL
 from flows.runtime.server import prefect_server
@@ -27,7 +28,7 @@ WORKER = f".venv/bin/prefect worker start --pool {POOL}"
 
 
 def deploy(api_url: str) -> None:
-    """Make the work pool if need be and register every deployment, in the place of what was there.
+    """Make the work pool if need be and register every deployment and notice, in the place of what was there.
 
     This process must be set to use the same server. Raises RuntimeError with what Prefect said when
     it refuses one.
@@ -46,6 +47,7 @@ def deploy(api_url: str) -> None:
     )
     if done.returncode != 0:
         raise RuntimeError(f"Prefect refused the deployments of prefect.yaml:\n{done.stdout}{done.stderr}")
+    ensure_notices(Settings().notify)
 
 
 def ensure_pool() -> None:

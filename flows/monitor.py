@@ -22,12 +22,21 @@ from flows.registry.store import experiment_id, load_champion, open_registry
 from flows.runtime.commands import run_flow
 from flows.runtime.exit_codes import ended
 from flows.runtime.progress import stage
-from flows.runtime.run_page import SHORT, done, publish, publish_rows, run_address, run_named, tag_run, tell
+from flows.runtime.run_page import (
+    DRIFTED,
+    SHORT,
+    done,
+    publish,
+    publish_rows,
+    run_address,
+    run_named,
+    tag_run,
+    tell,
+)
 from flows.runtime.runs import DELAYS, RETRIES, may_pass
 from flows.settings import Settings
 
 DAYS = 30.0
-DRIFTED = "gradecast.drift"
 PLOTTED = ("estimated_accuracy", "realised_accuracy", "drift_share")
 
 

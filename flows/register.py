@@ -17,11 +17,17 @@ from flows.registry.store import open_registry
 from flows.reports import artifacts
 from flows.reports.artifacts import comparison_markdown
 from flows.runtime.progress import stage
-from flows.runtime.run_page import ROLLED_BACK, publish, run_address, run_named, tell
+from flows.runtime.run_page import (
+    APPROVAL_WANTED,
+    PROMOTED,
+    ROLLED_BACK,
+    publish,
+    run_address,
+    run_named,
+    tell,
+)
 from flows.settings import Approval, Settings
 from flows.training.trained import Trained
-
-APPROVAL_WANTED, PROMOTED = "gradecast.approval-wanted", "gradecast.promoted"
 
 
 @task(task_run_name="bundle, verify, register, judge")

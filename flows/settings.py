@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     mlflow_ui: str = Field(
         "", description="Address of MLflow's pages, for links; the registry's if empty and it has any"
     )
+    notify: str = Field(
+        "",
+        repr=False,
+        description="Who is told of failures and decisions: a webhook's address, or a block of Prefect's",
+    )
     approval_hours: float = Field(24, gt=0, description="Hours that a person has to approve a promotion")
     predictor_url: str = Field(
         "http://127.0.0.1:9696", description="Predictor that is watched after a promotion; empty for none"

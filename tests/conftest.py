@@ -17,6 +17,7 @@ TOGETHER = {
     "a Prefect server and registries": (
         *("tests/e2e", "tests/flows/registry", "tests/flows/monitoring", "tests/flows/test_pipeline.py"),
         *("tests/flows/support/test_reconcile.py", "tests/flows/support/test_retries.py"),
+        "tests/flows/support/test_notices.py",
         *("tests/flows/support/test_foreign_pages.py", "tests/flows/scoring/test_score_flow.py"),
     ),
     "a Dask cluster": ("tests/flows/test_dask.py", "tests/flows/scoring/test_score_on_dask.py"),

@@ -33,7 +33,8 @@ BETWEEN = 2.0  # seconds from one look at a search to the next
 MODEL = "gradecast.model."
 """Begins the name of the resource that our events are about."""
 
-ROLLED_BACK = "gradecast.rolled-back"
+APPROVAL_WANTED, PROMOTED = "gradecast.approval-wanted", "gradecast.promoted"
+ROLLED_BACK, DRIFTED = "gradecast.rolled-back", "gradecast.drift"
 
 Given = Mapping[str, Any]
 

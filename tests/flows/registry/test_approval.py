@@ -8,7 +8,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from flows.approve import main
-from flows.register import APPROVAL_WANTED, register
+from flows.register import register
 from flows.registry.bundling import Submission
 from flows.registry.decisions import (
     ASKED,
@@ -23,6 +23,7 @@ from flows.registry.decisions import (
 from flows.registry.registration import Registered
 from flows.rollback_flow import approve
 from flows.runtime.commands import without_heartbeats
+from flows.runtime.run_page import APPROVAL_WANTED
 from flows.runtime.server import prefect_server
 from tests.flows.registry.desk import NAME, Desk
 
