@@ -23,6 +23,7 @@ from demo.months import SHORT, YEAR
 from demo.player import PIPELINE, Loop, Office, play, run, served_version, wait_until
 from demo.plot import ALARMS, Figure90, Played, plot_year
 from demo.weeks import FEW_WEEKS, WEEKS, YEARS, PlayedYear, play_school_year, plot_years, table_of_years
+from flows.registry.store import CHAMPION
 from flows.reports.style import styled
 from flows.runtime.exit_codes import DONE, FAILED, explain
 from flows.runtime.predictor_api import PredictorApi
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     console, usual = open_console(), Settings()
     story = _dated(options.short) if options.dated else _months(options.short)
     try:
-        with interruptible(), alone(prepared_home(usual)):
+        with interruptible(), alone(prepared_home(usual, story)):
             played = play_story(console, story, options.students, options.grid)
     except KeyboardInterrupt:
         console.print("Ended before the year was over.")
@@ -111,7 +112,7 @@ def _dated(short: bool) -> Story:
     return Story("school_year", 2_400, len(YEARS), one, picture, plot_years, table_of_years)
 
 
-def prepared_home(usual: Settings) -> Path:
+def prepared_home(usual: Settings, story: Story) -> Path:
     """Empty the demonstration's state folder and point this process, and what it starts, at it."""
     home = usual.home / "demo-year"
     shutil.rmtree(home, ignore_errors=True)
@@ -120,6 +121,7 @@ def prepared_home(usual: Settings) -> Path:
     ports = {name: str(port_to_use(0)) for name in ("PREFECT_SERVER_API_PORT", "MLFLOW_PORT", "PORT")}
     os.environ |= ports | {
         "GRADECAST_HOME": str(home.absolute()),
+        "GRADECAST_MODEL_URI": f"models:/{load_contract(story.contract).model_name}@{CHAMPION}",
         "GRADECAST_COOLDOWN_DAYS": "0",  # a month takes a minute here
         "GRADECAST_RETRAIN_WINDOW": str(WINDOW),
         "GRADECAST_APPROVAL": "none",  # nobody is there to ask

@@ -85,6 +85,7 @@ def test_a_webhook_is_told_of_failures_and_of_what_happens_to_a_model(
     assert received("grade-class version 5 was rolled back")
     assert "grades moved" in received("grade-class: loss")["text"]
     assert "make approve VERSION=5" in received("grade-class version 5 waits for a person")["text"]
+    assert state.state_details.flow_run_id is not None
     run = client.read_flow_run(state.state_details.flow_run_id)
     failed = received(f"{run.name}: Bad input")["text"]
     assert "there is no contract 'nobody'" in failed
