@@ -22,11 +22,25 @@ class Layer(BaseModel):
     biases: Annotated[Numbers, Field(min_length=1)]
 
 
+DAY_POWERS = 3
+"""Times that the columns are there where a model goes by the day: alone, times it, times its square."""
+
+
+def with_days(rows: np.ndarray, day: int | None) -> np.ndarray:
+    """Return standardised rows (n, w); where they go by a day's column, with their products (n, 3 w)."""
+    if day is None:
+        return rows
+    days = rows[:, [day]]
+    return np.concatenate([rows, rows * days, rows * days**2], axis=1)
+
+
 class DenseModel(BaseModel):
     """Margins of classes from feature rows, or one latent.
 
     fills (F,) stand in for missing cells; `marked` holds the columns whose missing cells a column of
-    its own marks; means and scales are of the F columns and the marks behind them.
+    its own marks; means and scales are of the F columns and the marks behind them. With a `day`, the
+    column of it, each weight is a square function of the day: that of a column, of the column times the
+    day, and times its square, one behind the other.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,16 +50,19 @@ class DenseModel(BaseModel):
     means: Numbers
     scales: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
     layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=2)]
+    day: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         width = len(self.fills) + len(self.marked)
-        sizes = [width]
+        sizes = [width if self.day is None else DAY_POWERS * width]
         for layer in self.layers:
             if len(layer.weights) != sizes[-1] or {len(row) for row in layer.weights} != {len(layer.biases)}:
                 raise ValueError("a layer does not fit the one before")
             sizes.append(len(layer.biases))
-        if (len(self.means), len(self.scales)) != (width, width) or max(self.marked, default=-1) >= width:
+        if (len(self.means), len(self.scales)) != (width, width) or max(
+            (*self.marked, self.day or 0)
+        ) >= width:
             raise ValueError("columns, means and scales are not as many")
         return self
 
@@ -56,7 +73,7 @@ class DenseModel(BaseModel):
 
     def latent(self, matrix: np.ndarray) -> np.ndarray:
         """Return the margins (n, K), float64, or a latent (n,), of feature rows (n, F); NaN is missing."""
-        margins = self._margins(self._standardised(matrix))
+        margins = self._margins(with_days(self._standardised(matrix), self.day))
         return margins[:, 0] if margins.shape[1] == 1 else margins
 
     def _margins(self, rows: np.ndarray) -> np.ndarray:
@@ -75,9 +92,11 @@ class DenseModel(BaseModel):
         margin.
         """
         rows, width = self._standardised(matrix), len(self.fills)
-        parts = rows[:, None] * self._mean_slopes(rows)
+        inputs = with_days(rows, self.day)
+        parts = inputs[:, None] * self._mean_slopes(inputs)
+        parts = parts.reshape(*parts.shape[:2], -1, rows.shape[1]).sum(axis=2)
         parts[..., list(self.marked)] += parts[..., width:]
-        average = np.broadcast_to(self._margins(np.zeros_like(rows[:1])), parts.shape[:2])
+        average = np.broadcast_to(self._margins(np.zeros_like(inputs[:1])), parts.shape[:2])
         found = np.concatenate([parts[..., :width], average[..., None]], axis=2)
         return found[:, 0] if found.shape[1] == 1 else found
 

@@ -18,7 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from data.bundle.manifest import FamilyName
-from data.bundle.models import DenseModel, Layer, Model, TreeModel
+from data.bundle.models import DenseModel, Layer, Model, TreeModel, with_days
+from data.contract.dated import AS_OF
 from flows.training.data import TrainingData
 from flows.training.ordinal import Head, OrdinalLink, gradient, move_cuts, starting_cuts
 
@@ -159,7 +160,8 @@ class DenseLearner:
     """Logistic regression or a linear score in one round; or a hidden layer of ReLU units, a round an epoch.
 
     On standardised columns; missing cells take the rows' own mean, and are marked. The marks and scales
-    are of the rows that it learns from, never of those held out.
+    are of the rows that it learns from, never of those held out. `by_day`: of dated records, what a column
+    says may change from day to day.
     """
 
     def __init__(
@@ -170,7 +172,8 @@ class DenseLearner:
         self._imputer = SimpleImputer(add_indicator=True, keep_empty_features=True)
         self._scaler = StandardScaler()
         filled = self._imputer.fit_transform(data.X.astype(np.float64))
-        self._rows = self._scaler.fit_transform(filled)
+        self._day = data.names.index(AS_OF) if params.get("by_day") and AS_OF in data.names else None
+        self._rows = with_days(self._scaler.fit_transform(filled), self._day)
         self.cuts = first_cuts(data) if family == "linear" else NO_CUTS
         self._estimator: LogisticRegression | Ridge | MLPClassifier
         if family == "linear":
@@ -214,6 +217,7 @@ class DenseLearner:
             means=tuple(self._scaler.mean_.tolist()),
             scales=tuple(self._scaler.scale_.tolist()),
             layers=tuple(layers),
+            day=self._day,
         )
 
     def _layers(self) -> list[tuple[np.ndarray, np.ndarray]]:

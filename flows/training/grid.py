@@ -106,11 +106,15 @@ class CatBoostFamily(AnyFamily):
 
 
 class LogisticFamily(AnyFamily):
-    """Multinomial logistic regression; C is the inverse of its ridge penalty."""
+    """Multinomial logistic regression; C is the inverse of its ridge penalty.
+
+    by_day: of dated records, each coefficient is a square function of the day.
+    """
 
     family: Literal["logistic"]
     patience: None = None
     C: Strengths = (1.0,)
+    by_day: Switches = (False,)
 
 
 class LinearFamily(AnyFamily):
@@ -119,6 +123,7 @@ class LinearFamily(AnyFamily):
     family: Literal["linear"]
     patience: None = None
     alpha: Amounts = (1.0,)
+    by_day: Switches = (False,)
 
 
 class NeuralFamily(AnyFamily):
@@ -130,6 +135,7 @@ class NeuralFamily(AnyFamily):
     epochs: Rounds
     learning_rate_init: Shares = (0.01,)
     alpha: Amounts = (0.0001,)
+    by_day: Switches = (False,)
 
 
 def _named(value: Any) -> str | None:

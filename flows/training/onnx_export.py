@@ -174,6 +174,14 @@ def _standardised(model: DenseModel) -> Part:
         ("Sub", ["columns" if model.marked else "filled", "means"], "around_zero", {}),
         ("Mul", ["around_zero", "per_scale"], "rows", {}),
     ]
+    if model.day is not None:
+        constants["column_of_the_day"] = np.array([model.day], dtype=np.int64)
+        nodes += [
+            ("Gather", ["rows", "column_of_the_day"], "the_day", {"axis": 1}),
+            ("Mul", ["rows", "the_day"], "rows_by_day", {}),
+            ("Mul", ["rows_by_day", "the_day"], "rows_by_square", {}),
+            ("Concat", ["rows", "rows_by_day", "rows_by_square"], "rows_with_days", {"axis": 1}),
+        ]
     return nodes, constants
 
 
@@ -181,7 +189,7 @@ def _layers(model: DenseModel) -> Part:
     """Return what makes the margins of "rows"."""
     nodes: list[Node] = []
     constants: dict[str, np.ndarray] = {}
-    rows = "rows"
+    rows = "rows" if model.day is None else "rows_with_days"
     for number, (weights, biases) in enumerate(model.arrays, 1):
         last = number == len(model.arrays)
         sums = RAW if last else f"sums_{number}"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from data.bundle.models import DenseModel, Layer, read_model
 from flows.training.data import TrainingData
 from flows.training.families import DenseLearner
 from flows.training.onnx_export import TOLERANCE, export, parity
-from flows.training.ordinal import OrdinalLink
-from tests.flows.training.students import Make
+from flows.training.ordinal import OrdinalLink, row_losses
+from tests.flows.training.students import Make, make_students
 
 PARAMS: dict[FamilyName, dict[str, float]] = {
     "logistic": {"C": 1.0},
@@ -151,3 +152,49 @@ def test_its_file_is_read_and_explained_without_xgboost_or_scikit_learn(tmp_path
 def test_numbers_that_do_not_fit_together_are_no_model(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         DenseModel.model_validate({**TINY.model_dump(), **change})
+
+
+def by_days(n: int, seed: int) -> tuple[TrainingData, np.ndarray]:
+    """Make rows of many days on which absences come to matter and hours cease to; and the true shares."""
+    data = make_students(n, seed, kind="softmax", missing=0.05)
+    days = np.random.default_rng(seed).choice([0.0, 30.0, 90.0, 200.0], n).astype(np.float32)
+    late = days / 200
+    rows = np.nan_to_num(data.X, nan=10.0).astype(float)
+    worth = (rows[:, 0] - 10) / 5 * (1 - late) - (rows[:, 1] - 15) / 5 * late**2
+    shares = np.exp(np.column_stack([worth, 0 * worth, -worth]))
+    shares /= shares.sum(axis=1, keepdims=True)
+    y = (shares.cumsum(axis=1) > np.random.default_rng(seed + 1).random((n, 1))).argmax(axis=1)
+    named = {"X": np.column_stack([days, data.X]), "y": y, "names": ("as_of", *data.names)}
+    return replace(data, **named, monotone=(0, *data.monotone), groups=tuple((k,) for k in range(5))), shares
+
+
+def loss_of(model: DenseModel, data: TrainingData) -> float:
+    shares = OrdinalLink("softmax", (), 1.0).probabilities(model.latent(data.X))
+    return float(row_losses(shares, data.y).mean())
+
+
+def logistic(data: TrainingData, *, by_day: bool) -> DenseModel:
+    learner = DenseLearner(data, data.X[:0], "logistic", {"C": 1.0, "by_day": by_day}, 0)
+    learner.fit(1)
+    return learner.model()
+
+
+def test_what_a_column_says_may_change_from_day_to_day() -> None:
+    (data, _), (new, truth) = by_days(8_000, 1), by_days(8_000, 5)
+    plain, daily = (logistic(data, by_day=on) for on in (False, True))
+    best = float(row_losses(truth, new.y).mean())
+    assert loss_of(daily, new) < best + 0.02
+    assert loss_of(plain, new) > best + 0.1
+
+    model, link = daily, OrdinalLink("softmax", (), 0.8)
+    session = open_session(export(model, link).SerializeToString())
+    assert parity(model, link, session, new.X[:300]) <= TOLERANCE / 10
+    effects = model.contributions(new.X[:300])
+    assert effects.shape == (300, 3, 6)
+    assert effects.sum(axis=2) == pytest.approx(model.latent(new.X[:300]), abs=1e-9)
+
+
+def test_without_days_nothing_can_change_from_day_to_day(students: Make) -> None:
+    data = students()
+    plain, daily = (logistic(data, by_day=on) for on in (False, True))
+    assert plain == daily
