@@ -19,7 +19,7 @@ from flows.processing.processed import Processed
 from flows.registry.store import Champion, load_champion, open_registry
 from flows.reports import artifacts
 from flows.runtime.progress import stage
-from flows.runtime.run_page import publish, publish_rows, run_named
+from flows.runtime.run_page import publish, publish_rows, stage_named
 from flows.runtime.workspace import finished_file
 from flows.settings import Settings
 
@@ -179,7 +179,7 @@ def check_records(processed: Processed, contract_name: str) -> Drift:
     return found
 
 
-@flow(name="drift", flow_run_name=run_named("drift gate", dated=False))
+@flow(name="drift", flow_run_name=stage_named)
 def drift(processed: Processed, contract: str, on_drift: OnDrift = "stop") -> Drift:
     """Stop what drifted, unless told to go on; a gate that cannot decide stops too."""
     found = check_records(processed, contract)

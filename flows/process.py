@@ -33,7 +33,7 @@ from flows.reports import artifacts
 from flows.reports.data_report import SAMPLE_ROWS, write_sample_report
 from flows.runtime.engine import Engine, in_order
 from flows.runtime.progress import stage
-from flows.runtime.run_page import publish, run_named
+from flows.runtime.run_page import publish, stage_named
 from flows.runtime.runs import DELAYS, RETRIES, may_pass
 from flows.runtime.workspace import code_digest, contract_part, fingerprint, finished_folder
 from flows.settings import Settings
@@ -199,7 +199,7 @@ def process_source(source: str, contract_name: str, engine: Engine, as_of: Said 
     return processed
 
 
-@flow(name="process", flow_run_name=run_named("process", dated=False))
+@flow(name="process", flow_run_name=stage_named)
 def process(source: str, contract: str, engine: Engine | None = None, as_of: Said = None) -> Processed:
     """Turn a source of records into clean splits."""
     return process_source(source, contract, engine or Engine.local(), as_of)

@@ -23,7 +23,7 @@ from flows.runtime.run_page import (
     ROLLED_BACK,
     publish,
     run_address,
-    run_named,
+    stage_named,
     tell,
 )
 from flows.settings import Approval, Settings
@@ -103,7 +103,7 @@ def announce(registered: Registered, hours: float) -> None:
         tell(ROLLED_BACK, registered.name, **about)
 
 
-@flow(name="register", flow_run_name=run_named("register", dated=False))
+@flow(name="register", flow_run_name=stage_named)
 def register(
     trained: Trained,
     processed: Processed,

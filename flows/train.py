@@ -13,7 +13,7 @@ from flows.processing.processed import PARSED, Processed
 from flows.reports import artifacts
 from flows.runtime.engine import Engine
 from flows.runtime.progress import OnDone, open_console, print_line, stage
-from flows.runtime.run_page import publish, run_named, shown_search
+from flows.runtime.run_page import publish, shown_search, stage_named
 from flows.runtime.workspace import code_digest, contract_part, fingerprint, finished_folder
 from flows.settings import Settings
 from flows.training.data import TUNING_ROWS, TrainingData
@@ -111,7 +111,7 @@ def train_candidate(processed: Processed, contract_name: str, grid_name: str, en
     return trained
 
 
-@flow(name="train", flow_run_name=run_named("train", dated=False))
+@flow(name="train", flow_run_name=stage_named)
 def train(
     processed: Processed, contract: str, grid: str = "default", engine: Engine | None = None
 ) -> Trained:

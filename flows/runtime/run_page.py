@@ -39,16 +39,19 @@ ROLLED_BACK, DRIFTED = "gradecast.rolled-back", "gradecast.drift"
 Given = Mapping[str, Any]
 
 
-def run_named(what: str | Callable[[Given], str], *, dated: bool = True) -> Callable[[], str]:
+def run_named(what: str | Callable[[Given], str]) -> Callable[[], str]:
     """Return what names a flow's runs: contract, what the run is for by its parameters, and the date."""
 
     def name() -> str:
-        given = flow_run.parameters
-        told = what if isinstance(what, str) else what(given)
-        today = [f"{datetime.now(UTC):%Y-%m-%d}"] if dated else []
-        return " · ".join([short_name(str(given.get("contract") or "")), told, *today])
+        told = what if isinstance(what, str) else what(flow_run.parameters)
+        return f"{stage_named()} · {told} · {datetime.now(UTC):%Y-%m-%d}"
 
     return name
+
+
+def stage_named() -> str:
+    """Name the run of a stage for the contract; Prefect's pages have the stage before it."""
+    return short_name(str(flow_run.parameters.get("contract") or ""))
 
 
 def short_name(source: str) -> str:
