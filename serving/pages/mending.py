@@ -6,6 +6,7 @@ What a person said travels as fields of the form, and holds for every later look
 import difflib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 import orjson
 
@@ -14,11 +15,13 @@ from data.contract.contract import Contract
 from data.rows.notation import COMMA, Notation, Settled
 from data.rows.records import asking
 from data.rows.spreadsheets import FIRST_ROW, nearly
-from serving.sheet import Row, Sheet
+from serving.problems import Problem
+from serving.sheet import Row, Sheet, check_header
 
 MEND, HEADING, OFFERED = "mend ", "heading ", "offered "
 """What stands before a form's field that says what to write for cells, which heading a column has, and what
 to write for cells once the button for that is pressed."""
+SAMPLE, LOOKED_AT = 20, 50  # letters of a cell that is shown, and rows that are looked at for such
 NEAR = 0.5
 """How alike a cell and a label are, of 1, from which on one may be meant by the other."""
 
@@ -55,14 +58,17 @@ class Mends(NamedTuple):
     @property
     def fields(self) -> dict[str, str]:
         """They as the fields of a form."""
-        return {HEADING + name: said for name, said in self.headings.items()} | {
+        return {HEADING + quote(name, safe=""): said for name, said in self.headings.items()} | {
             field_of(cell): text for cell, text in self.cells.items()
         }
 
 
 def field_of(cell: Cell, kind: str = MEND) -> str:
-    """Return the name of the form's field that says what a cell means."""
-    return kind + orjson.dumps(cell).decode()
+    """Return the name of the form's field that says what a cell means.
+
+    Quoted, for in the parts of a form browsers write quotation marks otherwise.
+    """
+    return kind + quote(orjson.dumps(cell), safe="")
 
 
 def read_mends(form: Mapping[str, str]) -> Mends:
@@ -71,9 +77,9 @@ def read_mends(form: Mapping[str, str]) -> Mends:
     taken = (MEND, OFFERED) if form.get("mend") else (MEND,)
     for field, said in form.items():
         if said.strip() and field.startswith(HEADING):
-            headings[field.removeprefix(HEADING)] = said
+            headings[unquote(field.removeprefix(HEADING))] = said
         elif said.strip() and field.startswith(taken):
-            cell = _cell(field.partition(" ")[2])
+            cell = _cell(unquote(field.partition(" ")[2]))
             cells |= {cell: said.strip()} if cell else {}
     return Mends(headings, cells)
 
@@ -122,14 +128,39 @@ class Heading(NamedTuple):
     near: str
 
 
-def headings_to_ask(header: Row, contract: Contract) -> tuple[list[Heading], dict[str, int]]:
-    """Return the columns that a file lacks, and the headings with their places that may be meant for them."""
-    names = contract.named(header)
-    lacking = [c.name for c in contract.features if c.name not in names and c.fallback is None]
-    near = nearly(lacking, header, contract)
-    free = {name: place for place, name in enumerate(names) if name and name not in asking(contract).columns}
-    wanted = [Heading(contract.columns[name], HEADING + name, near.get(name, "")) for name in lacking]
-    return wanted, free
+class Misfit(Problem):
+    """A file that lacks columns and has headings that may be meant for them."""
+
+    def __init__(self, problem: Problem, sheet: Sheet, wanted: list[Heading], free: dict[str, int]) -> None:
+        super().__init__(problem.status, problem.detail, problem.errors)
+        self.sheet, self.wanted, self.free = sheet, wanted, free
+
+    def samples(self, rows: Sequence[Row]) -> dict[str, str]:
+        """Return the free headings, each with the first few different cells below it."""
+        found = {}
+        for name, place in self.free.items():
+            cells = [row[place].strip()[:SAMPLE] for row in rows[:LOOKED_AT] if place < len(row)]
+            found[name] = ", ".join(list(dict.fromkeys(filter(None, cells)))[:3])
+        return found
+
+
+def check_headings(sheet: Sheet, contract: Contract) -> None:
+    """Raise Misfit where columns are missing for which headings of nobody may be meant, else Problem 422."""
+    try:
+        check_header(sheet.header, contract, ())
+    except Problem as problem:
+        names = contract.named(sheet.header)
+        known = asking(contract).columns
+        lacking = [c.name for c in contract.features if c.name not in names and c.fallback is None]
+        free = {name: place for place, name in enumerate(names) if name and name not in known}
+        if not lacking or len(free) < len(lacking):
+            raise
+        near = nearly(lacking, names, contract)
+        wanted = [
+            Heading(contract.columns[name], HEADING + quote(name, safe=""), near.get(name, ""))
+            for name in lacking
+        ]
+        raise Misfit(problem, sheet, wanted, free) from problem
 
 
 def mended(rows: list[Row], header: Row, cells: Mapping[Cell, str], settled: Settled) -> list[Row]:

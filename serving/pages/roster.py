@@ -23,10 +23,10 @@ from data.log.entries import Verdict, override_entry, prediction_entries
 from data.rows.records import Record, settle_elapsed
 from serving.api import JSON, check_passed_column, write_down
 from serving.pages.layout import is_ours, page_blueprint, predictor_now, render
-from serving.pages.mending import read_mends, to_mend
+from serving.pages.mending import Misfit, read_mends, to_mend
 from serving.pages.roster_file import example_sheet, pack, template_of, unpack
 from serving.pages.roster_list import read_choice
-from serving.pages.roster_rows import MOST_ROWS, read_one, read_roster
+from serving.pages.roster_rows import MOST_ROWS, all_rows, read_one, read_roster
 from serving.pages.roster_table import BLANK, ClassList, Noted, details_of, draw_expected
 from serving.pages.show import compared
 from serving.pages.student import PERCENT, Field, fields, read_form
@@ -66,6 +66,8 @@ def show_class() -> Response:
             if _uploaded() is not None:
                 _write_down(given)
             return _class_page(given, _noted())
+    except Misfit as misfit:
+        return _headings_page(misfit)
     except Problem as problem:
         if problem.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
             return _upload_page(problem)
@@ -229,6 +231,23 @@ def _upload_page(problem: Problem | None = None) -> Response:
         counts=predictor.counts_hint,
         passed=_passed_field(predictor.bundle.contract),
         text=card_text,
+        form=request.form,
+    )
+
+
+def _headings_page(misfit: Misfit) -> Response:
+    """Return the page that asks which headings are meant for the columns that a file lacks."""
+    contract, sheet = predictor_now().bundle.contract, misfit.sheet
+    rows = all_rows(sheet)
+    return render(
+        "roster_headings.html",
+        misfit.status,
+        contract=contract,
+        misfit=misfit,
+        samples=misfit.samples(rows),
+        carried=pack(sheet.header, rows, sheet.delimiter, contract, sheet.notes),
+        mends=read_mends(request.form).fields,
+        called=_called(),
         form=request.form,
     )
 

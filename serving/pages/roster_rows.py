@@ -13,10 +13,10 @@ from data.rows.records import Record, asking, typical_value
 from data.rows.spreadsheets import FIRST_ROW
 from data.words import listed
 from serving.cells import RowReader
-from serving.pages.mending import Mends, RowError, Unread, mended, rename_headings
+from serving.pages.mending import Mends, RowError, Unread, check_headings, mended, rename_headings
 from serving.pages.show import describe_allowed, describe_fault, plural
 from serving.problems import Problem
-from serving.sheet import Row, Sheet, check_header
+from serving.sheet import Row, Sheet
 
 MOST_ROWS = 20_000
 SHOWN = 40  # letters of a cell
@@ -70,9 +70,9 @@ def read_roster(
     """
     mends = mends or Mends()
     renamed = rename_headings(sheet, contract, mends.headings)
-    check_header(sheet.header, contract, ())
+    check_headings(sheet, contract)
     settled = sheet.settled(contract)
-    rows = mended(_all_rows(sheet), contract.named(sheet.header), mends.cells, settled)
+    rows = mended(all_rows(sheet), contract.named(sheet.header), mends.cells, settled)
     naming = Naming(sheet.header, rows, contract, beside)
     read = _read(rows, sheet.header, contract, settled)
     numbers = [place + FIRST_ROW for place in read.places]
@@ -150,7 +150,8 @@ def read_one(sheet: Sheet, contract: Contract, number: int, mends: Mends | None 
     return file.records[place], file.names[place] or file.ids[place]
 
 
-def _all_rows(sheet: Sheet) -> list[Row]:
+def all_rows(sheet: Sheet) -> list[Row]:
+    """Return a file's rows; raises Problem 413 for too many."""
     rows: list[Row] = []
     for chunk in sheet.chunks(MOST_ROWS, blank=True):  # a spreadsheet counts them too
         rows += chunk

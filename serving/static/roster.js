@@ -12,12 +12,26 @@ let table = null; // every student, a list a column, in the file's order
 let state = null;
 
 setUp();
+if (location.search) history.replaceState(null, "", "/roster"); // another file is wanted
 if (history.state?.class && !document.getElementById("roster")) restore();
 addEventListener("popstate", (event) => {
   const open = document.getElementById("roster");
   if (event.state?.class && !open) restore();
-  else if (!event.state?.class && open && !location.hash) location.reload();
+  else if (!event.state?.class && open && !location.hash) choose();
 });
+
+// Go back from a class to where it was chosen.
+async function choose() {
+  try {
+    show(parsed(await (await fetch("/roster")).text()), false);
+  } catch {
+    tell(new Trouble(AWAY));
+  }
+}
+
+function parsed(text) {
+  return new DOMParser().parseFromString(text, "text/html");
+}
 
 function setUp() {
   for (const form of document.querySelectorAll("form.brings")) wireBringing(form);
@@ -71,7 +85,7 @@ async function bring(data, form, pushed = true) {
   }
   try {
     const answer = await send("/roster", data);
-    show(new DOMParser().parseFromString(await answer.text(), "text/html"), pushed && answer.ok);
+    show(parsed(await answer.text()), pushed && answer.ok);
   } catch (error) {
     if (busy) busy.hidden = true;
     tell(error);
@@ -107,7 +121,7 @@ async function send(address, data, headers = {}) {
   if (answer.status !== 400 && answer.status !== 401) return answer;
   const page = await fetch("/roster").catch(() => { throw new Trouble(AWAY); });
   if (page.redirected) throw new Trouble(OUT);
-  const found = new DOMParser().parseFromString(await page.text(), "text/html").querySelector("[name=csrf_token]");
+  const found = parsed(await page.text()).querySelector("[name=csrf_token]");
   if (!found) return answer;
   for (const field of document.querySelectorAll("[name=csrf_token]")) field.value = found.value;
   data.set("csrf_token", found.value);
@@ -174,7 +188,8 @@ function ticked(name) {
 
 // Keep the form in the tab, so that a reload or another page loses nothing.
 function save() {
-  const fields = [...new FormData(state.form)].filter(([name, value]) => typeof value === "string" && name !== "csrf_token" && name !== "on");
+  const passing = ["csrf_token", "on", "seen", "was"];
+  const fields = [...new FormData(state.form)].filter(([name, value]) => typeof value === "string" && !passing.includes(name));
   const named = new Set(fields.map(([name]) => name));
   for (const [number, body] of state.rows) {
     const field = body.querySelector(`[name=reason-${number}]`);
@@ -197,7 +212,7 @@ function remembered(form) {
 function remember(form) {
   const said = remembered(form);
   for (const [name, value] of new FormData(form)) {
-    const general = name.startsWith("heading ") || (name.startsWith("offered ") && typeof JSON.parse(name.slice(8))[1] === "string");
+    const general = name.startsWith("heading ") || (name.startsWith("offered ") && typeof JSON.parse(decodeURIComponent(name.slice(8)))[1] === "string");
     if (general && value) said[name.replace("offered ", "mend ")] = value;
   }
   if (Object.keys(said).length) localStorage.setItem(SAID + form.dataset.contract, JSON.stringify(said));
