@@ -27,7 +27,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup run pipeline serve up deploy score approve reject rollback history demo-year
+.PHONY: help setup run pipeline serve up deploy contract models score approve reject rollback history demo-year
 .PHONY: load backup restore test test-slow lint data bench clean
 
 help:
@@ -58,6 +58,10 @@ up: setup ## Run Prefect server and worker, MLflow and predictor on this machine
 deploy: setup ## Register the deployments with the Prefect server that runs
 	@$(DEV) -m flows.deploy $(ARGS)
 
+contract: setup ## Write the contract of a file on a local page (DATA, CONTRACT, TARGET)
+	@$(DEV) -m data.contract edit "$$DATA" $${CONTRACT:+--contract "$$CONTRACT"} \
+		$${TARGET:+--target "$$TARGET"} $(ARGS)
+
 score: setup ## A file or table in, the same rows with forecasts out (DATA, CONTRACT, AS_OF, ELAPSED, OUT)
 	@$(DEV) -m flows.score $${DATA:+--data "$$DATA"} $${CONTRACT:+--contract "$$CONTRACT"} \
 		$${AS_OF:+--as-of "$$AS_OF"} $${OUT:+--out "$$OUT"} $${ELAPSED:+--elapsed "$$ELAPSED"} $(ARGS)
@@ -73,6 +77,9 @@ reject: setup ## Leave the champion where it is (VERSION, REASON)
 rollback: setup ## Turn the champion back to the one before it, or to a version (TO, REASON, CONTRACT)
 	@$(DEV) -m flows.rollback $${TO:+--to "$$TO"} $${REASON:+--reason "$$REASON"} \
 		$${CONTRACT:+--contract "$$CONTRACT"} $(ARGS)
+
+models: setup ## What is registered, who is champion, what is served (CONTRACT)
+	@$(DEV) -m flows.models $${CONTRACT:+--contract "$$CONTRACT"} $(ARGS)
 
 history: setup ## Who promoted, rejected or turned back what, when and why (CONTRACT)
 	@$(DEV) -m flows.history $${CONTRACT:+--contract "$$CONTRACT"} $(ARGS)

@@ -6,6 +6,8 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +26,6 @@ from data.log.settings import LogSettings
 from data.sources.databases import is_table, set_aside, without_secrets
 from data.sources.files import WORKBOOKS, split_sheet
 from data.words import TRAIN_ONE, bullets, cell, count, plural, table
-from flows.registry.store import load_bundle, open_registry, version_named
 from flows.runtime.commands import run_flow
 from flows.runtime.engine import Engine, EngineName, running
 from flows.runtime.exit_codes import ended
@@ -95,6 +96,8 @@ def default_out(source: str, settings: Settings, contract: Contract, as_of: Said
 
 def load_model(contract_name: str, model: str, settings: Settings) -> tuple[str, Bundle]:
     """Load the version of an alias or a number: its number and its bundle; raises BadInput without one."""
+    from flows.registry.store import load_bundle, open_registry, version_named  # two seconds to import
+
     contract = load_contract(contract_name)
     client = open_registry(settings)
     version = version_named(client, contract.model_name, model)
@@ -262,7 +265,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--engine", default="local", help="local or dask (default: %(default)s)")
     parser.add_argument("--scheduler", default="", help="of Dask, tcp://HOST:PORT (default: a local cluster)")
     options = parser.parse_args(arguments)
-    return run_flow(batch_score, vars(options), lambda: check_input(options), show)
+    registry = partial(import_module, "flows.registry.store")
+    return run_flow(batch_score, vars(options), lambda: check_input(options), show, registry)
 
 
 def check_input(options: argparse.Namespace) -> None:

@@ -1,8 +1,7 @@
 """POST /outcomes: the grades that came later, spooled like forecasts: no request waits for a database."""
 
-import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,13 +12,22 @@ from data.contract.columns import repeated
 from data.contract.contract import Contract
 from data.log.entries import outcome_entries
 from data.log.spool import SpoolError
-from data.rows.outcomes import GRADE, PREDICTION_ID, Outcome, from_cells, outcome_reader
-from data.rows.spreadsheets import FIRST_ROW, split_header
+from data.rows.notation import Notation
+from data.rows.outcomes import (
+    GRADE,
+    PREDICTION_ID,
+    Outcome,
+    from_cells,
+    outcome_columns,
+    outcome_reader,
+)
+from data.rows.spreadsheets import FIRST_ROW
 from serving.api import parse_json, ready_predictor
+from serving.batch import CHUNK, CSV_TYPES, FORM, WORKBOOK_TYPES
 from serving.problems import FieldErrors, Problem
 from serving.settings import PredictorSettings
+from serving.sheet import Sheet
 
-CSV_TYPES = ("text/csv", "application/csv", "multipart/form-data")
 MOST_ROWS = 100_000  # of a CSV, which is taken whole or not at all, and so is held in memory
 
 outcomes = Blueprint("outcomes", __name__)
@@ -27,7 +35,7 @@ outcomes = Blueprint("outcomes", __name__)
 
 @outcomes.post("/outcomes")
 def report() -> Response:
-    """Take outcomes in JSON (one or a list) or CSV (body or `file`), all of them or none."""
+    """Take outcomes in JSON (one or a list), CSV or a sheet (body or `file`), all of them or none."""
     settings: PredictorSettings = current_app.extensions["settings"]
     contract = ready_predictor(current_app.extensions["predictor"]).bundle.contract
     read = outcome_reader(contract)
@@ -63,39 +71,53 @@ def _given(contract: Contract, most: int) -> Iterator[tuple[dict[str, int], Any]
             detail = f"{len(parsed)} outcomes in one request; at most {most} are taken. Send a CSV, or parts."
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
         yield from (({"record": position}, raw) for position, raw in enumerate(parsed))
-    elif request.mimetype in CSV_TYPES:
-        yield from _rows(_csv_text(), contract)
+    elif request.mimetype in (*CSV_TYPES, *WORKBOOK_TYPES, FORM):
+        yield from _rows(contract)
     else:
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send outcomes as application/json or text/csv.")
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send outcomes as application/json, text/csv or a workbook."
+        )
 
 
-def _csv_text() -> str:
+def _file() -> io.BytesIO:
+    """Return the file of the request, which is taken whole and so is held in memory."""
     file = request.files.get("file")
-    if request.mimetype == "multipart/form-data" and file is None:
+    if request.mimetype == FORM and file is None:
         raise Problem(HTTPStatus.BAD_REQUEST, "The form has no `file`.")
-    try:
-        return (file.read() if file else request.get_data()).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The CSV is not UTF-8.") from error
+    return io.BytesIO(file.read() if file else request.get_data())
 
 
-def _rows(text: str, contract: Contract) -> Iterator[tuple[dict[str, int], Any]]:
-    """Yield the rows of a CSV with their number; columns that are none of an outcome's are left out."""
-    _, delimiter = split_header(text.partition("\n")[0])
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [name.strip() for name in next(rows, [])]
-        _check_header(header, contract)
-        for number, cells in enumerate(rows, start=FIRST_ROW):
-            if not any(cells):
-                continue
-            if len(cells) != len(header):
-                wrong = f"Row {number} has {len(cells)} cells, the header {len(header)}."
-                raise Problem(HTTPStatus.BAD_REQUEST, wrong)
-            yield {"row": number}, from_cells(dict(zip(header, cells, strict=True)), contract)
-    except csv.Error as error:
-        detail = f"The CSV cannot be read, near line {rows.line_num}: {error}."
-        raise Problem(HTTPStatus.BAD_REQUEST, detail) from error
+def _rows(contract: Contract) -> Iterator[tuple[dict[str, int], Any]]:
+    """Yield the rows of a CSV or a sheet with their number, and those columns that are an outcome's.
+
+    It is read as POST /predict/batch reads one: encoding, delimiter, titles above the header, numbers.
+    """
+    settings: PredictorSettings = current_app.extensions["settings"]
+    known = outcome_columns(contract)
+    file = _file()
+    if not file.getbuffer().nbytes:
+        _check_header([], contract)
+    sheet = Sheet(file, request.args.get("sheet", ""), settings.uploads)
+    header = known.named(sheet.header)
+    _check_header(header, contract)
+    notations = sheet.settled(known).notations
+    number = FIRST_ROW
+    for chunk in sheet.chunks(CHUNK, blank=True):
+        for cells in chunk:
+            if any(cells):
+                yield {"row": number}, from_cells(_plain(header, cells, number, notations), contract)
+            number += 1
+
+
+def _plain(
+    header: list[str], cells: Sequence[str], number: int, notations: Mapping[str, Notation]
+) -> dict[str, str]:
+    """Return a row's cells by column, with numbers as programs write them; raises Problem 400."""
+    if len(cells) != len(header):
+        wrong = f"Row {number} has {len(cells)} cells, the header {len(header)}."
+        raise Problem(HTTPStatus.BAD_REQUEST, wrong)
+    row = dict(zip(header, cells, strict=True))
+    return row | {name: one.plain(row[name]) for name, one in notations.items() if name in row}
 
 
 def _check_header(header: list[str], contract: Contract) -> None:

@@ -7,7 +7,6 @@ and say nothing of any school.
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
-from scipy.stats import binom, nbinom
 
 WAYS = ("university", "training", "nothing")
 INTERESTS = ("sciences", "crafts", "languages", "trade")
@@ -68,6 +67,8 @@ def true_probabilities(frame: pd.DataFrame) -> np.ndarray:
 
 def true_totals() -> dict[str, np.ndarray] | None:
     """Give the chance of each number of days missed and of talks, which no other column tells."""
+    from scipy.stats import binom, nbinom  # a second to import
+
     days = nbinom.pmf(np.arange(MOST_DAYS + 1), *SPELLS)
     days[-1] = nbinom.sf(MOST_DAYS - 1, *SPELLS)
     return {DAYS: days, TALKS: binom.pmf(np.arange(OFFERED[0] + 1), *OFFERED)}

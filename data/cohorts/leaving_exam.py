@@ -8,7 +8,6 @@ and says nothing of any school.
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student_t
 
 COURSEWORK, MOCK, LESSONS, PAGES = "coursework_mark", "mock_points", "lessons_attended", "pages_read"
 WAY, COURSE, EXTRA, POINTS = "way_to_school", "course_chosen", "extra_lessons", "paper_points"
@@ -58,6 +57,8 @@ def true_probabilities(
     the normal u of schools and years by Gauss and Hermite's rule. A mock that was not sat adds what those who
     sat none have on average.
     """
+    from scipy.stats import t as student_t  # a second to import
+
     mean, away = _mean(frame, scenario, _level(scenario, strength)), np.hypot(OF_SCHOOL, OF_YEAR)
     reached = np.zeros((len(frame), len(CUTS)))
     for node, weight in zip(NODES, WEIGHTS / WEIGHTS.sum(), strict=True):

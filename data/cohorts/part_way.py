@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
 
 from data.cohorts.addresses import GENERATORS
 from data.contract.columns import OWN, Column
@@ -47,6 +46,8 @@ def best_possible(
     The mean of the true probabilities over the totals that each may come to, by Bayes' rule from the very
     distribution that they were drawn from. None where that is not known apart from the other columns.
     """
+    from scipy.stats import binom  # a second to import
+
     generator = GENERATORS[contract]
     totals = generator.true_totals(**drift)
     if totals is None:

@@ -26,9 +26,7 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-from scipy.signal import fftconvolve
 from scipy.special import expit, log_expit, ndtr, softmax
-from scipy.stats import binom
 
 YEAR, WEEK, SCHOOL_DAYS = 270, 7, 5
 WEEKS = np.arange(YEAR // WEEK)
@@ -377,6 +375,8 @@ class _Group:
 
     def reached(self) -> np.ndarray:
         """Give the probability of reaching each cut, (n, cuts)."""
+        from scipy.signal import fftconvolve  # a second to import
+
         ability, variance, marks = self._ability()
         weights = softmax(self._counts() + marks, axis=1)
         weights *= np.exp(-_leaving(GRID) * len(self.weeks[1]))
@@ -433,6 +433,9 @@ class _Group:
 
     def _to_come(self) -> tuple[np.ndarray, np.ndarray]:
         """Give the points that may still come, a lattice, and their probabilities, (grid, points)."""
+        from scipy.signal import fftconvolve  # a second to import
+        from scipy.stats import binom
+
         parts = []
         to_come = self.weeks[1]
         alike = np.column_stack([self.rule.costs, self.absent[0]])[to_come]

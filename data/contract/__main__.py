@@ -1,4 +1,4 @@
-"""Draft a contract from a file, or check a file against one: `python -m data.contract infer|check FILE`."""
+"""Draft a contract, edit it, check a file against it: `python -m data.contract infer|edit|check FILE`."""
 
 import argparse
 import sys
@@ -41,6 +41,12 @@ def _parser() -> argparse.ArgumentParser:
             f"--{option}", action="append", default=[], metavar="COLUMN", help=f"{what}; a name or a pattern"
         )
     infer.set_defaults(run=_infer)
+    edit = commands.add_parser("edit", help="write a contract on a local page, from a draft or as it is")
+    edit.add_argument("file", help="CSV, Parquet file or workbook")
+    edit.add_argument("--contract", type=Path, help="YAML file (default: the file's name, beside it)")
+    edit.add_argument("--target", default="", help="column to forecast, where there is no contract yet")
+    edit.add_argument("--port", type=int, default=0, help="of this machine (default: a free one)")
+    edit.set_defaults(run=_edit)
     held = commands.add_parser("check", help="say everything that is wrong with a contract and a file")
     held.add_argument("file", help="CSV, Parquet file or workbook to train on, or tables")
     held.add_argument("--contract", default="grade_class", help="name or YAML file (default: %(default)s)")
@@ -64,6 +70,19 @@ def _infer(options: argparse.Namespace) -> int:
         print(f"Note: {line}")
     guesses = draft.text.count("# guess")
     print(f"{options.output}: a draft with {guesses} guesses. Read each one, mend it, delete its mark.")
+    return 0
+
+
+def _edit(options: argparse.Namespace) -> int:
+    from data.intake.editor import Desk, serve  # Flask, which the other commands do without
+
+    path = options.contract or Path(options.file.partition("#")[0]).with_suffix(".yaml")
+    if not path.exists():
+        if not options.target:
+            raise BadInput("there is no contract yet.", file=path, remedy="Name the column with --target.")
+        draft = draft_contract(Path(options.file), options.target)
+        path.write_text(draft.text, encoding="utf-8")
+    serve(Desk.of(options.file, path), options.port)
     return 0
 
 

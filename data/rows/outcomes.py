@@ -37,7 +37,7 @@ def outcome_reader(contract: Contract) -> Callable[[Any], tuple[Outcome, list[Fi
     An outcome is prediction_id, student (canonical id), outcome (label) and score. Codes and labels both say
     a class; where the contract has a rule, the score alone does too.
     """
-    adapter, known = record_adapter(_as_columns(contract)), outcome_fields(contract)
+    adapter, known = record_adapter(outcome_columns(contract)), outcome_fields(contract)
     target = contract.target.column
 
     def read(raw: Any) -> tuple[Outcome, list[FieldError], int]:
@@ -108,7 +108,7 @@ def _ruled(contract: Contract, score: float | None) -> str | None:
     return contract.target.labels[class_places([score], contract.target)[0]]
 
 
-def _as_columns(contract: Contract) -> Contract:
+def outcome_columns(contract: Contract) -> Contract:
     """Return a contract whose records are outcomes: id, class and score, each of them optional."""
     columns = [contract.target.as_column, *([contract.id] if contract.id else [])]
     if contract.score is not None:

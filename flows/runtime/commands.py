@@ -22,16 +22,23 @@ def run_flow(
     parameters: dict[str, Any],
     check: Callable[[], object],
     show: Callable[[Console, Any, Settings], None],
+    meanwhile: Callable[[], object] = object,
 ) -> int:
     """Check the input, run the flow, show its result; return the exit code.
 
-    `check` raises BadInput before a server is started for nothing. Runs of dead processes are ended first,
+    `check` raises BadInput before a server is started for nothing; `meanwhile` is called while one starts,
+    for what takes seconds to import. Runs of dead processes are ended first,
     and others see that this one's lives while it runs.
     """
     console, settings = open_console(), Settings()
     try:
         check()
-        with prefect_server(settings.home), without_heartbeats(), plain_errors(), ExitStack() as held:
+        with (
+            prefect_server(settings.home, meanwhile=meanwhile),
+            without_heartbeats(),
+            plain_errors(),
+            ExitStack() as held,
+        ):
 
             def begin(flow: object, flow_run: FlowRun, state: object) -> None:  # noqa: ARG001  Prefect's names
                 held.enter_context(at_work(flow_run.id, settings.home))

@@ -291,13 +291,19 @@ Say = Callable[[str], None]
 
 @contextmanager
 def prefect_server(
-    home: Path, *, port: int = USUAL_PORT, say: Say = to_stderr, start: bool = True
+    home: Path,
+    *,
+    port: int = USUAL_PORT,
+    say: Say = to_stderr,
+    start: bool = True,
+    meanwhile: Callable[[], object] = object,
 ) -> Iterator[str]:
     """Make this process use a healthy Prefect server, and yield its API address.
 
     That of PREFECT_API_URL, else one that is on the usual port, else a local one with its state in
     `home`/prefect (or PREFECT_HOME), which is started if need be and the last of its users stops. One that
-    wants a password gets that of PREFECT_API_AUTH_STRING or, on this machine, of its state folder.
+    wants a password gets that of PREFECT_API_AUTH_STRING or, on this machine, of its state folder. While one
+    starts, `meanwhile` is called.
 
     Raises:
         BadInput: nothing healthy answers at PREFECT_API_URL, or none runs that was not to be started.
@@ -309,7 +315,7 @@ def prefect_server(
         if given:
             wanted = {"PREFECT_API_URL": _checked(given)}
         elif start:
-            url = local_url(stack.enter_context(_local(state, port, say)))
+            url = local_url(stack.enter_context(_local(state, port, say, meanwhile)))
             wanted = {"PREFECT_API_URL": url, "PREFECT_HOME": str(state)}
         else:
             wanted = {"PREFECT_API_URL": _running(state, port)}
@@ -336,7 +342,7 @@ def _checked(url: str) -> str:
 
 
 @contextmanager
-def _local(state: Path, port: int, say: Say) -> Iterator[int]:
+def _local(state: Path, port: int, say: Say, meanwhile: Callable[[], object]) -> Iterator[int]:
     """Yield the port of a server on this machine: one on the usual port, whoever's it is, or our own."""
     owner = home_of(port) if is_local_prefect(port) else state
     if owner is None or not (owner == state or _is_temporary(owner)):
@@ -348,7 +354,7 @@ def _local(state: Path, port: int, say: Say) -> Iterator[int]:
             stack.close()  # its last user stopped it meanwhile
             stack.enter_context(_use(state))
             owner = state
-        yield _find_or_start(owner, port, say)
+        yield _find_or_start(owner, port, say, meanwhile)
 
 
 def _is_temporary(state: Path) -> bool:
@@ -374,7 +380,7 @@ def _use(state: Path) -> Iterator[None]:
                 end_recorded(record(state))
 
 
-def _find_or_start(state: Path, wanted: int, say: Say) -> int:
+def _find_or_start(state: Path, wanted: int, say: Say, meanwhile: Callable[[], object]) -> int:
     with file_lock(state / "start.lock"):
         running = running_port(state)
         if running is not None and wait_until_healthy(state, running):
@@ -384,6 +390,7 @@ def _find_or_start(state: Path, wanted: int, say: Say) -> int:
         for _ in range(2):  # the port may be taken between the look and the start
             port = port_to_use(wanted)
             launch(state, port)
+            meanwhile()
             if wait_until_healthy(state, port):
                 say(f"Prefect is ready after {time.monotonic() - begun:.0f} s at http://127.0.0.1:{port}")
                 return port

@@ -15,6 +15,7 @@ from data.log.reading import read_log
 from data.log.spool import backlog
 from serving.app import create_app
 from serving.settings import PredictorSettings
+from tests.contract.workbooks import write_xlsx
 from tests.serving.running import wait_until
 from tests.serving.spooling import Home
 
@@ -87,6 +88,30 @@ def test_a_csv_is_read_with_its_other_columns_left_out(
         assert (response.status_code, response.get_json()) == (202, {"accepted": 2})
     assert sorted(row["outcome"] for row in logged(home)) == ["A", "F"]
     assert outcomes(home) == 4
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("utf-16", "StudentID;GradeClass;GPA\n1;D;2,25\n2;C;2,75\n"),
+        ("cp1252", "Schüler: alle\n\nStudentID|GradeClass|Bemerkung\n1|D|für später\n2|C|\n"),
+        ("utf-8", "StudentID\tGradeClass\tGPA\n1\t3\t2.25\n\n2\t2\t2.75\n"),
+    ],
+)
+def test_whatever_program_wrote_the_outcomes_they_are_read_as_a_batch_is(
+    client: FlaskClient, home: Home, student: Student, encoding: str, text: str
+) -> None:
+    client.post("/predict", json=[{"StudentID": n, **student} for n in (1, 2)])
+    response = client.post("/outcomes", data=text.encode(encoding), **CSV)
+    assert (response.status_code, response.get_json()) == (202, {"accepted": 2})
+    assert [row["outcome"] for row in logged(home)] == ["D", "C"]
+
+
+def test_a_workbook_of_outcomes_is_taken(client: FlaskClient, home: Home, tmp_path: Path) -> None:
+    book = write_xlsx(tmp_path / "grades.xlsx", {"Grades": [["StudentID", "GradeClass"], ["1", "D"]]})
+    response = client.post("/outcomes", data={"file": (io.BytesIO(book.read_bytes()), "grades.xlsx")})
+    assert (response.status_code, response.get_json()) == (202, {"accepted": 1})
+    assert outcomes(home) == 1
 
 
 def test_one_wrong_outcome_of_a_list_and_none_is_taken(client: FlaskClient, home: Home) -> None:
