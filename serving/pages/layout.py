@@ -250,12 +250,19 @@ def _tell_problem(problem: Problem) -> Response:
 
 def _tell_error(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        settings: PredictorSettings = current_app.extensions["settings"]
+        most = f"{settings.max_body_bytes / 1e6:.0f}\N{NO-BREAK SPACE}MB"
+        return _tell_problem(
+            Problem(status, f"A file may have {most} at most. Bring fewer students at a time.")
+        )
     return _tell_problem(Problem(status, REMEDIES.get(status, error.description or status.description)))
 
 
 def tell_nowhere(error: NotFound) -> Response:
     """Tell people in a page, programs in a problem."""
-    if request.accept_mimetypes.best != "text/html":
+    wanted = request.accept_mimetypes
+    if wanted["text/html"] <= wanted["application/problem+json"]:  # of browsers */* is less
         return problem_response(Problem(HTTPStatus.NOT_FOUND, error.description or ""))
     return _with_headers(_tell_error(error))
 
@@ -281,7 +288,6 @@ REMEDIES = {
     HTTPStatus.NOT_FOUND: "The address may have been mistyped, or belong to an older version.",
     HTTPStatus.BAD_REQUEST: "The page had probably been open since before you logged in, or cookies are "
     "switched off. Go back, reload the page and send it again. Nothing was kept.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Send fewer rows at a time.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "It is not your fault, and nothing that you sent was kept. Tell "
     "whoever runs Gradecast the time; they find the rest in its log.",
 }

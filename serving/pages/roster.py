@@ -29,7 +29,7 @@ from serving.pages.roster_list import read_choice
 from serving.pages.roster_rows import MOST_ROWS, all_rows, read_one, read_roster
 from serving.pages.roster_table import BLANK, ClassList, Noted, details_of, draw_expected
 from serving.pages.show import compared
-from serving.pages.student import PERCENT, Field, fields, read_form
+from serving.pages.student import PERCENT, Field, fields, meeting_sheet, read_form
 from serving.predictor import Predictor
 from serving.problems import Problem, unavailable
 from serving.settings import PredictorSettings
@@ -98,6 +98,14 @@ def send_row() -> Response:
         compared=about,
         form=request.form,
     )
+
+
+@roster.post("/roster/sheet")
+def show_sheet() -> Response:
+    """Show a sheet to print for a meeting about the student of one row."""
+    predictor = predictor_now()
+    record, name = received_one(predictor, request.form.get("row", type=int) or 0)
+    return meeting_sheet(predictor, record, name)
 
 
 @roster.post("/roster/counts")

@@ -25,6 +25,7 @@ from serving.pages.roster_list import (
 )
 from serving.pages.roster_rows import UploadedClass
 from serving.pages.steps import describe_step, describe_totals
+from serving.pages.why import reasons_in_words, way_of
 from serving.predictor import Predictor
 from serving.sheet import Row
 from serving.suggestions import suggest
@@ -232,7 +233,8 @@ def details_of(
         number: {
             "number": number,
             "answer": answer,
-            "reasons": answer["reasons"][:MOST_REASONS],
+            "reasons": reasons_in_words(answer["reasons"][:MOST_REASONS], predictor.bundle, record),
+            "way": way_of(predictor.bundle, record, answer["reasons"]),
             "more": len(answer["reasons"]) - MOST_REASONS,
             "suggestions": suggest(predictor.bundle, record),
             "ahead": describe_totals(predictor.bundle, record),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from serving.api import JSON, write_down
 from serving.pages import show
 from serving.pages.layout import page_blueprint, predictor_now, render
 from serving.pages.steps import describe_totals
+from serving.pages.why import in_ten, reasons_in_words, strengths_and_concerns, way_of
 from serving.predictor import Answer, Predictor
 from serving.suggestions import actionable, answer_with, suggest
 
@@ -29,6 +31,10 @@ STOPS = 40  # of a slider, at least
 TRIED = "try."
 """What stands before a column's name where another value is only tried."""
 
+ABOUT, LONGEST_NAME = "about", 80
+"""The field that says whom a forecast is about, and how many letters of it are taken."""
+LOWERS = "is the main thing lowering this forecast"
+STEPS = 2  # on the sheet for a meeting
 TELLING = 0.05  # points; less is not worth a sentence
 REASONS = 8  # before the rest is folded away
 UNSURE = 3  # plausible classes
@@ -54,10 +60,11 @@ student = page_blueprint("student")
 
 @student.get("/")
 def show_form() -> Response:
-    """Show the form, filled in with an example."""
+    """Show the form: empty, or filled in with an example if one is asked for."""
     predictor = predictor_now()
     bundle = predictor.bundle
-    return _show(_form(predictor, texts_of(example(bundle), bundle.contract), {}))
+    shown = example(bundle) if "example" in request.args else {}
+    return _show(_form(predictor, texts_of(shown, bundle.contract), {}))
 
 
 @student.post("/")
@@ -91,10 +98,49 @@ def try_values() -> Response:
     before = predictor.predict([record], explain=True)[0]
     after = None if tried_faults else answer_with(bundle, record, changes)
     if request.accept_mimetypes.best == JSON:
-        return _difference(bundle.contract, before, after)
+        wrong = [
+            f"{column.title}: {tried_faults[column.name]}" for column in levers if column.name in tried_faults
+        ]
+        return _difference(bundle.contract, before, after, " ".join(wrong))
     view |= _result(bundle, record, before, texts)
     view |= {"levers": fields(levers, bundle.contract, tried, tried_faults, TRIED), "after": after}
     return _show(view, HTTPStatus.UNPROCESSABLE_ENTITY if tried_faults else HTTPStatus.OK)
+
+
+@student.post("/sheet")
+def show_sheet() -> Response:
+    """Show a sheet to print for a meeting about the student of the form; nothing is kept."""
+    predictor, texts = predictor_now(), request.form.to_dict()
+    record, faults = read_student(predictor.bundle.contract, texts)
+    if faults:
+        return _show(_form(predictor, texts, faults), HTTPStatus.UNPROCESSABLE_ENTITY)
+    return meeting_sheet(predictor, record, told_name(texts, predictor.bundle.contract))
+
+
+def meeting_sheet(predictor: Predictor, record: Record, name: str) -> Response:
+    """Return the sheet for a meeting about a student: facts and reasons, strengths first, and what to do."""
+    bundle = predictor.bundle
+    (answer,) = predictor.predict([record], explain=True)
+    reasons = reasons_in_words(answer["reasons"], bundle, record)
+    strengths, concerns = strengths_and_concerns(reasons, bundle)
+    return render(
+        "sheet.html",
+        name=name,
+        today=datetime.now(UTC).date(),
+        contract=bundle.contract,
+        record=record,
+        answer=answer,
+        in_ten=in_ten(answer["at_risk"]),
+        strengths=strengths,
+        concerns=concerns,
+        steps=suggest(bundle, record)[:STEPS],
+    )
+
+
+def told_name(texts: Texts, contract: Contract) -> str:
+    """Return what the form calls the student: by name, else by the id; nothing is kept of either."""
+    by_id = texts.get(contract.id.name, "") if contract.id else ""
+    return (texts.get(ABOUT, "").strip() or by_id.strip())[:LONGEST_NAME]
 
 
 def _show(view: View, status: HTTPStatus = HTTPStatus.OK) -> Response:
@@ -110,10 +156,10 @@ def _keep(record: Record, answer: Answer, predictor: Predictor) -> None:
     extensions["metrics"].predicted([answer["grade_class"]], answer["at_risk"])
 
 
-def _difference(contract: Contract, before: Answer, after: Answer | None) -> Response:
+def _difference(contract: Contract, before: Answer, after: Answer | None, wrong: str) -> Response:
     """Return the same as a piece of the page, for the sliders, and as one sentence."""
     if after is None:
-        return jsonify({"html": "", "said": "One of these values is outside its range."})
+        return jsonify({"html": "", "said": wrong})
     html = render_template("_tried.html", contract=contract, before=before, after=after)
     return jsonify({"html": html, "said": describe_change(before, after)})
 
@@ -121,18 +167,25 @@ def _difference(contract: Contract, before: Answer, after: Answer | None) -> Res
 def _form(predictor: Predictor, texts: Texts, faults: Texts) -> View:
     """Return the form, with what is wrong in it, and no forecast yet."""
     contract = predictor.bundle.contract
-    features = contract.features
+    features, about = contract.features, texts.get(ABOUT, "")[:LONGEST_NAME]
     optional = [*([contract.id] if contract.id else []), *contract.audit]
+    groups = {
+        "passed": [PERCENT] if contract.accumulating else [],
+        "changeable": [column for column in features if column.actionable],
+        "given": [column for column in features if not column.actionable],
+        "optional": optional,
+    }
+    order = [column.name for columns in groups.values() for column in columns]
     return {
         "contract": contract,
         "counts": predictor.counts_hint,
-        "passed": fields([PERCENT] if contract.accumulating else [], contract, texts, faults),
-        "changeable": fields([c for c in features if c.actionable], contract, texts, faults),
-        "given": fields([c for c in features if not c.actionable], contract, texts, faults),
-        "optional": fields(optional, contract, texts, faults),
-        "faults": faults,
+        **{name: fields(columns, contract, texts, faults) for name, columns in groups.items()},
+        "faults": {name: faults[name] for name in order if name in faults},
         "ids": {column.name: field_id(column, contract) for column in asked(contract)},
         "titles": {column.name: column.title for column in asked(contract)},
+        "about": about,
+        "name": told_name(texts, contract),
+        "filled": any(texts.get(column.name) for column in features),
         "result": None,
         "kept": False,
         "after": None,
@@ -144,12 +197,12 @@ def _result(bundle: Bundle, record: Record, answer: Answer, texts: Texts) -> Vie
     levers = levers_of(bundle, record)
     as_it_is = {column.name: "" if column.accumulates else texts.get(column.name, "") for column in levers}
     return {
-        "result": outlook(answer, bundle, read_card(bundle.folder, bundle.manifest)),
+        "result": outlook(answer, bundle, read_card(bundle.folder, bundle.manifest), record),
         "ahead": describe_totals(bundle, record),
         "suggestions": suggest(bundle, record),
         "levers": fields(levers, bundle.contract, as_it_is, {}, TRIED),
         "as_it_is": as_it_is,
-        "base": {column.name: texts.get(column.name, "") for column in asked(bundle.contract)},
+        "base": {name: texts.get(name, "") for name in (*(c.name for c in asked(bundle.contract)), ABOUT)},
         "record": record,
         "changed": describe_change,
     }
@@ -296,22 +349,22 @@ def example(bundle: Bundle) -> Record:
 # The forecast in words
 
 
-def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> View:
+def outlook(answer: Answer, bundle: Bundle, card: Card | None, record: Record) -> View:
     """Put a forecast with its reasons into words."""
-    contract, reasons, plausible = bundle.contract, answer["reasons"], answer["grade_set"]
+    contract, plausible = bundle.contract, answer["grade_set"]
+    reasons = reasons_in_words(answer["reasons"], bundle, record)
     chance = sum(answer["probabilities"][label] for label in plausible)
     everything = len(plausible) == len(contract.target.labels)
     coverage = describe_coverage(plausible, chance, card)
     return {
         "answer": answer,
         "headline": show.likely(answer),
-        "tested": "It can rule nothing out." if everything else coverage,
+        "tested": _nothing_ruled_out(plausible) if everything else coverage,
         "risk": show.listed(contract.target.at_risk, "or"),
         "call": describe_call(answer, contract),
         "gist": describe_reasons(reasons, contract, bundle.scale),
         "compared": show.compared(bundle.scale),
-        "lowers": "lowers" if contract.target.ordered else "against",
-        "raises": "raises" if contract.target.ordered else "for",
+        "way": way_of(bundle, record, reasons),
         "first": reasons[:REASONS],
         "rest": reasons[REASONS:],
         "unsure": everything or len(plausible) >= UNSURE or chance < SURE,
@@ -319,9 +372,13 @@ def outlook(answer: Answer, bundle: Bundle, card: Card | None) -> View:
 
 
 def describe_call(answer: Answer, contract: Contract) -> str:
-    """Say that a student is called at risk, and from which chance on; nothing of the others."""
+    """Say that a student is flagged, and from which chance on; nothing of the others."""
     threshold = contract.target.call_from
-    return f"called at risk, from {show.percent(threshold)} on" if answer["at_risk"] >= threshold else ""
+    return f"Flagged as at risk ({show.percent(threshold)} or more)" if answer["at_risk"] >= threshold else ""
+
+
+def _nothing_ruled_out(labels: Sequence[str]) -> str:
+    return "Either is possible." if len(labels) == 2 else "The forecast rules nothing out."
 
 
 def describe_coverage(plausible: Sequence[str], chance: float, card: Card | None) -> str:
@@ -335,24 +392,42 @@ def describe_coverage(plausible: Sequence[str], chance: float, card: Card | None
         return f"How often such a forecast is right was not measured for this model. {here}"
     same = next((share for share in card.sets_by_members if share.label == members(plausible)), None)
     if same is None or same.n < ENOUGH:
-        return f"In tests, the truth was among those named for {_of(card.sets)}. {here}"
-    return f"In tests, when it named {named}{' alone' * (len(plausible) == 1)}, it was right for {_of(same)}."
+        return f"For {_of(card.sets)}, the grades named held the true one. {here}"
+    which = f"“{named}{' alone' * (len(plausible) == 1)}”"
+    return f"When the model said {which} for {show.plural(same.n, 'past student')}, {_got(same)} {named}."
 
 
 def _of(share: Share) -> str:
-    return f"{show.percent(share.share)} of {show.plural(share.n, 'student')}"
+    return f"{_right(share)} of {show.plural(share.n, 'past student')}"
 
 
-def describe_reasons(reasons: list[dict[str, Any]], contract: Contract, scale: Scale) -> str:
+def _right(share: Share) -> str:
+    return show.count(round(share.n * (share.share or 0.0)))
+
+
+def _got(share: Share) -> str:
+    """Say how many of the students in a share were rightly forecast, with the interval in percent."""
+    right = round(share.n * (share.share or 0.0))
+    many = f"all {show.count(right)}" if right == share.n else f"{show.count(right)} of them"
+    span = f" (95%: {round(100 * share.low)} to {show.percent(share.high)})" if share.low is not None else ""
+    return f"{many}{span} got"
+
+
+def describe_reasons(reasons: Sequence[Mapping[str, Any]], contract: Contract, scale: Scale) -> str:
     """Say what lowers and what raises a forecast most, in a sentence or two."""
     toward = show.listed(scale.toward, "or")
     down = min(reasons, key=lambda reason: reason["effect"])
     up = max(reasons, key=lambda reason: reason["effect"])
     said = [
-        f"{_named(reason, contract)} {verb} most{_by(reason['effect'], scale)}."
+        f"{_named(reason, contract)} {verb}{_by(reason['effect'], scale)}."
         for reason, verb in (
-            (down, "lowers it" if scale.ordered else f"speaks against {toward}"),
-            (up, "raises it" if scale.ordered else f"speaks for {toward}"),
+            (
+                down,
+                "is the main thing lowering this forecast"
+                if scale.ordered
+                else f"speaks most against {toward}",
+            ),
+            (up, "helps most" if scale.ordered else f"speaks most for {toward}"),
         )
         if abs(reason["effect"]) >= TELLING and (reason["effect"] < 0) == (reason is down)
     ]
@@ -361,7 +436,7 @@ def describe_reasons(reasons: list[dict[str, Any]], contract: Contract, scale: S
 
 def _by(effect: float, scale: Scale) -> str:
     """Say how large an effect is, where its unit is one that people know."""
-    return "" if scale.own else f", by {abs(effect):.2f} {scale.unit}"
+    return "" if scale.own else f" (by about {show.number(round(abs(effect), 2))} {scale.unit})"
 
 
 def _named(reason: dict[str, Any], contract: Contract) -> str:

@@ -22,7 +22,7 @@ function addSlider(number) {
   slider.max = number.max;
   slider.step = number.dataset.step;
   slider.value = number.value;
-  slider.setAttribute("aria-label", form.querySelector(`label[for="${CSS.escape(number.id)}"]`).textContent.trim());
+  slider.setAttribute("aria-label", form.querySelector(`label[for="${CSS.escape(number.id)}"]`).textContent.trim() + ", slider");
   slider.addEventListener("input", () => { number.value = slider.value; });
   number.addEventListener("input", () => { slider.value = number.value; });
   number.after(slider);

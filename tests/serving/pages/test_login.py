@@ -151,8 +151,15 @@ def test_the_secret_is_made_once_and_anew_where_it_was_cut_short(
 
 
 def test_who_is_lost_is_told_in_a_page_and_a_program_in_a_problem(client: FlaskClient) -> None:
-    lost = client.get("/nowhere", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
-    assert (lost.status_code, lost.mimetype) == (404, "text/html")
+    chrome = (
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"
+    )
+    chrome += ",application/signed-exchange;v=b3;q=0.7"
+    for accepted in ("text/html,application/xhtml+xml,*/*;q=0.8", chrome):
+        lost = client.get("/nowhere", headers={"Accept": accepted})
+        assert (lost.status_code, lost.mimetype) == (404, "text/html")
     assert "There is no page here" in lost.text
     assert "script-src 'self'" in lost.headers["Content-Security-Policy"]
-    assert client.get("/nowhere").mimetype == "application/problem+json"
+    for accepted in (None, "*/*", "application/json"):
+        headers = {"Accept": accepted} if accepted else {}
+        assert client.get("/nowhere", headers=headers).mimetype == "application/problem+json"

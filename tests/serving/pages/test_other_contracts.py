@@ -101,7 +101,7 @@ def test_axe_finds_nothing_in_its_pages(
     other: PredictorSettings, visit: Callable[..., Page], violations: Callable[[Page], list[str]]
 ) -> None:
     with at_an_address(other) as address:
-        page = visit("/", at=address, fresh=True)
+        page = visit("/?example", at=address, fresh=True)
         page.get_by_role("button", name="Forecast").click()
         page.get_by_role("heading", name="Why this forecast").wait_for()
         assert violations(page) == []

@@ -11,8 +11,9 @@ from flask.testing import FlaskClient
 
 from data.contract.contract import Contract
 from data.log.entries import read_entry
+from serving.pages.why import way_of
 from serving.settings import PredictorSettings
-from tests.serving.pages.rosters import token_of
+from tests.serving.pages.rosters import text_of, token_of
 
 Student = dict[str, Any]
 
@@ -47,7 +48,7 @@ def test_a_forecast_says_the_likely_classes_the_risk_and_every_reason(
     answer = send()
     assert answer.status_code == 200
     assert "Most likely" in answer.text
-    assert "In tests, " in answer.text
+    assert "past student" in answer.text
     assert "chance of D or F" in answer.text
     for column in grade_class.features:
         assert answer.text.count(column.title.replace("'", "&#39;")) >= 2
@@ -62,7 +63,7 @@ def test_a_forecast_is_written_down_as_the_pages_without_the_id(
     assert (entry["via"], entry["record"]["Absences"], entry["record"]["Gender"]) == ("page", 21, 1)
     assert "4711" not in str(entry)
     assert len(entry["student"]) == 32
-    assert entry["prediction_id"][:8] in page
+    assert entry["prediction_id"][-8:] in page
     assert 'action="/overrides"' in page
     read_entry(orjson.dumps(entry))
 
@@ -70,7 +71,7 @@ def test_a_forecast_is_written_down_as_the_pages_without_the_id(
 def test_the_untouched_example_is_not_written_down(
     client: FlaskClient, spooled: list[dict[str, Any]]
 ) -> None:
-    page = client.get("/").text
+    page = client.get("/?example").text
     form = dict(re.findall(r'<input [^>]*name="(\w+)" type="number" value="([^"]+)"', page))
     assert {"Age", "StudyTimeWeekly", "Absences"} <= set(form), "it is filled in"
     form |= dict(re.findall(r'type="radio" name="(\w+)" value="(\d)" checked', page))
@@ -79,7 +80,7 @@ def test_the_untouched_example_is_not_written_down(
         form[name] = chosen[1] if chosen else ""
     answer = client.post("/", data={**form, "csrf_token": token_of(client)})
     assert answer.status_code == 200
-    assert "The example is not written down" in answer.text
+    assert "The example is not kept" in answer.text
     assert spooled == []
 
 
@@ -105,6 +106,72 @@ def test_what_is_wrong_is_said_at_its_field_and_nothing_is_forecast(
     assert "1\N{NO-BREAK SPACE}answer could not be used" in answer.text
     assert "Most likely" not in answer.text
     assert spooled == []
+
+
+def test_the_form_is_empty_until_an_example_is_asked_for(client: FlaskClient) -> None:
+    page = client.get("/").text
+    assert "checked" not in page
+    assert not re.search(r'type="number" value="[^"]', page)
+    assert "Fill in an example" in page
+
+
+def test_the_faults_are_listed_in_the_forms_order_and_the_title_says_that_there_are_some(
+    send: Callable[..., Any],
+) -> None:
+    page = send(Absences="99", Age="3", StudyTimeWeekly="").text
+    assert "<title>Error: One student" in page
+    listed = re.findall(r'<li><a href="#(field-\d+)">', page)
+    assert listed == sorted(listed, key=page.rindex), "as they stand in the form"
+    assert 'role="alert" id="result"' in page, "where the browser goes"
+
+
+def test_the_result_names_the_student_and_keeps_the_name_from_the_log(
+    send: Callable[..., Any], spooled: list[dict[str, Any]]
+) -> None:
+    page = send(about="Aisha Khan").text
+    assert "of <strong>Aisha Khan</strong>" in page
+    assert "Aisha" not in str(spooled)
+    assert "of <strong>4711</strong>" in send(StudentID="4711").text
+
+
+def test_the_reasons_add_up_from_the_average_student_to_this_one(
+    send: Callable[..., Any], client: FlaskClient, student: Student
+) -> None:
+    bundle = client.application.extensions["predictor"].get().bundle
+    record = bundle.record.validate_python(student)
+    reasons = client.post("/predict?explain=true", json=student).get_json()["reasons"]
+    way = way_of(bundle, record, reasons)
+    assert way is not None
+    assert way.here == pytest.approx(way.average + sum(reason["effect"] for reason in reasons))
+    others = client.application.extensions["predictor"].get().bundle.shown
+    averages = []
+    for one in others[:5]:
+        answer = client.post("/predict?explain=true", json=one).get_json()
+        found = way_of(bundle, bundle.record.validate_python(one), answer["reasons"])
+        assert found is not None
+        averages.append(found.average)
+    assert averages == pytest.approx([way.average] * len(averages), abs=1e-4), "one average for all"
+    told = text_of(send().text)
+    assert f"The average student that the model learned from is at {way.average:.2f} grade points" in told
+    assert f"to {way.here:.2f} (" in told
+    assert re.search(r"[A-D] starts at [23]\.\d\d grade points, (close by|within reach|a long way off)", told)
+
+
+def test_the_sheet_for_a_meeting_has_strengths_first_and_no_bare_percentage(
+    send: Callable[..., Any], spooled: list[dict[str, Any]]
+) -> None:
+    told = text_of(send("/sheet", about="Aisha Khan", StudyTimeWeekly=18, Absences=24).text)
+    assert "Meeting about Aisha Khan" in told
+    assert re.search(r"\d{1,2} \w+ 20\d\d", told)
+    parts = ["What is going well", "What we want to talk about", "What could help", "If you disagree"]
+    assert sorted(parts, key=told.index) == parts
+    sheet = told[told.index("Meeting about") : told.index("A forecast is a reason")]
+    assert "%" not in sheet
+    assert "Study time: 18 hours a week" in sheet
+    assert re.search(r"Of 10 past students with facts like these, .* finished with D or F", sheet)
+    assert "object to its use" in sheet
+    assert spooled == []
+    assert send("/sheet", Absences="99").status_code == 422
 
 
 def test_what_was_typed_stays_in_the_form_and_is_never_run(send: Callable[..., Any]) -> None:
@@ -141,7 +208,10 @@ def test_the_sliders_are_told_the_difference_as_a_piece_of_the_page(
     assert "At risk" in told["said"]
     assert told["html"].count('class="tick"') == 5
     wrong = send("/try", script, **tried(student, StudyTimeWeekly=99)).get_json()
-    assert wrong == {"html": "", "said": "One of these values is outside its range."}
+    assert wrong == {
+        "html": "",
+        "said": "Study time: “99” is out of range. Give a number from 0 to 20 (hours a week).",
+    }
 
 
 def test_in_november_the_count_so_far_is_taken_for_what_it_is(
