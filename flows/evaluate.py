@@ -58,7 +58,7 @@ def gather_evidence(
     session = open_session(trained.folder / MODEL)
     probabilities = _probabilities(session, matrix(frame, contract))
     truth = true_probabilities(frame, processed, contract, settings.id_key)
-    inside = grade_sets(probabilities, thresholds_of(trained, frame, contract))
+    inside = grade_sets(probabilities, thresholds_of(trained, frame, contract), contract.target.ordered)
     y, labels, students = target_index(frame, contract), np.array(contract.target.labels), students_of(frame)
     metrics = all_metrics(trained, processed, contract, session, probabilities, y, students)
     evidence = Evidence(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from data.bundle.answers import grade_sets, risk_of
+from data.bundle.answers import risk_of
 from data.log.entries import new_ids, prediction_fields, student_of, without_id
 from data.rows.ids import pseudonym_maker
 from data.rows.records import Record
@@ -126,7 +126,7 @@ class Scorer:
 
     def _marks(self, shares: np.ndarray, elapsed: np.ndarray | None) -> list[int]:
         """Return which set each row has; each of the few that there are is written once."""
-        inside = grade_sets(shares, self._bundle.thresholds(elapsed))
+        inside = self._bundle.members(shares, elapsed)
         marks: list[int] = (inside @ (1 << np.arange(shares.shape[1]))).tolist()
         for mark in set(marks) - self._set_json.keys():
             labels = [label for place, label in enumerate(self._labels) if mark >> place & 1]

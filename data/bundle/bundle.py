@@ -150,6 +150,7 @@ class Bundle:
         self._kind = kind_of(manifest.head, manifest.training, contract.target)
         risky = [manifest.labels.index(label) for label in contract.target.at_risk]
         self._rule = manifest.labels, manifest.set_thresholds, risky
+        self._contiguous = bool(manifest.head.get("contiguous"))
         # The bytes that were checked are those that are used, whatever becomes of the folder.
         self._session = open_session(verified(folder / MODEL, manifest))
         self._model = _verified_model(folder, manifest)
@@ -244,15 +245,19 @@ class Bundle:
     def grade_sets(self, probabilities: np.ndarray, elapsed: np.ndarray | None = None) -> list[list[str]]:
         """Return the labels whose conformal sets hold each row: always with the likeliest class."""
         labels = np.array(self.manifest.labels)
-        return [labels[row].tolist() for row in grade_sets(probabilities, self.thresholds(elapsed))]
+        return [labels[row].tolist() for row in self.members(probabilities, elapsed)]
+
+    def members(self, probabilities: np.ndarray, elapsed: np.ndarray | None = None) -> np.ndarray:
+        """Return which classes (n, K) are in each row's grade set."""
+        return grade_sets(probabilities, self.thresholds(elapsed), self._contiguous)
 
     def answers(self, probabilities: np.ndarray, elapsed: np.ndarray | None = None) -> list[dict[str, Any]]:
         """Return each row's forecast under the fixed JSON names."""
-        labels, whole, risky = self._rule
+        labels, whole, risky, filled = *self._rule, self._contiguous
         if elapsed is None:
-            return [answer_of(row, labels, whole, risky) for row in probabilities.tolist()]
+            return [answer_of(row, labels, whole, risky, filled) for row in probabilities.tolist()]
         rows = zip(probabilities.tolist(), self.thresholds(elapsed).tolist(), strict=True)
-        return [answer_of(row, labels, least, risky) for row, least in rows]
+        return [answer_of(row, labels, least, risky, filled) for row, least in rows]
 
     def check(self) -> None:
         """Answer the bundle's own examples, graph and model alike; raises BundleError."""

@@ -137,28 +137,37 @@ def _of_forecast(model: Model, matrix: np.ndarray, head: Mapping[str, Any], leve
     column has its part in every step (Aumann and Shapley 1974, "Values of Non-Atomic Games"). What the finite
     steps leave of the whole difference is shared out by size, so that the effects add up to it.
     """
-    members = _members_of(model, head)
+    members, base, sharpness = _members_of(model, head), np.asarray(head["base"]), _sharpness(head, matrix)
     parts = [member.model.contributions(matrix).astype(np.float64) for member in members]
-    base, sharpness = np.asarray(head["base"]), _sharpness(head, matrix)
-
-    def at(place: float) -> tuple[list[np.ndarray], np.ndarray]:
-        here = [part[..., -1] + place * part[..., :-1].sum(axis=-1) for part in parts]
-        shares = (one.weight * one.forecast(latent) for one, latent in zip(members, here, strict=True))
-        return here, (1 - base.sum()) * sum(shares) + base
-
-    effects, (nodes, weights) = np.zeros(()), np.polynomial.legendre.leggauss(STEPS)
-    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-        here, shares = at(node)
-        slopes = weight * (1 - base.sum()) * _slopes_of_level(shares, levels, sharpness)
-        steps = (
-            one.weight * one.slope(latent, slopes)[..., None] * part[..., :-1]
-            for one, latent, part in zip(members, here, parts, strict=True)
-        )
-        effects = effects + sum(step.sum(axis=1) if step.ndim > PAIR else step for step in steps)
-    start, end = (_level(at(place)[1], levels, sharpness) for place in (0.0, 1.0))
+    nodes, weights = np.polynomial.legendre.leggauss(STEPS)
+    here, shares = _on_the_way(members, parts, base, (nodes + 1) / 2)
+    slopes = (1 - base.sum()) * _slopes_of_level(shares, levels, np.tile(sharpness, STEPS))
+    effects = np.zeros(())
+    for one, latent, part in zip(members, here, parts, strict=True):
+        each = one.weight * one.slope(latent, slopes)
+        mean = np.tensordot(weights / 2, each.reshape(STEPS, len(matrix), *each.shape[1:]), axes=1)
+        steps = mean[..., None] * part[..., :-1]
+        effects = effects + (steps.sum(axis=1) if steps.ndim > PAIR else steps)
+    _, ends = _on_the_way(members, parts, base, np.array([0.0, 1.0]))
+    start, end = _level(ends, levels, np.tile(sharpness, 2)).reshape(2, -1)
     sizes = np.abs(effects) + np.finfo(float).tiny
     left = end - start - effects.sum(axis=1)
     return np.asarray(effects + left[:, None] * sizes / sizes.sum(axis=1, keepdims=True))
+
+
+def _on_the_way(
+    members: Sequence[Member], parts: Sequence[np.ndarray], base: np.ndarray, places: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return each member's latents or margins at some places of the way, and what is forecast there.
+
+    All rows (n,) at the first of the places (S,), then at the second: (S n,), (S n, K).
+    """
+    here = []
+    for part in parts:
+        start, away = part[..., -1], part[..., :-1].sum(axis=-1)
+        here.append(np.concatenate([start + place * away for place in places]))
+    shares = sum(one.weight * one.forecast(latent) for one, latent in zip(members, here, strict=True))
+    return here, (1 - base.sum()) * shares + base
 
 
 def _members_of(model: Model, head: Mapping[str, Any]) -> tuple[Member, ...]:

@@ -111,7 +111,7 @@ def part_way_figures(
         so_far, parts = thinned(frame, accumulation.columns, elapsed, rng), np.full(len(rows), elapsed)
         shares = accumulation.mean(forecast, matrix(so_far, contract), parts).astype(np.float64)
         shares /= shares.sum(axis=1, keepdims=True)
-        members = grade_sets(shares, population.thresholds(least, parts))
+        members = grade_sets(shares, population.thresholds(least, parts), contract.target.ordered)
         found.append(_figures(elapsed, shares, y, members, _best(evidence, so_far, elapsed), contract))
     return found
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.bundle.answers import grade_sets, risk_of
+from data.bundle.answers import risk_of
 from data.bundle.bundle import Bundle
 from data.contract.columns import ELAPSED, Column, Role
 from data.contract.contract import Contract
@@ -106,7 +106,7 @@ class ChunkForecasts:
     def sets(self) -> tuple[list[list[str]], pa.Array]:
         """Return the sets of labels that there are, and which of them is each sound row's."""
         labels = np.array(self.bundle.manifest.labels)
-        inside = grade_sets(self.shares, self.bundle.thresholds(self.elapsed))
+        inside = self.bundle.members(self.shares, self.elapsed)
         packed = np.packbits(inside, axis=1)
         kind = pa.binary(packed.shape[1])
         kinds = pa.FixedSizeBinaryArray.from_buffers(

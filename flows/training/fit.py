@@ -151,7 +151,7 @@ def fit(
         kind="pool" if found.family == "pool" else kind,
         model=refitted.model,
         link=refitted.link(found.head),
-        thresholds=calibrate(shares, data.y[tuned_on]),
+        thresholds=calibrate(shares, data.y[tuned_on], ordered=data.ordered),
         params=params_of(found.members),
         rounds=found.members[0].out_of_fold.rounds,
         leaderboard=found.leaderboard,

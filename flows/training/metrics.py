@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import rankdata
 
+from data.bundle.answers import between
 from flows.training.data import Folds
 from flows.training.ordinal import SMALLEST, row_losses
 
@@ -368,18 +369,21 @@ class Thresholds(NamedTuple):
     rows: tuple[int, ...]
 
 
-def calibrate(probabilities: Array, y: Array, level: float = COVERAGE) -> Thresholds:
+def calibrate(probabilities: Array, y: Array, level: float = COVERAGE, ordered: bool = False) -> Thresholds:
     """Set each class's conformal threshold: what `data.bundle.answers.grade_sets` goes by.
 
     For n rows of a class, the ceil((n + 1) level)-th largest of their probabilities of it: then
     a new row of the class is at or above it with at least that chance, whatever the model (Vovk 2012,
-    "Conditional validity of inductive conformal predictors"). Out-of-fold and refitted models differ a
-    little, so the promise is close, not exact.
+    "Conditional validity of inductive conformal predictors"). Such sets are the smallest that hold each class
+    so often (Sadinle, Lei and Wasserman 2019, "Least ambiguous set-valued classifiers"). Out-of-fold and
+    refitted models differ a little, so the promise is close, not exact.
 
     Args:
         probabilities: out of fold (n, K).
         y: the classes (n,).
         level: share of each class's students whose set shall hold the true class.
+        ordered: whether what is between two plausible classes will be in the set, too: then thresholds are
+            raised to what that makes possible.
     """
     own = [np.sort(probabilities[y == k, k])[::-1] for k in range(probabilities.shape[1])]
     ranks = [ceil((len(values) + 1) * level - 1e-9) for values in own]
@@ -387,4 +391,31 @@ def calibrate(probabilities: Array, y: Array, level: float = COVERAGE) -> Thresh
         float(values[rank - 1]) if rank <= len(values) else 0.0
         for values, rank in zip(own, ranks, strict=True)
     ]
-    return Thresholds(tuple(least), tuple(len(values) for values in own))
+    raised = _raised(probabilities, y, np.array(least), ranks) if ordered else least
+    return Thresholds(tuple(raised), tuple(len(values) for values in own))
+
+
+def _raised(probabilities: Array, y: Array, least: Array, ranks: list[int]) -> list[float]:
+    """Raise thresholds (K,), one class after the other, while sets without gaps hold each as often as asked.
+
+    A class is in a contiguous set where, on either side or at itself, some class is at its threshold or above
+    it. What of its ratio to the threshold the asked share of its students has there, it can be raised by.
+    """
+    known = least > 0
+    for k in np.flatnonzero(known):
+        ratios = np.where(known, probabilities / np.where(known, least, 1), 0.0)
+        up = np.maximum.accumulate(ratios, axis=1)[:, k]
+        down = np.maximum.accumulate(ratios[:, ::-1], axis=1)[:, ::-1][:, k]
+        reached = np.sort(np.minimum(up, down)[y == k])[::-1][ranks[k] - 1]
+        tried = least.copy()
+        tried[k] *= max(1.0, float(reached))
+        least = tried if _held_by(probabilities, y, tried, ranks) else least
+    return [float(one) for one in least]
+
+
+def _held_by(probabilities: Array, y: Array, least: Array, ranks: list[int]) -> bool:
+    """Tell whether contiguous sets hold each class that has a threshold in as many rows as asked."""
+    known = least > 0
+    inside = between((probabilities >= least) & known)
+    held = np.bincount(y[inside[np.arange(len(y)), y]], minlength=len(least))
+    return bool((held >= np.where(known, ranks, 0)).all())

@@ -142,6 +142,7 @@ def _head(fitted: Fitted, data: TrainingData, contract: Contract) -> dict[str, A
         "cuts": list(fitted.link.cuts),
         "sigma": fitted.link.sigma,
         "base": list(fitted.link.base),
+        "contiguous": contract.target.ordered,
         **_reasons(fitted.kind, data, contract),
     }
     return head | ({"tempering": asdict(fitted.tempering)} if fitted.tempering else {})

@@ -1,10 +1,12 @@
 """Figures, intervals and conformal thresholds: against scikit-learn, and against what they promise."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from data.bundle.answers import grade_sets
+from data.bundle.answers import answer_of, grade_sets
 from flows.training.metrics import (
     beside_chosen,
     calibrate,
@@ -152,3 +154,54 @@ def test_several_rows_of_a_student_count_as_one_student_in_the_line_of_calibrati
 @pytest.mark.parametrize("came", [np.zeros(50, dtype=bool), np.arange(50) >= 25], ids=["none", "parted"])
 def test_where_a_line_cannot_be_had_none_is_told(came: np.ndarray) -> None:
     assert calibration_line(np.linspace(0.1, 0.9, 50), came) == {}
+
+
+def gappy(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of five classes in order that are noisy enough to leave gaps, and the classes."""
+    rng = np.random.default_rng(seed)
+    latent = rng.normal(0, 1.2, n)
+    y = np.digitize(latent + rng.normal(0, 0.7, n), [-1, -0.3, 0.4, 1.1])
+    away = latent[:, None] - np.array([-1.6, -0.6, 0.1, 0.8, 1.7])
+    shares = np.exp(-away * away + rng.normal(0, 1.1, away.shape))
+    return shares / shares.sum(axis=1, keepdims=True), y
+
+
+def test_sets_of_classes_in_order_have_no_gaps_are_smaller_than_filled_ones_and_hold_as_often() -> None:
+    told: dict[str, Any] = {"gaps": 0.0, "filled": 0.0, "raised": 0.0, "held": np.zeros(5)}
+    for seed in range(6):
+        (shares, y), (new, true) = gappy(1_500, seed), gappy(6_000, 100 + seed)
+        usual, raised = calibrate(shares, y), calibrate(shares, y, ordered=True)
+        assert raised.rows == usual.rows
+        assert (np.array(raised.least) >= np.array(usual.least)).all()
+        plain = grade_sets(new, usual.least)
+        sets = grade_sets(new, raised.least, contiguous=True)
+        assert (np.abs(np.diff(np.pad(sets, ((0, 0), (1, 1))).astype(int))).sum(axis=1) == 2).all()
+        filled = grade_sets(new, usual.least, contiguous=True)
+        told["gaps"] += (filled.sum(axis=1) > plain.sum(axis=1)).mean() / 6
+        told["filled"] += filled.sum(axis=1).mean() / 6
+        told["raised"] += sets.sum(axis=1).mean() / 6
+        told["held"] += np.array([sets[true == k, k].mean() for k in range(5)]) / 6
+    assert told["gaps"] > 0.03
+    assert told["raised"] < told["filled"] - 0.02
+    assert (told["held"] > 0.88).all()
+
+
+def test_a_class_with_too_few_students_is_in_every_set_and_drags_nothing_else_in() -> None:
+    shares, y = gappy(600, 1)
+    few = np.flatnonzero(y == 4)[5:]
+    keep = np.setdiff1d(np.arange(600), few)
+    least = calibrate(shares[keep], y[keep], ordered=True).least
+    sets = grade_sets(shares, least, contiguous=True)
+    assert least[4] == 0
+    assert sets[:, 4].all()
+    assert (sets.sum(axis=1) < 5).mean() > 0.5
+
+
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_one_row_alone_has_the_same_set_as_among_others(contiguous: bool) -> None:
+    shares, y = gappy(500, 2)
+    for least in (calibrate(shares, y, ordered=contiguous).least, (0.3, 0.0, 0.2, 0.9, 0.0), (0.0,) * 5):
+        sets = grade_sets(shares, least, contiguous)
+        for row, inside in zip(shares.tolist(), sets, strict=True):
+            told = answer_of(row, "ABCDF", least, [4], contiguous)
+            assert told["grade_set"] == [label for label, held in zip("ABCDF", inside, strict=True) if held]
