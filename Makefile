@@ -28,7 +28,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup run pipeline serve up deploy contract models score approve reject rollback history demo-year
-.PHONY: load backup restore test test-slow lint data bench clean
+.PHONY: load backup restore prune test test-slow lint data bench clean
 
 help:
 	@echo 'make TARGET [DATA=path-or-URI] [CONTRACT=name-or-path] [GRID=name-or-path] [BUDGET=seconds] [ARGS="…"]'
@@ -92,6 +92,9 @@ load: setup ## Load a running predictor (ADDRESS, ARGS="--ramp" to its limit), r
 
 backup: setup ## Back up log, registry, Prefect and state, while all runs on (INTO=folder)
 	@$(DEV) -m flows.backup "$${INTO:-backups}" $(ARGS)
+
+prune: setup ## Remove reports, candidates and processed records that are old and not in use (DAYS)
+	@$(DEV) -m flows.prune $${DAYS:+--days "$$DAYS"} $(ARGS)
 
 restore: setup ## Restore a backup over nothing (FROM=folder; ARGS=--check only checks it)
 	@$(DEV) -m flows.restore "$$FROM" $(ARGS)

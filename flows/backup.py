@@ -8,6 +8,7 @@ are not in it.
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -28,7 +29,7 @@ from flows.backups.parts import (
     show_backup,
     write_manifest,
 )
-from flows.runtime.progress import open_console, stage
+from flows.runtime.progress import open_console, print_line, stage
 from flows.runtime.workspace import finished_folder, git_commit
 from flows.settings import Settings
 
@@ -48,6 +49,19 @@ def back_up(settings: Settings, into: Path, console: Console | None = None) -> P
     into.mkdir(parents=True, exist_ok=True)
     finished_folder(final, lambda draft: _fill(draft, settings, now, console))
     return final
+
+
+def forget(into: Path, keep: int) -> list[Path]:
+    """Remove all but the newest whole backups of a folder; return what was removed.
+
+    Raises BadInput where none would be left.
+    """
+    if keep < 1:
+        raise BadInput(f"{keep} backups cannot be kept.", remedy="Keep 1 or more.")
+    made = sorted(path for path in into.glob("gradecast-*-*") if path.is_dir())
+    for path in made[:-keep]:
+        shutil.rmtree(path)
+    return made[:-keep]
 
 
 def _fill(draft: Path, settings: Settings, now: datetime, console: Console) -> None:
@@ -76,10 +90,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Back up from the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.backup", description=__doc__)
     parser.add_argument("into", type=Path, help="folder in which the backup's folder is made")
+    parser.add_argument("--keep", type=int, help="afterwards, remove all but so many (default: none)")
     given = parser.parse_args(arguments)
-    return run_plainly(
-        lambda console: show_backup(console, back_up(Settings(), given.into, console), "Backed up")
-    )
+
+    def work(console: Console) -> None:
+        show_backup(console, back_up(Settings(), given.into, console), "Backed up")
+        for path in forget(given.into, given.keep) if given.keep is not None else ():
+            print_line(console, f"Removed {path}")
+
+    return run_plainly(work)
 
 
 if __name__ == "__main__":

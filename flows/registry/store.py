@@ -33,8 +33,6 @@ from flows.runtime.workspace import finished_file
 from flows.settings import Settings
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Has MLflow's pages show an experiment as model training, not as one of prompts and traces."""
 
 
 def open_registry(settings: Settings) -> MlflowClient:
@@ -89,7 +87,7 @@ def experiment_id(client: MlflowClient, name: str, settings: Settings) -> str:
     if found is not None:
         return str(found.experiment_id)
     place = artifact_root(settings) if settings.local_registry else None
-    return client.create_experiment(name, artifact_location=place, tags=KIND)
+    return client.create_experiment(name, artifact_location=place)
 
 
 def version_of_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:

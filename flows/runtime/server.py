@@ -207,6 +207,7 @@ def launch(state: Path, port: int) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "true",
         "PREFECT_HOME": str(state),
+        "PREFECT_UI_API_URL": local_url(port),  # which its pages ask; by default that of the usual port
         "PREFECT_UI_URL": local_url(port).removesuffix("/api"),  # for links in notices
     }
     with file_lock(record(state)) as lock, log(state).open("wb") as output:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from flows.runtime.server import closed
+from flows.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
@@ -102,6 +103,15 @@ def test_no_secret_has_a_value_that_works() -> None:
     assert {rest for name, rest in used if name in SECRETS} == {":?set it in .env"}
 
 
+def test_every_setting_of_the_pipeline_can_be_set_and_the_example_names_it() -> None:
+    given = services()["worker"]["environment"]
+    named = set(re.findall(r"^(?:# )?(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    fixed = {"home", "tracking_uri", "log_url", "predictor_url", "mlflow_ui"}  # where the services are
+    wanted = {f"GRADECAST_{name.upper()}" for name in Settings.model_fields.keys() - fixed}
+    assert wanted <= given.keys()
+    assert wanted <= named
+
+
 def test_only_what_is_meant_to_be_met_has_a_port() -> None:
     ports = {name: service["ports"] for name, service in services().items() if "ports" in service}
     assert ports.pop("predictor") == ["${PREDICTOR_ADDRESS:-127.0.0.1}:9696:9696"]
@@ -122,7 +132,7 @@ def test_the_prefect_server_is_as_closed_as_the_one_on_a_persons_machine() -> No
 
 
 def test_every_service_is_limited_watched_and_without_privileges() -> None:
-    once = {"deployments", "backup"}
+    once = {"deployments", "backup"}  # the latter is a loop around what ends
     checked = {name for name, service in services().items() if "healthcheck" in service}
     assert services().keys() - checked == once | {"predictor"}, "the predictor's image has its own"
     for name, service in services().items():
@@ -142,3 +152,9 @@ def test_prometheus_asks_services_that_there_are() -> None:
         target.split(":")[0] for job in jobs for part in job["static_configs"] for target in part["targets"]
     }
     assert hosts - services().keys() == {"localhost"}
+
+
+def test_alerts_go_to_a_service_that_may_reach_the_world_and_so_may_the_worker() -> None:
+    networks = yaml.safe_load(COMPOSE.read_text())["networks"]
+    assert networks["outside"] == {}
+    assert all("outside" in services()[name]["networks"] for name in ("alertmanager", "worker"))
