@@ -77,12 +77,10 @@ def _edit(options: argparse.Namespace) -> int:
     from data.intake.editor import Desk, serve  # Flask, which the other commands do without
 
     path = options.contract or Path(options.file.partition("#")[0]).with_suffix(".yaml")
-    if not path.exists():
-        if not options.target:
-            raise BadInput("there is no contract yet.", file=path, remedy="Name the column with --target.")
-        draft = draft_contract(Path(options.file), options.target)
-        path.write_text(draft.text, encoding="utf-8")
-    serve(Desk.of(options.file, path), options.port)
+    desk = Desk.of(options.file, path)
+    if options.target:
+        desk.draft(options.target)
+    serve(desk, options.port)
     return 0
 
 

@@ -5,6 +5,7 @@ JavaScript. What is saved is the same commented YAML that `infer` drafts; a colu
 marks of its guesses. Check and training are started from it, the latter as the command that they are.
 """
 
+import logging
 import secrets
 import subprocess
 import sys
@@ -41,7 +42,9 @@ from data.errors import BadInput
 from data.intake.check import Report, check
 from data.intake.columns import MOST_NAMES, codes_of, notations_of, texts_of, title_of
 from data.intake.commented import Commented
+from data.intake.draft import draft_contract
 from data.rows.frames import to_numbers
+from data.rows.kinds import date_of
 from data.sources.files import as_plain
 from data.sources.reading import read_whole
 
@@ -126,6 +129,11 @@ class Desk:
         """Return the contract as it is on disk; raises BadInput."""
         return Commented.of(read_text(self.contract), self.contract)
 
+    def draft(self, target: str) -> None:
+        """Draft the contract, unless there is one; raises BadInput."""
+        if not self.contract.exists():
+            write_whole(self.contract, draft_contract(Path(self.file), target).text.encode())
+
     def save(self, form: Mapping[str, str]) -> None:
         """Write the contract as a form has it; raises BadInput where it is none, and writes nothing then."""
         found = self.written()
@@ -141,6 +149,9 @@ class Desk:
         if form.get("t.read"):
             for key in list(found.raw.get("target", {})):
                 found.confirm("target", key)
+        thumb = columns.get(found.raw.get("rule_of_thumb"), {})
+        if thumb.get("role", "feature" if thumb else "") != Role.FEATURE:
+            found.raw.pop("rule_of_thumb", None)
         text = found.text()
         parse_contract(text, Contract, file=self.contract)
         write_whole(self.contract, text.encode())
@@ -167,17 +178,24 @@ class Desk:
 
 
 def bars_of(cells: pd.Series) -> list[Bar]:
-    """Return the distribution of a column's texts: parts of a range, or the commonest."""
+    """Return the distribution of a column's texts: parts of a range, months of dates, or the commonest."""
+    days = cells.dropna()
+    if len(days) and days.map(date_of).map(lambda day: isinstance(day, date)).all():
+        months = days.str[:7].value_counts().sort_index()
+        cells = days.str[: 7 if len(months) <= PARTS else 4]
+        return _bars(cells.value_counts().sort_index())
     numbers, wrong = to_numbers(cells)
     known = numbers.dropna()
     if not wrong.any() and known.nunique() > PARTS:
         counts, edges = np.histogram(known, PARTS)
         labels = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
-    else:
-        common = cells.value_counts().head(BARS)
-        counts, labels = common.to_numpy(), [str(text)[:30] for text in common.index]
+        return _bars(pd.Series(counts, labels))
+    return _bars(cells.value_counts().head(BARS))
+
+
+def _bars(counts: pd.Series) -> list[Bar]:
     most = max(counts, default=1) or 1
-    return [Bar(label, int(n), float(n / most)) for label, n in zip(labels, counts, strict=True)]
+    return [Bar(str(text)[:30], int(n), float(n / most)) for text, n in counts.items()]
 
 
 def _column(
@@ -281,8 +299,22 @@ def _with_headers(response: Response) -> Response:
 
 @pages.get("/")
 def show() -> str:
-    """Show the contract."""
-    return page(_desk(), saved="saved" in request.args)
+    """Show the contract, or ask what is to be forecast where there is none yet."""
+    desk = _desk()
+    if not desk.contract.exists():
+        return render_template("start.html", desk=desk, problem="")
+    return page(desk, saved="saved" in request.args)
+
+
+@pages.post("/draft")
+def draft() -> AnyResponse | tuple[str, int]:
+    """Draft the contract."""
+    desk = _desk()
+    try:
+        desk.draft(request.form.get("target", ""))
+    except BadInput as error:
+        return render_template("start.html", desk=desk, problem=str(error)), HTTPStatus.UNPROCESSABLE_ENTITY
+    return redirect(url_for("contract.show"))
 
 
 @pages.post("/")
@@ -352,6 +384,7 @@ def serve(desk: Desk, port: int) -> None:
     """Show the page on this machine until the command is interrupted; the address has the token."""
     from werkzeug.serving import make_server
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # whose lines would have the token in them
     token = secrets.token_urlsafe(24)
     server = make_server(HERE[0], port, create_editor(desk, token), threaded=True)
     print(f"Open http://{HERE[0]}:{server.server_port}/?token={token}", flush=True)

@@ -171,8 +171,11 @@ def write_sample_report(
     `faults` has the rows by reason and column, all of them counted.
     """
     views = views_of(sample, contract)
-    overview = _overview(views, rows, bad, faults, contract)
-    path.write_text(_html(views, overview, _cards(views, ordered=contract.target.ordered)), encoding="utf-8")
+    strengths = {view.title: association(view, views[0]) for view in views[1:]}
+    tables = [*_quarantine_table(faults, contract), _strength_table(views[0], strengths)]
+    overview = _overview(views, rows, bad, tables, contract)
+    cards = _cards(views, strengths, ordered=contract.target.ordered)
+    path.write_text(_html(views, overview, cards), encoding="utf-8")
 
 
 def _html(views: list[ColumnView], overview: dict[str, Any], cards: list[dict[str, Any]]) -> str:
@@ -196,7 +199,7 @@ def _html(views: list[ColumnView], overview: dict[str, Any], cards: list[dict[st
 
 
 def _overview(
-    views: list[ColumnView], rows: int, bad: int, faults: Faults, contract: Contract
+    views: list[ColumnView], rows: int, bad: int, tables: list[list[Any]], contract: Contract
 ) -> dict[str, Any]:
     shown = pd.DataFrame({view.title: view.series for view in views})
     return {
@@ -207,7 +210,7 @@ def _overview(
             "rows like another": count(int(shown.duplicated().sum())),
             "rows in quarantine": count(bad),
         },
-        "tables": json.dumps([*_quarantine_table(faults, contract), _strength_table(views)]),
+        "tables": json.dumps(tables),
     }
 
 
@@ -230,10 +233,9 @@ def _quarantine_table(faults: Faults, contract: Contract) -> list[list[Any]]:
     return [["Quarantine, by reason", ["reason", "column", "rows"], lines]]
 
 
-def _strength_table(views: list[ColumnView]) -> list[Any]:
-    target, *others = views
-    strengths = sorted(((view.title, association(view, target)) for view in others), key=_strongest_first)
-    lines = [[title, figure(strength, 2)] for title, strength in strengths]
+def _strength_table(target: ColumnView, strengths: Mapping[str, float]) -> list[Any]:
+    ranked = sorted(strengths.items(), key=_strongest_first)
+    lines = [[title, figure(strength, 2)] for title, strength in ranked]
     return [f"Each column against {target.title}: Cramér's V, from 0 to 1", ["column", "strength"], lines]
 
 
@@ -241,7 +243,19 @@ def _strongest_first(line: tuple[str, float]) -> float:
     return -line[1] if line[1] == line[1] else 1.0
 
 
-def _cards(views: list[ColumnView], *, ordered: bool) -> list[dict[str, Any]]:
+def figures_of(values: pd.Series) -> dict[str, str]:
+    """Return the figures of a column of numbers as the lines that show them; none where it has no value."""
+    if not values.notna().any():
+        return {}
+    parts = {
+        "smallest, largest": [values.min(), values.max()],
+        "quartiles": values.quantile([0.25, 0.5, 0.75]).tolist(),
+        "mean, sd": [values.mean(), values.std()],
+    }
+    return {name: ", ".join(f"{number:,.4g}" for number in numbers) for name, numbers in parts.items()}
+
+
+def _cards(views: list[ColumnView], strengths: Mapping[str, float], *, ordered: bool) -> list[dict[str, Any]]:
     target = views[0]
     return [
         {
@@ -251,7 +265,8 @@ def _cards(views: list[ColumnView], *, ordered: bool) -> list[dict[str, Any]]:
             "allowed": view.allowed,
             "fence": view.fence,
             "labels": view.labels if view.coded else [],
-            "extra": {} if view is target else {"strength": figure(association(view, target), 2)},
+            "figures": {} if view.coded else figures_of(view.series),
+            "extra": {} if view is target else {"strength": figure(strengths[view.title], 2)},
         }
         for view in views
     ]

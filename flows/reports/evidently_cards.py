@@ -14,14 +14,9 @@ from evidently.legacy.model.widget import BaseWidgetInfo
 from evidently.legacy.renderers.html_widgets import CounterData, counter, rich_data, table_data, text_widget
 from evidently.metrics import (
     CategoryCount,
-    MaxValue,
-    MeanValue,
-    MinValue,
     MissingValueCount,
     OutRangeValueCount,
-    QuantileValue,
     RowCount,
-    StdValue,
 )
 
 from data.words import count, percent
@@ -68,6 +63,8 @@ class ColumnCard(MetricContainer):  # type: ignore[misc]
     allowed: tuple[float, float] | None
     fence: tuple[float, float] | None
     labels: list[str]
+    figures: dict[str, str]
+    """Lines of a column of numbers: Evidently would draw a histogram for each figure, and show none."""
     extra: dict[str, str]
     """Further lines: name and text."""
 
@@ -81,15 +78,6 @@ class ColumnCard(MetricContainer):  # type: ignore[misc]
         for label in self.labels[:SHOWN_LABELS]:
             found[label] = [CategoryCount(column=column, category=label, tests=[])]
         if self.fence is not None:
-            quartiles = [
-                QuantileValue(column=column, quantile=share, tests=[]) for share in (0.25, 0.5, 0.75)
-            ]
-            found["smallest, largest"] = [
-                MinValue(column=column, tests=[]),
-                MaxValue(column=column, tests=[]),
-            ]
-            found["quartiles"] = quartiles
-            found["mean, sd"] = [MeanValue(column=column, tests=[]), StdValue(column=column, tests=[])]
             found["outliers, beyond 1.5 IQR"] = [_outside(column, self.fence)]
             if self.allowed is not None and any(map(math.isfinite, self.allowed)):
                 found["outside the contract's range"] = [_outside(column, self.allowed)]
@@ -110,7 +98,10 @@ class ColumnCard(MetricContainer):  # type: ignore[misc]
                 title=self.column,
                 description=self.about,
                 header=[""],
-                metrics=[{"label": name, "values": [text]} for name, text in (lines | self.extra).items()],
+                metrics=[
+                    {"label": name, "values": [text]}
+                    for name, text in (lines | self.figures | self.extra).items()
+                ],
                 graph=json.loads(self.figure),
             )
         ]

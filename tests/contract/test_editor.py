@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from flask.testing import FlaskClient
 
@@ -13,7 +14,7 @@ from data.contract.contract import find_contract, load_contract
 from data.errors import BadInput
 from data.intake.commented import Commented
 from data.intake.draft import draft_contract
-from data.intake.editor import COOKIE, Desk, create_editor
+from data.intake.editor import COOKIE, Desk, bars_of, create_editor
 
 TOKEN = "a-token"
 
@@ -156,3 +157,37 @@ def test_a_contract_written_by_hand_keeps_its_meaning_and_its_comments(name: str
 def test_what_is_no_mapping_is_no_contract(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="the file holds no contract"):
         Commented.of("- a\n", tmp_path / "x.yaml")
+
+
+def test_where_there_is_no_contract_yet_the_page_asks_what_is_to_be_forecast(
+    desk: Desk, client: FlaskClient
+) -> None:
+    desk.contract.unlink()
+    assert "<option>GradeClass</option>" in client.get("/").get_data(as_text=True)
+    refused = client.post("/draft", data={"target": "Grade"})
+    assert refused.status_code == 422
+    assert "there is no column" in refused.get_data(as_text=True)
+    assert client.post("/draft", data={"target": "GradeClass"}).status_code == 302
+    assert load_contract(desk.contract).target.column == "GradeClass"
+
+
+def test_training_is_the_command_and_its_lines_are_shown_until_it_ends(
+    desk: Desk, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert client.get("/training").status_code == 302  # nothing is trained yet
+    monkeypatch.setenv("GRADECAST_HOME", str(tmp_path / "home"))
+    desk.training.start("no-such-file.csv", desk.contract)
+    assert desk.training.process is not None
+    assert 'http-equiv="refresh"' in client.get("/training").get_data(as_text=True)
+    assert desk.training.process.wait(300) == 2
+    page = client.get("/training").get_data(as_text=True)
+    assert "no-such-file.csv: there is no such file" in page
+    assert "http-equiv" not in page
+
+
+def test_a_column_is_drawn_by_parts_of_its_range_by_its_words_or_by_its_months() -> None:
+    numbers = bars_of(pd.Series([str(n) for n in range(120)], dtype=object))
+    assert [bar.count for bar in numbers] == [10] * 12
+    assert [bar.label for bar in bars_of(pd.Series(["b", "a", "b"], dtype=object))] == ["b", "a"]
+    dates = pd.Series(["2025-01-31", "2025-02-01", "2025-02-02", None], dtype=object)
+    assert [(bar.label, bar.count) for bar in bars_of(dates)] == [("2025-01", 1), ("2025-02", 2)]
