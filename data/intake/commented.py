@@ -77,7 +77,7 @@ class Commented:
 
 def _places(tree: yaml.MappingNode) -> list[tuple[Place, int, int]]:
     """Return each place with the line that it begins in and the one that it ends in."""
-    found = []
+    found: list[tuple[Place, int, int]] = []
     for key, value in tree.value:
         found.append(((key.value,), key.start_mark.line, _last(value, key)))
         if key.value in BLOCKS and isinstance(value, yaml.MappingNode):
@@ -87,7 +87,7 @@ def _places(tree: yaml.MappingNode) -> list[tuple[Place, int, int]]:
 
 def _last(value: yaml.Node, key: yaml.Node) -> int:
     """Return the line that a value ends in; a block's end is the beginning of what follows."""
-    flat = isinstance(value, yaml.ScalarNode) or value.flow_style
+    flat = not isinstance(value, yaml.CollectionNode) or value.flow_style
     return int(value.end_mark.line if flat else key.start_mark.line)
 
 

@@ -16,7 +16,7 @@ from datetime import date
 from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,7 +77,8 @@ MOST = 20_000_000  # bytes of a form
 LOG_LINES = 40
 
 
-class Bar(NamedTuple):
+@dataclass(frozen=True)
+class Bar:
     """A part of a column's cells: what they say, and how many there are, of the most."""
 
     label: str

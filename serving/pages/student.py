@@ -439,7 +439,7 @@ def _by(effect: float, scale: Scale) -> str:
     return "" if scale.own else f" (by about {show.number(round(abs(effect), 2))} {scale.unit})"
 
 
-def _named(reason: dict[str, Any], contract: Contract) -> str:
+def _named(reason: Mapping[str, Any], contract: Contract) -> str:
     column = contract.columns[reason["feature"]]
     return f"{column.title} ({show.value_of(column, reason['value'])})"
 

@@ -160,6 +160,6 @@ def test_who_is_lost_is_told_in_a_page_and_a_program_in_a_problem(client: FlaskC
         assert (lost.status_code, lost.mimetype) == (404, "text/html")
     assert "There is no page here" in lost.text
     assert "script-src 'self'" in lost.headers["Content-Security-Policy"]
-    for accepted in (None, "*/*", "application/json"):
-        headers = {"Accept": accepted} if accepted else {}
+    for asked in (None, "*/*", "application/json"):
+        headers = {"Accept": asked} if asked else {}
         assert client.get("/nowhere", headers=headers).mimetype == "application/problem+json"

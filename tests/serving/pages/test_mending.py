@@ -1,6 +1,7 @@
 """Files that do not fit at first: headings that are mapped, cells that are mended, rows that are pasted."""
 
 import re
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -37,7 +38,7 @@ def test_headings_that_nobody_can_guess_are_asked_for_and_then_taken(client: Fla
     assert "We couldn’t find 2 columns in class by their names." in text_of(asked.text)
     assert "Fehltage (" in asked.text, "with some of what is below it"
     assert '<option value="Parental Suport" selected>' in asked.text
-    said = {"heading Absences": "Fehltage", "heading ParentalSupport": "Parental Suport"}
+    said: Any = {"heading Absences": "Fehltage", "heading ParentalSupport": "Parental Suport"}
     page = send(client, carried=field(asked.text, "carried"), **said).text
     assert shown(page) == shown(send(client, file=csv_of(frame)).text)
     again = send(client, carried=field(page, "carried"), sort="name").text
@@ -61,7 +62,7 @@ def test_a_cell_is_mended_for_all_rows_that_say_the_same(client: FlaskClient) ->
     names = re.findall(r'name="(offered [^"]*)"', first)
     assert len(names) == 3
     assert shown(send(client, carried=field(first, "carried")).text) == shown(first), "nothing by itself"
-    mends = {
+    mends: Any = {
         field_of(("ParentalSupport", "Medium"), "offered "): "Moderate",
         field_of(("Absences", "45"), "offered "): "30",
         field_of(("Absences", 6), "offered "): "12",
