@@ -24,7 +24,8 @@ NOT_REAL = (
 )
 NOT_FOR = (
     "Giving grades, or deciding on admission, exclusion or support without a person who looks into it.",
-    "Ranking students against each other, or judging teachers and schools.",
+    "Ranking students for grades, places or prizes; the list of a class says whom to talk to first, no more.",
+    "Judging teachers and schools.",
     "Saying what causes a grade. Its reasons are associations in past records.",
     "Students unlike those it learned from: another school, course, age or way of marking.",
 )
@@ -231,8 +232,8 @@ def verdict(audit: Audit, columns: int) -> str:
     if worrying(audit, columns):
         return f"{WORRYING} (luck alone: {luck}). Find out why before relying on it."
     return (
-        f"No difference is shown, and a small one could not be: luck alone would make equal groups "
-        f"differ as much in {luck} of such tests."
+        f"This test is too small to tell. A gap this size would appear by chance in {luck} of such tests "
+        "even if the groups were treated alike."
     )
 
 

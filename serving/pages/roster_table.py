@@ -233,9 +233,9 @@ def details_of(
         number: {
             "number": number,
             "answer": answer,
-            "reasons": reasons_in_words(answer["reasons"][:MOST_REASONS], predictor.bundle, record),
+            "reasons": reasons_in_words(answer["reasons"], predictor.bundle, record),
             "way": way_of(predictor.bundle, record, answer["reasons"]),
-            "more": len(answer["reasons"]) - MOST_REASONS,
+            "most": MOST_REASONS,
             "suggestions": suggest(predictor.bundle, record),
             "ahead": describe_totals(predictor.bundle, record),
         }

@@ -26,7 +26,10 @@ class Way(NamedTuple):
 
 
 def reasons_in_words(reasons: Sequence[Mapping[str, Any]], bundle: Bundle, record: Record) -> list[Reason]:
-    """Return an answer's reasons, each with how much it moves the forecast and how usual its value is."""
+    """Return an answer's reasons, each with how much it moves the forecast and how usual its value is.
+
+    What a contract audits, such as gender, is no reason to treat anybody otherwise, and is not among them.
+    """
     return [
         {
             **reason,
@@ -35,6 +38,7 @@ def reasons_in_words(reasons: Sequence[Mapping[str, Any]], bundle: Bundle, recor
             "usual": usual(bundle, bundle.contract.columns[reason["feature"]], record.get(reason["feature"])),
         }
         for reason in reasons
+        if not bundle.contract.columns[reason["feature"]].audited
     ]
 
 

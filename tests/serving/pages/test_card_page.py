@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,10 +18,12 @@ from data.bundle.manifest import CONTRACT, FIGURES, MANIFEST, POPULATION
 from data.log import history
 from data.log.database import open_log
 from serving.app import create_app
+from serving.pages import show
 from serving.pages.model_card import recorded_decisions
 from serving.settings import PredictorSettings
 from tests.contract.tampering import rewrite, seal
 from tests.serving.conftest import put_in_place
+from tests.serving.pages.rosters import text_of
 
 
 @pytest.fixture
@@ -90,8 +93,8 @@ def test_of_a_model_of_an_earlier_release_a_count_so_far_is_warned_of(
 ) -> None:
     page = html.unescape(altered(be_of_an_earlier_release).get(path).text)
     assert "Absences: give the count over the whole period" in page
-    assert "after 25 % of the period the model found 20 %" in page
-    assert "with whole counts 90 %" in page
+    assert "after 25% of the period the model found 20%" in page
+    assert "with whole counts 90%" in page
 
 
 def test_a_model_of_before_there_were_figures_has_a_card_all_the_same(
@@ -111,10 +114,10 @@ def test_it_says_who_is_called_at_risk_and_how_each_group_fares(
     figures = Card.model_validate_json((bundle_folder / FIGURES).read_bytes())
     card = html.unescape(client.get("/model/card").text)
     assert figures.flagging is not None
-    assert card_text.flagging_sentence(figures.flagging) in card
+    assert show.told(card_text.flagging_sentence(figures.flagging)) in card
     assert "names no costs" in card
     for audit in figures.audits:
-        assert card_text.groups_sentence(audit) in card
+        assert show.told(card_text.groups_sentence(audit)) in card
         assert audit.counterfactuals is not None
         assert card_text.counterfactuals_sentence(audit.counterfactuals, audit.column) in card
         assert (f"Calls, found and false alarms by {audit.column}" in card) == bool(audit.differences)
@@ -148,9 +151,9 @@ def forget_calls_and_rates(card: dict[str, Any]) -> None:
     [
         (forget_part_way, "/model/card", {"part of the way through is not known": 1}),
         (differ, "/model/card", {"differ by more than luck explains": 2}),
-        (name_costs, "/model/card", {"calling from 1 / (4 + 1) = 20 % on costs least": 1}),
+        (name_costs, "/model/card", {"calling from 1 / (4 + 1) = 20% on costs least": 1}),
         (name_costs, "/model/card", {"calling nobody costs 60.0, everybody 85.0": 1}),
-        (forget_calls_and_rates, "/model/card", {"Wrong class": 4, "Who is called at risk</h2>": 0}),
+        (forget_calls_and_rates, "/model/card", {"Wrong class": 4, "Who is flagged as at risk</h2>": 0}),
     ],
 )
 def test_what_the_figures_say_and_do_not_is_told(
@@ -216,3 +219,16 @@ def test_a_model_of_real_records_is_no_demonstration(
     for path in ("/", "/model/card"):
         assert "Demonstration." in client.get(path).text
         assert "Demonstration." not in real.get(path).text
+
+
+def test_the_card_says_in_a_minute_what_a_parent_asks_and_folds_the_rest_away(client: FlaskClient) -> None:
+    page = client.get("/model/card").text
+    told = text_of(page)
+    minute = told[told.rindex("In one minute") :][:1_500]
+    assert "It decides nothing." in minute
+    assert "Of 100 past students whom it had not seen" in minute
+    assert "object to its use" in minute
+    assert (
+        page.index('id="purpose"') < page.index("<summary>Figures for analysts") < page.index('id="quality"')
+    )
+    assert not re.search(r"\d %", told), "percentages are written as 52%"

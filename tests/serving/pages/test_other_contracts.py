@@ -69,6 +69,16 @@ def test_the_example_is_forecast_and_every_column_is_asked_for(other_client: Fla
     assert ("points of 100" if bundle.contract.target.ordered else "for and against No place") in answer.text
 
 
+def test_what_is_audited_is_no_reason_that_a_page_gives(other_client: FlaskClient) -> None:
+    contract = other_client.application.extensions["predictor"].get().bundle.contract
+    page = other_client.post("/", data=form_of(other_client)).text
+    reasons = " ".join(re.findall(r'<table class="reasons">.*?</table>', page, re.DOTALL))
+    assert reasons
+    for column in contract.features:
+        assert (f'<th scope="row">{column.title} ' in reasons.replace("&#39;", "'")) is not column.audited
+        assert not column.audited or "no reason to treat anybody differently" in page
+
+
 def test_what_may_be_missing_may_be_left_empty(other_client: FlaskClient) -> None:
     contract = other_client.application.extensions["predictor"].get().bundle.contract
     nullable = {column.name: "" for column in contract.features if column.nullable}
