@@ -233,6 +233,7 @@ def describe(predictor: Predictor, settings: PredictorSettings) -> Schema:
             "version": predictor.version,
             "description": ABOUT,
         },
+        "tags": [{"name": name} for name in dict.fromkeys([*GROUPS.values(), OTHERS])],
         "paths": {**_forecast_paths(predictor, record), **_other_paths(bundle.contract.target.labels[0])},
         "components": components,
     }
@@ -342,7 +343,8 @@ def _other_paths(label: str) -> Schema:
 
 def _operation(name: str, summary: str, answer: Schema, *problems: int, status: int = 200) -> Schema:
     responses = {str(status): answer} | {str(code): _problem(code) for code in problems}
-    return {"operationId": name, "summary": summary, "responses": responses}
+    tags = [GROUPS.get(name, OTHERS)]
+    return {"operationId": name, "summary": summary, "tags": tags, "responses": responses}
 
 
 def _open(name: str, summary: str, answer: Schema, *problems: int) -> Schema:
@@ -362,6 +364,15 @@ def _json_body(schema: Schema, example: Schema) -> Schema:
     return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
 
 
+GROUPS = {
+    "predict": "Forecasts",
+    "predictBatch": "Forecasts",
+    "reportOutcomes": "Outcomes",
+    "model": "The model",
+}
+OTHERS = "Operations"
+"""The groups of operations, those first that most people come for."""
+
 PACKAGE = "flask_swagger_ui"
 STYLE, SCRIPT, ICON = "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"
 POLICY = (
@@ -375,12 +386,32 @@ PAGE = f"""<!doctype html>
 <title>Gradecast API</title>
 <link rel="icon" href="docs/{ICON}">
 <link rel="stylesheet" href="docs/{STYLE}">
+<link rel="stylesheet" href="docs/contrast.css">
 <div id="docs"></div>
 <script src="docs/{SCRIPT}"></script>
 <script src="docs/start.js"></script>
 </html>
 """
-START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#docs", validatorUrl: null});\n'
+START = """\
+const mend = () => {
+  const headings = document.querySelectorAll("#docs h3.opblock-tag, #docs .models h4");
+  for (const heading of headings) heading.setAttribute("aria-level", "2");
+  const about = document.querySelector("#docs .information-container");
+  about?.setAttribute("role", "region");
+  about?.setAttribute("aria-label", "About");
+};
+SwaggerUIBundle({url: "openapi.json", dom_id: "#docs", validatorUrl: null, defaultModelsExpandDepth: 0,
+  onComplete: mend});
+"""
+CONTRAST = """\
+.swagger-ui .opblock .opblock-summary-method { color: #fff; text-shadow: none; }
+.swagger-ui .opblock.opblock-post .opblock-summary-method { background: #1b6e45; }
+.swagger-ui .opblock.opblock-get .opblock-summary-method { background: #1b5a8a; }
+.swagger-ui .info .title small, .swagger-ui .info .title small.version-stamp { background: #4a5260; }
+.swagger-ui a, .swagger-ui .info a, .swagger-ui .info .url { color: #1b5a8a; }
+.swagger-ui [class*="json-schema"] button, .swagger-ui .opblock-tag small { color: #3b4151; }
+"""
+"""What Swagger UI's own colours lack for reading."""
 
 docs = Blueprint("docs", __name__)
 
@@ -402,6 +433,12 @@ def page() -> Response:
 def start() -> Response:
     """Start Swagger UI on our document; a file of its own, for the page runs no script inside it."""
     return Response(START, mimetype="text/javascript")
+
+
+@docs.get("/docs/contrast.css")
+def contrast() -> Response:
+    """Show the colours that can be read."""
+    return Response(CONTRAST, mimetype="text/css")
 
 
 def show_asset(name: str) -> Response:

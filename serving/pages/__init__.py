@@ -8,7 +8,16 @@ from jinja2 import StrictUndefined
 from werkzeug.exceptions import NotFound
 
 from serving.pages import model_card, roster, show, student
-from serving.pages.layout import asset, csrf, keep_sessions, login, proof_of, show_static, tell_nowhere
+from serving.pages.layout import (
+    asset,
+    csrf,
+    keep_sessions,
+    let_into_documents,
+    login,
+    proof_of,
+    show_static,
+    tell_nowhere,
+)
 
 PAGES = (
     (student.student, "/", "One student"),
@@ -40,4 +49,9 @@ def install_pages(app: Flask) -> None:
         app.register_blueprint(blueprint)
     names = {blueprint.name for blueprint in blueprints}
     rules = (rule for rule in app.url_map.iter_rules() if rule.endpoint.split(".")[0] in names)
-    app.extensions["page_paths"] = frozenset(rule.rule for rule in rules)
+    own = {rule.rule for rule in rules}
+    # The middleware leaves to us who may see these; programs are known by their key, people by their log-in.
+    documents = {rule.rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/docs")}
+    app.extensions["documents"] = frozenset({*documents, "/openapi.json"})
+    app.extensions["page_paths"] = frozenset(own) | app.extensions["documents"]
+    app.before_request(let_into_documents)

@@ -162,6 +162,16 @@ def require_login() -> AnyResponse | None:
     raise Problem(HTTPStatus.UNAUTHORIZED, "You have been logged out. Nothing that you sent was kept.")
 
 
+def let_into_documents() -> AnyResponse | None:
+    """Let in to the API's documents who brings the key or has logged in; raises Problem 401 for programs."""
+    if request.path not in current_app.extensions["documents"] or may_see():
+        return None
+    if request.accept_mimetypes["text/html"] > request.accept_mimetypes["application/problem+json"]:
+        return require_login()
+    headers = {"WWW-Authenticate": 'Bearer realm="gradecast"'}
+    raise Problem(HTTPStatus.UNAUTHORIZED, "Bring the key: Authorization: Bearer …", (), headers)
+
+
 def protect() -> None:
     """Refuse a form that did not come from one of our own pages; raises CSRFError, which is a 400.
 

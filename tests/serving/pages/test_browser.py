@@ -256,6 +256,17 @@ def test_axe_finds_nothing_and_nothing_sticks_out(
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
+@pytest.mark.parametrize("width", [1280, 320])
+def test_the_apis_documents_come_in_groups_and_axe_finds_nothing_in_them(
+    visit: Visit, violations: Violations, width: int
+) -> None:
+    page = visit("/docs", viewport={"width": width, "height": 900})
+    expect(page.locator(".opblock-tag a span")).to_have_text(
+        ["Forecasts", "Outcomes", "The model", "Operations"]
+    )
+    assert violations(page) == []
+
+
 def test_a_school_of_ten_thousand_is_shown_and_put_in_order(visit: Visit, school_file: Path) -> None:
     page = visit("/roster")
     upload(page, school_file)

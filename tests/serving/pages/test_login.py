@@ -25,7 +25,7 @@ def log_in(client: FlaskClient, key: str = KEY, to: str = "/model/card") -> Test
 def test_every_page_is_behind_the_log_in_but_itself_and_its_style(locked: FlaskClient) -> None:
     paths = locked.application.extensions["page_paths"]
     assert {*PAGES, "/try", "/login", "/logout"} <= paths
-    for path in paths - {"/login", "/logout"}:
+    for path in paths - {"/login", "/logout"} - locked.application.extensions["documents"]:
         assert locked.get(path).status_code in (303, 405), path
         assert locked.post(path).status_code in (401, 405), path
     assert locked.get("/roster").location == "/login?next=%2Froster"
@@ -119,6 +119,18 @@ def test_another_key_ends_every_session_and_the_same_one_holds_with_every_worker
         other = create_app(settings_for(GRADECAST_HOME=home, GRADECAST_API_KEY=key)).test_client()
         other.set_cookie("gradecast", cookie.value)
         assert other.get("/").status_code == status
+
+
+def test_who_has_logged_in_reads_the_apis_documents_and_nobody_else(locked: FlaskClient) -> None:
+    browser = {"Accept": "text/html,*/*;q=0.8"}
+    for path in ("/docs", "/openapi.json", "/docs/start.js"):
+        assert locked.get(path).status_code == 401, "to a program"
+        assert locked.get(path, headers=browser).location.startswith("/login?next=")
+    log_in(locked)
+    for path in ("/docs", "/openapi.json", "/docs/start.js"):
+        assert locked.get(path, buffered=True).status_code == 200
+    stranger = locked.application.test_client()
+    assert stranger.get("/openapi.json", headers=BEARER).status_code == 200
 
 
 def test_without_a_key_there_is_no_log_in(client: FlaskClient) -> None:
