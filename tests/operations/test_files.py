@@ -1,5 +1,6 @@
 """What containers and workflows are made from: sound, pinned, and without a secret that works."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import prefect
 import pytest
 import yaml
 
@@ -18,12 +20,15 @@ TOOLS = Path(sys.executable).parent
 COMPOSE = ROOT / "docker-compose.yml"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 SCRIPTS = [*sorted((ROOT / "containers").glob("*.sh")), ROOT / ".ci" / "run"]
+KUBERNETES = sorted((ROOT / "containers" / "kubernetes").glob("*.yaml"))
+POOLS = sorted((ROOT / "containers" / "pools").glob("*.json"))
 YAML = [
     COMPOSE,
     ROOT / "render.yaml",
     ROOT / "prefect.yaml",
     *WORKFLOWS,
     *(ROOT / "monitoring").rglob("*.yml"),
+    *KUBERNETES,
 ]
 SECRETS = {
     *("POSTGRES_PASSWORD", "MLFLOW_DB_PASSWORD", "PREFECT_DB_PASSWORD", "LOG_DB_PASSWORD"),
@@ -40,6 +45,7 @@ LINTERS: dict[str, list[str | Path]] = {
         "custom.github-workflows-require-timeout",
         *WORKFLOWS,
     ],
+    "updates": ["check-jsonschema", "--builtin-schema", "vendor.renovate", ROOT / "renovate.json"],
     "scripts": ["shellcheck", *SCRIPTS],
     "YAML": ["yamllint", "--strict", "--config-data", STYLE, *YAML],
 }
@@ -152,6 +158,65 @@ def test_prometheus_asks_services_that_there_are() -> None:
         target.split(":")[0] for job in jobs for part in job["static_configs"] for target in part["targets"]
     }
     assert hosts - services().keys() == {"localhost"}
+
+
+def manifests() -> list[dict[str, Any]]:
+    loaded = [each for path in KUBERNETES for each in yaml.safe_load_all(path.read_text())]
+    return [each for each in loaded if each["kind"] != "Kustomization"]
+
+
+def pod_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the pod of a workload of any kind."""
+    spec = manifest["spec"]
+    found: dict[str, Any] = spec.get("jobTemplate", {"spec": spec})["spec"]["template"]["spec"]
+    return found
+
+
+WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
+
+
+def test_every_pod_of_kubernetes_is_limited_and_without_privileges_and_those_that_serve_are_watched() -> None:
+    found = [each for each in manifests() if each["kind"] in WORKLOADS]
+    assert {each["metadata"]["name"] for each in found} == {
+        *("mlflow", "prefect", "worker", "predictor"),
+        *("migrations", "deployments", "backup"),
+    }
+    for each in found:
+        pod = pod_of(each)
+        assert pod["securityContext"]["runAsNonRoot"], each["metadata"]
+        assert pod["automountServiceAccountToken"] is False
+        for container in pod["containers"]:
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            assert "memory" in container["resources"]["limits"]
+            watched = {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
+            assert watched == (each["kind"] in ("Deployment", "StatefulSet"))
+
+
+def test_what_kubernetes_is_built_of_is_there_and_claims_and_settings_are_named_as_they_are() -> None:
+    built = yaml.safe_load((ROOT / "containers" / "kubernetes" / "kustomization.yaml").read_text())
+    assert set(built["resources"]) == {path.name for path in KUBERNETES} - {"kustomization.yaml"}
+    claims = {each["metadata"]["name"] for each in manifests() if each["kind"] == "PersistentVolumeClaim"}
+    text = "".join(path.read_text() for path in (*KUBERNETES, *POOLS))
+    assert set(re.findall(r'claimName"?: "?([\w-]+)', text)) == claims
+    keys = set(
+        re.findall(r"^(\w+)=", (KUBERNETES[0].parent / "secrets.env.example").read_text(), re.MULTILINE)
+    )
+    assert set(re.findall(r"secretKeyRef: \{name: gradecast-secrets, key: (\w+)", text)) <= keys
+    assert SECRETS & keys == {"GRADECAST_API_KEY", "GRADECAST_ID_KEY"}
+
+
+@pytest.mark.parametrize("path", POOLS, ids=lambda path: path.stem)
+def test_a_work_pools_template_asks_for_nothing_that_prefects_own_worker_does_not_know(path: Path) -> None:
+    template = json.loads(path.read_text())
+    views = Path(prefect.__file__).parent / "server" / "api" / "collections_data" / "views"
+    known = json.loads((views / "aggregate-worker-metadata.json").read_text())
+    own = known[f"prefect-{path.stem}"][path.stem]["default_base_job_configuration"]
+    assert template["job_configuration"].keys() == own["job_configuration"].keys()
+    assert template["variables"]["properties"].keys() == own["variables"]["properties"].keys()
+    placed = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"])))
+    assert placed <= template["variables"]["properties"].keys()
+    assert template["variables"]["properties"]["image"]["default"] == "gradecast-pipeline:local"
 
 
 def test_alerts_go_to_a_service_that_may_reach_the_world_and_so_may_the_worker() -> None:
