@@ -71,10 +71,13 @@ class LeakageScore:
         )
 
 
-def leakage_score(column: str, values: np.ndarray, y: np.ndarray, labels: Sequence[str]) -> LeakageScore:
+def leakage_score(
+    column: str, values: np.ndarray, y: np.ndarray, labels: Sequence[str], leaves: int = LEAVES
+) -> LeakageScore:
     """Measure one column: `values` (n, d) floats, NaN where missing, `y` (n,) class positions, -1 for none.
 
-    Of more than 20,000 rows it takes a sample, the same one every time.
+    `leaves` are the most of the tree that looks at it. Of more than 20,000 rows it takes a sample, the same
+    one every time.
     """
     values = np.where(np.abs(values) <= FLOAT32_MAX, values, np.nan)  # as a tree reads them
     values, y = _sample(values[y >= 0], y[y >= 0])
@@ -82,7 +85,7 @@ def leakage_score(column: str, values: np.ndarray, y: np.ndarray, labels: Sequen
     values, y = values[kept], y[kept]
     if len(np.unique(y)) < 2:
         return LeakageScore(column, 0.0, 1.0, 1.0, len(y))
-    told, known = _held_out(values, y, len(labels))
+    told, known = _held_out(values, y, len(labels), leaves)
     classes = np.unique(y)
     of_one = [_explained(*(_own(table[:, k], y == k) for table in (told, known))) for k in classes]
     rows = np.arange(len(y))
@@ -98,13 +101,13 @@ def leakage_score(column: str, values: np.ndarray, y: np.ndarray, labels: Sequen
     )
 
 
-def _held_out(values: np.ndarray, y: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _held_out(values: np.ndarray, y: np.ndarray, classes: int, leaves: int) -> tuple[np.ndarray, np.ndarray]:
     """Return what a tree says of each row that it was not fitted to, and the class shares, both (n, K)."""
     from sklearn.model_selection import StratifiedKFold  # seconds to import
 
     told, known = np.zeros((2, len(y), classes))
     for rows, held in StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(values, y):
-        tree = _tree(LEAVES, len(y)).fit(values[rows], y[rows])
+        tree = _tree(leaves, len(y)).fit(values[rows], y[rows])
         known[held] = np.bincount(y[rows], minlength=classes) / len(rows)
         told[np.ix_(held, tree.classes_)] = tree.predict_proba(values[held])
     return (1 - PRIOR) * told + PRIOR * known, known

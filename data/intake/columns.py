@@ -141,15 +141,17 @@ def guess_column(
     name, cells = str(series.name), texts_of(series)
     if name in RESERVED or not name.strip():
         return Guess(name, None, ["left out: Gradecast keeps a column of its own under this name"])
-    counts = cells.dropna().value_counts()
-    if len(counts) < 2:
-        return Guess(name, None, [f"left out: {len(counts) or 'no'} value in {len(cells):,} rows"])
+    said = texts_of(series, none_is_said=True)
+    values = said.nunique()
+    if values < 2:
+        return Guess(name, None, [f"left out: {values or 'no'} value in {len(cells):,} rows"])
+    nominal = nominal or cells.nunique() < 2  # None is one of two labels
     audited = audit or AUDITED.search(name.replace("_", " ")) is not None
     guess = None if nominal or audited else _repeated_id(name, cells)
     guess = guess or (None if nominal else _dates(name, cells, notation))
     guess = guess or (None if nominal else _numeric(name, cells, audited=audited))
     if guess is None:
-        cells = texts_of(series, none_is_said=True)
+        cells = said
         guess = _text(
             name, cells, cells.dropna().value_counts(), MOST_NAMES if nominal or audited else MOST_CODES
         )
@@ -240,10 +242,11 @@ def _repeated_id(name: str, cells: pd.Series) -> Guess | None:
     numbers, wrong = to_numbers(cells)
     whole = not wrong.any() and bool((numbers.dropna() % 1 == 0).all())
     reason = (
-        f"id, by its name: {again:,} of {len(cells):,} rows are of a student who has an earlier row; keep "
-        "one row of each, for only the first is used, and where too many are left out the pipeline stops"
+        f"id, by its name: {again:,} of {len(cells):,} rows are of a student who has an earlier row; those "
+        "of one are kept together in split and folds. Without `several` only the first row of each is used"
     )
-    return Guess(name, {"role": "id", "kind": "integer" if whole else "nominal"}, [reason], again)
+    keys = {"role": "id", "kind": "integer" if whole else "nominal", "several": True}
+    return Guess(name, keys, [reason], again)
 
 
 def _dates(name: str, cells: pd.Series, notation: Notation | None) -> Guess | None:

@@ -16,7 +16,7 @@ import yaml
 
 from data.contract.columns import ELAPSED, LONGEST_LABEL
 from data.contract.contract import IGNORE, Contract, parse_contract
-from data.contract.leakage import LeakageScore, leakage_score
+from data.contract.leakage import LEAVES, LeakageScore, leakage_score
 from data.errors import BadInput
 from data.intake.columns import (
     MOST_CODES,
@@ -31,6 +31,7 @@ from data.intake.columns import (
 from data.rows.frames import to_numbers, within_reach
 from data.rows.kinds import WHOLE
 from data.rows.notation import Settled
+from data.rows.spreadsheets import nearest_name
 from data.sources.files import as_plain
 from data.sources.reading import read_whole
 
@@ -50,6 +51,8 @@ class TargetGuess:
     y: np.ndarray
     reasons: list[str]
     score: str | None = None
+    sure: bool = False
+    """Whether the order of the classes is beyond doubt, by their names."""
 
     def turn_round(self) -> None:
         """List the classes the other way."""
@@ -132,8 +135,16 @@ def _classes(name: str, cells: pd.Series, values: list[str], *, numeric: bool) -
     reasons.append("at risk: by their names" if risky else "at risk: the last one")
     keys = {"column": name, "title": title_of(name), **({} if ordered else {"ordered": False})}
     keys |= {"classes": codes, "at_risk": at_risk}
+    if cells.isna().any():
+        keys["waiting"] = True
+        reasons.append(
+            f"waiting: {int(cells.isna().sum()):,} rows have no outcome yet; they wait, and are not bad"
+        )
     place = {value: position for position, value in enumerate(values)}
-    return TargetGuess(keys, cells.map(place).fillna(-1).astype(int).to_numpy(), reasons)
+    y = cells.map(place).fillna(-1).astype(int).to_numpy()
+    ends = [_end(value) for value in values]
+    letters = [value.casefold() for value in values] == [*"abcdefg"][: len(values)]
+    return TargetGuess(keys, y, reasons, sure=letters or (ends[0] < 0 < ends[-1]))
 
 
 def _end(value: str) -> int:
@@ -187,6 +198,8 @@ def _simplest(low: float, high: float) -> Decimal:
     return Decimal(repr(high))
 
 
+STEPS = 6
+"""Steps of a rule of thumb."""
 STRONG = 0.4
 """Part of the doubt from which a column that is named like the target, or follows it, is taken for a leak."""
 MOST_EMPTY = 3
@@ -258,7 +271,7 @@ def draft_contract(path: Path, target: str, name: str | None = None, wishes: Wis
         if str(column) not in (wanted.keys["column"], target) or (wanted.score and str(column) == target)
     ]
     _one_id(guesses)
-    strengths = _settle_roles(guesses, frame, wanted, target, wishes)
+    _settle_roles(guesses, frame, wanted, target, wishes)
     known = [g for g in guesses if g.keys and g.role == "feature"]
     for guess in known if ELAPSED not in frame else ():
         _accumulate(guess)
@@ -266,7 +279,9 @@ def draft_contract(path: Path, target: str, name: str | None = None, wishes: Wis
         raise BadInput("no column of it can be a feature.", file=path, remedy="Write the contract by hand.")
     notes = tuple(whole.header.notes if whole.header else ())
     assumed = (*notes, *settled.notes)
-    text = _write(path, len(frame), name or _name(path), wanted, guesses, _thumb(known, strengths), assumed)
+    text = _write(
+        path, len(frame), name or _name(path), wanted, guesses, _thumb(known, frame, wanted), assumed
+    )
     parse_contract(text, Contract, file="the draft")
     left = tuple(f"column {_shown(g.name)}: {'; '.join(g.reasons)}" for g in guesses if g.keys is None)
     return Draft(text, assumed, left)
@@ -276,7 +291,9 @@ def _check_there(frame: pd.DataFrame, target: str, wishes: Wishes, path: Path) -
     """Raise BadInput where the target, or a column that is wished for, is not in the file."""
     if target not in frame:
         names = ", ".join(map(str, frame.columns))
-        raise BadInput(f"there is no column {target!r}.", file=path, remedy=f"There are: {names}.")
+        near = nearest_name(target, map(str, frame.columns))
+        meant = f"Did you mean {near!r}? " if near else ""
+        raise BadInput(f"there is no column {target!r}.", file=path, remedy=f"{meant}There are: {names}.")
     wishes.check([str(column) for column in frame.columns], path)
 
 
@@ -310,8 +327,8 @@ def _guessed(series: pd.Series, settled: Settled, wishes: Wishes) -> Guess:
 
 def _settle_roles(
     guesses: list[Guess], frame: pd.DataFrame, wanted: TargetGuess, target: str, wishes: Wishes
-) -> dict[str, LeakageScore]:
-    """Find the score and the leaks among the features; return how much each tells of the class."""
+) -> None:
+    """Find the score and the leaks among the features."""
     if wanted.score:
         score = next(g for g in guesses if g.name == wanted.score)
         _as_score(score, "the target's classes are cut from it")
@@ -319,7 +336,6 @@ def _settle_roles(
     for guess in guesses:
         if guess.name in strengths and not wished(guess.name, wishes.nominal):
             _judge(guess, strengths[guess.name], frame, wanted, target)
-    return strengths
 
 
 def _accumulate(guess: Guess) -> None:
@@ -347,7 +363,7 @@ def _as_score(guess: Guess, reason: str) -> None:
     guess.reasons = [f"score: {reason}; trained on, never a feature", *guess.reasons[1:]]
 
 
-def _strength(guess: Guess, frame: pd.DataFrame, wanted: TargetGuess) -> LeakageScore:
+def _strength(guess: Guess, frame: pd.DataFrame, wanted: TargetGuess, leaves: int = LEAVES) -> LeakageScore:
     cells = texts_of(frame[guess.name])
     numbers, wrong = to_numbers(cells)
     if (guess.keys or {}).get("kind") == "date":
@@ -356,7 +372,7 @@ def _strength(guess: Guess, frame: pd.DataFrame, wanted: TargetGuess) -> Leakage
     if wrong.any():
         codes = pd.Categorical(cells).codes
         numbers = pd.Series(np.where(codes < 0, np.nan, codes))
-    return leakage_score(guess.name, numbers.to_numpy()[:, None], wanted.y, wanted.labels)
+    return leakage_score(guess.name, numbers.to_numpy()[:, None], wanted.y, wanted.labels, leaves)
 
 
 def _judge(guess: Guess, score: LeakageScore, frame: pd.DataFrame, wanted: TargetGuess, target: str) -> None:
@@ -380,13 +396,17 @@ def _follow(wanted: TargetGuess, name: str, score: np.ndarray) -> bool:
     if wanted.score or not wanted.keys.get("ordered", True):
         return False
     rule = rule_on(score, wanted.y, wanted.labels)
-    if rule is None and rule_on(-score, wanted.y, wanted.labels):
-        wanted.turn_round()
-        rule = rule_on(score, wanted.y, wanted.labels)
+    key, sign = "at_least", 1
+    if rule is None and (turned := rule_on(-score, wanted.y, wanted.labels)):
+        if wanted.sure:
+            rule, key, sign = turned, "at_most", -1
+        else:
+            wanted.turn_round()
+            rule = rule_on(score, wanted.y, wanted.labels)
     if rule is None:
         return False
-    wanted.keys["at_least"], wanted.score = rule[0], name
-    wanted.reasons.append(f"at_least: with these bounds {name} gives {rule[1]:.1%} of the classes")
+    wanted.keys[key], wanted.score = {label: sign * bound for label, bound in rule[0].items()}, name
+    wanted.reasons.append(f"{key}: with these bounds {name} gives {rule[1]:.1%} of the classes")
     return True
 
 
@@ -398,8 +418,11 @@ def _stem(name: str) -> str:
     return re.sub(r"[\d_\s]+", "", name).casefold()
 
 
-def _thumb(known: list[Guess], strengths: dict[str, LeakageScore]) -> str:
-    return max(known, key=lambda guess: strengths[guess.name].explained).name
+def _thumb(known: list[Guess], frame: pd.DataFrame, wanted: TargetGuess) -> str | None:
+    """Return the feature of which a rule of few steps tells most of rows held out; none where none does."""
+    gains = {guess.name: _strength(guess, frame, wanted, STEPS).explained for guess in known}
+    best = max(gains, key=gains.__getitem__)
+    return best if gains[best] > 0 else None
 
 
 def _name(path: Path) -> str:
@@ -413,15 +436,17 @@ def _write(
     name: str,
     wanted: TargetGuess,
     guesses: list[Guess],
-    thumb: str,
+    thumb: str | None,
     assumed: Sequence[str],
 ) -> str:
     lines = [HEAD.format(file=path, rows=rows).rstrip(), *(f"# Assumed: {_shown(note)}" for note in assumed)]
     lines += [NAMED.format(name=name, title=flow(title_of(name))), "target:"]
     lines += [f"  # guess: {_shown(reason)}" for reason in wanted.reasons]
     lines += [f"  {key}: {flow(value)}" for key, value in wanted.keys.items()]
-    thumb_line = f"rule_of_thumb: {flow(thumb)}"
-    lines += ["", "# guess: the feature that alone tells most of rows held out", thumb_line, "", "columns:"]
+    if thumb is not None:
+        about = "# guess: the feature that alone, in a rule of few steps, tells most of rows held out"
+        lines += ["", about, f"rule_of_thumb: {flow(thumb)}"]
+    lines += ["", "columns:"]
     for guess in guesses:
         lines += [f"  # guess: {_shown(reason)}" for reason in guess.reasons if guess.keys is not None]
         left_out = f"# {_shown(guess.name)}, {_shown('; '.join(guess.reasons))}"

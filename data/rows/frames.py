@@ -30,6 +30,7 @@ from data.rows.spreadsheets import FIRST_ROW, did_you_mean, nearly
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MANY = 90  # columns
 NotNumbers = dict[str, np.ndarray]
 """By column, which cells (n,) of numbers hold something else; only where there are some."""
 
@@ -125,7 +126,8 @@ def parse_cells(raw: pd.DataFrame, contract: Contract, *, labelled: bool) -> tup
         parsed[column.name], wrong = _read(raw[column.name], rule_of(column))
         if wrong is not None and wrong.any():
             not_numbers[column.name] = wrong
-    frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)), copy=False)
+    many = len(parsed) > MANY  # which pandas would have in one piece before it takes more
+    frame = pd.DataFrame(parsed, index=pd.RangeIndex(len(raw)), copy=many)
     return (_with_target(frame, raw, contract) if labelled else frame), not_numbers
 
 

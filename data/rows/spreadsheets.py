@@ -33,13 +33,16 @@ def split_header(line: str) -> tuple[list[str], str]:
 
 def nearly(missing: Sequence[str], names: Iterable[str], contract: "Contract") -> dict[str, str]:
     """Return the heading that was probably meant for each column that a file lacks, where one is near."""
-    free = {_letters(name): name for name in names if name and name not in contract.columns}
-    found = {}
-    for name in missing:
-        near = difflib.get_close_matches(_letters(name), free, n=1, cutoff=NEAR)
-        if near:
-            found[name] = free[near[0]]
-    return found
+    free = [name for name in names if name and name not in contract.columns]
+    found = {name: nearest_name(name, free) for name in missing}
+    return {name: heading for name, heading in found.items() if heading}
+
+
+def nearest_name(wanted: str, names: Iterable[str]) -> str:
+    """Return the name that was probably meant; nothing where none is near."""
+    free = {_letters(name): name for name in names}
+    near = difflib.get_close_matches(_letters(wanted), free, n=1, cutoff=NEAR)
+    return free[near[0]] if near else ""
 
 
 def did_you_mean(name: str, heading: str) -> str:

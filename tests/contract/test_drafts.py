@@ -120,6 +120,41 @@ def test_dates_are_drafted_as_ages_or_days_with_the_order_that_the_file_has(tmp_
     )
 
 
+def test_none_is_a_label_where_only_one_other_is_said(tmp_path: Path) -> None:
+    contract, draft = drafted(with_column("preparation", ["none", "completed"]), tmp_path)
+    assert set(contract.columns["preparation"].codes) == {"none", "completed"}
+    assert "None is taken for a label" in draft.text
+
+
+def test_a_student_who_comes_again_is_drafted_so_and_outcomes_that_are_not_known_wait(tmp_path: Path) -> None:
+    frame = with_column("note", ["x", "y"]).assign(StudentID=[n // 2 for n in range(COUNT)])
+    frame["GradeClass"] = frame["GradeClass"].astype(object)
+    frame.loc[frame.index % 10 == 0, "GradeClass"] = None
+    contract, draft = drafted(frame, tmp_path)
+    assert contract.id is not None
+    assert contract.id.several
+    assert contract.target.waiting is True
+    assert "30 rows have no outcome yet" in draft.text
+
+
+def test_marks_that_are_better_when_low_give_upper_bounds_where_the_classes_say_their_order(
+    tmp_path: Path,
+) -> None:
+    marks = np.random.default_rng(1).integers(10, 60, COUNT) / 10
+    frame = cohort.generate(COUNT, seed=3).drop(columns=["GPA"]).assign(mark=marks)
+    frame["GradeClass"] = np.where(marks <= 2.5, "A", np.where(marks <= 4.0, "B", "C"))
+    contract, _ = drafted(frame, tmp_path)
+    assert contract.target.at_most == {"A": 2.5, "B": 4.0}
+    assert contract.score is not None
+    assert contract.score.name == "mark"
+
+
+def test_a_target_that_nearly_fits_is_asked_about(tmp_path: Path) -> None:
+    frame = with_column("note", ["x", "y"]).rename(columns={"GradeClass": "grade class"})
+    with pytest.raises(BadInput, match="Did you mean 'grade class'"):
+        drafted(frame, tmp_path)
+
+
 def test_what_is_left_out_is_said_on_the_screen_with_what_would_bring_it_in(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -160,9 +160,8 @@ def test_an_id_that_students_share_between_their_rows_is_still_the_id_and_it_is_
     contract, draft = drafted(frame, "GradeClass", tmp_path)
     assert contract.id is not None
     assert contract.id.name == "StudentID"
-    assert (
-        "# guess: id, by its name: 400 of 800 rows are of a student who has an earlier row; keep one" in draft
-    )
+    assert contract.id.several
+    assert "# guess: id, by its name: 400 of 800 rows are of a student who has an earlier row; those" in draft
     assert "# row_id, left out: it names each row, where StudentID names the student" in draft
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from flows.models import main, registered, served
+from flows.models import main, registered, served, show
+from flows.runtime.progress import open_console
 from flows.settings import Settings
 from tests.flows.registry.desk import NAME, Desk
 
@@ -22,7 +23,7 @@ def test_each_model_is_listed_with_its_champion_and_what_is_served(
     assert found.aliases == {"champion": "2", "previous": "1"}
     assert found.served == {"champion": "2", "v1": "1"}
     assert served(two.settings.home, "exam-scores") == {"champion": "7"}
-    assert main([]) == 0
+    show(open_console(), [found])
     said = capsys.readouterr().out
     assert NAME in said
     assert "2 (as champion)" in said.replace("\n", " ")
