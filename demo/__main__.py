@@ -19,6 +19,7 @@ from rich.table import Table
 
 from data.contract.contract import load_contract
 from data.errors import BadInput
+from demo import weeks
 from demo.months import SHORT, YEAR
 from demo.player import PIPELINE, Loop, Office, play, run, served_version, wait_until
 from demo.plot import ALARMS, Figure90, Played, plot_year
@@ -52,16 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--short", action="store_true", help="four months, or forecasts of four days a year")
     parser.add_argument("--dated", action="store_true", help="school years with dates, forecast every week")
-    parser.add_argument(
-        "--students", type=int, default=STUDENTS, help="students a month (default: %(default)s)"
-    )
+    parser.add_argument("--students", type=int, help="students a month, or a year (default: 700, or 1,000)")
     parser.add_argument("--grid", default="default", help="default, wide or a YAML file")
     options = parser.parse_args(arguments)
     console, usual = open_console(), Settings()
     story = _dated(options.short) if options.dated else _months(options.short)
     try:
         with interruptible(), alone(prepared_home(usual, story)):
-            played = play_story(console, story, options.students, options.grid)
+            played = play_story(console, story, options.students or story.students, options.grid)
     except KeyboardInterrupt:
         console.print("Ended before the year was over.")
         return FAILED
@@ -79,11 +78,14 @@ def main(arguments: list[str] | None = None) -> int:
 class Story:
     """What is played: by which contract, in which parts, drawn how.
 
-    first_students: that the first champion learns from; play: plays the part of that number.
+    first_students: that the first champion learns from; students: of a part; window: students that a
+    retraining learns from; play: plays the part of that number.
     """
 
     contract: str
     first_students: int
+    students: int
+    window: int
     parts: int
     play: Callable[[Loop, int, Office], Any]
     picture: str
@@ -98,7 +100,9 @@ def _months(short: bool) -> Story:
     def one(loop: Loop, place: int, office: Office) -> Played:
         return play(loop, months[place], place, office)
 
-    return Story("grade_class", 2_392, len(months), one, "demo-year.png", plot_year, table_of)
+    return Story(
+        "grade_class", 2_392, STUDENTS, WINDOW, len(months), one, "demo-year.png", plot_year, table_of
+    )
 
 
 def _dated(short: bool) -> Story:
@@ -109,7 +113,17 @@ def _dated(short: bool) -> Story:
         return play_school_year(loop, YEARS[place], place, days)
 
     picture = "demo-weeks.png"
-    return Story("school_year", 2_400, len(YEARS), one, picture, plot_years, table_of_years)
+    return Story(
+        "school_year",
+        2_400,
+        weeks.STUDENTS,
+        weeks.WINDOW,
+        len(YEARS),
+        one,
+        picture,
+        plot_years,
+        table_of_years,
+    )
 
 
 def prepared_home(usual: Settings, story: Story) -> Path:
@@ -123,7 +137,7 @@ def prepared_home(usual: Settings, story: Story) -> Path:
         "GRADECAST_HOME": str(home.absolute()),
         "GRADECAST_MODEL_URI": f"models:/{load_contract(story.contract).model_name}@{CHAMPION}",
         "GRADECAST_COOLDOWN_DAYS": "0",  # a month takes a minute here
-        "GRADECAST_RETRAIN_WINDOW": str(WINDOW),
+        "GRADECAST_RETRAIN_WINDOW": str(story.window),
         "GRADECAST_APPROVAL": "none",  # nobody is there to ask
         "GRADECAST_PREDICTOR_URL": f"http://127.0.0.1:{ports['PORT']}",
         "PREFECT_WORKER_QUERY_SECONDS": "1",

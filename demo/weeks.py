@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+STUDENTS, WINDOW = 1_000, 2_000
+"""Students of a year, and how many a retraining learns from: fewer cannot show that a model is better."""
 TENTH = 0.1
 """Share of the students that a school can see first."""
 
@@ -43,11 +45,11 @@ class SchoolYear:
 
 YEARS = (
     SchoolYear(2025),
-    SchoolYear(2026, "from January each absence costs four times as much", "absences-cost-more"),
-    SchoolYear(2027, "absences go on to cost more", "absences-cost-more"),
+    SchoolYear(2026, "from January tests are marked more kindly", "marks-inflated"),
+    SchoolYear(2027, "they go on to be", "marks-inflated"),
 )
-STRENGTH = 1.5
-"""Points of the final score that each absence costs more."""
+STRENGTH = 10.0
+"""Points of 100 that every test has more, and the final grade has not."""
 COLUMNS = ("year", "what happens", "champion", "found at mid-year", "right at the end", "monitor", "then")
 WEEKS, FEW_WEEKS = range(7, 239, 7), range(28, 239, 70)
 

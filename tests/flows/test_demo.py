@@ -128,7 +128,7 @@ def test_the_picture_of_the_weeks_says_who_answered_and_what_followed(
     with styled():
         figure = plot_years(years)
     said = " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
-    assert "2026, version 1: from January each absence costs four times as much" in said
+    assert "2026, version 1: from January tests are marked more kindly" in said
     assert "monitor: loss, version 2 promoted" in said
     assert list(table_of_years(years).columns[-1].cells) == ["", "version 2 promoted", "version 3 kept out"]
     draw(figure, tmp_path / "weeks.png")
