@@ -19,7 +19,7 @@ from data.bundle.answers import risk_of, risky
 from data.contract.columns import Column, Target
 from data.contract.contract import Contract
 from data.words import percent
-from flows.drift_gate import DRIFT, LEAST_ROWS, Finding, verdict_of
+from flows.drift_gate import DRIFT, LEAST_ROWS, NOT_TESTED, Finding, verdict_of
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,20 @@ def subgroups(batch: pd.DataFrame, reference: pd.DataFrame, contract: Contract) 
     """Cut a batch into subgroups by each feature; quarters of numbers are the reference's.
 
     Both frames are as parsed and without quarantined rows. Audit columns make no subgroups: a difference that
-    the champion cannot know is there from the start, and would stop every batch.
+    the champion cannot know is there from the start, and would stop every batch (`group_finding`).
     """
     found = [Subgroup("all rows", np.ones(len(batch), dtype=bool), 1.0)]
     for column in contract.features:
         before, now = reference[column.name], batch[column.name]
-        cut = _codes(before, now, column) if column.coded else _quarters(before, now, column)
-        found += [Subgroup(name, rows, float(share)) for name, rows, share in cut]
+        found += [Subgroup(name, rows, float(share)) for name, rows, share in _cut(before, now, column)]
         if column.nullable:
             gone = now.isna().to_numpy()
             found.append(Subgroup(f"{column.name} missing", gone, float(before.isna().mean())))
     return found
+
+
+def _cut(before: pd.Series, now: pd.Series, column: Column) -> list[tuple[str, np.ndarray, float]]:
+    return _codes(before, now, column) if column.coded else _quarters(before, now, column)
 
 
 def _codes(before: pd.Series, now: pd.Series, column: Column) -> list[tuple[str, np.ndarray, float]]:
@@ -79,13 +82,14 @@ def _range_name(name: str, low: float, high: float) -> str:
 
 
 LOSS, RESIDUAL, LABELS = "relation: loss", "relation: residual", "relation: labels"
+GROUPS = "relation: groups"
 LOSS_CAP = 7.0
 """A label that the champion gave under 0.1 % counts as this: one slip of the pen is no drift."""
 MOST_EXACT = 5_000
 """No champion is taken for more exact than one of so many rows, or any bias of it alarms in a large batch."""
 CONTINUITY = 0.25
 """Half a class, squared: in subgroups where hardly anything is uncertain the normal tail is too thin."""
-LEAST_IN_SUBGROUP = 10
+LEAST_IN_SUBGROUP, LEAST_IN_GROUP, LEAST_GROUPS = 10, 20, 3
 
 
 @dataclass(frozen=True)
@@ -169,9 +173,112 @@ def residual_finding(
     )
 
 
-def undecided(words: str, verdict: str) -> list[Finding]:
+@dataclass(frozen=True)
+class Judged:
+    """Sound labelled rows as parsed, what the champion says of them (n, K), and their classes (n,)."""
+
+    frame: pd.DataFrame
+    probabilities: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def group_finding(now: Judged, before: Judged, contract: Contract, alpha: float) -> Finding:
+    """Judge whether the relation has changed for one audited group, beside all the others.
+
+    A group's level is nothing that the champion can know, and may be off from the start. So its mean residual
+    is compared with its own in the reference, less the same of the others: a difference of differences
+    (Welch's z, Bonferroni-corrected for the number of groups and classes). Groups of a column with three and
+    more, such as schools, differ from each other and from year to year: as much as they do in the reference
+    is no change.
+    """
+    found = [
+        (z, f"{name}: {_beside_others(away, place, contract.target)} ({rows} rows)")
+        for groups in _audit_groups(now.frame, before.frame, contract)
+        for name, z, away, place, rows in _changes(now, before, groups, contract.target)
+    ]
+    if not found:
+        return Finding(name=GROUPS, verdict=NOT_TESTED, words="no audited group has rows enough")
+    largest, words = max(found)
+    p_value = float(min(1.0, 2 * stats.norm.sf(largest) * len(found)))
+    return Finding(
+        name=GROUPS,
+        test=f"largest of {len(found)} changes of groups",
+        score=p_value,
+        threshold=alpha,
+        verdict=verdict_of(not p_value >= alpha),
+        words=words,
+    )
+
+
+AuditGroup = tuple[str, np.ndarray, np.ndarray]
+"""The name of a group, and which rows of the batch and of the reference are in it."""
+
+
+def _audit_groups(now: pd.DataFrame, before: pd.DataFrame, contract: Contract) -> Iterator[list[AuditGroup]]:
+    """Yield the groups of each audit column that both frames have."""
+    for column in contract.audit:
+        if column.name in now and column.name in before:
+            old = before[column.name]
+            here, there = _cut(old, now[column.name], column), _cut(old, old, column)
+            pairs = zip(here, there, strict=True)
+            yield [(name, own, known) for (name, own, _), (_, known, _) in pairs]
+
+
+def _changes(
+    now: Judged, before: Judged, groups: list[AuditGroup], target: Target
+) -> Iterator[tuple[str, float, float, int, int]]:
+    """Yield name, |z|, change in the mean residual, class and rows of each group that has enough."""
+    pairs = zip(
+        _residuals(now.probabilities, now.y, target),
+        _residuals(before.probabilities, before.y, target),
+        strict=True,
+    )
+    for (place, new, _), (_, old, _) in pairs:
+        between = 2 * _variance_between([old[known] for _, _, known in groups])
+        for name, own, known in groups:
+            cells = [new[own], new[~own], old[known], old[~known]]
+            if min(map(len, cells)) >= LEAST_IN_GROUP:
+                away = float(np.array([cell.mean() for cell in cells]) @ [1, -1, -1, 1])
+                spread = sum((cell.var(ddof=1) + CONTINUITY / len(cell)) / len(cell) for cell in cells)
+                size = abs(away) / float(np.sqrt(spread + between * len(groups) / (len(groups) - 1)))
+                yield name, size, away, place, int(own.sum())
+
+
+def _variance_between(cells: list[np.ndarray]) -> float:
+    """Return by how much the levels of groups truly vary, beyond chance; 0 of fewer than three.
+
+    The moment estimate of DerSimonian and Laird 1986, "Meta-analysis in clinical trials".
+    """
+    some = [cell for cell in cells if len(cell) >= LEAST_IN_GROUP]
+    if len(some) < LEAST_GROUPS:
+        return 0.0
+    means = np.array([cell.mean() for cell in some])
+    weights = np.array([len(cell) / (cell.var(ddof=1) + CONTINUITY / len(cell)) for cell in some])
+    total = weights.sum()
+    apart = weights @ (means - weights @ means / total) ** 2 - (len(some) - 1)
+    return max(0.0, float(apart / (total - (weights**2).sum() / total)))
+
+
+def _beside_others(away: float, place: int, target: Target) -> str:
+    return f"{_change(away, place, target)} before, beside the others"
+
+
+def own_fault(before: Judged, trained_rows: int, contract: Contract, alpha: float) -> str:
+    """Say where a champion does not fit the students that it learned from; "" where it does.
+
+    Such a one is no reference: what it would call drift is its own error.
+    """
+    groups = subgroups(before.frame, before.frame, contract)
+    found = residual_finding(before.probabilities, before.y, groups, trained_rows, contract.target, alpha)
+    return found.words if found.verdict == DRIFT else ""
+
+
+def undecided(words: str, verdict: str, names: Iterable[str] = (LOSS, RESIDUAL, LABELS)) -> list[Finding]:
     """Say why the relation gates could not decide."""
-    return [Finding(name=name, verdict=verdict, words=words) for name in (LOSS, RESIDUAL, LABELS)]
+    return [Finding(name=name, verdict=verdict, words=words) for name in names]
 
 
 def _residuals(
@@ -194,16 +301,16 @@ def _residual(
 
 def _words(residual: Residual, target: Target) -> str:
     group = residual.group
+    change = _change(residual.mean, residual.place, target)
+    return f"{group.name}: {change} forecast ({int(group.rows.sum())} rows)"
+
+
+def _change(mean: float, place: int, target: Target) -> str:
     if target.ordered and len(target.labels) > 2:
-        change = (
-            f"{abs(residual.mean):.2f} classes {'worse' if residual.mean > 0 else 'better'} than forecast"
-        )
-    else:
-        # Of two ordered classes the index is the second one's share.
-        label = target.labels[1 if target.ordered else residual.place]
-        often = "more" if residual.mean > 0 else "less"
-        change = f"{label} {100 * abs(residual.mean):.1f} points {often} often than forecast"
-    return f"{group.name}: {change} ({int(group.rows.sum())} rows)"
+        return f"{abs(mean):.2f} classes {'worse' if mean > 0 else 'better'} than"
+    # Of two ordered classes the index is the second one's share.
+    label = target.labels[1 if target.ordered else place]
+    return f"{label} {100 * abs(mean):.1f} points {'more' if mean > 0 else 'less'} often than"
 
 
 CLEAR = 12.0

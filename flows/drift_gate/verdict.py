@@ -24,9 +24,15 @@ from flows.drift_gate import (
 )
 from flows.drift_gate.columns import Compared, column_findings, evidently_runs
 from flows.drift_gate.relation import (
+    LOSS,
+    RESIDUAL,
+    Judged,
+    Subgroup,
+    group_finding,
     label_fault_in,
     label_finding,
     loss_finding,
+    own_fault,
     residual_finding,
     subgroups,
     undecided,
@@ -42,8 +48,10 @@ from flows.drift_gate.samples import (
     tested,
 )
 
-COLUMNS_ALPHA, LOSS_ALPHA, RESIDUAL_ALPHA = 0.02, 0.005, 0.01
-"""False alarms allowed, 3.5 % in all; `python -m bench.drift_gate` measures them."""
+COLUMNS_ALPHA, LOSS_ALPHA, RESIDUAL_ALPHA, GROUPS_ALPHA = 0.02, 0.005, 0.01, 0.005
+"""False alarms allowed, 4 % in all; `python -m bench.drift_gate` measures them."""
+OWN_ALPHA = 0.001
+"""How often a champion that fits is said not to."""
 RELATION_ROWS = 100_000
 NEAREST = 3  # columns that are drawn where none has drifted
 BODY, STYLE = (
@@ -195,14 +203,34 @@ def relation_findings(
         or not np.isfinite(probabilities).all()
     ):
         return undecided("the champion gave no probabilities", DRIFT)
-    y = target_index(usable, contract)
+    batch = Judged(usable, probabilities, target_index(usable, contract))
     groups = subgroups(usable, before, contract)
-    trained = reference.trained_rows
-    return [
-        loss_finding(probabilities, y, trained, LOSS_ALPHA),
-        residual_finding(probabilities, y, groups, trained, contract.target, RESIDUAL_ALPHA),
-        label_finding(probabilities, y, contract.target),
+    known = _learned_from(before, champion, contract)
+    return _judged(batch, known, groups, reference.trained_rows, contract)
+
+
+def _judged(
+    batch: Judged, known: Judged, groups: list[Subgroup], trained: int, contract: Contract
+) -> list[Finding]:
+    """Judge labelled rows beside those of the reference (none where they are not labelled)."""
+    labels = label_finding(batch.probabilities, batch.y, contract.target)
+    fault = own_fault(known, trained, contract, OWN_ALPHA) if len(known) >= LEAST_ROWS else ""
+    if fault:
+        words = f"the champion does not fit the students it learned from, so it is no reference: {fault}"
+        return [*undecided(words, NOT_TESTED, (LOSS, RESIDUAL)), labels]
+    found = [
+        loss_finding(batch.probabilities, batch.y, trained, LOSS_ALPHA),
+        residual_finding(batch.probabilities, batch.y, groups, trained, contract.target, RESIDUAL_ALPHA),
+        labels,
     ]
+    return [*found, group_finding(batch, known, contract, GROUPS_ALPHA)] if contract.audit else found
+
+
+def _learned_from(before: pd.DataFrame, champion: Champion, contract: Contract) -> Judged:
+    """Return the reference's rows with a label, and what the champion says of them."""
+    y = target_index(before, contract) if contract.target.column in before else np.full(len(before), -1)
+    rows = before[y >= 0]
+    return Judged(rows, np.asarray(champion(matrix(rows, contract)), dtype=float), y[y >= 0])
 
 
 def _usable(

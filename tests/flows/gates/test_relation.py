@@ -6,21 +6,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.cohorts import leaving_exam
 from data.cohorts.grades import generate, true_probabilities
 from data.contract.columns import Target
-from data.contract.contract import Contract
+from data.contract.contract import Contract, load_contract
 from data.errors import Stopped
-from data.rows.frames import parse
+from data.rows.frames import parse, target_index
 from flows.drift import Drift, OnDrift, stop_on_drift
 from flows.drift_gate.relation import (
+    Judged,
     Subgroup,
+    group_finding,
     label_fault,
     label_noise_losses,
     loss_finding,
+    own_fault,
     residual_finding,
     risk_backwards,
     subgroups,
 )
+from flows.drift_gate.verdict import _judged
 from flows.registry.promotion import against_champion
 from flows.training.ordinal import row_losses
 from tests.flows.gates.conftest import Ask
@@ -285,3 +290,64 @@ def test_labels_that_cannot_be_right_stop_the_run_whatever_was_told(on_drift: On
     found = Drift(verdict="drift", reasons=(), champion="3", report=Path("d.html"), label_fault=fault)
     with pytest.raises(Stopped, match=r"B stands for F.*Nothing was trained\. Mend the labels .*champion 3"):
         stop_on_drift(found, on_drift)
+
+
+@pytest.fixture(scope="module")
+def leaving() -> Contract:
+    return load_contract("leaving_exam")
+
+
+def seen_by(contract: Contract, rows: int, seed: int, scenario: str | None = None) -> Judged:
+    """Students of the leaving examination as a champion sees them that knows its rule without a scenario."""
+    raw = leaving_exam.generate(rows, seed=seed, scenario=scenario)
+    frame = parse(raw, contract)
+    return Judged(frame, leaving_exam.true_probabilities(raw), target_index(frame, contract))
+
+
+def test_what_became_harder_for_one_audited_group_alone_is_found_and_named(leaving: Contract) -> None:
+    before = seen_by(leaving, 1_200, 1)
+    found = group_finding(seen_by(leaving, 300, 2, "harder-for-villages"), before, leaving, 0.005)
+    assert found.verdict == "drift"
+    assert found.words.startswith("lives_in = ")
+    assert "than before, beside the others (" in found.words
+
+
+def test_what_became_harder_for_everybody_is_no_change_of_a_group(leaving: Contract) -> None:
+    before = seen_by(leaving, 1_200, 1)
+    alarms = [
+        group_finding(seen_by(leaving, 300, seed, "harder-paper"), before, leaving, 0.005).verdict
+        for seed in range(20, 32)
+    ]
+    assert alarms.count("drift") <= 1
+
+
+def test_a_group_that_was_always_worse_than_forecast_is_no_drift(leaving: Contract) -> None:
+    before, now = (
+        seen_by(leaving, rows, seed, "harder-for-villages") for rows, seed in ((1_200, 1), (300, 2))
+    )
+    assert group_finding(now, before, leaving, 0.005).verdict == "pass"
+
+
+def test_groups_of_new_students_rarely_alarm(leaving: Contract) -> None:
+    before = seen_by(leaving, 1_200, 1)
+    alarms = [
+        group_finding(seen_by(leaving, 300, seed), before, leaving, 0.05).verdict == "drift"
+        for seed in range(100, 140)
+    ]
+    assert sum(alarms) <= 7, "two of forty are to be expected, and more where schools differ anew each year"
+
+
+def test_groups_of_few_students_are_not_judged(leaving: Contract) -> None:
+    few = seen_by(leaving, 30, 1)
+    assert group_finding(few, few, leaving, 0.005).verdict == "not tested"
+
+
+def test_a_champion_that_does_not_fit_its_own_students_is_no_reference(leaving: Contract) -> None:
+    students = seen_by(leaving, 800, 3)
+    wrong = np.roll(students.probabilities, 1, axis=1)  # each class in the place of the next
+    assert own_fault(students, 800, leaving, 0.001) == ""
+    misfit = Judged(students.frame, wrong, students.y)
+    assert "classes better than forecast" in own_fault(misfit, 800, leaving, 0.001)
+    found = _judged(misfit, misfit, subgroups(students.frame, students.frame, leaving), 800, leaving)
+    assert [one.verdict for one in found[:2]] == ["not tested", "not tested"]
+    assert found[0].words.startswith("the champion does not fit the students it learned from")
