@@ -231,6 +231,7 @@ def batch_score(
     try:
         loaded = load_contract(contract)
         target = out or default_out(data, Settings(), loaded, as_of)
+        check_roster(data, loaded, as_of)
         check_sink(target)
         check_part(elapsed)
         tag_run(loaded.name)
@@ -275,10 +276,15 @@ def check_input(options: argparse.Namespace) -> None:
     check_part(options.elapsed)
     options.data, options.out = set_aside([options.data, options.out])
     contract = load_contract(options.contract)
-    day = day_asked(options.data, contract, options.as_of)
-    if not holds_tables(options.data, contract):
-        open_roster(options.data, contract, day if isinstance(day, int) else None)
+    check_roster(options.data, contract, options.as_of)
     check_sink(options.out or default_out(options.data, Settings(), contract, options.as_of))
+
+
+def check_roster(data: str, contract: Contract, as_of: Said) -> None:
+    """Raise BadInput where a roster cannot be read, before anything is begun."""
+    day = day_asked(data, contract, as_of)
+    if not holds_tables(data, contract):
+        open_roster(data, contract, day if isinstance(day, int) else None)
 
 
 def show(console: Console, scored: ScoreSummary, settings: Settings) -> None:  # noqa: ARG001

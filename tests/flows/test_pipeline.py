@@ -70,6 +70,7 @@ def test_the_pipeline_gives_what_each_stage_gave_and_shows_it(grid_file: str) ->
         )
         artifacts = [artifact for artifact in client.read_artifacts() if artifact.id not in before]
         run, stages = run_and_stages(client, state)
+        named = {client.read_flow(stage.flow_id).name: stage.name for stage in stages}
     result = state.result()
     assert (result.processed.rows, result.drift.verdict) == (600, "pass")
     assert (result.registered.version, result.registered.promoted) == ("1", True)
@@ -90,7 +91,6 @@ def test_the_pipeline_gives_what_each_stage_gave_and_shows_it(grid_file: str) ->
         r"version 1 promoted: −0\.\d{3} \[−0\.\d{3}, −0\.\d{3}\] log loss against class shares",
         str(state.message),
     )
-    named = {client.read_flow(stage.flow_id).name: stage.name for stage in stages}
     assert named == dict.fromkeys(("process", "drift", "train", "register"), "grade_class")
     told = shown["summary"]
     assert f"## grade-class {state.message}" in told
