@@ -11,10 +11,10 @@ import pandas as pd
 from pydantic import ValidationError
 
 from data.contract.columns import LONGEST_LABEL, MISSING_MARKS, RESERVED, Column
-from data.rows.dates import DAY, MONTH, DateEvidence
+from data.rows.dates import DAY, MONTH
 from data.rows.frames import to_ids, to_numbers, within_reach
 from data.rows.kinds import DAYS_A_YEAR, NO_WORDS, WHOLE, YES_WORDS, date_of
-from data.rows.notation import ColumnEvidence, Evidence, Notation, Settled, settle
+from data.rows.notation import Notation, Settled, settle_freely, slips_of
 
 MOST_CODES = 20
 """Different texts up to which a column is taken for one of codes."""
@@ -22,10 +22,6 @@ MOST_LEVELS = 7
 """Whole numbers 0 or 1 to this at most are taken for levels."""
 MOST_NAMES = 40
 """Whole numbers up to so many different ones that behave like names are taken for codes."""
-BAD_SHARE = 0.02
-"""Part of a column's cells that may be no numbers in one of numbers."""
-STRAY = 20
-"""Numbers from which on a single cell that is none is taken for a slip."""
 SCALES = (
     ("none", "very low", "low", "moderate", "medium", "high", "very high"),
     ("never", "almost never", "rarely", "sometimes", "often", "usually", "almost always", "always"),
@@ -111,24 +107,8 @@ class Guess:
 
 def notations_of(frame: pd.DataFrame, delimiter: str) -> Settled:
     """Find how the columns of a file write their numbers and dates, of those that are of such."""
-    found: dict[str, Evidence] = {}
-    for name in frame.columns:
-        if frame[name].dtype.kind in "iufb":
-            continue
-        cells = [str(cell) for cell in frame[name].dropna()]
-        numbers, dates = ColumnEvidence(), DateEvidence()
-        numbers.take(cells)
-        dates.take(cells)
-        if numbers.numbers and numbers.others <= _slips(numbers.numbers):
-            found[str(name)] = numbers
-        elif dates.dates and dates.others <= _slips(dates.dates):
-            found[str(name)] = dates
-    return settle(found, delimiter)
-
-
-def _slips(numbers: int) -> int:
-    """Return how many cells of a column of numbers may be none."""
-    return max(1, int(BAD_SHARE * numbers)) if numbers >= STRAY else 0
+    texts = {str(name): frame[name].dropna() for name in frame if frame[name].dtype.kind not in "iufb"}
+    return settle_freely({name: [map(str, cells)] for name, cells in texts.items()}, delimiter)
 
 
 def guess_column(
@@ -272,7 +252,7 @@ def _numeric(name: str, cells: pd.Series, *, audited: bool) -> Guess | None:
     written, wrong = to_numbers(cells)
     numbers = within_reach(written)
     found = numbers.dropna()
-    if not len(found) or wrong.sum() > _slips(len(found)):
+    if not len(found) or wrong.sum() > slips_of(len(found)):
         return None
     beyond = int(written.notna().sum()) - len(found)
     guess = _of_numbers(name, numbers, found, audited=audited)

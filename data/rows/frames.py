@@ -287,14 +287,20 @@ def _folded(cells: "pa.ChunkedArray") -> "pa.ChunkedArray":
 
 
 def _plain_texts(cells: "pa.ChunkedArray", notation: Notation | None) -> "pa.ChunkedArray":
-    """Return texts with their numbers as programs write them, each text looked at once."""
+    import pyarrow as pa
+
+    return cells if notation is None else pa.chunked_array([in_plain(cells.combine_chunks(), notation)])
+
+
+def in_plain(cells: "pa.Array", notation: Notation | None) -> "pa.Array":
+    """Return texts with their numbers and dates as programs write them, each text looked at once."""
     import pyarrow as pa
 
     if notation is None:
         return cells
-    found = cells.combine_chunks().dictionary_encode()
+    found = cells.dictionary_encode()
     plain = [notation.plain(text) for text in found.dictionary.to_pylist()]
-    return pa.chunked_array([pa.array(plain, pa.string()).take(found.indices)])
+    return pa.array(plain, pa.string()).take(found.indices)
 
 
 def _arrow_numbers(texts: "pa.ChunkedArray") -> "pa.ChunkedArray | None":

@@ -7,7 +7,7 @@ decides for all, then the contract's range, then the file's other columns. What 
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
@@ -259,6 +259,36 @@ def notation_columns(contract: Contract) -> dict[str, Column]:
     return {
         c.name: c for c in contract.columns.values() if c.kind in WITH_NOTATION and c.role is not Role.LEAK
     }
+
+
+BAD_SHARE = 0.02
+"""Part of a column's cells that may be no numbers in one of numbers."""
+STRAY = 20
+"""Numbers from which on a single cell that is none is taken for a slip."""
+
+
+def slips_of(numbers: int) -> int:
+    """Return how many cells of a column of so many numbers may be none."""
+    return max(1, int(BAD_SHARE * numbers)) if numbers >= STRAY else 0
+
+
+def settle_freely(columns: Mapping[str, Iterable[Iterable[str | None]]], delimiter: str) -> Settled:
+    """Decide how columns write their numbers or dates that no contract speaks of, of those that are of such.
+
+    Each column's texts come in parts.
+    """
+    found: dict[str, Evidence] = {}
+    for name, parts in columns.items():
+        numbers, dates = ColumnEvidence(), DateEvidence()
+        for part in parts:
+            texts = list(part)
+            numbers.take(texts)
+            dates.take(texts)
+        if numbers.numbers and numbers.others <= slips_of(numbers.numbers):
+            found[name] = numbers
+        elif dates.dates and dates.others <= slips_of(dates.dates):
+            found[name] = dates
+    return settle(found, delimiter)
 
 
 def with_fallbacks(settled: Settled, contract: Contract, names: Sequence[str]) -> Settled:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -18,9 +19,9 @@ from data.contract.columns import ALWAYS_MISSING, MISSING_MARKS
 from data.contract.dated import ContractTable
 from data.contract.expressions import texts_in, to_sql
 from data.errors import BadInput
-from data.rows.frames import refuse_twice
+from data.rows.frames import in_plain, refuse_twice
 from data.rows.spreadsheets import FIRST_ROW, split_header
-from data.sources.files import is_parquet, parquet_shape, read_header, reading_csv
+from data.sources.files import is_parquet, parquet_shape, read_header, reading_csv, settled_freely
 
 MEMORY = "2GB"
 ROW = "_row"
@@ -121,12 +122,20 @@ def engine(scratch: Path, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+class Terms(NamedTuple):
+    """How a text is read: columns that are names, as they are written; and where to say what is assumed."""
+
+    keys: frozenset[str]
+    notes: list[str]
+
+
 def opened(
     connection: duckdb.DuckDBPyConnection,
     alias: str,
     path: Path,
     table: ContractTable,
     wanted: frozenset[str],
+    terms: "Terms",
 ) -> Relation:
     """Open a file as a relation with the columns that are wanted, and the number of each row in `_row`.
 
@@ -144,7 +153,9 @@ def opened(
         cells = "".join(f", {column}" for column in own)
         connection.execute(f"create view {alias} as select {ROW} + {FIRST_ROW} as {ROW}{cells} from {file}")
     else:
-        _read_in(connection, alias, path, [names[n] for n in places], own)
+        held = {*terms.keys, *table.key, *(name for some in table.join.values() for name in some)}
+        as_written = frozenset(name for name, one in zip(names, ours, strict=True) if one in held)
+        _read_in(connection, alias, path, [names[n] for n in places], own, Terms(as_written, terms.notes))
     shape = connection.execute(f"select * from {alias} limit 0").description or ()
     types = {str(column): str(kind) for column, kind, *_ in shape}
     listed = {ours[n]: column for n, column in zip(places, own, strict=True)}
@@ -170,7 +181,12 @@ def _header_alone(path: Path) -> list[str] | None:
 
 
 def _read_in(
-    connection: duckdb.DuckDBPyConnection, alias: str, path: Path, names: list[str], own: list[str]
+    connection: duckdb.DuckDBPyConnection,
+    alias: str,
+    path: Path,
+    names: list[str],
+    own: list[str],
+    terms: "Terms",
 ) -> None:
     """Read columns of a text into a table, as texts and with their row's number."""
     made = "".join(f", {column} varchar" for column in own)
@@ -180,7 +196,7 @@ def _read_in(
     failed: list[BadInput] = []
     reader = pa.RecordBatchReader.from_batches(
         pa.schema([(ROW, pa.int64()), *((column, pa.string()) for column in own)]),
-        _numbered(path, names, own, failed),
+        _numbered(path, names, own, terms, failed),
     )
     try:
         connection.register("stream", reader)
@@ -194,15 +210,23 @@ def _read_in(
 
 
 def _numbered(
-    path: Path, names: list[str], own: list[str], failed: list[BadInput]
+    path: Path, names: list[str], own: list[str], terms: "Terms", failed: list[BadInput]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield a text's batches under our names, with the number of each row; keep the error that ends them."""
+    """Yield a text's batches under our names, with the number of each row; keep the error that ends them.
+
+    Numbers and dates are as programs write them, but for keys, which are names.
+    """
     first = FIRST_ROW
     try:
-        with reading_csv(path, read_header(path), names) as reader:
+        header = read_header(path)
+        settled = settled_freely(path, header, [name for name in names if name not in terms.keys])
+        notes = [f"{path.name}: {note}" for note in (*header.notes, *settled.notes)]
+        terms.notes.extend(note for note in notes if note not in terms.notes)
+        with reading_csv(path, header, names) as reader:
             for batch in reader:
                 rows = pa.array(range(first, first + batch.num_rows), pa.int64())
-                yield pa.RecordBatch.from_arrays([rows, *map(_cleaned, batch.columns)], [ROW, *own])
+                cells = [in_plain(batch[name], settled.notations.get(name)) for name in names]
+                yield pa.RecordBatch.from_arrays([rows, *map(_cleaned, cells)], [ROW, *own])
                 first += batch.num_rows
     except BadInput as error:
         failed.append(error)

@@ -37,7 +37,7 @@ from data.snapshots.records import (
     bad_numbers,
     day_of,
 )
-from data.snapshots.relations import ROW, Relation, engine, first_repeated, joined, opened, quoted
+from data.snapshots.relations import ROW, Relation, Terms, engine, first_repeated, joined, opened, quoted
 from data.snapshots.statistics import ZERO_OF_NONE
 from data.snapshots.tables import are_tables, staged
 from data.sources.databases import without_secrets
@@ -108,7 +108,14 @@ def open_snapshots(
         if taking.left_out:  # the same tables give more rows another day
             digest = sha256(f"{digest} but {taking.left_out}".encode()).hexdigest()
         read = partial(_chunks, path, taking.names)
-        yield ChunkedRecords(without_secrets(uri), digest, read, generated=plan, set_aside=set_aside)
+        yield ChunkedRecords(
+            without_secrets(uri),
+            digest,
+            read,
+            generated=plan,
+            set_aside=set_aside,
+            assumed=taking.assumed,
+        )
 
 
 @contextmanager
@@ -142,6 +149,8 @@ class _Snapshots:
     names: list[str] = field(default_factory=list)
     left_out: int = 0
     """How many rows are of days that have not come yet."""
+    assumed: list[str] = field(default_factory=list)
+    """What was assumed of the files."""
 
     def write(self, path: Path) -> SetAside:
         """Write the snapshots, ordered by student and day; return what was set aside."""
@@ -151,7 +160,8 @@ class _Snapshots:
             relations = {}
             for n, (current, file) in enumerate(self.files.items()):
                 table = self.dated.tables[current]
-                relations[current] = opened(self.connection, f"t{n}", file, table, self._wanted)
+                terms = Terms(frozenset(self.dated.key), self.assumed)
+                relations[current] = opened(self.connection, f"t{n}", file, table, self._wanted, terms)
             current = self.dated.students
             counts[current] = self._make_students(self._with_joins(current, relations), bad)
             for taking in self._takings:

@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,7 +23,15 @@ from data.contract.contract import Contract
 from data.contract.yaml_files import shortened
 from data.errors import BadInput
 from data.rows.frames import from_arrow, refuse_twice
-from data.rows.notation import Notation, Settled, evidence_of, notation_columns, settle, with_fallbacks
+from data.rows.notation import (
+    Notation,
+    Settled,
+    evidence_of,
+    notation_columns,
+    settle,
+    settle_freely,
+    with_fallbacks,
+)
 from data.rows.spreadsheets import FIRST_ROW
 from data.sources.databases import scheme_of, without_secrets
 from data.sources.tables import Copies, Table, TableError, open_table, rows_below
@@ -270,6 +278,31 @@ def settled_of(path: Path, header: Header, contract: Contract) -> Settled:
         name, question = next(iter(settled.questions.items()))
         raise BadInput(f"{question}.", file=path, column=name, remedy=ASKED)
     return with_fallbacks(settled, contract, header.names)
+
+
+def settled_freely(path: Path, header: Header, names: Sequence[str]) -> Settled:
+    """Find how columns write numbers and dates that no contract describes, where not as programs do.
+
+    They are looked at from end to end where the first rows give reason to. Raises BadInput.
+    """
+
+    def told(columns: Mapping[str, Iterable[Iterable[str | None]]]) -> Settled:
+        return settle_freely(columns, header.delimiter)
+
+    places = {name: header.names.index(name) for name in names}
+    sample = {n: [[row[at] for row in header.table.sample if at < len(row)]] for n, at in places.items()}
+    settled = told(sample)
+    odd = [*settled.questions, *(name for name, one in settled.notations.items() if one.special)]
+    if odd and not header.table.whole:
+        cells: dict[str, list[list[str | None]]] = {name: [] for name in odd}
+        with reading_csv(path, header, odd) as reader:
+            for batch in reader:
+                for name, parts in cells.items():
+                    parts.append(batch[name].unique().to_pylist())
+        settled = told(cells)
+    for name, question in settled.questions.items():
+        raise BadInput(f"{question}.", file=path, column=name, remedy="Write it in the file as it is meant.")
+    return replace(settled, notations={n: one for n, one in settled.notations.items() if one.special})
 
 
 ASKED = "Write it in the file as it is meant, or say it in the contract: min, max and unit of the column."

@@ -156,7 +156,8 @@ def _who_is_there(found: ChunkedRecords, dated: Dated, day: int | date) -> Roste
     left_out = [f"{plural(there - rows, 'student')} left out: on {day} not at day {first} to {last}."]
     notes = (*(left_out if there > rows else ()), *_set_aside(found.set_aside))
     chunks = functools.partial(_snapshot_chunks, found, dated)
-    return RosterSource(found.uri, names, rows, chunks, day=str(day), notes=notes)
+    assumed = tuple(found.assumed)
+    return RosterSource(found.uri, names, rows, chunks, assumed=assumed, day=str(day), notes=notes)
 
 
 def _snapshot_chunks(found: ChunkedRecords, dated: Dated) -> Iterator[pa.Table]:

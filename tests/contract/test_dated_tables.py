@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from data.errors import BadInput
 from data.snapshots.snapshots import open_records
-from tests.contract.dated_world import snapshots, some_tables, world, written
+from tests.contract.dated_world import DATES, as_dates, bad_records, snapshots, some_tables, world, written
 from tests.contract.postgres import Postgres
 from tests.contract.stores import running_store
 from tests.contract.test_snapshots import assert_known
@@ -143,3 +144,37 @@ def test_a_file_of_snapshots_that_somebody_made_is_read_as_it_is(known: pd.DataF
     assert len(again) == len(known)
     assert records.set_aside is None
     assert again["pieces"].tolist() == known["pieces"].tolist()
+
+
+def test_tables_of_a_german_export_make_the_same_snapshots(tmp_path: Path) -> None:
+    plain = as_dates(some_tables(), [date(2025, 9, 15), date(2025, 9, 22)])
+    days, numbers = ("came", "left", "began", "due", "done", "known"), ("hours", "mark")
+    german = {}
+    for name, frame in plain.items():
+        german[name] = frame.astype(object)
+        for column in frame.columns.intersection(days):
+            written_out = pd.to_datetime(frame[column]).dt.strftime("%d.%m.%Y")
+            german[name][column] = written_out.where(frame[column].notna(), "k. A.")
+        for column in frame.columns.intersection(numbers):
+            german[name][column] = frame[column].map(lambda v: f"{v:g}".replace(".", ","), na_action="ignore")
+    folder = tmp_path / "german"
+    folder.mkdir()
+    for name, frame in german.items():
+        (folder / f"{name}.csv").write_bytes(frame.to_csv(index=False, sep=";").encode("cp1252"))
+    contract = world(DATES)
+    wanted = snapshots(written(plain, tmp_path / "plain"), contract)
+    found = snapshots(str(folder), contract)
+    pd.testing.assert_frame_equal(*(frame.astype({"hours": float}) for frame in (found, wanted)))
+    assert bad_records(str(folder), contract) == []
+    with open_records(str(folder), contract) as records:
+        said = "\n".join(records.assumed)
+    assert "students.csv: column hours: numbers are written with a decimal comma; '2,5' is 2.5" in said
+    assert "work.csv: column known: dates are written day first; '20.09.2025' is 2025-09-20" in said
+    assert said.count("tasks.csv") == 1  # which is two tables of the contract
+
+
+def test_a_day_of_a_dated_table_that_could_be_two_is_asked_about(tmp_path: Path) -> None:
+    tables = as_dates(some_tables(), [date(2025, 9, 1), date(2025, 9, 1)])
+    tables["work"] = tables["work"].assign(known=["01/09/2025", "02/09/2025", "03/09/2025", "04/09/2025"])
+    with pytest.raises(BadInput, match=r"column known: '01/09/2025' could be 2025-09-01 or 2025-01-09"):
+        snapshots(written(tables, tmp_path), world(DATES))
