@@ -152,10 +152,10 @@ def test_tables_of_a_german_export_make_the_same_snapshots(tmp_path: Path) -> No
     german = {}
     for name, frame in plain.items():
         german[name] = frame.astype(object)
-        for column in frame.columns.intersection(days):
+        for column in frame.columns.intersection([*days]):
             written_out = pd.to_datetime(frame[column]).dt.strftime("%d.%m.%Y")
             german[name][column] = written_out.where(frame[column].notna(), "k. A.")
-        for column in frame.columns.intersection(numbers):
+        for column in frame.columns.intersection([*numbers]):
             german[name][column] = frame[column].map(lambda v: f"{v:g}".replace(".", ","), na_action="ignore")
     folder = tmp_path / "german"
     folder.mkdir()
@@ -164,7 +164,7 @@ def test_tables_of_a_german_export_make_the_same_snapshots(tmp_path: Path) -> No
     contract = world(DATES)
     wanted = snapshots(written(plain, tmp_path / "plain"), contract)
     found = snapshots(str(folder), contract)
-    pd.testing.assert_frame_equal(*(frame.astype({"hours": float}) for frame in (found, wanted)))
+    pd.testing.assert_frame_equal(found.astype({"hours": float}), wanted.astype({"hours": float}))
     assert bad_records(str(folder), contract) == []
     with open_records(str(folder), contract) as records:
         said = "\n".join(records.assumed)

@@ -1,15 +1,18 @@
 """Figures and values as the pages say them."""
 
+import re
 from typing import Any
 
 import pytest
+from jinja2 import Environment, FileSystemLoader
 
 from data.bundle.card import Share
 from data.bundle.reasons import scale_of
 from data.contract.columns import Column
-from data.contract.contract import Contract, load_contract
+from data.contract.contract import FOLDER, Contract, load_contract
 from flows.reports.figures import card_figures
 from serving.pages import show, student
+from tests.contract.tiny import YAML, contract_of
 from tests.flows.reports.evidences import grade_evidence
 
 SAID = "When the model said “{}” for 30 past students, 27 of them (95%: 80 to 95%) got {}."
@@ -141,3 +144,19 @@ def test_a_student_is_called_at_risk_from_the_chance_on_that_the_contract_says(p
         == "Flagged as at risk (20% or more)"
     )
     assert student.describe_call({"at_risk": 0.19}, pass_fail) == ""
+
+
+def test_fields_stand_in_the_contracts_groups_and_a_date_is_asked_for_as_one() -> None:
+    text = YAML.replace("{title: Hours,", "{title: Hours, group: At home,")
+    text = text.replace("{title: Days,", "{title: Days, group: At home,").replace(
+        "{title: Born,", "{title: Born, group: Who,"
+    )
+    contract = contract_of(text)
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER.parents[1] / "serving" / "templates"), autoescape=True
+    )
+    template = environment.from_string('{% from "_fields.html" import grouped %}{{ grouped(fields) }}')
+    page = template.render(fields=student.fields(contract.features, contract, {"Born": "2010-05-31"}, {}))
+    assert re.findall(r'<h3 class="group">(.*?)</h3>', page) == ["At home", "Who"]
+    assert page.index(">At home<") < page.index(">Hours") < page.index(">Days") < page.index(">Who<")
+    assert re.search(r'<input id="\S+" name="Born" type="date" value="2010-05-31"', page)
