@@ -180,7 +180,8 @@ class _Layout:
         head, _, columns = flat.partition("\ncolumns:\n")
         taken, self.reasons = self._taken(), []
         dated = self._dated_lines()
-        dropped = {*self.key, *self._ends.values(), *([self._cohort] if self._cohort else [])} - self._kept
+        told = [self._cohort, self._start() if self.dates else ""]
+        dropped = {*self.key, *self._ends.values(), *filter(None, told)} - self._kept
         kept = _without(columns, dropped)
         names = [re.match(r'\s*"?([^":]+)"?:', line) for line in kept if not line.strip().startswith("#")]
         there = {found[1] for found in names if found}

@@ -328,3 +328,13 @@ def test_two_columns_that_differ_in_case_are_two(tmp_path: Path) -> None:
     for name, table in tables.items():
         table.to_parquet(tmp_path / f"{name}.parquet")
     assert_known(snapshots(str(tmp_path), world()), some_tables())
+
+
+def test_a_date_of_the_student_table_is_no_number_and_no_fault(tmp_path: Path) -> None:
+    born = "hours: {title: Hours, kind: number, min: 0}"
+    tables = some_tables()
+    tables["students"] = tables["students"].assign(born=["2009-05-01", "2009-06-01", "2009-07-01"])
+    contract = world(**{born: f"{born}\n  born: {{title: Born, kind: date, age_at: 2025-09-01}}"})
+    found = snapshots(written(tables, tmp_path), contract)
+    assert set(found["born"]) == {"2009-05-01", "2009-06-01", "2009-07-01"}
+    assert bad_records(str(tmp_path), contract) == []
