@@ -12,7 +12,7 @@ from serving.settings import PredictorSettings
 from tests.serving.pages.conftest import at_an_address
 from tests.serving.pages.rosters import csv_of, students
 
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+PHONE, DESK = {"width": 320, "height": 640}, {"width": 1280, "height": 900}
 MOST_BYTES = 100_000
 
 Visit = Callable[..., Page]
