@@ -66,6 +66,7 @@ def test_the_example_is_forecast_and_every_column_is_asked_for(other_client: Fla
     answer = other_client.post("/", data=form_of(other_client))
     assert answer.status_code == 200
     assert re.search("Most likely|is likeliest", answer.text)
+    assert "The average student that the model learned from" in answer.text
     assert ("points of 100" if bundle.contract.target.ordered else "for and against No place") in answer.text
 
 
