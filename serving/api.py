@@ -179,10 +179,10 @@ def forecast(
     records = validate(parsed, bundle.record, {*bundle.contract.columns, ELAPSED}, settings.max_records)
     settle_elapsed(records, bundle.contract, passed)
     answers = predictor.predict(records, explain=explain)
-    _say_what_was_taken(answers, parsed, bundle.contract)
     write_down(
         extensions["spool"], prediction_entries(records, answers, bundle.contract, settings.id_key, via)
     )
+    _say_what_was_taken(answers, parsed, bundle.contract)
     extensions["metrics"].predicted(
         [answer["grade_class"] for answer in answers], sum(answer["at_risk"] for answer in answers)
     )

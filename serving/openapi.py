@@ -114,7 +114,9 @@ def _forecast(contract: Contract) -> Schema:
     if contract.dated is not None:
         whole = {"type": "integer", "description": "The day that the forecast is for, as it was asked."}
         fields[AS_OF] = whole
+    taken = {"type": "object", "description": "What was taken in place of what the record lacks, by column."}
     more = {"reasons": reasons, **(passed if contract.accumulating else {})}
+    more |= {"assumed": taken} if contract.fallbacks else {}
     return _object({**fields, **more}, list(fields))
 
 
@@ -262,21 +264,25 @@ def _forecast_paths(predictor: Predictor, record: Schema) -> Schema:
         "The forecast, or one for each record in order.", {"anyOf": [ref("Forecast"), ref("Forecasts")]}
     )
     one = _operation("predict", "Forecast one record, or each of a list", answer, *SENT)
-    form = {"type": "object", "properties": {"file": {**TEXT, "format": "binary"}}, "required": ["file"]}
     many = _operation(
         "predictBatch", "Forecast every row of a CSV or a sheet", _batch_answer(predictor), *SENT
     )
     about = {"description": predictor.counts_hint} if predictor.counts_hint else {}
     records = _json_body({"anyOf": [ref("Record"), ref("Records")]}, record)
-    binary = {"schema": {**TEXT, "format": "binary"}}
-    files = {"text/csv": {"schema": TEXT}, "multipart/form-data": {"schema": form}}
-    files |= dict.fromkeys(WORKBOOK_TYPES, binary)
     sheet = {"name": "sheet", "in": "query", "schema": TEXT, "description": "The sheet of a workbook."}
-    file = {"required": True, "content": files}
+    file = {"required": True, "content": _files()}
     return {
         "/predict": {"post": {**one, **about, "parameters": [explain, *asked], "requestBody": records}},
         "/predict/batch": {"post": {**many, **about, "parameters": [sheet, *asked], "requestBody": file}},
     }
+
+
+def _files() -> Schema:
+    """Return the media types that a file is sent as."""
+    binary = {**TEXT, "format": "binary"}
+    form = {"type": "object", "properties": {"file": binary}, "required": ["file"]}
+    files: Schema = {"text/csv": {"schema": TEXT}, "multipart/form-data": {"schema": form}}
+    return files | {kind: {"schema": binary} for kind in WORKBOOK_TYPES}
 
 
 def _day_parameter(contract: Contract) -> Schema:
@@ -323,7 +329,7 @@ def _other_paths(label: str) -> Schema:
     body = _json_body(
         {"anyOf": [ref("Outcome"), ref("Outcomes")]}, {"prediction_id": EXAMPLE_ID, "grade_class": label}
     )
-    body["content"]["text/csv"] = {"schema": TEXT}
+    body["content"] |= _files()
     taken = _json("Taken.", {"type": "object", "properties": {"accepted": {"type": "integer"}}})
     outcomes = _operation("reportOutcomes", "Report grades that came later", taken, *SENT, status=202)
     told = _json("The model.", ref("Model"))

@@ -127,9 +127,7 @@ def guess_column(
         return Guess(name, None, [f"left out: {values or 'no'} value in {len(cells):,} rows"])
     nominal = nominal or cells.nunique() < 2  # None is one of two labels
     audited = audit or AUDITED.search(name.replace("_", " ")) is not None
-    guess = None if nominal or audited else _repeated_id(name, cells)
-    guess = guess or (None if nominal else _dates(name, cells, notation))
-    guess = guess or (None if nominal else _numeric(name, cells, audited=audited))
+    guess = None if nominal else _of_values(name, cells, notation, audited=audited)
     if guess is None:
         cells = said
         guess = _text(
@@ -150,6 +148,12 @@ def guess_column(
         guess.reasons.append(f"audit, {why}: recorded for fairness, not seen by the model")
     _say_missing(guess, int(cells.isna().sum()), len(cells))
     return _that_holds(guess)
+
+
+def _of_values(name: str, cells: pd.Series, notation: Notation | None, *, audited: bool) -> Guess | None:
+    """Guess a column that may hold who a student is, dates or numbers."""
+    guess = None if audited else _repeated_id(name, cells)
+    return guess or _dates(name, cells, notation) or _numeric(name, cells, audited=audited)
 
 
 def _say_missing(guess: Guess, missing: int, rows: int) -> None:

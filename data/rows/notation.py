@@ -325,7 +325,9 @@ def _settle_dates(found: Mapping[str, DateEvidence]) -> Settled:
         if not order:
             questions[name] = why
             continue
-        notations[name] = Notation(order=order, latest=latest_year(evidence.column), special=True)
+        notations[name] = Notation(
+            order=order, latest=latest_year(evidence.column), special=not evidence.is_plain
+        )
         if sentence := evidence.sentence(order, why):
             said.setdefault(sentence, []).append(name)
     notes = tuple(f"{_listed(names)}: {sentence}" for sentence, names in said.items())
