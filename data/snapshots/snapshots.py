@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow.parquet
 
 from data.cohorts.addresses import CohortPlan, write_cohort
-from data.contract.columns import OF_COHORT, PERSON, Kind, Role
+from data.contract.columns import OF_COHORT, PERSON, Role
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF, Cohort, Dated
 from data.contract.expressions import names_in, to_sql
@@ -284,8 +284,7 @@ class _Snapshots:
         needed = [*dated.key, *([dated.start] if dated.start else [])]
         days = [day for day in (dated.present.since, dated.present.until) if day]
         own = [self.contract.columns[name] for name in self._told if name in self.contract.columns]
-        other = {*days, *(column.name for column in own if column.coded or column.kind is Kind.DATE)}
-        numbers = [column.name for column in own if column.name not in other]
+        numbers = [column.name for column in own if not (column.coded or column.dated or column.name in days)]
         missing = [Fault(n, table.text(n), Reason.MISSING, table.missing(n)) for n in needed]
         key = Fault(
             ", ".join(dated.key), _id([table.key(n) for n in dated.key]), RecordReason.TWICE, "_again > 1"
