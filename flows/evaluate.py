@@ -97,8 +97,8 @@ def _of_model(trained: Trained, frame: pd.DataFrame, contract: Contract) -> dict
 
 def thresholds_of(trained: Trained, frame: pd.DataFrame, contract: Contract) -> np.ndarray:
     """Return the thresholds of the grade sets: (K,), or of dated records those of each row's day (n, K)."""
-    days = trained.day_sets()
-    if not days or contract.dated is None:
+    days = trained.day_sets(contract.dated.checkpoints) if contract.dated else ()
+    if not days:
         return np.array(trained.set_thresholds)
     return Population(days=days).thresholds(trained.set_thresholds, frame[AS_OF].to_numpy())
 

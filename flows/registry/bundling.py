@@ -309,7 +309,8 @@ def write_bundle(folder: Path, submission: Submission) -> None:
 
     learned_from = submission.processed.sample(contract, MANY_ROWS, "train")  # quarantined rows too
     sound = learned_from[learned_from["quarantine"] == ""]
-    population = population_of(sound, contract, forecast, trained.set_thresholds, trained.day_sets())
+    day_sets = trained.day_sets(contract.dated.checkpoints) if contract.dated else ()
+    population = population_of(sound, contract, forecast, trained.set_thresholds, day_sets)
     part_way = part_way_figures(evidence, population, forecast, trained.set_thresholds)
     nobody = made_up(sound, submission.processed.all_blocks(contract), contract, EXAMPLE_ROWS)
     shares = forecast(matrix(nobody, contract))

@@ -16,7 +16,7 @@ from data.bundle.card import CardEstimate, ComparedModel, DayFigures, DayGroup, 
 from data.contract.contract import Contract
 from data.contract.dated import AS_OF
 from data.contract.expressions import to_sql
-from data.rows.frames import students_of
+from data.rows.frames import nearest, students_of
 from data.words import percent
 from flows.reports.evidence import Evidence, members
 from flows.reports.fairness import share_of
@@ -47,7 +47,9 @@ def day_figures(
     members_of: np.ndarray,
     truth: np.ndarray | None = None,
 ) -> tuple[DayFigures, ...]:
-    """Return how good a model is on each checkpoint; nothing where records have no dates.
+    """Return how good a model is at each checkpoint; nothing where records have no dates.
+
+    Rows of other days, as a log of weekly forecasts has them, count at the checkpoint that is nearest.
 
     Args:
         evidence: of the model, on its test split.
@@ -55,11 +57,12 @@ def day_figures(
         members_of: which classes are in each test row's grade set (n, K), bool.
         truth: the true probabilities (n, K), where they are known.
     """
-    if evidence.contract.dated is None:
+    if (dated := evidence.contract.dated) is None:
         return ()
-    days, rows = evidence.frame[AS_OF].to_numpy(), learned_from()
+    rows = learned_from()
+    days, theirs = (nearest(frame[AS_OF].to_numpy(), dated.checkpoints) for frame in (evidence.frame, rows))
     return tuple(
-        _day(int(day), evidence, np.flatnonzero(days == day), rows, members_of, truth)
+        _day(int(day), evidence, np.flatnonzero(days == day), rows[theirs == day], members_of, truth)
         for day in np.unique(days)
     )
 
@@ -76,7 +79,7 @@ def _day(
     shares, target, students = evidence.probabilities[rows], evidence.contract.target, students_of(frame)
     risk, true = risk_of(shares, target), risky(target)[y]
     ends = intervals(shares, y, 0, students=students)
-    same_day = training_data(learned_from[learned_from[AS_OF] == day], contract)
+    same_day = training_data(learned_from, contract)
     return DayFigures(
         as_of=day,
         n=len(rows),

@@ -45,7 +45,7 @@ def baselines_for(data: TrainingData, seed: int) -> dict[str, Predict]:
 
 def majority(train: TrainingData, X: np.ndarray) -> np.ndarray:
     """Answer the class shares of the training rows, whatever the row."""
-    return DummyClassifier(strategy="prior").fit(train.X, train.y).predict_proba(X)
+    return _of_all(train, DummyClassifier(strategy="prior").fit(train.X, train.y), X)
 
 
 def logistic(train: TrainingData, X: np.ndarray, columns: Any = slice(None)) -> np.ndarray:
@@ -55,7 +55,16 @@ def logistic(train: TrainingData, X: np.ndarray, columns: Any = slice(None)) -> 
     """
     imputer = SimpleImputer(add_indicator=True, keep_empty_features=True)
     model = make_pipeline(imputer, StandardScaler(), LogisticRegression(max_iter=1_000))
-    return model.fit(train.X[:, columns], train.y).predict_proba(X[:, columns])
+    if len(np.unique(train.y)) == 1:  # nothing to tell apart
+        return majority(train, X)
+    return _of_all(train, model.fit(train.X[:, columns], train.y), X[:, columns])
+
+
+def _of_all(train: TrainingData, model: Any, X: np.ndarray) -> np.ndarray:
+    """Return what a fitted model says of all classes (n, K): 0 for those that no training row has."""
+    shares = np.zeros((len(X), train.classes))
+    shares[:, model.classes_] = model.predict_proba(X)
+    return shares
 
 
 def catboost(train: TrainingData, X: np.ndarray, seed: int) -> np.ndarray:

@@ -6,7 +6,7 @@ taken: a forecast that claims too much does more harm than one that claims too l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from data.bundle.reasons import SMALLEST, Tempering
+from data.rows.frames import nearest
 from flows.training.data import Folds, TrainingData
 from flows.training.metrics import calibrate
 from flows.training.ordinal import fit_sigma
@@ -60,6 +61,10 @@ class HeldCohorts:
         frame = pd.read_parquet(path)
         cohort, as_of, y = (frame[name].to_numpy() for name in ("cohort", "as_of", "y"))
         return cls(cohort, as_of, y, frame.filter(regex="^share_").to_numpy())
+
+    def at(self, checkpoints: Sequence[int]) -> Self:
+        """Return the same rows as of the checkpoints that they are nearest to."""
+        return replace(self, as_of=nearest(self.as_of, checkpoints))
 
     def of_day(self, day: int) -> list["HeldCohorts"]:
         """Return each cohort's rows of a day, where there are enough."""

@@ -1,5 +1,6 @@
 """The folder of a trained candidate: its model, leaderboard, out-of-fold probabilities, and its summary."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from data.bundle.manifest import MODEL, MODEL_FILES, FamilyName
 from data.bundle.population import DaySets
 from data.bundle.reasons import Tempering
 from data.contract.contract import Contract
+from data.rows.frames import nearest
 from flows.training.cohorts import HeldCohorts, cautious_thresholds
 from flows.training.data import TrainingData
 from flows.training.fit import Fitted
@@ -76,18 +78,18 @@ class Trained(BaseModel):
         frame = pd.read_parquet(self.folder / OUT_OF_FOLD)
         return {name: frame[name].to_numpy() for name in OF_ROWS if name in frame}
 
-    def day_sets(self) -> tuple[DaySets, ...]:
-        """Set the thresholds of the grade sets for each day, on the out-of-fold rows of that day.
+    def day_sets(self, checkpoints: Sequence[int]) -> tuple[DaySets, ...]:
+        """Set the thresholds of the grade sets for each checkpoint, on the out-of-fold rows nearest to it.
 
         Where there are several cohorts, so low that they would have done for those held out too.
         """
         days = self.out_of_fold_rows().get("as_of")
         if days is None:
             return ()
-        probabilities, y = self.out_of_fold()
+        (probabilities, y), days = self.out_of_fold(), nearest(days, checkpoints)
         found = {int(day): calibrate(probabilities[days == day], y[days == day]) for day in np.unique(days)}
         path = self.folder / COHORTS
-        held = HeldCohorts.read(path) if path.is_file() else None
+        held = HeldCohorts.read(path).at(checkpoints) if path.is_file() else None
         return tuple(
             DaySets(
                 as_of=day,

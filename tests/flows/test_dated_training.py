@@ -1,5 +1,6 @@
 """Learning from snapshots: rows of one student stay together, and every day is judged for itself."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from data.rows.frames import of_days, one_row_each, students_of
 from flows.evaluate import gather_evidence
 from flows.process import process_records
 from flows.processing.processed import Processed
-from flows.reports.by_day import holds
+from flows.reports.by_day import day_figures, holds
 from flows.reports.card import model_card
 from flows.reports.evidence import Evidence
 from flows.reports.figures import card_figures
@@ -164,7 +165,7 @@ def test_each_day_is_judged_on_the_students_who_were_there(card: Card, evidence:
 
 
 def test_the_sets_of_plausible_grades_have_thresholds_for_each_day(trained: Trained, card: Card) -> None:
-    sets = trained.day_sets()
+    sets = trained.day_sets(DAYS)
     assert [one.as_of for one in sets] == list(DAYS)
     assert len({one.thresholds for one in sets}) == len(DAYS)
     held = [share for day in card.days for share in day.sets_by_class]
@@ -211,3 +212,19 @@ def test_the_card_tells_how_early_in_words_tables_and_a_plot(evidence: Evidence,
     assert "The same for the groups of the audit" in text
     assert next(plot.__name__ for plot in plots_of(evidence)) == "how_early"
     assert (tmp_path / "how_early.png") in write_plots(evidence, tmp_path)
+
+
+def test_rows_of_other_days_count_at_the_checkpoint_that_is_nearest(
+    trained: Trained, processed: Processed, contract: Contract, settings: Settings
+) -> None:
+    """As a log of weekly forecasts has them: few rows of each day, and not every class among them."""
+    evidence = gather_evidence(trained, processed, contract, settings)
+    frame = evidence.frame.assign(as_of=evidence.frame["as_of"] + np.arange(len(evidence.frame)) % 9 - 4)
+    rows = processed.split(contract, "train")
+    few = rows[rows["final_grade"] != "A"]
+    found = day_figures(
+        replace(evidence, frame=frame), lambda: few, np.ones(evidence.probabilities.shape, bool)
+    )
+    assert [(day.as_of, day.n) for day in found] == [(day.as_of, day.n) for day in evidence.days]
+    assert all(np.isfinite(line.log_loss) for day in found for line in day.baselines)
+    assert {one.as_of for one in trained.day_sets((60, 180))} == {60, 180}
