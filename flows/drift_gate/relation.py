@@ -465,10 +465,12 @@ def _changed_world(probabilities: np.ndarray, y: np.ndarray) -> float:
     """Return the log likelihood of a champion that is as sure, and gives as much to each class, as fits best.
 
     a log p + b, a >= 0, through softmax: more or less noise, other shares of the classes, and of ordered
-    ones better or worse grades for everyone. Of p as it is, or not quite so sure, what fits better.
+    ones better or worse grades for everyone. Of p as it is, not quite so sure, or without the base that its
+    head gives every class of every student, which hides how far off a class is: what fits best.
     """
     own, hits = probabilities.astype(np.float64), np.eye(probabilities.shape[1])[y]
-    return max(_best_fit(np.log(np.maximum(own, floor)), hits) for floor in (LEAST, SMALLEST))
+    tried = ((own, LEAST), (own, SMALLEST), (own - own.min(axis=0), LEAST))
+    return max(_best_fit(np.log(np.maximum(p, floor)), hits) for p, floor in tried)
 
 
 def _best_fit(known: np.ndarray, hits: np.ndarray) -> float:
