@@ -16,7 +16,7 @@ from flows.training.pool import FIRST, Chosen, in_words
 WORTH_TELLING = 0.001  # a share of outliers
 
 DESCRIPTIONS: dict[LatentKind, str] = {
-    "score": "The booster was trained on the score; cut points near the classes' bounds were fitted to it.",
+    "score": "It was trained on the score, with cut points fitted near the bounds of the classes.",
     "ordinal": "No score to train on: the ordinal objective learned the cut points.",
     "softmax": "The classes have no order: one margin a class, and softmax.",
 }

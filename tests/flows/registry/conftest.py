@@ -36,8 +36,8 @@ def weak(settings: Settings, grade_class: Contract) -> Submission:
 
 @pytest.fixture(scope="session")
 def of_more_students(settings: Settings, grade_class: Contract, small_grid: Grid) -> Submission:
-    """As many students as the session's model learned from, and nine hundred more."""
-    return prepare("cohort://1500", small_grid, grade_class, settings)
+    """As many students as the session's model learned from, and seven hundred more."""
+    return prepare("cohort://1300", small_grid, grade_class, settings)
 
 
 @pytest.fixture(scope="session")
