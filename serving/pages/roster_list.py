@@ -25,8 +25,8 @@ LONGEST = 40  # digits of a name that is a number: Python refuses to read thousa
 MOST_TICKED = 200_000  # letters of the rows that a form names
 NEAR = (0.25, 0.75)
 """Between these chances of being at risk it is open how a student ends: near the line."""
-FITTED = 2
-"""An intercept and a slope: what may be off for everyone, beside what moves the risks apart."""
+FITTED = 3
+"""The cut, the noise and the base of a head: what may be off for everyone."""
 
 
 Chosen = TypeVar("Chosen", bound=StrEnum)

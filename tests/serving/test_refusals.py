@@ -65,7 +65,7 @@ REFUSED: list[tuple[str, Sent, int, str]] = [
     ("/outcomes", body(b"{"), 400, "not JSON"),
     ("/outcomes", body(b"StudentID,GPA\n1,2,3\n", CSV), 400, "Row 2"),
     ("/outcomes", body(b'StudentID,GPA\n"1,2\n', CSV), 400, "cannot be read"),
-    ("/outcomes", body(b"StudentID,GPA\n\xff,2\n", CSV), 400, "UTF-8"),
+    ("/outcomes", body(b"StudentID,GPA\n\xff,2\n", CSV), 422, "StudentID"),  # ÿ in Windows-1252: no number
     ("/outcomes", form(other="1"), 400, "no `file`"),
     ("/outcomes", body(b"A", "text/plain"), 415, JSON),
     ("/outcomes", {"json": [{}] * 1_001}, 413, "1001 outcomes"),
