@@ -36,7 +36,7 @@ def test_probabilities_sum_to_one_however_far_the_latent(latent: float) -> None:
 def test_softmax_of_margins_is_cooled_by_sigma() -> None:
     margins = np.array([[2.0, 0.0, 0.0]])
     assert OrdinalLink("softmax", (), 1.0).probabilities(margins)[0, 0] == pytest.approx(
-        np.e**2 / (np.e**2 + 2)
+        np.exp(2) / (np.exp(2) + 2)
     )
     assert OrdinalLink("softmax", (), 4.0).probabilities(margins)[0, 0] < 0.5
 
