@@ -117,7 +117,7 @@ lint: setup ## Run the checks that the commit hooks run
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	@.venv/bin/check-toml $(filter %.toml,$(TEXT))
-	@.venv/bin/check-yaml $(filter %.yaml %.yml,$(TEXT))
+	@.venv/bin/check-yaml --allow-multiple-documents $(filter %.yaml %.yml,$(TEXT))
 	@.venv/bin/check-merge-conflict --assume-in-merge $(TEXT)
 	@.venv/bin/detect-private-key $(TEXT)
 	@.venv/bin/mixed-line-ending --fix=lf $(TEXT)
