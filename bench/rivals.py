@@ -12,12 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from bench.contracts_quality import SHARED, Case, sound_rows
+from bench.contracts_quality import SHARED, Case, nested, sound_rows
 from data.bundle.answers import risk_of, risky
 from data.contract.columns import Target
 from data.contract.contract import load_contract
 from flows.training.data import Folds, TrainingData, stratified_folds
-from flows.training.fit import fit
 from flows.training.grid import Grid, load_grid
 from flows.training.metrics import calibration_line, paired_bootstrap
 from flows.training.ordinal import row_losses
@@ -66,18 +65,10 @@ def rivals(data: TrainingData) -> dict[str, Grid]:
 def compared(data: TrainingData, seed: int, folds: int, jobs: int) -> dict[str, np.ndarray]:
     """Return the pooled held-out probabilities (n, K) of each by name."""
     outer = stratified_folds(data, folds, seed)
-    found = {name: _nested(data, grid, outer, seed, jobs) for name, grid in rivals(data).items()}
+    found = {name: nested(data, grid, outer, seed, jobs) for name, grid in rivals(data).items()}
     found[HISTOGRAMS] = _histograms(data, outer, seed)
     others = [shares for name, shares in found.items() if name != OURS]
     return {**found, ALL: np.mean(others, axis=0)}
-
-
-def _nested(data: TrainingData, grid: Grid, outer: Folds, seed: int, jobs: int) -> np.ndarray:
-    pooled = np.empty((len(data.y), data.classes))
-    for rows, held in outer:
-        fitted = fit(data.rows(rows), grid, seed=seed, jobs=jobs, baselines=False)
-        pooled[held] = fitted.probabilities(data.X[held])
-    return pooled
 
 
 def _histograms(data: TrainingData, outer: Folds, seed: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from flows.settings import Settings
 ALIASES = ("champion", "challenger", "previous")
 
 
-class Registered(NamedTuple):
+class ModelOverview(NamedTuple):
     """A registered model: how many versions, the newest and its day, the version by alias, what is served.
 
     served: by the alias or version that a predictor of this state folder follows, the version it has.
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     return DONE
 
 
-def registered(settings: Settings, only: str | None = None) -> Iterator[Registered]:
+def registered(settings: Settings, only: str | None = None) -> Iterator[ModelOverview]:
     """Yield the registered models by name, or one of them."""
     if settings.local_registry and not (settings.home / "mlflow.db").exists():
         return  # nothing was registered yet, and looking is no reason to make a registry
@@ -62,11 +62,11 @@ def registered(settings: Settings, only: str | None = None) -> Iterator[Register
             yield _looked_at(client, model, settings.home)
 
 
-def _looked_at(client: MlflowClient, model: RegisteredModel, home: Path) -> Registered:
+def _looked_at(client: MlflowClient, model: RegisteredModel, home: Path) -> ModelOverview:
     versions = client.search_model_versions(f"name='{model.name}'")
     newest = max(versions, key=lambda version: int(version.version), default=None)
     made = newest.creation_timestamp / 1000 if newest else 0
-    return Registered(
+    return ModelOverview(
         name=model.name,
         versions=len(versions),
         newest=str(newest.version) if newest else "",
@@ -85,7 +85,7 @@ def served(home: Path, name: str) -> dict[str, str]:
     return {link.parent.name.partition("@")[2]: link.resolve().name.partition("-")[0] for link in links}
 
 
-def show(console: Console, models: list[Registered]) -> None:
+def show(console: Console, models: list[ModelOverview]) -> None:
     """Print the models as a table."""
     if not models:
         console.print("Nothing is registered yet: make pipeline trains and registers a model.")

@@ -162,15 +162,15 @@ def residual_finding(
         for group in tested
     ]
     largest = max(found, key=lambda residual: residual.size)
-    p_value = float(min(1.0, 2 * stats.norm.sf(largest.size) * len(found)))
-    return Finding(
-        name=RESIDUAL,
-        test=f"largest of {len(found)} residuals",
-        score=p_value,
-        threshold=alpha,
-        verdict=verdict_of(not p_value >= alpha),
-        words=_words(largest, target),
-    )
+    test = f"largest of {len(found)} residuals"
+    return _largest_of(RESIDUAL, test, largest.size, len(found), alpha, _words(largest, target))
+
+
+def _largest_of(name: str, test: str, size: float, count: int, alpha: float, words: str) -> Finding:
+    """Judge the largest |z| of so many, Bonferroni-corrected for their number."""
+    p_value = float(min(1.0, 2 * stats.norm.sf(size) * count))
+    verdict = verdict_of(not p_value >= alpha)
+    return Finding(name=name, test=test, score=p_value, threshold=alpha, verdict=verdict, words=words)
 
 
 @dataclass(frozen=True)
@@ -202,15 +202,8 @@ def group_finding(now: Judged, before: Judged, contract: Contract, alpha: float)
     if not found:
         return Finding(name=GROUPS, verdict=NOT_TESTED, words="no audited group has rows enough")
     largest, words = max(found)
-    p_value = float(min(1.0, 2 * stats.norm.sf(largest) * len(found)))
-    return Finding(
-        name=GROUPS,
-        test=f"largest of {len(found)} changes of groups",
-        score=p_value,
-        threshold=alpha,
-        verdict=verdict_of(not p_value >= alpha),
-        words=words,
-    )
+    test = f"largest of {len(found)} changes of groups"
+    return _largest_of(GROUPS, test, largest, len(found), alpha, words)
 
 
 AuditGroup = tuple[str, np.ndarray, np.ndarray]

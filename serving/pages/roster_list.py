@@ -80,7 +80,7 @@ class ClassForecasts:
         return turns
 
 
-class Rule(StrEnum):
+class ListRule(StrEnum):
     """Who comes onto the list first."""
 
     RISK = "risk"
@@ -119,7 +119,7 @@ class Choice(NamedTuple):
     seats: int = 0
     page: int = 1
     reverse: bool = False
-    rule: Rule = Rule.RISK
+    rule: ListRule = ListRule.RISK
     added: frozenset[int] = frozenset()
     """Rows that a person put on the list."""
     skipped: frozenset[int] = frozenset()
@@ -153,7 +153,7 @@ def read_choice(form: Mapping[str, str], labels: tuple[str, ...], on: Collection
         find=form.get("find", "").strip()[:MOST_TYPED],
         seats=_whole(form.get("seats", "")),
         page=max(1, _whole(form.get("page", ""))),
-        rule=_one_of(Rule, form.get("rule", ""), Rule.RISK),
+        rule=_one_of(ListRule, form.get("rule", ""), ListRule.RISK),
         added=added,
         skipped=skipped,
     )
@@ -174,7 +174,7 @@ def _rows_of(text: str) -> frozenset[int]:
 def listed_of(choice: Choice, forecasts: ClassForecasts, numbers: Sequence[int]) -> np.ndarray:
     """Return who is on the list (n,), bool: as many as can be seen by the rule, then what was ticked."""
     order = np.argsort(forecasts.turns)
-    if choice.rule is Rule.NEAR:
+    if choice.rule is ListRule.NEAR:
         order = order[is_near(forecasts.risks[order])]
     listed = np.zeros(len(numbers), dtype=bool)
     listed[order[: choice.seats]] = True

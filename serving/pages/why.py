@@ -21,7 +21,7 @@ LOW, HIGH = 0.2, 0.8
 Reason = dict[str, Any]
 
 
-class Way(NamedTuple):
+class ReasonWay(NamedTuple):
     """Where the average student and this one are on the scale of the reasons, and the way in words."""
 
     average: float
@@ -74,7 +74,7 @@ def usual(bundle: Bundle, column: Column, value: Any) -> str:
     return "low here" if part < LOW else "high here" if part > HIGH else "about usual"
 
 
-def way_of(bundle: Bundle, record: Record, reasons: Sequence[Mapping[str, Any]]) -> Way | None:
+def way_of(bundle: Bundle, record: Record, reasons: Sequence[Mapping[str, Any]]) -> ReasonWay | None:
     """Return the way from the average student to this one; None where nothing is known of its ends.
 
     The effects add up to what lies between the two.
@@ -88,8 +88,8 @@ def way_of(bundle: Bundle, record: Record, reasons: Sequence[Mapping[str, Any]])
         here, lines = float(bundle.latent(matrix, elapsed)[0]), bundle.cuts
     average = here - sum(float(reason["effect"]) for reason in reasons)
     if bundle.scale.unit == RISK:
-        return Way(average, here, _in_risk(bundle, average, here))
-    return Way(average, here, _in_grades(bundle, lines, average, here)) if lines else None
+        return ReasonWay(average, here, _in_risk(bundle, average, here))
+    return ReasonWay(average, here, _in_grades(bundle, lines, average, here)) if lines else None
 
 
 def _in_risk(bundle: Bundle, average: float, here: float) -> list[str]:

@@ -22,9 +22,9 @@ from serving.pages.roster_list import (
     NEAR,
     Choice,
     ClassForecasts,
+    ListRule,
     Only,
     Order,
-    Rule,
     choose,
     listed_of,
     ranks_of,
@@ -262,7 +262,7 @@ VIEWS = st.fixed_dictionaries(
 @given(
     views=st.lists(VIEWS, min_size=1, max_size=4),
     seats=st.integers(0, 130),
-    rule=st.sampled_from([*Rule]),
+    rule=st.sampled_from([*ListRule]),
     ticks=st.dictionaries(st.integers(0, 119), st.booleans(), max_size=6),
 )
 @settings(max_examples=60, deadline=None)
@@ -271,7 +271,7 @@ def test_however_the_table_is_looked_at_the_same_students_are_on_the_list(
     forecasts: ClassForecasts,
     views: list[dict[str, str]],
     seats: int,
-    rule: Rule,
+    rule: ListRule,
     ticks: dict[int, bool],
 ) -> None:
     target, rows = bundle.contract.target, [place + 2 for place in range(len(forecasts.risks))]
@@ -280,7 +280,7 @@ def test_however_the_table_is_looked_at_the_same_students_are_on_the_list(
     said = {"seats": str(seats), "rule": rule, **joined(added, skipped)}
     order = np.argsort(forecasts.turns)
     first = order[(forecasts.risks[order] >= NEAR[0]) & (forecasts.risks[order] <= NEAR[1])]
-    wanted = {rows[place] for place in (first if rule is Rule.NEAR else order)[:seats]} - skipped | added
+    wanted = {rows[place] for place in (first if rule is ListRule.NEAR else order)[:seats]} - skipped | added
     for view in views:
         choice = read_choice({**said, **view}, target.labels)
         shown = choose(choice, forecasts, target, names, rows)
